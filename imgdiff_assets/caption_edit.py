@@ -1,0 +1,58 @@
+"""Which words differ between two captions: a comparison of token sequences, without a grammar."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+ARTICLES = frozenset({"a", "an", "the"})
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionEdit:
+    """One run of words replaced by another: `source` and `target` phrases without leading articles."""
+
+    source: str
+    target: str
+
+
+def words(caption: str) -> list[str]:
+    """The words of a caption in lower case; punctuation does not count."""
+    return _WORD.findall(caption.lower())
+
+
+def edits(source_caption: str, target_caption: str) -> list[CaptionEdit]:
+    """The replaced runs of words, from left to right.
+
+    A phrase may be several words ("fire hydrant") or none (an insertion or a deletion). An article that only follows
+    its noun ("a" to "an") is no edit of its own. Words are aligned by longest common runs.
+    """
+    source, target = words(source_caption), words(target_caption)
+    matcher = difflib.SequenceMatcher(None, source, target, autojunk=False)
+    found = []
+    for operation, i1, i2, j1, j2 in matcher.get_opcodes():
+        if operation == "equal" or set(source[i1:i2] + target[j1:j2]) <= ARTICLES:
+            continue
+        found.append(CaptionEdit(_without_article(source[i1:i2]), _without_article(target[j1:j2])))
+    return found
+
+
+def _without_article(phrase: list[str]) -> str:
+    while phrase and phrase[0] in ARTICLES:
+        phrase = phrase[1:]
+    return " ".join(phrase)
+
+
+def agreement(difference: str, source_text: str, target_text: str) -> float:
+    """How well a difference caption names what both region captions say, each on its own side.
+
+    The share of the content words (no articles) of `source_text` and `target_text` that are found in `difference` in
+    order, the source's before the target's; 0 when either text has no words. Side words and verbs between them are free.
+    """
+    expected = [word for word in words(source_text) if word not in ARTICLES]
+    expected_target = [word for word in words(target_text) if word not in ARTICLES]
+    if not expected or not expected_target:
+        return 0.0
+    said = words(difference)
+    blocks = difflib.SequenceMatcher(None, expected + expected_target, said, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in blocks) / len(expected + expected_target)

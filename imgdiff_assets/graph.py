@@ -1,0 +1,19 @@
+"""The stages in the order of the graph."""
+
+from imgdiff_assets.stage import Stage
+from imgdiff_assets.stages import bounding_boxes, captions, filtered_pairs, fine_tune_set, image_pairs, prompt_pairs
+
+STAGES: tuple[Stage, ...] = (
+    prompt_pairs.STAGE,
+    image_pairs.STAGE,
+    filtered_pairs.STAGE,
+    bounding_boxes.STAGE,
+    captions.STAGE,
+    fine_tune_set.STAGE,
+)
+STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+
+
+def stage_named(name: str) -> Stage:
+    """Raises KeyError for a name that is not a stage's."""
+    return {stage.name: stage for stage in STAGES}[name]

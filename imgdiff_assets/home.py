@@ -1,0 +1,52 @@
+"""Where things are: the folders below `IMGDIFF_HOME`."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_HOME = "imgdiff_home"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The storage root of one project: `inbox/`, `captions/`, `ledger/`, `catalog.duckdb`, `dagster/`."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "Home":
+        """The folder named by `IMGDIFF_HOME`, or `./imgdiff_home`; nothing is created."""
+        return cls(Path(os.environ.get("IMGDIFF_HOME") or DEFAULT_HOME).expanduser().absolute())
+
+    @property
+    def inbox(self) -> Path:
+        return self.root / "inbox"
+
+    @property
+    def captions(self) -> Path:
+        return self.root / "captions"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "ledger"
+
+    @property
+    def catalog(self) -> Path:
+        return self.root / "catalog.duckdb"
+
+    @property
+    def dagster(self) -> Path:
+        return self.root / "dagster"
+
+    def create(self) -> None:
+        """Make the folders. Raises PermissionError with one sentence when the place cannot be written."""
+        try:
+            for folder in (self.inbox, self.captions, self.ledger, self.dagster):
+                folder.mkdir(parents=True, exist_ok=True)
+            probe = self.root / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise PermissionError(
+                f"{self.root}: cannot be written ({error.strerror}); point IMGDIFF_HOME at a folder of yours."
+            ) from error

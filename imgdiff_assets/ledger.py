@@ -1,0 +1,242 @@
+"""The ledger: one Parquet table per (asset, shard), replaced by one atomic rename.
+
+`<root>/<asset>/shard=<key>/rows.parquet` is the table; `history.jsonl` beside it has one line per materialisation;
+`<root>/.staging/<asset>/<key>/` holds measured batches that are durable but not yet in the table. The ledger knows
+nothing of what the columns mean.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+"""The Hugging Face `Image` layout: `datasets` decodes such a column without being told."""
+
+RECORD_KEY = b"imgdiff_materialization"
+IMAGE_ROWS_PER_GROUP = 16
+ROWS_PER_GROUP = 16_384
+
+
+def is_image(field: pa.Field) -> bool:
+    """Whether the column holds encoded images, which are never all in memory at once."""
+    return bool(field.type.equals(IMAGE))
+
+
+@dataclass(frozen=True, slots=True)
+class CellReference:
+    """A row of a Parquet file whose image columns are read only when they are needed."""
+
+    path: Path
+    row: int
+
+
+class ImageColumns:
+    """Reads image cells of Parquet files by row group, keeping the last group of each file."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = list(names)
+        self._groups: dict[Path, tuple[int, int, dict[str, list[Any]]]] = {}
+        self._files: dict[Path, tuple[pq.ParquetFile, list[int]]] = {}
+
+    def read(self, reference: CellReference) -> dict[str, Any]:
+        """The image cells (`{"bytes", "path"}` or None) of one row."""
+        first, end, cells = self._groups.get(reference.path, (0, 0, {}))
+        if not first <= reference.row < end:
+            first, end, cells = self._load_group(reference)
+            self._groups[reference.path] = (first, end, cells)
+        return {name: values[reference.row - first] for name, values in cells.items()}
+
+    def _load_group(self, reference: CellReference) -> tuple[int, int, dict[str, list[Any]]]:
+        if reference.path not in self._files:
+            file = pq.ParquetFile(reference.path)
+            starts = [0]
+            for group in range(file.num_row_groups):
+                starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
+            self._files[reference.path] = (file, starts)
+        file, starts = self._files[reference.path]
+        group = next(index for index, start in enumerate(starts[1:]) if reference.row < start)
+        table = file.read_row_group(group, columns=self._names)
+        return starts[group], starts[group + 1], {name: table[name].to_pylist() for name in self._names}
+
+    def close(self) -> None:
+        """Close the files; on some systems an open file cannot be replaced."""
+        for file, _ in self._files.values():
+            file.close()
+        self._files.clear()
+        self._groups.clear()
+
+
+class Ledger:
+    """The tables below one folder. Every write is atomic; a reader never sees half a table."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def table_path(self, asset: str, shard: str) -> Path:
+        return self.root / asset / f"shard={shard}" / "rows.parquet"
+
+    def shards(self, asset: str) -> list[str]:
+        """The shards that have a table of this asset, in order."""
+        return sorted(
+            path.parent.name.removeprefix("shard=") for path in (self.root / asset).glob("shard=*/rows.parquet")
+        )
+
+    def exists(self, asset: str, shard: str) -> bool:
+        return self.table_path(asset, shard).exists()
+
+    def read(self, asset: str, shard: str, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
+        """One table, without its image columns unless asked for.
+
+        With `schema`, a column that an older table lacks reads as null and one that is no longer known is left out.
+        Raises FileNotFoundError, or pyarrow's ArrowInvalid for a file that is not a whole table.
+        """
+        path = self.table_path(asset, shard)
+        # Closed at once: a table that is about to be replaced must not stay open.
+        with pq.ParquetFile(path) as file:
+            names = [field.name for field in file.schema_arrow if images or not is_image(field)]
+            table = file.read(columns=names).replace_schema_metadata(None)
+        return table if schema is None else conform(table, schema)
+
+    def record(self, asset: str, shard: str) -> dict[str, Any] | None:
+        """The materialisation record in the table's footer; None when there is no table or no record."""
+        path = self.table_path(asset, shard)
+        if not path.exists():
+            return None
+        metadata = pq.read_metadata(path).metadata or {}
+        return json.loads(metadata[RECORD_KEY]) if RECORD_KEY in metadata else None
+
+    def commit(
+        self,
+        asset: str,
+        shard: str,
+        schema: pa.Schema,
+        rows: Sequence[Mapping[str, Any]],
+        references: Sequence[CellReference | None],
+        record: Mapping[str, Any],
+    ) -> None:
+        """Replace the table by `rows`, whose image cells are read from `references` a row group at a time."""
+        path = self.table_path(asset, shard)
+        image_names = [field.name for field in schema if is_image(field)]
+        group_rows = IMAGE_ROWS_PER_GROUP if image_names else ROWS_PER_GROUP
+        images = ImageColumns(image_names)
+        schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
+        try:
+            with atomic_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+                for start in range(0, max(len(rows), 1), group_rows):
+                    chunk = [dict(row) for row in rows[start : start + group_rows]]
+                    for row, reference in zip(chunk, references[start : start + group_rows], strict=True):
+                        if image_names and reference is not None:
+                            row.update(images.read(reference))
+                    writer.write_table(pa.Table.from_pylist(chunk, schema=schema), row_group_size=group_rows)
+        finally:
+            images.close()
+        append_line(path.with_name("history.jsonl"), json.dumps(record, sort_keys=True))
+        shutil.rmtree(self.staging(asset, shard), ignore_errors=True)
+
+    def quarantine(self, asset: str, shard: str) -> Path:
+        """Move a damaged table aside, so that it is neither read nor lost; returns where it went."""
+        path = self.table_path(asset, shard)
+        number = len(list(path.parent.glob("rows.parquet.damaged-*")))
+        damaged = path.with_name(f"rows.parquet.damaged-{number}")
+        path.rename(damaged)
+        return damaged
+
+    def staging(self, asset: str, shard: str) -> Path:
+        return self.root / ".staging" / asset / shard
+
+    def stage_batch(
+        self, asset: str, shard: str, step: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema
+    ) -> Path:
+        """Make one measured batch durable; it survives a kill and is found by `staged_batches`."""
+        folder = self.staging(asset, shard)
+        number = len(list(folder.glob(f"{step}-*.parquet")))
+        path = folder / f"{step}-{number:06d}.parquet"
+        with atomic_file(path) as temporary:
+            pq.write_table(
+                pa.Table.from_pylist(list(rows), schema=schema), temporary, row_group_size=IMAGE_ROWS_PER_GROUP
+            )
+        return path
+
+    def staged_batches(self, asset: str, shard: str, step: str) -> list[Path]:
+        """The durable batches of one step, oldest first; what a kill left half-written is removed."""
+        folder = self.staging(asset, shard)
+        for leftover in folder.glob("*.tmp"):
+            leftover.unlink()
+        for leftover in self.table_path(asset, shard).parent.glob("*.tmp"):
+            leftover.unlink()
+        return sorted(folder.glob(f"{step}-*.parquet"))
+
+    @contextmanager
+    def lock(self, asset: str, shard: str, holder: str, on_wait: Any = None) -> Iterator[None]:
+        """Hold one (asset, shard); a second run waits. The lock dies with its process.
+
+        `on_wait(text)` is told once who holds it, as that run described itself in `holder`.
+        """
+        folder = self.root / ".locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        note = folder / f"{asset}.{shard}.holder"
+        lock = FileLock(folder / f"{asset}.{shard}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if on_wait is not None:
+                who = note.read_text(encoding="utf-8") if note.exists() else "another run"
+                on_wait(f"{asset} of {shard} is held by {who}; waiting for it to finish")
+            lock.acquire()
+        try:
+            note.write_text(holder, encoding="utf-8")
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+            lock.release()
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with exactly the non-image columns of `schema`; missing ones are null."""
+    columns = []
+    fields = [field for field in schema if not is_image(field)]
+    for field in fields:
+        if field.name in table.column_names:
+            columns.append(table[field.name].cast(field.type))
+        else:
+            columns.append(pa.nulls(table.num_rows, field.type))
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary path that becomes `path`, durably, when the block ends; nothing is left when it raises."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, path)
+        _flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line durably."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

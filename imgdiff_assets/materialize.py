@@ -1,0 +1,493 @@
+"""Running one stage over one shard: reuse, measure in batches, judge, commit.
+
+Every batch that is measured is durable before the next begins; the table is replaced by one rename at the end. What
+was measured before (in the table, or in batches that a killed run left behind) is found again by fingerprint.
+"""
+
+import datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.images import PairImages
+from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
+from imgdiff_assets.models import Models
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.stage import (
+    ERROR_PREFIX,
+    UPSTREAM,
+    Derivation,
+    Filter,
+    Measurement,
+    Row,
+    Stage,
+    columns_of_rows,
+)
+
+Log = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+"""Called as (what, rows done, rows to do) after every batch."""
+
+BOOKKEEPING = ("run_id", "measured_at")
+LONGEST_ERROR = 500
+
+
+class ShardFailed(RuntimeError):
+    """More rows of a shard failed than the recipe tolerates; what could be measured is in the ledger."""
+
+
+@dataclass(slots=True)
+class FilterStatistic:
+    """What one filter did to one shard; quantiles are of the score over all rows it saw."""
+
+    filter: str
+    threshold: float | None
+    seen: int
+    passed: int
+    rejected: int
+    p05: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+
+
+@dataclass(slots=True)
+class Materialization:
+    """The record of one stage over one shard; stored in the table's footer and in the catalog."""
+
+    asset: str
+    shard: str
+    run_id: str
+    recipe: str
+    recipe_hash: str
+    settings_hash: str
+    code_version: str
+    inputs_hash: str
+    output_hash: str = ""
+    rows_in: int = 0
+    rows: int = 0
+    kept: int = 0
+    reused: int = 0
+    measured: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    finished_at: str = ""
+    rejections: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    step_seconds: dict[str, float] = field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    filters: list[FilterStatistic] = field(default_factory=list)
+    changed: bool = True
+
+
+@dataclass(slots=True)
+class _Work:
+    """What measurements are handed; see `imgdiff_assets.stage.Work`."""
+
+    recipe: Recipe
+    models: Models
+    pair_images: PairImages | None
+
+    def model(self, role: str) -> Any:
+        return self.models.open(role)
+
+    def images(self, pair_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+        if self.pair_images is None:
+            raise LookupError("this stage comes before the images")
+        return self.pair_images(pair_id)
+
+
+@dataclass(slots=True)
+class _Memo:
+    """What is known already: the rows of each fingerprint, with where their images are."""
+
+    rows: dict[str, list[tuple[Row, CellReference]]] = field(default_factory=dict)
+
+    def add(self, fingerprint: str | None, row: Row, reference: CellReference) -> None:
+        if fingerprint is not None:
+            self.rows.setdefault(fingerprint, []).append((row, reference))
+
+
+def materialize(
+    stage: Stage,
+    shard: str,
+    inputs: Mapping[str, pa.Table],
+    recipe: Recipe,
+    ledger: Ledger,
+    models: Models,
+    run_id: str,
+    log: Log = lambda text: None,
+    progress: Progress = lambda what, done, total: None,
+) -> Materialization:
+    """Bring the table of `stage` for `shard` up to date with `inputs` (the parent tables) and `recipe`.
+
+    Raises ShardFailed (after committing) when more than `recipe.max_error_share` of the measured rows failed,
+    FileNotFoundError when a model's weights are missing.
+    """
+    with ledger.lock(stage.name, shard, holder=f"run {run_id}", on_wait=log):
+        return _StageRun(stage, shard, inputs, recipe, ledger, models, run_id, log, progress).run()
+
+
+class _StageRun:
+    """One call of `materialize`: rows and their verdicts, step by step."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        shard: str,
+        inputs: Mapping[str, pa.Table],
+        recipe: Recipe,
+        ledger: Ledger,
+        models: Models,
+        run_id: str,
+        log: Log,
+        progress: Progress,
+    ) -> None:
+        self.stage, self.shard, self.recipe, self.ledger, self.models = stage, shard, recipe, ledger, models
+        self.run_id, self.log, self.progress = run_id, log, progress
+        self.inputs = inputs
+        self.settings = stage.settings(recipe)
+        self.identities = {
+            step.name: content_hash(
+                stage.name,
+                step.name,
+                step.version,
+                step.settings(recipe),
+                [models.identity(role) for role in step.roles],
+            )
+            for step in stage.measurements
+        }
+        self.record = Materialization(
+            asset=stage.name,
+            shard=shard,
+            run_id=run_id,
+            recipe=recipe.name,
+            recipe_hash=recipe.hash,
+            settings_hash=settings_hash(stage, recipe, models),
+            code_version=stage.code_version,
+            inputs_hash=inputs_hash(inputs),
+            models={role: models.identity(role) for role in stage.roles},
+        )
+        self.rows: list[Row] = []
+        self.rejected_by: list[str | None] = []
+        self.references: list[CellReference | None] = []
+
+    def run(self) -> Materialization:
+        started = time.monotonic()
+        old = self._read_old()
+        memos = self._remember(old)
+        self.rows = self.stage.items(self.inputs, self.recipe)
+        self.record.rows_in = sum(row["parent_kept"] for row in self.rows)
+        self.rejected_by = [None if row["parent_kept"] else UPSTREAM for row in self.rows]
+        self.references = [None] * len(self.rows)
+        needs_images = "image_pairs" in self.stage.parents
+        work = _Work(self.recipe, self.models, PairImages(self.ledger, self.shard) if needs_images else None)
+        try:
+            for step in self.stage.steps:
+                if isinstance(step, Measurement):
+                    self._measure(step, memos[step.name], work)
+                elif isinstance(step, Derivation):
+                    self._derive(step)
+                else:
+                    self._filter(step)
+        finally:
+            if work.pair_images is not None:
+                work.pair_images.close()
+        for row, verdict in zip(self.rows, self.rejected_by, strict=True):
+            row.update(kept=verdict is None, rejected_by=verdict)
+        self._commit(old, time.monotonic() - started)
+        if self.record.errors > self.recipe.max_error_share * max(sum(self.record.calls.values()), 1):
+            raise ShardFailed(self._error_summary())
+        return self.record
+
+    def _read_old(self) -> pa.Table | None:
+        """The present table; a damaged one is moved aside, and its rows are measured again."""
+        if not self.ledger.exists(self.stage.name, self.shard):
+            return None
+        try:
+            return self.ledger.read(self.stage.name, self.shard, self.stage.schema)
+        except (pa.ArrowException, OSError) as error:
+            aside = self.ledger.quarantine(self.stage.name, self.shard)
+            self.log(f"{self.stage.name} of {self.shard} is damaged ({error}); moved to {aside.name}, measuring again")
+            return None
+
+    def _remember(self, old: pa.Table | None) -> dict[str, _Memo]:
+        """Everything measured before: by the table, then by batches a killed run left behind."""
+        memos = {step.name: _Memo() for step in self.stage.measurements}
+        path = self.ledger.table_path(self.stage.name, self.shard)
+        for number, row in enumerate(old.to_pylist() if old is not None else []):
+            for step in self.stage.measurements:
+                memos[step.name].add(row[step.fingerprint_column], row, CellReference(path, number))
+        for step in self.stage.measurements:
+            staged = _Memo()
+            for batch in self.ledger.staged_batches(self.stage.name, self.shard, step.name):
+                try:
+                    with pq.ParquetFile(batch) as file:
+                        names = [name.name for name in file.schema_arrow if not is_image(name)]
+                        table = conform(file.read(columns=names), self._staging_schema(step))
+                except (pa.ArrowException, OSError):
+                    self.log(f"{batch.name} of {self.stage.name} was torn by a kill; measuring its rows again")
+                    batch.unlink()
+                    continue
+                for number, row in enumerate(table.to_pylist()):
+                    staged.add(row[step.fingerprint_column], row, CellReference(batch, number))
+            memos[step.name].rows.update(staged.rows)
+        return memos
+
+    def _staging_schema(self, step: Measurement) -> pa.Schema:
+        return pa.schema(
+            [pa.field(step.fingerprint_column, pa.string()), *step.columns, *_bookkeeping_fields(self.stage)]
+        )
+
+    def _fingerprint(self, step: Measurement, row: Row) -> str:
+        return content_hash(
+            self.identities[step.name], row.get(self.stage.id_column), [row.get(name) for name in step.inputs]
+        )
+
+    def _measure(self, step: Measurement, memo: _Memo, work: _Work) -> None:
+        """Fill the step's columns: from memory where the fingerprint holds, else by running the models."""
+        started = time.monotonic()
+        fingerprints = [self._fingerprint(step, row) for row in self.rows]
+        if len(set(fingerprints)) < len(fingerprints):
+            raise ValueError(f"{self.stage.name} of {self.shard}: two rows have the same id and inputs in {step.name}")
+        missing = [
+            index
+            for index, fingerprint in enumerate(fingerprints)
+            if self.rejected_by[index] is None and fingerprint not in memo.rows
+        ]
+        reused = sum(
+            self.rejected_by[index] is None and fingerprint in memo.rows
+            for index, fingerprint in enumerate(fingerprints)
+        )
+        if step is self.stage.measurements[0]:
+            self.record.reused = reused
+        failures: dict[int, tuple[str, str]] = {}
+        if missing:
+            for role in step.roles:
+                work.model(role)
+            self._run_batches(step, missing, fingerprints, memo, failures, work)
+        self._fill(step, memo, fingerprints, failures)
+        self.record.calls[step.name] = len(missing)
+        self.record.step_seconds[step.name] = round(time.monotonic() - started, 3)
+
+    def _run_batches(
+        self,
+        step: Measurement,
+        missing: Sequence[int],
+        fingerprints: Sequence[str],
+        memo: _Memo,
+        failures: dict[int, tuple[str, str]],
+        work: _Work,
+    ) -> None:
+        size = max([self.models.settings(role).batch_size for role in step.roles] or [256])
+        what = f"{self.stage.name}: {step.name}"
+        self.progress(what, 0, len(missing))
+        for start in range(0, len(missing), size):
+            batch = list(missing[start : start + size])
+            results = self._run_batch(step, batch, failures, work)
+            self._stage_results(step, results, fingerprints, memo)
+            if step is self.stage.measurements[0]:
+                self.record.measured += len(results)
+            self.progress(what, min(start + size, len(missing)), len(missing))
+
+    def _run_batch(
+        self, step: Measurement, batch: list[int], failures: dict[int, tuple[str, str]], work: _Work
+    ) -> dict[int, list[Row]]:
+        """Measured rows by index. A batch that raises is halved until the row at fault is alone."""
+        measured: Sequence[Any] | None = None
+        try:
+            measured = step.run([self.rows[index] for index in batch], work)
+            if len(measured) != len(batch):
+                raise RuntimeError(f"{step.name} gave {len(measured)} results for {len(batch)} rows")
+        except Exception as error:
+            if len(batch) == 1:
+                failures[batch[0]] = (_error_kind(error), " ".join(str(error).split())[:LONGEST_ERROR])
+                return {}
+        # Tried again outside the handler: the exception's traceback would keep the failed batch's memory.
+        if measured is None:
+            middle = len(batch) // 2
+            halves = (batch[:middle], batch[middle:])
+            return {
+                **self._run_batch(step, halves[0], failures, work),
+                **self._run_batch(step, halves[1], failures, work),
+            }
+        results: dict[int, list[Row]] = {}
+        for index, value in zip(batch, measured, strict=True):
+            produced = list(value) if step.expands else [value]
+            unfit = _not_finite(produced)
+            if unfit is None:
+                results[index] = produced
+            else:
+                failures[index] = ("not_finite", f"{step.name} gave {unfit} that is not a finite number")
+        return results
+
+    def _stage_results(
+        self, step: Measurement, results: Mapping[int, list[Row]], fingerprints: Sequence[str], memo: _Memo
+    ) -> None:
+        """Make a batch durable, then remember it as it lies on disk: as a restarted run would find it."""
+        if not results:
+            return
+        measured_at = datetime.datetime.now(datetime.UTC)
+        rows = [
+            {**row, step.fingerprint_column: fingerprints[index], "run_id": self.run_id, "measured_at": measured_at}
+            for index, produced in results.items()
+            for row in produced
+        ]
+        schema = self._staging_schema(step)
+        path = self.ledger.stage_batch(self.stage.name, self.shard, step.name, rows, schema)
+        light = pa.schema([column for column in schema if not is_image(column)])
+        for number, row in enumerate(pa.Table.from_pylist(rows, schema=light).to_pylist()):
+            memo.add(row[step.fingerprint_column], row, CellReference(path, number))
+
+    def _fill(
+        self, step: Measurement, memo: _Memo, fingerprints: Sequence[str], failures: Mapping[int, tuple[str, str]]
+    ) -> None:
+        """Give every row its measured columns. A row that is out of the running keeps what it was measured to have."""
+        first = step is self.stage.measurements[0]
+        names = [column.name for column in step.columns if not is_image(column)]
+        rows: list[Row] = []
+        rejected_by: list[str | None] = []
+        references: list[CellReference | None] = []
+        for index, row in enumerate(self.rows):
+            verdict = self.rejected_by[index]
+            known = memo.rows.get(fingerprints[index], [])
+            if index in failures:
+                kind, message = failures[index]
+                verdict = ERROR_PREFIX + kind
+                row["error"] = message
+                self.record.errors += 1
+            for found, reference in known:
+                filled = {**row, **{name: found[name] for name in (*names, *BOOKKEEPING)}}
+                filled[step.fingerprint_column] = fingerprints[index]
+                rows.append(filled)
+                rejected_by.append(verdict)
+                references.append(reference if first else self.references[index])
+            if not known and not (first and verdict == UPSTREAM):
+                rows.append({"run_id": self.run_id, **row})
+                rejected_by.append(verdict)
+                references.append(self.references[index])
+        self.rows, self.rejected_by, self.references = rows, rejected_by, references
+        if first:
+            for row in self.rows:
+                row[self.stage.id_column] = self.stage.row_id(row)
+
+    def _alive(self) -> list[int]:
+        return [index for index, verdict in enumerate(self.rejected_by) if verdict is None]
+
+    def _derive(self, step: Derivation) -> None:
+        alive = self._alive()
+        values = step.compute(columns_of_rows([self.rows[index] for index in alive], step.reads), self.settings)
+        for index, value in zip(alive, values.tolist(), strict=True):
+            self.rows[index][step.column.name] = value
+
+    def _filter(self, step: Filter) -> None:
+        alive = self._alive()
+        reads = (*step.reads, step.score) if step.score else step.reads
+        columns = columns_of_rows([self.rows[index] for index in alive], reads)
+        passes = step.passes(columns, self.settings)
+        for index, passed in zip(alive, passes, strict=True):
+            if not passed:
+                self.rejected_by[index] = step.name
+        self.record.filters.append(filter_statistic(step, columns, passes, self.settings))
+
+    def _commit(self, old: pa.Table | None, seconds: float) -> None:
+        """Write the table, unless it would hold what it holds already."""
+        record = self.record
+        light = pa.schema([column for column in self.stage.schema if not is_image(column)])
+        record.output_hash = output_hash(pa.Table.from_pylist(self.rows, schema=light))
+        record.rows = len(self.rows)
+        record.kept = sum(row["kept"] for row in self.rows)
+        for verdict in self.rejected_by:
+            if verdict is not None:
+                record.rejections[verdict] = record.rejections.get(verdict, 0) + 1
+        record.seconds = round(seconds, 3)
+        record.finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+        before = self.ledger.record(self.stage.name, self.shard) if old is not None else None
+        same = ("output_hash", "settings_hash", "inputs_hash", "code_version")
+        if before is not None and not record.errors and all(before[key] == getattr(record, key) for key in same):
+            record.changed = False
+            return
+        self.ledger.commit(
+            self.stage.name, self.shard, self.stage.schema, self.rows, self.references, record_to_json(record)
+        )
+
+    def _error_summary(self) -> str:
+        record = self.record
+        kinds = {name: count for name, count in record.rejections.items() if name.startswith(ERROR_PREFIX)}
+        example = next(row["error"] for row in self.rows if row.get("error"))
+        return (
+            f"{self.stage.name} of {self.shard}: {record.errors} rows failed ({kinds}), more than max_error_share "
+            f"{self.recipe.max_error_share} allows; for example: {example}. The other rows are in the ledger; "
+            "the failed ones are tried again by the next run."
+        )
+
+
+def filter_statistic(step: Filter, columns: Mapping[str, Any], passes: Any, settings: Any) -> FilterStatistic:
+    """Count what a filter did, and the spread of its score over the rows it saw."""
+    threshold = getattr(settings, step.threshold) if step.threshold else None
+    passed = int(np.count_nonzero(passes))
+    statistic = FilterStatistic(step.name, threshold, seen=len(passes), passed=passed, rejected=len(passes) - passed)
+    if step.score:
+        scores = np.asarray(columns[step.score], dtype=np.float64)
+        scores = scores[np.isfinite(scores)]
+        if scores.size:
+            statistic.p05, statistic.p50, statistic.p95 = (
+                round(float(q), 6) for q in np.quantile(scores, [0.05, 0.5, 0.95])
+            )
+    return statistic
+
+
+def settings_hash(stage: Stage, recipe: Recipe, models: Models) -> str:
+    """Hash of all that the stage's table depends on beside its inputs: thresholds, measuring settings, models."""
+    return content_hash(
+        stage.settings(recipe).model_dump(mode="json"),
+        [
+            (step.name, step.settings(recipe), [models.identity(role) for role in step.roles])
+            for step in stage.measurements
+        ],
+    )
+
+
+def output_hash(table: pa.Table) -> str:
+    """Hash of a table's content, bookkeeping and fingerprints aside: equal for tables that mean the same."""
+    names = [name for name in table.column_names if name not in BOOKKEEPING and not name.endswith("_fingerprint")]
+    return content_hash(table.select(names).to_pylist())
+
+
+def inputs_hash(inputs: Mapping[str, pa.Table]) -> str:
+    """Hash of the parent tables' content."""
+    return content_hash({name: output_hash(table) for name, table in inputs.items()})
+
+
+def record_to_json(record: Materialization) -> dict[str, Any]:
+    """The record as JSON values."""
+    import dataclasses
+
+    return dataclasses.asdict(record)
+
+
+def _bookkeeping_fields(stage: Stage) -> list[pa.Field]:
+    return [stage.schema.field(name) for name in BOOKKEEPING]
+
+
+def _error_kind(error: Exception) -> str:
+    """A short name for `rejected_by`: `out_of_memory`, or the exception's class in snake case."""
+    if "out of memory" in str(error).lower():
+        return "out_of_memory"
+    name = type(error).__name__.removesuffix("Error") or "error"
+    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+def _not_finite(rows: Sequence[Row]) -> str | None:
+    """The first column with a NaN or an infinity."""
+    for row in rows:
+        for name, value in row.items():
+            if isinstance(value, float) and not np.isfinite(value):
+                return name
+    return None

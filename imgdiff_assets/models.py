@@ -1,0 +1,36 @@
+"""The models of one recipe: loaded when a measurement asks, known by the content of their weights."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from resources import weights
+from resources.settings import ModelSettings
+
+
+class Models:
+    """Opens the model of a role on first use.
+
+    `settings` holds each role's settings, `openers` the functions that load it (a Dagster resource's `open`).
+    """
+
+    def __init__(self, settings: Mapping[str, ModelSettings], openers: Mapping[str, Callable[[], Any]]) -> None:
+        self._settings = settings
+        self._openers = openers
+        self.opened: set[str] = set()
+
+    def settings(self, role: str) -> ModelSettings:
+        return self._settings[role]
+
+    def identity(self, role: str) -> dict[str, Any]:
+        """What a measurement by this role depends on: its settings, and its weights by content, not by name.
+
+        Raises FileNotFoundError when the weights are missing.
+        """
+        settings = self._settings[role]
+        path = weights.locate(settings.model, settings.revision)
+        return {**settings.identity(), "weights": weights.digest(path)}
+
+    def open(self, role: str) -> Any:
+        """The loaded model. Not to be held on to: another model may need its room."""
+        self.opened.add(role)
+        return self._openers[role]()

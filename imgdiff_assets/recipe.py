@@ -1,0 +1,271 @@
+"""The recipe: one YAML file that says everything a ledger depends on."""
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from resources.pair_generator import PairGeneratorSettings
+
+from imgdiff_assets.hashing import content_hash
+from resources.captioner import CaptionerSettings
+from resources.image_text_encoder import ImageTextEncoderSettings
+from resources.image_text_matcher import ImageTextMatcherSettings
+from resources.prompt_rewriter import PromptRewriterSettings
+from resources.segmenter import SegmenterSettings
+
+SHIPPED = Path(__file__).parent / "recipes"
+DEFAULT_RECIPE = "miniature"
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names file, key and what to do."""
+
+
+class StageSettings(BaseModel):
+    """A section of the recipe. Immutable; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class PromptPairsSettings(StageSettings):
+    """Captions to pairs of captions that differ in one object."""
+
+    attempts: int = Field(1, ge=1, le=100, description="Rewrites asked for per caption, each with its own seed.")
+    max_words: int = Field(60, ge=1, description="Longer captions are rejected: image models read 77 tokens.")
+    known_words: list[str] = Field([], description="If any: captions with other words are rejected, unmeasured.")
+    answer_pattern: str = Field(
+        r"(?s)(?P<caption>.+)", description="Regular expression; its group `caption` is the new caption in the answer."
+    )
+    task_phrases: list[str] = Field(
+        ["replace", "replaced", "caption", "sentence", "instruction", "here is", "i have", "i will", "sorry"],
+        description="A rewritten caption with one of these, unless the source has it too, talks about the task.",
+    )
+    max_object_words: int = Field(4, ge=1, description="More changed words in a row than this are not one object.")
+
+    @model_validator(mode="after")
+    def _pattern_has_its_group(self) -> "PromptPairsSettings":
+        import re
+
+        try:
+            groups = re.compile(self.answer_pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"answer_pattern is not a regular expression: {error}") from None
+        if "caption" not in groups:
+            raise ValueError("answer_pattern needs a group (?P<caption>...)")
+        return self
+
+
+class ImagePairsSettings(StageSettings):
+    """Prompt pairs to image pairs."""
+
+    compression: int = Field(6, ge=0, le=9, description="Effort of the lossless PNG compression; no effect on pixels.")
+
+
+class FilteredPairsSettings(StageSettings):
+    """Image pairs similar enough to compare and different enough to ask about: cosine of the two image vectors."""
+
+    min_similarity: float = Field(0.90, ge=-1, le=1, description="Less similar pairs are rejected: `too_different`.")
+    max_similarity: float = Field(0.98, ge=-1, le=1, description="More similar pairs are rejected: `too_similar`.")
+
+
+class BoundingBoxesSettings(StageSettings):
+    """Where two images differ, and the difference is the named object."""
+
+    min_area_fraction: float = Field(
+        0.0025, ge=0, le=1, description="Smaller boxes are rejected (share of the image)."
+    )
+    max_area_fraction: float = Field(1.0, gt=0, le=1, description="Larger boxes are rejected (share of the image).")
+    crop_padding: int = Field(0, ge=0, description="Pixels added around a box before its crop is scored.")
+    max_region_similarity: float = Field(
+        0.85, ge=-1, le=1, description="Boxes whose two crops are more alike (cosine) are rejected: `same_content`."
+    )
+    match_score: Literal["itc", "itm"] = Field(
+        "itc", description="Contrastive cosine, or the matching head's probability."
+    )
+    match_rule: Literal["both", "either"] = Field(
+        "either", description="Whether the object must be seen in its own image on both sides or on one."
+    )
+    min_match: float = Field(0.35, ge=-1, le=1, description="A crop that matches its object less does not show it.")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the most different is kept.")
+    max_boxes: int = Field(5, ge=1, description="Boxes kept per pair, most different first.")
+
+
+class CaptionsSettings(StageSettings):
+    """What each region shows in each image, then what the difference is."""
+
+    region_view: Literal["crop", "full"] = Field(
+        "full", description="Show the captioner the region's crop, or the whole image with the box in the question."
+    )
+    region_question: str = Field(
+        "Describe in one short sentence the object inside the box with the normalised corners "
+        "[{x1:.2f}, {y1:.2f}, {x2:.2f}, {y2:.2f}].",
+        description="May use {x1} {y1} {x2} {y2} (fractions of width and height) and {object}.",
+    )
+    crop_padding: int = Field(5, ge=0, description="Pixels added around a box before its crop is captioned or scored.")
+    max_caption_similarity: float = Field(
+        0.85,
+        ge=-1,
+        le=1,
+        description="Region captions more alike than this (text cosine) are rejected: `captions_alike`.",
+    )
+    match_score: Literal["itc", "itm"] = Field(
+        "itc", description="Contrastive cosine, or the matching head's probability."
+    )
+    min_match: float = Field(
+        0.40, ge=-1, le=1, description="A caption must fit its crop at least this well, each side."
+    )
+    difference_view: Literal["crops", "side_by_side"] = Field(
+        "side_by_side", description="Two crops, or both images in one picture with a bar between and the box in red."
+    )
+    difference_question: str = Field(
+        "The left and the right picture are nearly the same. In the red box the left one shows: {source_caption} "
+        "The right one shows: {target_caption} Say in one or two sentences how the right box differs from the left.",
+        description="May use {source_caption} and {target_caption}.",
+    )
+    min_agreement: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the words of both region captions that the difference must name, in order.",
+    )
+
+
+class FineTuneSetSettings(StageSettings):
+    """Conversations over the two images, with a split by caption."""
+
+    validation_fraction: float = Field(0.05, ge=0, le=1, description="Share of captions whose samples validate.")
+    questions: list[str] = Field(
+        [
+            "What is different between the two images inside the red boxes?",
+            "Compare the red boxes of the two images: how does the second differ from the first?",
+            "Look at the marked region in both images and describe the change.",
+        ],
+        min_length=1,
+        description="Wordings of the question; one is picked by the sample's seed.",
+    )
+
+
+class Models(StageSettings):
+    """The model of each role."""
+
+    prompt_rewriter: PromptRewriterSettings
+    pair_generator: PairGeneratorSettings
+    image_text_encoder: ImageTextEncoderSettings
+    image_text_matcher: ImageTextMatcherSettings
+    segmenter: SegmenterSettings
+    captioner: CaptionerSettings
+
+
+class Recipe(StageSettings):
+    """Everything that a row of the ledger depends on, and the limits of a run."""
+
+    name: str = Field(description="Shown in the catalog and in reports.")
+    seed: int = Field(0, ge=0, description="All seeds are hashes of this and a row's id.")
+    max_error_share: float = Field(0.2, ge=0, le=1, description="A shard with a larger share of failed rows fails.")
+    models: Models
+    prompt_pairs: PromptPairsSettings = PromptPairsSettings()
+    image_pairs: ImagePairsSettings = ImagePairsSettings()
+    filtered_pairs: FilteredPairsSettings = FilteredPairsSettings()
+    bounding_boxes: BoundingBoxesSettings = BoundingBoxesSettings()
+    captions: CaptionsSettings = CaptionsSettings()
+    fine_tune_set: FineTuneSetSettings = FineTuneSetSettings()
+
+    @property
+    def hash(self) -> str:
+        """Changes whenever any value does."""
+        return content_hash(self.model_dump(mode="json"))[:16]
+
+
+def shipped_recipes() -> list[str]:
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe `name` (a shipped one, or a YAML file), else `IMGDIFF_RECIPE`, else `miniature`.
+
+    `overrides` are `section.key=value` with YAML values. Raises RecipeError.
+    """
+    name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
+    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
+        ) from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain(path.name, values, error)) from None
+
+
+def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """`recipe` with `section.key=value` applied. Raises RecipeError."""
+    values = recipe.model_dump(mode="json")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain("--set", values, error)) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"--set {override}: write section.key=value, as in filtered_pairs.min_similarity=0.85.")
+    if parts[0] in Models.model_fields:
+        parts.insert(0, "models")
+    section: Any = values
+    for index, part in enumerate(parts[:-1]):
+        if part not in _known_keys(parts[:index]):
+            raise RecipeError(f"--set {override}: {_unknown(part, _known_keys(parts[:index]))}")
+        section = section.setdefault(part, {})
+        if not isinstance(section, dict):
+            raise RecipeError(f"--set {override}: {'.'.join(parts[: index + 1])} is a value, not a section.")
+    try:
+        section[parts[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {override}: {text!r} is not a YAML value.") from None
+
+
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    """The keys of the section at `path`; none for a place that is not a section."""
+    model: Any = Recipe
+    for part in path:
+        field = model.model_fields.get(part)
+        model = field.annotation if field is not None else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+    return list(cast(type[BaseModel], model).model_fields)
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}.")
+
+
+def _explain(source: str, values: Mapping[str, Any], error: ValidationError) -> str:
+    """One line per mistake: file, key, what is wrong, what was given."""
+    lines = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"])
+        if mistake["type"] == "extra_forbidden":
+            known = _known_keys(mistake["loc"][:-1])
+            lines.append(f"{source}: {where}: {_unknown(str(mistake['loc'][-1]), known)}")
+        elif mistake["type"] == "missing":
+            lines.append(f"{source}: {where}: this key is required.")
+        else:
+            lines.append(f"{source}: {where}: {mistake['msg']} (given: {mistake['input']!r}).")
+    return "\n".join(lines)

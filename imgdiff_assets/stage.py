@@ -1,0 +1,179 @@
+"""What a stage is: measurements (models, minutes) and verdicts (thresholds, milliseconds), in the order they are taken.
+
+A stage turns each *item* (a row of its parent table) into one or more rows. Its steps are
+
+- `Measurement`: fills columns by running models; memoised row by row under a fingerprint of all it depends on;
+- `Derivation`: computes a column from the rows still in the running (a rank among them, for example); never stored as truth;
+- `Filter`: rejects rows. A rejected row keeps all it was measured to have, and skips the measurements after the filter.
+
+The engine is `imgdiff_assets.materialize`; `imgdiff_assets.what_if` walks the same steps over stored scores.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from imgdiff_assets.recipe import Recipe, StageSettings
+
+Row = dict[str, Any]
+Columns = Mapping[str, npt.NDArray[Any]]
+Booleans = npt.NDArray[np.bool_]
+
+UPSTREAM = "upstream"
+"""`rejected_by` of a row whose parent is rejected now, but which was measured when it was not."""
+
+ERROR_PREFIX = "error:"
+"""`rejected_by` of a row that could not be measured; such rows are tried again by the next run."""
+
+COMMON_COLUMNS = (
+    pa.field("kept", pa.bool_()),
+    pa.field("rejected_by", pa.string()),
+    pa.field("error", pa.string()),
+    pa.field("run_id", pa.string()),
+    pa.field("measured_at", pa.timestamp("us", tz="UTC")),
+)
+
+
+class Work(Protocol):
+    """What a measurement may use: the recipe, the loaded models and the images of the pair a row belongs to."""
+
+    recipe: "Recipe"
+
+    def model(self, role: str) -> Any: ...
+
+    def images(self, pair_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Fills `columns` of the rows it is given; equal inputs and equal settings are measured once.
+
+    `run` gets a batch of rows and returns, for each row, one dict of its columns (or, with `expands`, a non-empty
+    list of dicts: one row becomes several). `inputs` names the columns that the result depends on, `settings` gives
+    the part of the recipe it depends on, `roles` the models; `version` is raised when the code's results change.
+    """
+
+    name: str
+    columns: tuple[pa.Field, ...]
+    inputs: tuple[str, ...]
+    run: Callable[[Sequence[Row], Work], Sequence[Any]]
+    settings: Callable[["Recipe"], Mapping[str, Any]] = lambda recipe: {}
+    roles: tuple[str, ...] = ()
+    version: int = 1
+    expands: bool = False
+
+    @property
+    def fingerprint_column(self) -> str:
+        return f"{self.name}_fingerprint"
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """Computes one column from the rows that are still in the running."""
+
+    column: pa.Field
+    reads: tuple[str, ...]
+    compute: Callable[[Columns, Any], npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Keeps the rows for which `passes` is true, judging only rows still in the running.
+
+    `score` names the column whose spread is reported, `threshold` the setting it is compared with.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    passes: Callable[[Columns, Any], Booleans]
+    score: str | None = None
+    threshold: str | None = None
+
+
+Step = Measurement | Derivation | Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One table of the ledger: where its items come from, and the steps every row goes through.
+
+    `items(tables, recipe)` maps the parent tables to the stage's items: rows of `item_columns`, in order, each with
+    `parent_kept`. `row_id(row)` is the content hash that `id_column` holds, taken after the first measurement.
+    """
+
+    name: str
+    id_column: str
+    parents: tuple[str, ...]
+    item_columns: tuple[pa.Field, ...]
+    items: Callable[[Mapping[str, pa.Table], "Recipe"], list[Row]]
+    row_id: Callable[[Row], str]
+    steps: tuple[Step, ...]
+    description: str
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        return tuple(step for step in self.steps if isinstance(step, Measurement))
+
+    @property
+    def filters(self) -> tuple[Filter, ...]:
+        return tuple(step for step in self.steps if isinstance(step, Filter))
+
+    @property
+    def code_version(self) -> str:
+        """Changes whenever a measurement's version does."""
+        return ".".join(str(measurement.version) for measurement in self.measurements)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(role for measurement in self.measurements for role in measurement.roles))
+
+    @property
+    def schema(self) -> pa.Schema:
+        """All columns of the table: id, items', measured, derived, fingerprints, verdict."""
+        columns = [pa.field(self.id_column, pa.string())]
+        columns += [column for column in self.item_columns if column.name != self.id_column]
+        for step in self.steps:
+            if isinstance(step, Measurement):
+                columns += step.columns
+            elif isinstance(step, Derivation):
+                columns.append(step.column)
+        columns += COMMON_COLUMNS[:3]
+        columns += [pa.field(step.fingerprint_column, pa.string()) for step in self.measurements]
+        columns += COMMON_COLUMNS[3:]
+        return pa.schema(columns)
+
+    def settings(self, recipe: "Recipe") -> "StageSettings":
+        """This stage's section of the recipe."""
+        section: StageSettings = getattr(recipe, self.name)
+        return section
+
+
+def columns_of_rows(rows: Sequence[Row], names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Columns as arrays: numbers as float64 with NaN for null, anything else as objects."""
+    return {name: _column([row.get(name) for row in rows]) for name in names}
+
+
+def columns_of_table(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The same, from an Arrow table."""
+    result: dict[str, npt.NDArray[Any]] = {}
+    for name in names:
+        column = table[name]
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            result[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        else:
+            result[name] = np.array(column.to_pylist() or [], dtype=object)
+    return result
+
+
+def _column(values: list[Any]) -> npt.NDArray[Any]:
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

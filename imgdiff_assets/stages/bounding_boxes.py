@@ -1,0 +1,210 @@
+"""Filtered pairs to bounding boxes: where the two images differ, and the difference is the named object."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from imgdiff_assets.hashing import content_id
+from imgdiff_assets.recipe import BoundingBoxesSettings, Recipe
+from imgdiff_assets.regions import crop, suppress
+from imgdiff_assets.stage import Booleans, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+
+PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
+OBJECT_COLUMNS = ("source_object", "target_object")
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+SCORE = "region_similarity"
+
+
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+    """Every filtered pair, with the objects that its two prompts name."""
+    prompts = tables["prompt_pairs"].select(["pair_id", *OBJECT_COLUMNS]).to_pylist()
+    objects = {row["pair_id"]: {name: row[name] for name in OBJECT_COLUMNS} for row in prompts}
+    rows = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"]).to_pylist()
+    return [
+        {**{name: row[name] for name in PAIR_COLUMNS}, **objects[row["pair_id"]], "parent_kept": row["kept"]}
+        for row in rows
+    ]
+
+
+def row_id(row: Row) -> str:
+    pair = [row[name] for name in PAIR_COLUMNS]
+    return content_id("region", *pair, row.get("found_in"), [row.get(name) for name in BOX_COLUMNS])
+
+
+def propose(rows: Sequence[Row], work: Work) -> list[list[Row]]:
+    """Object proposals from both images; a pair without any has one row without a box."""
+    pairs = [work.images(row["pair_id"]) for row in rows]
+    proposals = work.model("segmenter").propose([image for pair in pairs for image in pair])
+    results = []
+    for number, (source, _) in enumerate(pairs):
+        height, width = source.shape[:2]
+        found: dict[tuple[str, tuple[float, ...]], Row] = {}
+        for name, (boxes, scores) in zip(("source", "target"), proposals[2 * number : 2 * number + 2], strict=True):
+            for box, score in zip(np.asarray(boxes, dtype=np.float64), scores, strict=True):
+                corners = tuple(round(float(value), 2) for value in box)
+                share = (corners[2] - corners[0]) * (corners[3] - corners[1]) / (width * height)
+                values = dict(zip(BOX_COLUMNS, corners, strict=True))
+                row = {"found_in": name, **values, "area_fraction": share, "proposal_score": float(score)}
+                found.setdefault((name, corners), row)
+        results.append(
+            list(found.values()) or [dict.fromkeys(["found_in", *BOX_COLUMNS, "area_fraction", "proposal_score"])]
+        )
+    return results
+
+
+def compare(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Cosine of the region's two crops."""
+    crops = []
+    for row in rows:
+        crops += _crops(row, work)
+    vectors = work.model("image_text_encoder").encode_images(crops)
+    return [{SCORE: float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
+
+
+def match(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Source crop against the replaced object, target crop against the replacing one, wherever the box was found."""
+    crops, texts = [], []
+    for row in rows:
+        crops += _crops(row, work)
+        texts += [row["source_object"], row["target_object"]]
+    itc, itm = work.model("image_text_matcher").match(crops, texts)
+    return [
+        {
+            "source_match_itc": float(itc[index]),
+            "target_match_itc": float(itc[index + 1]),
+            "source_match_itm": float(itm[index]),
+            "target_match_itm": float(itm[index + 1]),
+        }
+        for index in range(0, 2 * len(rows), 2)
+    ]
+
+
+def _crops(row: Row, work: Work) -> list[np.ndarray]:
+    box = [row[name] for name in BOX_COLUMNS]
+    padding = work.recipe.bounding_boxes.crop_padding
+    return [crop(image, box, padding) for image in work.images(row["pair_id"])]
+
+
+def _has_box(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    return np.array([name is not None for name in columns["found_in"]], dtype=bool)
+
+
+def _large(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    return columns["area_fraction"] >= settings.min_area_fraction
+
+
+def _small(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    return columns["area_fraction"] <= settings.max_area_fraction
+
+
+def _differs(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    return columns[SCORE] < settings.max_region_similarity
+
+
+def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarray:
+    """What the match filter compares: the weaker side if both must fit, else the stronger."""
+    sides = [columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")]
+    return np.minimum(*sides) if settings.match_rule == "both" else np.maximum(*sides)
+
+
+def _shows_the_object(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    return columns["match"] > settings.min_match
+
+
+def _most_different_first(columns: Columns) -> np.ndarray:
+    """By similarity, then by box, so that the order never depends on the proposals' order."""
+    keys = [columns[name] for name in reversed(BOX_COLUMNS)]
+    return np.lexsort([columns["found_in"].astype(str), *keys, columns[SCORE]])
+
+
+def _apart(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    """Non-maximum suppression within each pair, most different first."""
+    boxes = np.stack([columns[name] for name in BOX_COLUMNS], axis=1)
+    order = _most_different_first(columns)
+    kept = np.zeros(len(boxes), dtype=bool)
+    for members in _groups(columns["pair_id"][order]):
+        rows = order[members]
+        kept[rows] = suppress(boxes[rows], np.arange(len(rows)), settings.max_overlap)
+    return kept
+
+
+def _rank(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarray:
+    """Place within the pair, the most different region first (0)."""
+    order = _most_different_first(columns)
+    ranks = np.zeros(len(order), dtype=np.int64)
+    for members in _groups(columns["pair_id"][order]):
+        ranks[order[members]] = np.arange(len(members))
+    return ranks
+
+
+def _groups(keys: np.ndarray) -> list[np.ndarray]:
+    """Positions of equal keys, in order."""
+    groups: dict[str, list[int]] = {}
+    for position, key in enumerate(keys):
+        groups.setdefault(key, []).append(position)
+    return [np.array(positions) for positions in groups.values()]
+
+
+def _first(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    return columns["rank"] < settings.max_boxes
+
+
+STAGE = Stage(
+    name="bounding_boxes",
+    id_column="region_id",
+    parents=("filtered_pairs", "prompt_pairs", "image_pairs"),
+    description=__doc__,
+    item_columns=tuple(pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS)),
+    items=items,
+    row_id=row_id,
+    steps=(
+        Measurement(
+            name="propose",
+            columns=(
+                pa.field("found_in", pa.string()),
+                *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
+                pa.field("area_fraction", pa.float32()),
+                pa.field("proposal_score", pa.float32()),
+            ),
+            inputs=PAIR_COLUMNS,
+            run=propose,
+            roles=("segmenter",),
+            expands=True,
+        ),
+        Filter("no_proposals", ("found_in",), _has_box),
+        Filter("too_small", ("area_fraction",), _large, "area_fraction", "min_area_fraction"),
+        Filter("too_large", ("area_fraction",), _small, "area_fraction", "max_area_fraction"),
+        Measurement(
+            name="compare",
+            columns=(pa.field(SCORE, pa.float32()),),
+            inputs=(*PAIR_COLUMNS, *BOX_COLUMNS),
+            run=compare,
+            settings=lambda recipe: {"crop_padding": recipe.bounding_boxes.crop_padding},
+            roles=("image_text_encoder",),
+        ),
+        Filter("same_content", (SCORE,), _differs, SCORE, "max_region_similarity"),
+        # The dear model last: it reads only what the cheap one left.
+        Measurement(
+            name="match",
+            columns=tuple(
+                pa.field(f"{side}_match_{head}", pa.float32())
+                for head in ("itc", "itm")
+                for side in ("source", "target")
+            ),
+            inputs=(*PAIR_COLUMNS, *BOX_COLUMNS, *OBJECT_COLUMNS),
+            run=match,
+            settings=lambda recipe: {"crop_padding": recipe.bounding_boxes.crop_padding},
+            roles=("image_text_matcher",),
+        ),
+        Derivation(
+            pa.field("match", pa.float32()),
+            tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
+            _match_scores,
+        ),
+        Filter("object_not_seen", ("match",), _shows_the_object, "match", "min_match"),
+        Filter("overlaps", ("pair_id", "found_in", *BOX_COLUMNS, SCORE), _apart, None, "max_overlap"),
+        Derivation(pa.field("rank", pa.int32()), ("pair_id", "found_in", *BOX_COLUMNS, SCORE), _rank),
+        Filter("beyond_the_first", ("rank",), _first, None, "max_boxes"),
+    ),
+)

@@ -1,0 +1,186 @@
+"""Bounding boxes to captions: what each region shows in each image, then what the difference is."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imgdiff_assets.caption_edit import agreement
+from imgdiff_assets.recipe import CaptionsSettings, Recipe
+from imgdiff_assets.regions import BAR_WIDTH, crop, draw_box, side_by_side
+from imgdiff_assets.stage import Booleans, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
+REGION_CAPTIONS = ("source_region_caption", "target_region_caption")
+REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)
+
+
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+    """Every region that has a box."""
+    names = [*ITEM_COLUMNS, *BOX_COLUMNS]
+    rows = tables["bounding_boxes"].select([*names, "kept"]).to_pylist()
+    return [
+        {**{name: row[name] for name in names}, "parent_kept": row["kept"]} for row in rows if row["x1"] is not None
+    ]
+
+
+def describe(rows: Sequence[Row], work: Work) -> list[Row]:
+    """One caption of the region in each image."""
+    settings = work.recipe.captions
+    views, questions = [], []
+    for row in rows:
+        for image, name in zip(work.images(row["pair_id"]), (row["source_object"], row["target_object"]), strict=True):
+            height, width = image.shape[:2]
+            x1, y1, x2, y2 = (row[corner] for corner in BOX_COLUMNS)
+            box = {"x1": x1 / width, "y1": y1 / height, "x2": x2 / width, "y2": y2 / height}
+            views.append(
+                [image if settings.region_view == "full" else crop(image, (x1, y1, x2, y2), settings.crop_padding)]
+            )
+            questions.append(settings.region_question.format(**box, object=name))
+    answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
+    return [
+        {"source_region_caption": source, "target_region_caption": target}
+        for source, target in zip(answers[0::2], answers[1::2], strict=True)
+    ]
+
+
+def score(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Cosine of the two captions' vectors, and how well each caption fits its crop."""
+    texts = [row[name] for row in rows for name in REGION_CAPTIONS]
+    vectors = work.model("image_text_encoder").encode_texts(texts)
+    similarities = np.sum(vectors[0::2] * vectors[1::2], axis=1)
+    crops = []
+    for row in rows:
+        box = [row[name] for name in BOX_COLUMNS]
+        crops += [crop(image, box, work.recipe.captions.crop_padding) for image in work.images(row["pair_id"])]
+    itc, itm = work.model("image_text_matcher").match(crops, texts)
+    return [
+        {
+            "caption_similarity": float(similarity),
+            "source_match_itc": float(itc[2 * index]),
+            "target_match_itc": float(itc[2 * index + 1]),
+            "source_match_itm": float(itm[2 * index]),
+            "target_match_itm": float(itm[2 * index + 1]),
+        }
+        for index, similarity in enumerate(similarities)
+    ]
+
+
+def tell_apart(rows: Sequence[Row], work: Work) -> list[Row]:
+    """The difference caption, and how much of both region captions it names on the right sides."""
+    settings = work.recipe.captions
+    views, questions = [], []
+    for row in rows:
+        images = work.images(row["pair_id"])
+        box = [row[name] for name in BOX_COLUMNS]
+        if settings.difference_view == "crops":
+            views.append([crop(image, box, settings.crop_padding) for image in images])
+        else:
+            left, right = (draw_box(image, box) for image in images)
+            views.append([side_by_side(left, right, BAR_WIDTH)])
+        captions = {"source_caption": row["source_region_caption"], "target_caption": row["target_region_caption"]}
+        questions.append(settings.difference_question.format(**captions))
+    answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
+    return [
+        {"difference_caption": answer, "agreement": agreement(answer, *(row[name] for name in REGION_CAPTIONS))}
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+
+
+def _tidy(answer: str) -> str:
+    return " ".join(answer.split())
+
+
+def _both_captioned(columns: Columns, settings: CaptionsSettings) -> Booleans:
+    return np.array(
+        [all(texts) for texts in zip(*(columns[name] for name in REGION_CAPTIONS), strict=True)], dtype=bool
+    )
+
+
+def _captions_differ(columns: Columns, settings: CaptionsSettings) -> Booleans:
+    return columns["caption_similarity"] < settings.max_caption_similarity
+
+
+def _weaker_match(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
+    return np.minimum(*(columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")))
+
+
+def _captions_fit(columns: Columns, settings: CaptionsSettings) -> Booleans:
+    return columns["match"] > settings.min_match
+
+
+def _difference_told(columns: Columns, settings: CaptionsSettings) -> Booleans:
+    return np.array([bool(text) for text in columns["difference_caption"]], dtype=bool)
+
+
+def _agrees(columns: Columns, settings: CaptionsSettings) -> Booleans:
+    return columns["agreement"] >= settings.min_agreement
+
+
+def _region_settings(recipe: Recipe) -> dict[str, Any]:
+    return recipe.captions.model_dump(include={"region_view", "region_question", "crop_padding"})
+
+
+def _difference_settings(recipe: Recipe) -> dict[str, Any]:
+    return recipe.captions.model_dump(include={"difference_view", "difference_question", "crop_padding"})
+
+
+STAGE = Stage(
+    name="captions",
+    id_column="region_id",
+    parents=("bounding_boxes", "image_pairs"),
+    description=__doc__,
+    item_columns=(
+        *(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
+        *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
+    ),
+    items=items,
+    row_id=lambda row: str(row["region_id"]),
+    steps=(
+        Measurement(
+            name="describe",
+            columns=tuple(pa.field(name, pa.string()) for name in REGION_CAPTIONS),
+            inputs=(*REGION_INPUTS, "source_object", "target_object"),
+            run=describe,
+            settings=_region_settings,
+            roles=("captioner",),
+        ),
+        Filter("no_region_caption", REGION_CAPTIONS, _both_captioned),
+        Measurement(
+            name="score",
+            columns=(
+                pa.field("caption_similarity", pa.float32()),
+                *(
+                    pa.field(f"{side}_match_{head}", pa.float32())
+                    for head in ("itc", "itm")
+                    for side in ("source", "target")
+                ),
+            ),
+            inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
+            run=score,
+            settings=lambda recipe: {"crop_padding": recipe.captions.crop_padding},
+            roles=("image_text_encoder", "image_text_matcher"),
+        ),
+        Filter(
+            "captions_alike", ("caption_similarity",), _captions_differ, "caption_similarity", "max_caption_similarity"
+        ),
+        Derivation(
+            pa.field("match", pa.float32()),
+            tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
+            _weaker_match,
+        ),
+        Filter("caption_misfits", ("match",), _captions_fit, "match", "min_match"),
+        Measurement(
+            name="tell_apart",
+            columns=(pa.field("difference_caption", pa.string()), pa.field("agreement", pa.float32())),
+            inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
+            run=tell_apart,
+            settings=_difference_settings,
+            roles=("captioner",),
+        ),
+        Filter("no_difference_caption", ("difference_caption",), _difference_told),
+        Filter("difference_disagrees", ("agreement",), _agrees, "agreement", "min_agreement"),
+    ),
+)

@@ -1,0 +1,81 @@
+"""Captions to the fine-tune set: one conversation over two images per kept region, split by caption."""
+
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from imgdiff_assets.conversations import conversation, pick, sentence, split
+from imgdiff_assets.hashing import content_id
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.stage import Measurement, Row, Stage, Work
+
+TASK = "difference"
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+REGION_COLUMNS = ("region_id", "pair_id", "difference_caption")
+
+
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+    """Every region with a difference caption, and the caption its pair began with."""
+    caption_ids = dict(
+        zip(
+            tables["prompt_pairs"]["pair_id"].to_pylist(),
+            tables["prompt_pairs"]["caption_id"].to_pylist(),
+            strict=True,
+        )
+    )
+    names = [*REGION_COLUMNS, *BOX_COLUMNS]
+    rows = tables["captions"].select([*names, "kept"]).to_pylist()
+    return [
+        {
+            **{name: row[name] for name in names},
+            "caption_id": caption_ids[row["pair_id"]],
+            "task": TASK,
+            "parent_kept": row["kept"],
+        }
+        for row in rows
+        if row["difference_caption"]
+    ]
+
+
+def row_id(row: Row) -> str:
+    return content_id("sample", row["task"], row["region_id"], row["difference_caption"])
+
+
+def converse(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Question (a wording by the sample's seed), answer and split."""
+    settings, seed = work.recipe.fine_tune_set, work.recipe.seed
+    return [
+        {
+            "conversations": conversation(
+                pick(settings.questions, seed, row["region_id"]), sentence(row["difference_caption"])
+            ),
+            "split": split(row["caption_id"], seed, settings.validation_fraction),
+        }
+        for row in rows
+    ]
+
+
+STAGE = Stage(
+    name="fine_tune_set",
+    id_column="sample_id",
+    parents=("captions", "prompt_pairs"),
+    description=__doc__,
+    item_columns=(
+        *(pa.field(name, pa.string()) for name in (*REGION_COLUMNS, "caption_id", "task")),
+        *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
+    ),
+    items=items,
+    row_id=row_id,
+    steps=(
+        Measurement(
+            name="converse",
+            columns=(
+                pa.field("conversations", pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))),
+                pa.field("split", pa.string()),
+            ),
+            inputs=(*REGION_COLUMNS, "caption_id", "task"),
+            run=converse,
+            settings=lambda recipe: {"seed": recipe.seed, **recipe.fine_tune_set.model_dump(mode="json")},
+        ),
+    ),
+)

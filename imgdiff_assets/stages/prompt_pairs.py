@@ -1,0 +1,145 @@
+"""Captions to prompt pairs: each caption, and the same caption with one object replaced by a language model."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imgdiff_assets.caption_edit import edits, words
+from imgdiff_assets.hashing import content_id, seed_of
+from imgdiff_assets.recipe import PromptPairsSettings, Recipe
+from imgdiff_assets.stage import Booleans, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+
+
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+    """Every caption, as often as the recipe asks."""
+    rows = tables["caption_file"].select(["caption_id", "caption"]).to_pylist()
+    return [
+        {"caption_id": row["caption_id"], "attempt": attempt, "source_caption": row["caption"], "parent_kept": True}
+        for row in rows
+        for attempt in range(recipe.prompt_pairs.attempts)
+    ]
+
+
+def row_id(row: Row) -> str:
+    return content_id("prompt_pair", row["caption_id"], row["attempt"], row.get("target_caption"))
+
+
+def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Ask the language model; the answer is kept as it was given, the caption in it by the recipe's pattern."""
+    pattern = re.compile(work.recipe.prompt_pairs.answer_pattern)
+    seeds = [seed_of(work.recipe.seed, "rewrite", row["caption_id"], row["attempt"]) for row in rows]
+    answers = work.model("prompt_rewriter").rewrite([row["source_caption"] for row in rows], seeds)
+    results = []
+    for row, answer in zip(rows, answers, strict=True):
+        match = pattern.search(answer)
+        target = " ".join(match["caption"].split()).strip("\"'“” ") if match else ""
+        changes = edits(row["source_caption"], target) if target else []
+        edit = changes[0] if len(changes) == 1 else None
+        results.append(
+            {
+                "answer": answer,
+                "target_caption": target or None,
+                "edit_count": len(changes),
+                "source_object": edit.source if edit else None,
+                "target_object": edit.target if edit else None,
+            }
+        )
+    return results
+
+
+def _known(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    known = {word.lower() for phrase in settings.known_words for word in phrase.split()}
+    return np.array([not known or known.issuperset(words(text)) for text in columns["source_caption"]], dtype=bool)
+
+
+def _short(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return np.array([len(words(text)) <= settings.max_words for text in columns["source_caption"]], dtype=bool)
+
+
+def _answered(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return np.array([bool(text) for text in columns["target_caption"]], dtype=bool)
+
+
+def _about_the_object(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    def talks(source: str, target: str) -> bool:
+        said, asked = f" {' '.join(words(target))} ", f" {' '.join(words(source))} "
+        return any(f" {phrase} " in said and f" {phrase} " not in asked for phrase in settings.task_phrases)
+
+    pairs = zip(columns["source_caption"], columns["target_caption"], strict=True)
+    return np.array([not talks(source, target) for source, target in pairs], dtype=bool)
+
+
+def _changed(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return columns["edit_count"] > 0
+
+
+def _one_change(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return columns["edit_count"] == 1
+
+
+def _replaced(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    def one_object(text: Any) -> bool:
+        return 1 <= len(words(text or "")) <= settings.max_object_words
+
+    pairs = zip(columns["source_object"], columns["target_object"], strict=True)
+    return np.array([one_object(source) and one_object(target) for source, target in pairs], dtype=bool)
+
+
+def _new(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return ~columns["repeated"].astype(bool)
+
+
+def _repeated(columns: Columns, settings: PromptPairsSettings) -> Any:
+    seen: set[tuple[str, str]] = set()
+    result = []
+    for key in zip(columns["caption_id"], [" ".join(words(text)) for text in columns["target_caption"]], strict=True):
+        result.append(key in seen)
+        seen.add(key)
+    return np.array(result, dtype=bool)
+
+
+def _rewriting(recipe: Recipe) -> dict[str, Any]:
+    return {"seed": recipe.seed, "answer_pattern": recipe.prompt_pairs.answer_pattern}
+
+
+STAGE = Stage(
+    name="prompt_pairs",
+    id_column="pair_id",
+    parents=("caption_file",),
+    description=__doc__,
+    item_columns=(
+        pa.field("caption_id", pa.string()),
+        pa.field("attempt", pa.int32()),
+        pa.field("source_caption", pa.string()),
+    ),
+    items=items,
+    row_id=row_id,
+    steps=(
+        Filter("too_long", ("source_caption",), _short),
+        Filter("unknown_words", ("source_caption",), _known),
+        Measurement(
+            name="rewrite",
+            columns=(
+                pa.field("answer", pa.string()),
+                pa.field("target_caption", pa.string()),
+                pa.field("edit_count", pa.int32()),
+                pa.field("source_object", pa.string()),
+                pa.field("target_object", pa.string()),
+            ),
+            inputs=("caption_id", "attempt", "source_caption"),
+            run=rewrite,
+            settings=_rewriting,
+            roles=("prompt_rewriter",),
+        ),
+        Filter("no_answer", ("target_caption",), _answered),
+        Filter("about_the_task", ("source_caption", "target_caption"), _about_the_object),
+        Filter("unchanged", ("edit_count",), _changed),
+        Filter("several_changes", ("edit_count",), _one_change),
+        Filter("not_a_replacement", ("source_object", "target_object"), _replaced),
+        Derivation(pa.field("repeated", pa.bool_()), ("caption_id", "target_caption"), _repeated),
+        Filter("repeated", ("repeated",), _new),
+    ),
+)
