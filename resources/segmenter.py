@@ -98,16 +98,15 @@ class Segmenter:
             embeddings = self._sam.image_encoder(pixels.to(self._dtype)).float()
             # The decoder takes one image and many prompts, so images are decoded one by one.
             found = [
-                self._candidates(embedding, tuple(small.shape[1:]), image.shape[:2])
+                self._candidates(embedding, (small.shape[1], small.shape[2]), (image.shape[0], image.shape[1]))
                 for embedding, small, image in zip(embeddings, resized, images, strict=True)
             ]
-            boxes = torch.cat([boxes for boxes, _ in found])
-            scores = torch.cat([scores for _, scores in found])
-            rows = torch.arange(len(images), device=self._device)
-            rows = rows.repeat_interleave(torch.tensor([len(scores) for _, scores in found], device=self._device))
+            boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
+            counts = torch.tensor([len(scores) for _, scores in found], device=self._device)
+            rows = torch.arange(len(images), device=self._device).repeat_interleave(counts)
             kept = batched_nms(boxes, scores, rows, self.settings.box_nms_threshold)
-            boxes, scores, rows = (values[kept].cpu().numpy() for values in (boxes, scores, rows))
-        return [(boxes[rows == row], scores[rows == row]) for row in range(len(images))]
+            best, quality, owner = (values[kept].cpu().numpy() for values in (boxes, scores, rows))
+        return [(best[owner == row], quality[owner == row]) for row in range(len(images))]
 
     def _resize(self, image: NDArray[np.uint8]) -> "torch.Tensor":
         """Return the image as float32 (3, H, W), its longer side as long as the model's input, values 0–255."""
@@ -130,7 +129,7 @@ class Segmenter:
         points = self._grid * torch.tensor(input_size[::-1], device=self._device)
         found = [
             self._decode(embedding, chunk, input_size, image_size)
-            for chunk in points.split(self.settings.points_per_batch)
+            for chunk in torch.split(points, self.settings.points_per_batch)
         ]
         boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
         area_fractions = (boxes[:, 2:] - boxes[:, :2]).prod(1) / (image_size[0] * image_size[1])
@@ -177,9 +176,9 @@ def _boxes_around(masks: "torch.Tensor") -> "torch.Tensor":
     import torch
 
     edges = []
-    for occupied in (masks.any(1), masks.any(2)):
-        occupied = occupied.to(torch.uint8)
-        start, end = occupied.argmax(1), occupied.shape[1] - occupied.flip(1).argmax(1)
+    for occupied in (masks.any(1), masks.any(2)):  # columns, then rows
+        line = occupied.to(torch.uint8)
+        start, end = line.argmax(1), line.shape[1] - line.flip(1).argmax(1)
         edges.append((start, torch.where(occupied.any(1), end, start)))
     (left, right), (top, bottom) = edges
     return torch.stack([left, top, right, bottom], 1).float()

@@ -1,0 +1,85 @@
+"""Questions about images answered by a vision-language model: any image-text-to-text chat model of transformers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from resources import chat, devices, weights
+from resources.settings import ModelSettings
+
+
+class CaptionerSettings(ModelSettings):
+    """Settings of the captioner.
+
+    `model` is a folder or hub id of a transformers image-text-to-text model (safetensors) with its processor.
+    """
+
+    max_new_tokens: int = Field(default=64, ge=1, description="Where an answer is cut off, in tokens.")
+
+
+class Captioner:
+    """Answers questions about images. Slow to make (it loads the weights), so get it from `devices.load`."""
+
+    def __init__(self, settings: CaptionerSettings) -> None:
+        import torch
+        from transformers import AutoModelForImageTextToText, AutoProcessor
+
+        self.settings = settings
+        self._device = devices.resolve(settings.device)
+        self._dtype = getattr(torch, settings.dtype)
+        folder = weights.locate(settings.model, settings.revision)
+        self._processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        _see_whole_images(self._processor.image_processor)
+        self._model = AutoModelForImageTextToText.from_pretrained(
+            folder, dtype=self._dtype, use_safetensors=True, trust_remote_code=False
+        )
+        self._model.eval().to(self._device)
+        chat.prepare(self._model, self._processor.tokenizer, settings.max_new_tokens)
+
+    def answer(self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> list[str]:
+        """Return the likeliest answer to each question about its own one or more images (H, W, 3) of any shapes.
+
+        The model is shown the images in their order, then the question. An answer does not depend on its neighbours
+        in the batch.
+        """
+        import torch
+        from PIL import Image
+
+        answers: list[str] = []
+        size = self.settings.batch_size
+        with torch.inference_mode():
+            for start in range(0, len(questions), size):
+                batch = slice(start, start + size)
+                # As PIL images, for the channels of an array three pixels high cannot be told from its rows.
+                shown = [[Image.fromarray(image) for image in group] for group in images[batch]]
+                prompts = [
+                    self._prompt(len(group), question) for group, question in zip(shown, questions[batch], strict=True)
+                ]
+                begin = self._processor.tokenizer.bos_token
+                inputs = self._processor(
+                    text=prompts,
+                    images=shown,
+                    padding=True,
+                    add_special_tokens=not (begin and prompts[0].startswith(begin)),
+                    return_tensors="pt",
+                ).to(self._device, self._dtype)
+                answers += chat.answer(self._model, self._processor.tokenizer, inputs)
+        return answers
+
+    def _prompt(self, image_count: int, question: str) -> str:
+        if not self._processor.chat_template:
+            return f"{self._processor.image_token * image_count}{question}"
+        content = [{"type": "image"}] * image_count + [{"type": "text", "text": question}]
+        turn = {"role": "user", "content": content}
+        prompt: str = self._processor.apply_chat_template([turn], add_generation_prompt=True)
+        return prompt
+
+
+def _see_whole_images(image_processor: Any) -> None:
+    """Let a processor that would resize the shorter side and crop the centre squash the whole image instead."""
+    if getattr(image_processor, "do_center_crop", False):
+        image_processor.do_center_crop = False
+        image_processor.size = image_processor.crop_size

@@ -1,0 +1,123 @@
+"""Captions rewritten by a language model: any chat model of transformers."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field, field_validator
+
+from resources import chat, devices, weights
+from resources.settings import ModelSettings
+
+if TYPE_CHECKING:
+    import torch
+
+PLACEHOLDER = "{caption}"
+
+
+class PromptRewriterSettings(ModelSettings):
+    """Settings of the prompt rewriter.
+
+    `model` is a folder or hub id of a transformers causal language model (safetensors) with its tokenizer. The prompt
+    is the user's turn of the model's chat template, or plain text if it has none.
+    """
+
+    prompt: str = Field(description=f"What is said to the model; `{PLACEHOLDER}` stands for the caption.")
+    temperature: float = Field(
+        default=0.9, ge=0, description="How freely the words are drawn; 0 always takes the likeliest."
+    )
+    top_p: float = Field(
+        default=0.95, gt=0, le=1, description="Only the likeliest words that together have this probability are drawn."
+    )
+    max_new_tokens: int = Field(default=128, ge=1, description="Where an answer is cut off, in tokens.")
+
+    @field_validator("prompt")
+    @classmethod
+    def _has_placeholder(cls, prompt: str) -> str:
+        if PLACEHOLDER not in prompt:
+            raise ValueError(f"the prompt must contain {PLACEHOLDER}, where the caption goes")
+        return prompt
+
+
+class PromptRewriter:
+    """Rewrites captions. Slow to make (it loads the weights), so get it from `devices.load`."""
+
+    def __init__(self, settings: PromptRewriterSettings) -> None:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        self.settings = settings
+        self._device = devices.resolve(settings.device)
+        folder = weights.locate(settings.model, settings.revision)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        self._model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, settings.dtype), use_safetensors=True, trust_remote_code=False
+        )
+        self._model.eval().to(self._device)
+        chat.prepare(self._model, self._tokenizer, settings.max_new_tokens)
+
+    def rewrite(self, captions: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        """Return the model's whole answer to each caption, drawn by that caption's own seed (0 to 2**64 - 1).
+
+        An answer depends on its caption, its seed and the settings alone, not on its neighbours in the batch.
+        """
+        import torch
+
+        answers: list[str] = []
+        size = self.settings.batch_size
+        with torch.inference_mode():
+            for start in range(0, len(captions), size):
+                prompts = [self._prompt(caption) for caption in captions[start : start + size]]
+                # A chat template has written the special tokens already.
+                inputs = self._tokenizer(
+                    prompts, padding=True, add_special_tokens=not self._tokenizer.chat_template, return_tensors="pt"
+                ).to(self._device)
+                sampler = None
+                if self.settings.temperature > 0:
+                    prompt_length = inputs["input_ids"].shape[1]
+                    sampler = SeededSampler(self.settings, seeds[start : start + size], prompt_length, self._device)
+                answers += chat.answer(self._model, self._tokenizer, inputs, sampler)
+        return answers
+
+    def _prompt(self, caption: str) -> str:
+        content = self.settings.prompt.replace(PLACEHOLDER, caption)
+        if not self._tokenizer.chat_template:
+            return content
+        turn = {"role": "user", "content": content}
+        prompt: str = self._tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
+        return prompt
+
+
+class SeededSampler:
+    """Draws the next token of each row of a batch by the row's own random numbers.
+
+    The row's n-th token takes its seed's n-th uniform number through the inverse of the cumulative distribution, so a
+    row draws the same tokens in any batch. Works as a logits processor: the drawn token is left as the only choice.
+    """
+
+    def __init__(
+        self, settings: PromptRewriterSettings, seeds: Sequence[int], prompt_length: int, device: str
+    ) -> None:
+        import torch
+
+        self._settings = settings
+        self._prompt_length = prompt_length
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        draws = [torch.rand(settings.max_new_tokens, generator=generator) for generator in generators]
+        self._draws = torch.stack(draws).double().to(device)
+
+    def __call__(self, input_ids: "torch.Tensor", scores: "torch.Tensor") -> "torch.Tensor":
+        """Return scores (N, vocabulary) that are zero for the drawn tokens and minus infinity for all others."""
+        import torch
+
+        probabilities = (scores.double() / self._settings.temperature).softmax(-1)
+        if self._settings.top_p < 1:
+            ordered = probabilities.sort(descending=True).values
+            outside = ordered.cumsum(-1) - ordered >= self._settings.top_p
+            # Compared by value, not by rank: tokens of equal probability stay or go together, in whatever order.
+            least = ordered.masked_fill(outside, torch.inf).amin(-1, keepdim=True)
+            probabilities = probabilities.masked_fill(probabilities < least, 0)
+        cumulative = probabilities.cumsum(-1)
+        step = input_ids.shape[1] - self._prompt_length
+        targets = self._draws[:, step, None] * cumulative[:, -1:]
+        drawn = torch.searchsorted(cumulative, targets, right=True)
+        return torch.full_like(scores, -torch.inf).scatter_(1, drawn, 0)
