@@ -47,7 +47,7 @@ def agreement(difference: str, source_text: str, target_text: str) -> float:
     """How well a difference caption names what both region captions say, each on its own side.
 
     The share of the content words (no articles) of `source_text` and `target_text` that are found in `difference` in
-    order, the source's before the target's; 0 when either text has no words. Side words and verbs between them are free.
+    order, the source's before the target's; 0 when either text has no words. Other words between them are free.
     """
     expected = [word for word in words(source_text) if word not in ARTICLES]
     expected_target = [word for word in words(target_text) if word not in ARTICLES]

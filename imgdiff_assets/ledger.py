@@ -93,6 +93,10 @@ class Ledger:
     def exists(self, asset: str, shard: str) -> bool:
         return self.table_path(asset, shard).exists()
 
+    def column_names(self, asset: str, shard: str) -> list[str]:
+        """The columns that a table has, which an older version of the code may have written."""
+        return list(pq.read_schema(self.table_path(asset, shard)).names)
+
     def read(self, asset: str, shard: str, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
         """One table, without its image columns unless asked for.
 
@@ -113,6 +117,17 @@ class Ledger:
             return None
         metadata = pq.read_metadata(path).metadata or {}
         return json.loads(metadata[RECORD_KEY]) if RECORD_KEY in metadata else None
+
+    def history(self, asset: str, shard: str) -> list[dict[str, Any]]:
+        """The records of all materialisations, oldest first; a line torn by a kill is left out."""
+        path = self.table_path(asset, shard).with_name("history.jsonl")
+        records = []
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                records.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return records
 
     def commit(
         self,
@@ -139,7 +154,7 @@ class Ledger:
                     writer.write_table(pa.Table.from_pylist(chunk, schema=schema), row_group_size=group_rows)
         finally:
             images.close()
-        append_line(path.with_name("history.jsonl"), json.dumps(record, sort_keys=True))
+        append_lines(path.with_name("history.jsonl"), [json.dumps(record, sort_keys=True)])
         shutil.rmtree(self.staging(asset, shard), ignore_errors=True)
 
     def quarantine(self, asset: str, shard: str) -> Path:
@@ -226,10 +241,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def append_line(path: Path, line: str) -> None:
-    """Append one line durably."""
-    with path.open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Append lines durably; a last line that a kill tore is ended first, so that it spoils no other."""
+    with path.open("ab+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > 0:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write("".join(line + "\n" for line in lines).encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
 

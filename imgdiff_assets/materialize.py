@@ -4,7 +4,9 @@ Every batch that is measured is durable before the next begins; the table is rep
 was measured before (in the table, or in batches that a killed run left behind) is found again by fingerprint.
 """
 
+import dataclasses
 import datetime
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -408,7 +410,8 @@ class _StageRun:
                 record.rejections[verdict] = record.rejections.get(verdict, 0) + 1
         record.seconds = round(seconds, 3)
         record.finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
-        before = self.ledger.record(self.stage.name, self.shard) if old is not None else None
+        whole = old is not None and self.ledger.column_names(self.stage.name, self.shard) == self.stage.schema.names
+        before = self.ledger.record(self.stage.name, self.shard) if whole else None
         same = ("output_hash", "settings_hash", "inputs_hash", "code_version")
         if before is not None and not record.errors and all(before[key] == getattr(record, key) for key in same):
             record.changed = False
@@ -467,8 +470,6 @@ def inputs_hash(inputs: Mapping[str, pa.Table]) -> str:
 
 def record_to_json(record: Materialization) -> dict[str, Any]:
     """The record as JSON values."""
-    import dataclasses
-
     return dataclasses.asdict(record)
 
 
@@ -477,11 +478,11 @@ def _bookkeeping_fields(stage: Stage) -> list[pa.Field]:
 
 
 def _error_kind(error: Exception) -> str:
-    """A short name for `rejected_by`: `out_of_memory`, or the exception's class in snake case."""
+    """A short name for `rejected_by`: `out_of_memory`, or the exception's class (`ValueError`: `value`)."""
     if "out of memory" in str(error).lower():
         return "out_of_memory"
     name = type(error).__name__.removesuffix("Error") or "error"
-    return "".join("_" + letter.lower() if letter.isupper() else letter for letter in name).lstrip("_")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _not_finite(rows: Sequence[Row]) -> str | None:

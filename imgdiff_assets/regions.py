@@ -32,7 +32,7 @@ def iou(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
 
 
 def suppress(boxes: Boxes, order: npt.NDArray[np.intp], max_overlap: float) -> npt.NDArray[np.bool_]:
-    """Non-maximum suppression: which boxes stay when they are taken in `order` and may overlap at most `max_overlap`."""
+    """Non-maximum suppression: which boxes stay, taken in `order`, when any two may overlap by `max_overlap`."""
     kept = np.zeros(len(boxes), dtype=bool)
     overlaps = iou(boxes, boxes)
     for index in order:

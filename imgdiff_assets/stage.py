@@ -1,10 +1,10 @@
-"""What a stage is: measurements (models, minutes) and verdicts (thresholds, milliseconds), in the order they are taken.
+"""What a stage is: measurements (models, minutes) and verdicts (thresholds, milliseconds), in the order taken.
 
 A stage turns each *item* (a row of its parent table) into one or more rows. Its steps are
 
 - `Measurement`: fills columns by running models; memoised row by row under a fingerprint of all it depends on;
-- `Derivation`: computes a column from the rows still in the running (a rank among them, for example); never stored as truth;
-- `Filter`: rejects rows. A rejected row keeps all it was measured to have, and skips the measurements after the filter.
+- `Derivation`: computes a column from the rows still in the running (a rank among them, for example), every time anew;
+- `Filter`: rejects rows. A rejected row keeps all it was measured to have, and skips the measurements that follow.
 
 The engine is `imgdiff_assets.materialize`; `imgdiff_assets.what_if` walks the same steps over stored scores.
 """

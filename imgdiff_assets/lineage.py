@@ -1,0 +1,197 @@
+"""Where a row came from, what became of it, and why: the chain of rows above and below any id of any table."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow.compute as pc
+
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.hashing import ID_LENGTH
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import Ledger, is_image
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.scan import PARENT_IDS, scan
+from imgdiff_assets.shards import read_captions, shard_keys
+from imgdiff_assets.stage import COMMON_COLUMNS, Row, Stage
+from imgdiff_assets.verdicts import in_words
+
+CAPTION = "caption"
+SHORTEST_PREFIX = 6
+TABLE_OF_ID = {
+    "caption_id": CAPTION,
+    "pair_id": "prompt_pairs",
+    "region_id": "bounding_boxes",
+    "sample_id": "fine_tune_set",
+}
+"""The table where a row with such an id first appears, from the top of the graph down."""
+
+
+class LineageError(ValueError):
+    """An id that names no row, or several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A threshold on a score: its value in the recipe now, and the value the row was judged by."""
+
+    filter: str
+    setting: str
+    now: float
+    judged_by: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score of a row with the limits it is held against."""
+
+    name: str
+    value: float | None
+    limits: tuple[Limit, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """One row of one table: `values` are its other columns, `made` says by which run, recipe and models."""
+
+    table: str
+    id: str
+    shard: str
+    kept: bool
+    verdict: str
+    asked_for: bool = False
+    values: Row = field(default_factory=dict)
+    scores: tuple[Score, ...] = ()
+    made: dict[str, Any] = field(default_factory=dict)
+    children: list["Node"] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, the children within."""
+        return asdict(self)
+
+
+def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
+    """The tree from the caption down through the row whose id begins with `prefix`, to all that was made of it.
+
+    Above the row only its own ancestors are listed, below it everything. Raises LineageError, DamagedTable.
+    """
+    ledger = Ledger(home.ledger)
+    column, identity, shard = _find(home, ledger, prefix)
+    known = _ancestors(ledger, column, identity, shard)
+    caption = next(row for row in read_captions(home, shard).to_pylist() if row["caption_id"] == known["caption_id"])
+    root = Node(
+        CAPTION,
+        caption["caption_id"],
+        shard,
+        kept=True,
+        verdict="ingested",
+        values={name: caption[name] for name in ("caption", "source", "line")},
+    )
+    parents = {root.id: root}
+    for stage in STAGES:
+        rows = _rows_below(ledger, stage, shard, parents, known)
+        record = ledger.record(stage.name, shard) or {}
+        nodes = [_node(stage, row, shard, recipe, record) for row in rows]
+        for node, row in zip(nodes, rows, strict=True):
+            parents[row[PARENT_IDS[stage.name]]].children.append(node)
+        parents = {node.id: node for node in nodes}
+    _mark(root, TABLE_OF_ID[column], identity)
+    return root
+
+
+def _find(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
+    """(id column, id, shard) of the one row that is meant."""
+    prefix = prefix.strip().lower()
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH}}}", prefix):
+        raise LineageError(
+            f"{prefix!r} is not an id: give the {SHORTEST_PREFIX} to {ID_LENGTH} hexadecimal digits an id begins with."
+        )
+    found: dict[str, tuple[str, str]] = {}
+    for column, table in TABLE_OF_ID.items():
+        if table == CAPTION:
+            for key in shard_keys(home):
+                for identity in read_captions(home, key)["caption_id"].to_pylist():
+                    if identity.startswith(prefix):
+                        found[identity] = (column, key)
+        else:
+            for row in scan(ledger, table, [column], pc.starts_with(pc.field(column), prefix)).to_pylist():
+                found.setdefault(row[column], (column, row["shard"]))
+    if not found:
+        raise LineageError(
+            f"{prefix}: no caption, pair, region or sample has an id that begins so in {home.root}; "
+            "ids are printed by `imgdiff demo`, and are the first column of every table of the ledger."
+        )
+    if len(found) > 1:
+        examples = " and ".join(sorted(found)[:2])
+        raise LineageError(f"{prefix}: {len(found)} ids begin so, for example {examples}; give more digits.")
+    identity, (column, shard) = found.popitem()
+    return column, identity, shard
+
+
+def _ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[str, str]:
+    """The ids of the row itself and of every row above it, by column."""
+    known = {column: identity}
+    columns = list(TABLE_OF_ID)
+    for child, parent in zip(reversed(columns[1:]), reversed(columns[:-1]), strict=True):
+        if child in known:
+            table = TABLE_OF_ID[child]
+            row = scan(ledger, table, [child, parent], pc.field(child) == known[child], [shard]).to_pylist()[0]
+            known[parent] = row[parent]
+    return known
+
+
+def _rows_below(
+    ledger: Ledger, stage: Stage, shard: str, parents: Mapping[str, Node], known: Mapping[str, str]
+) -> list[Row]:
+    """The stage's rows whose parents are in the tree, on the way to the row asked for or below it."""
+    where = pc.field(PARENT_IDS[stage.name]).isin(list(parents))
+    for column, identity in known.items():
+        if column in stage.schema.names:
+            where = where & (pc.field(column) == identity)
+    names = [column.name for column in stage.schema if not is_image(column)]
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    # Kept rows first, then as they stand in the table: for regions, the most different first.
+    return sorted(rows, key=lambda row: (not row["kept"], row.get("rank") or 0))
+
+
+def _node(stage: Stage, row: Row, shard: str, recipe: Recipe, record: Mapping[str, Any]) -> Node:
+    scores = _scores(stage, row, recipe, record)
+    hidden = {stage.id_column, "shard", *(column.name for column in COMMON_COLUMNS), *(score.name for score in scores)}
+    return Node(
+        table=stage.name,
+        id=row[stage.id_column],
+        shard=shard,
+        kept=bool(row["kept"]),
+        verdict=in_words(row),
+        values={name: value for name, value in row.items() if name not in hidden and not name.endswith("_fingerprint")},
+        scores=scores,
+        made={
+            "run_id": row["run_id"],
+            "measured_at": row["measured_at"].isoformat(sep=" ", timespec="seconds") if row["measured_at"] else None,
+            **{name: record.get(name) for name in ("recipe", "recipe_hash", "code_version", "models")},
+        },
+    )
+
+
+def _scores(stage: Stage, row: Row, recipe: Recipe, record: Mapping[str, Any]) -> tuple[Score, ...]:
+    """Every column that a filter compares with a threshold, and the numbers beside it that were measured."""
+    judged = {statistic["filter"]: statistic["threshold"] for statistic in record.get("filters", ())}
+    limits: dict[str, list[Limit]] = {}
+    for step in stage.filters:
+        score = step.score or (step.reads[0] if len(step.reads) == 1 else None)
+        if step.threshold is None or score is None:
+            continue
+        now = getattr(stage.settings(recipe), step.threshold)
+        limits.setdefault(score, []).append(Limit(step.name, step.threshold, now, judged.get(step.name)))
+    measured = [column.name for step in stage.measurements for column in step.columns]
+    names = [name for name in measured if name.endswith(("_similarity", "_itc", "_itm", "_score"))]
+    names += [name for name in limits if name not in names]
+    return tuple(Score(name, row[name], tuple(limits.get(name, ()))) for name in names)
+
+
+def _mark(node: Node, table: str, identity: str) -> None:
+    """Mark the row asked for. A pair's later rows share its id; the first is the one meant."""
+    node.asked_for = node.table == table and node.id == identity
+    for child in node.children:
+        _mark(child, table, identity)

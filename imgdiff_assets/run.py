@@ -1,0 +1,123 @@
+"""Running the graph from Python or the command line: the definitions and the Dagster instance of the web UI."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.partitions import register_shards
+from imgdiff_assets.progress import Progress, listening
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.shards import ShardError, check_key
+
+DAGSTER_YAML = Path(__file__).parent / "data" / "dagster.yaml"
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a call of `run` did: Dagster's run ids, the records of what was materialised, one sentence per failure."""
+
+    run_ids: list[str] = field(default_factory=list)
+    materializations: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.failures
+
+
+@contextmanager
+def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this home, in `<home>/dagster` unless DAGSTER_HOME names another; made when missing."""
+    home.create()
+    folder = Path(os.environ.setdefault("DAGSTER_HOME", str(home.dagster)))
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "dagster.yaml").exists():
+        shutil.copyfile(DAGSTER_YAML, folder / "dagster.yaml")
+    with dg.DagsterInstance.get() as instance:
+        yield instance
+
+
+def run(
+    home: Home,
+    recipe: Recipe,
+    shards: Sequence[str] | None = None,
+    select: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    log: Callable[[str], None] = lambda text: None,
+) -> RunReport:
+    """Materialise `select` (default: all stages) over `shards` (default: all).
+
+    Shards that follow one another become one Dagster run, so that each model is loaded once. Raises ShardError for an
+    unknown shard, ValueError for an unknown stage.
+    """
+    unknown = sorted(set(select or ()) - set(STAGE_NAMES))
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not an asset; the assets are {', '.join(STAGE_NAMES)}.")
+    report = RunReport()
+    with ExitStack() as stack:
+        instance = stack.enter_context(dagster_instance(home))
+        if progress is not None:
+            stack.enter_context(listening(progress))
+        keys = register_shards(instance, home)
+        if not keys:
+            raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
+        for key in shards or ():
+            if check_key(key) not in keys:
+                raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
+        job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
+        selection = [dg.AssetKey(name) for name in select or STAGE_NAMES]
+        for first, last in contiguous(keys, shards or keys):
+            log(f"running {first}" + (f" to {last}" if last != first else ""))
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=selection,
+                tags={
+                    "dagster/asset_partition_range_start": first,
+                    "dagster/asset_partition_range_end": last,
+                    "imgdiff/recipe": recipe.name,
+                    "imgdiff/recipe_hash": recipe.hash,
+                },
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+            )
+            report.run_ids.append(result.run_id)
+            report.failures += [sentence for event in result.all_events for sentence in _failure(event)]
+    ledger = Ledger(home.ledger)
+    for stage in STAGES:
+        for key in shards or keys:
+            record = ledger.record(stage.name, key)
+            if record is not None and record["run_id"] in report.run_ids:
+                report.materializations.append(record)
+    return report
+
+
+def contiguous(keys: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]:
+    """`chosen` as ranges (first, last) of neighbours in `keys`."""
+    wanted = set(chosen)
+    ranges: list[tuple[str, str]] = []
+    previous_chosen = False
+    for key in keys:
+        if key in wanted:
+            ranges = [*ranges[:-1], (ranges[-1][0], key)] if previous_chosen else [*ranges, (key, key)]
+        previous_chosen = key in wanted
+    return ranges
+
+
+def _failure(event: dg.DagsterEvent) -> list[str]:
+    if not event.is_step_failure:
+        return []
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return [str(data.user_failure_data.description)]
+    error = data.error.cause or data.error if data.error is not None else None
+    return [f"{event.step_key}: {error.message.strip().splitlines()[0] if error else 'failed'}"]

@@ -1,0 +1,262 @@
+"""Caption files in, shards out: the partitions of the graph.
+
+A shard is an append-only group of captions, `<home>/captions/<key>.parquet`, with keys `shard-000000`, `shard-000001`
+and so on. A caption is ingested once, whatever file it comes from; a line that cannot be used is kept in
+`<home>/captions/rejected.jsonl` with its reason.
+"""
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from imgdiff_assets.hashing import content_id
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import append_lines, atomic_file
+
+SHARD_KEY = re.compile(r"shard-\d{6}")
+MAX_CHARACTERS = 2_000
+KEPT_TEXT = 200
+DEFAULT_COLUMN = "caption"
+DEFAULT_SHARD_SIZE = 1_000
+SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
+SCHEMA = pa.schema(
+    [
+        pa.field("caption_id", pa.string()),
+        pa.field("caption", pa.string()),
+        pa.field("source", pa.string()),
+        pa.field("line", pa.int64()),
+    ]
+)
+
+
+class IngestError(ValueError):
+    """A file that cannot be ingested at all; the message is one sentence."""
+
+
+class ShardError(ValueError):
+    """A shard that does not exist, or a key that is not one."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedCaption:
+    """A line that cannot be used: where it stood and why."""
+
+    file: str
+    line: int
+    field: str
+    reason: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of some files: new shards, captions accepted, duplicates dropped, lines rejected, files refused."""
+
+    shards: list[str] = field(default_factory=list)
+    accepted: int = 0
+    duplicates: int = 0
+    rejected: list[RejectedCaption] = field(default_factory=list)
+    files_failed: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """A line that holds no value, with the reason."""
+
+    reason: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def caption_id(caption: str) -> str:
+    """The content hash that identifies a caption in every shard."""
+    return content_id("caption", caption)
+
+
+def check_key(key: str) -> str:
+    """Return the key. Raises ShardError for anything but `shard-000123`, above all for a path."""
+    if not SHARD_KEY.fullmatch(key):
+        raise ShardError(f"{key!r} is not a shard key: keys look like shard-000123 (`imgdiff stats` lists them).")
+    return key
+
+
+def shard_keys(home: Home) -> list[str]:
+    """The keys of all shards, in order."""
+    return sorted(path.stem for path in home.captions.glob("shard-*.parquet") if SHARD_KEY.fullmatch(path.stem))
+
+
+def read_captions(home: Home, key: str) -> pa.Table:
+    """The captions of one shard. Raises ShardError."""
+    path = home.captions / f"{check_key(key)}.parquet"
+    if not path.exists():
+        keys = shard_keys(home)
+        known = f"there are {keys[0]} to {keys[-1]}" if keys else "there are none yet: ingest captions first"
+        raise ShardError(f"{key}: no such shard in {home.captions}; {known}.")
+    try:
+        return pq.read_table(path, schema=SCHEMA, partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise ShardError(f"{path}: is not a readable caption table ({' '.join(str(error).split())}).") from error
+
+
+def ingest(
+    files: Sequence[Path], home: Home, column: str | None = None, shard_size: int = DEFAULT_SHARD_SIZE
+) -> IngestReport:
+    """Add the captions of `files` as new shards of at most `shard_size` captions.
+
+    A file that cannot be read is reported and the others are ingested. Two ingestions wait for each other. Raises
+    IngestError when `shard_size` is not positive, PermissionError when the home cannot be written.
+    """
+    if shard_size < 1:
+        raise IngestError(f"--shard-size {shard_size}: a shard holds at least one caption.")
+    home.create()
+    with FileLock(home.captions / ".lock"):
+        return _ingest(files, home, column, shard_size)
+
+
+def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: int) -> IngestReport:
+    keys = shard_keys(home)
+    seen = {identity for key in keys for identity in read_captions(home, key)["caption_id"].to_pylist()}
+    rows: list[dict[str, object]] = []
+    duplicates = 0
+    rejected: list[RejectedCaption] = []
+    files_failed = []
+    for file in files:
+        before = len(rows), duplicates, len(rejected)
+        try:
+            # The whole file first: one that breaks off in the middle contributes nothing, and can be ingested again.
+            for line, name, value in list(_read(file, column)):
+                reason, caption = _clean(value)
+                if reason is not None:
+                    rejected.append(RejectedCaption(str(file), line, name, reason, str(value)[:KEPT_TEXT]))
+                    continue
+                identity = caption_id(caption)
+                if identity in seen:
+                    duplicates += 1
+                    continue
+                seen.add(identity)
+                rows.append({"caption_id": identity, "caption": caption, "source": str(file), "line": line})
+        except IngestError as error:
+            files_failed.append(str(error))
+        else:
+            if before == (len(rows), duplicates, len(rejected)):
+                files_failed.append(f"{file}: holds no captions; nothing was ingested from it.")
+    first = int(keys[-1].removeprefix("shard-")) + 1 if keys else 0
+    new = []
+    for number, start in enumerate(range(0, len(rows), shard_size)):
+        key = f"shard-{first + number:06d}"
+        with atomic_file(home.captions / f"{key}.parquet") as temporary:
+            pq.write_table(pa.Table.from_pylist(rows[start : start + shard_size], schema=SCHEMA), temporary)
+        new.append(key)
+    if rejected:
+        lines = [json.dumps(asdict(rejection), ensure_ascii=False) for rejection in rejected]
+        append_lines(home.captions / "rejected.jsonl", lines)
+    return IngestReport(new, len(rows), duplicates, rejected, files_failed)
+
+
+def _clean(value: object) -> tuple[str | None, str]:
+    """Why a value is no caption (None if it is one), and the caption with its white space normalised."""
+    if isinstance(value, _Unreadable):
+        return value.reason, ""
+    if not isinstance(value, str):
+        return f"is {type(value).__name__}, not text", ""
+    caption = " ".join(unicodedata.normalize("NFC", value).split())
+    if not caption:
+        return "is empty", ""
+    if len(caption) > MAX_CHARACTERS:
+        return f"has {len(caption):,} characters; captions have at most {MAX_CHARACTERS:,}", ""
+    for character in caption:
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            return f"has the control character U+{ord(character):04X}", ""
+    return None, caption
+
+
+def _read(file: Path, column: str | None) -> Iterator[tuple[int, str, object]]:
+    """(line, field, value) of every row that is not blank. Raises IngestError."""
+    suffix = file.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise IngestError(f"{file}: unknown kind of file; captions come as {', '.join(SUFFIXES)}.")
+    if suffix == ".txt" and column is not None:
+        raise IngestError(f"{file}: --column {column} means nothing for a .txt file, which has one caption a line.")
+    if suffix == ".parquet":
+        return _read_parquet(file, column or DEFAULT_COLUMN)
+    text = _text(file)
+    if suffix == ".txt":
+        return ((line, "caption", value) for line, value in enumerate(text.split("\n"), 1) if value.strip())
+    return (_read_jsonl if suffix == ".jsonl" else _read_csv)(file, text, column or DEFAULT_COLUMN)
+
+
+def _text(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise IngestError(f"{file}: cannot be read: {error.strerror}.") from error
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise IngestError(f"{file}:{line}: is not UTF-8 (byte {error.start}); save the file as UTF-8.") from None
+
+
+def _no_column(file: Path, column: str, known: Sequence[str]) -> IngestError:
+    return IngestError(f"{file}: has no column {column!r}; name one of {', '.join(known) or '(none)'} with --column.")
+
+
+def _read_jsonl(file: Path, text: str, column: str) -> Iterator[tuple[int, str, object]]:
+    found = False
+    names: dict[str, None] = {}
+    for line, source in enumerate(text.split("\n"), 1):
+        if not source.strip():
+            continue
+        try:
+            row = json.loads(source)
+        except json.JSONDecodeError as error:
+            yield line, column, _Unreadable(f"is not JSON ({error.msg}, column {error.colno})", source)
+            continue
+        if not isinstance(row, dict):
+            yield line, column, _Unreadable("is not a JSON object", source)
+            continue
+        names.update(dict.fromkeys(row))
+        found = found or column in row
+        yield line, column, row.get(column)
+    if names and not found:
+        raise _no_column(file, column, list(names))
+
+
+def _read_csv(file: Path, text: str, column: str) -> Iterator[tuple[int, str, object]]:
+    reader = csv.DictReader(io.StringIO(text), strict=True)
+    names = list(reader.fieldnames or [])
+    if names and column not in names:
+        raise _no_column(file, column, names)
+    try:
+        for row in reader:
+            yield reader.line_num, column, row[column]
+    except csv.Error as error:
+        raise IngestError(f"{file}:{reader.line_num}: is not CSV ({error}).") from None
+
+
+def _read_parquet(file: Path, column: str) -> Iterator[tuple[int, str, object]]:
+    try:
+        with pq.ParquetFile(file) as parquet:
+            if column not in parquet.schema_arrow.names:
+                raise _no_column(file, column, parquet.schema_arrow.names)
+            line = 0
+            for batch in parquet.iter_batches(columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    line += 1
+                    yield line, column, value
+    except (pa.ArrowException, OSError) as error:
+        raise IngestError(f"{file}: is not a readable Parquet file ({' '.join(str(error).split())}).") from None

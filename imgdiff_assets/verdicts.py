@@ -1,0 +1,45 @@
+"""Why a row was kept or dropped, in words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from imgdiff_assets.stage import ERROR_PREFIX, UPSTREAM
+
+REASONS: Mapping[str, str] = {
+    "too_long": "the caption has too many words for the image models",
+    "unknown_words": "the caption has words that the models have never seen",
+    "no_answer": "the rewriter gave no caption",
+    "about_the_task": "the rewriter talked about its task instead of doing it",
+    "unchanged": "the rewritten caption says the same",
+    "several_changes": "more than one thing was changed",
+    "not_a_replacement": "something was added or removed instead of one object being replaced",
+    "repeated": "another attempt gave the same caption",
+    "too_different": "the two images are too different to compare",
+    "too_similar": "the two images are too much alike",
+    "no_proposals": "no object was found in either image",
+    "too_small": "the box is too small",
+    "too_large": "the box is too large",
+    "same_content": "the box shows the same in both images",
+    "object_not_seen": "the box does not show the replaced object",
+    "overlaps": "a box that overlaps it is more different",
+    "beyond_the_first": "the pair has enough boxes that are more different",
+    "no_region_caption": "the captioner said nothing about the region",
+    "captions_alike": "the region's two captions mean the same",
+    "caption_misfits": "a region caption does not fit its image",
+    "no_difference_caption": "the captioner named no difference",
+    "difference_disagrees": "the difference caption contradicts the region captions",
+}
+"""What each filter of the graph says of a row that it rejects."""
+
+
+def in_words(row: Mapping[str, Any]) -> str:
+    """The verdict on a row of the ledger, from its `kept`, `rejected_by` and `error`."""
+    name = row["rejected_by"]
+    if row["kept"] or name is None:
+        return "kept"
+    if name == UPSTREAM:
+        return "set aside: the row it came from is rejected now"
+    if name.startswith(ERROR_PREFIX):
+        kind = name.removeprefix(ERROR_PREFIX)
+        return f"failed ({kind}): {row['error'] or 'no message'}; the next run tries again"
+    return f"rejected by {name}: {REASONS[name]}" if name in REASONS else f"rejected by {name}"

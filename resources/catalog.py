@@ -1,0 +1,140 @@
+"""The catalog: a DuckDB file that answers questions about the ledger. It is an index; lose it and it is made again.
+
+DuckDB lets one process write a file and, while it does, no other process read it. So every connection is short and
+held under a file lock, and rows go in as Arrow tables, never one by one.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from filelock import FileLock
+
+MATERIALIZATIONS = pa.schema(
+    [
+        ("asset", pa.string()),
+        ("shard", pa.string()),
+        ("run_id", pa.string()),
+        ("recipe", pa.string()),
+        ("recipe_hash", pa.string()),
+        ("settings_hash", pa.string()),
+        ("code_version", pa.string()),
+        ("inputs_hash", pa.string()),
+        ("output_hash", pa.string()),
+        ("rows_in", pa.int64()),
+        ("rows", pa.int64()),
+        ("kept", pa.int64()),
+        ("reused", pa.int64()),
+        ("measured", pa.int64()),
+        ("errors", pa.int64()),
+        ("seconds", pa.float64()),
+        ("finished_at", pa.string()),
+        ("rejections", pa.string()),
+        ("calls", pa.string()),
+        ("step_seconds", pa.string()),
+        ("models", pa.string()),
+    ]
+)
+FILTER_STATISTICS = pa.schema(
+    [
+        ("asset", pa.string()),
+        ("shard", pa.string()),
+        ("run_id", pa.string()),
+        ("finished_at", pa.string()),
+        ("position", pa.int64()),
+        ("filter", pa.string()),
+        ("threshold", pa.float64()),
+        ("seen", pa.int64()),
+        ("passed", pa.int64()),
+        ("rejected", pa.int64()),
+        ("p05", pa.float64()),
+        ("p50", pa.float64()),
+        ("p95", pa.float64()),
+    ]
+)
+TABLES = {"materializations": MATERIALIZATIONS, "filter_statistics": FILTER_STATISTICS}
+
+
+class Catalog:
+    """The catalog file at `path`; made, with its tables, when first written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A short exclusive connection; other processes wait for it to close."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path.with_suffix(".lock")):
+            connection = duckdb.connect(self.path)
+            try:
+                for name, schema in TABLES.items():
+                    empty = schema.empty_table()
+                    connection.register("empty_rows", empty)
+                    connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM empty_rows")
+                    connection.unregister("empty_rows")
+                yield connection
+            finally:
+                connection.close()
+
+    def add(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Add materialisation records; one that is there already (same asset, shard and end) is replaced."""
+        tables = {"materializations": _materializations(records), "filter_statistics": _filter_statistics(records)}
+        with self.connect() as connection:
+            connection.begin()
+            for name, rows in tables.items():
+                connection.register("new_rows", rows)
+                connection.execute(
+                    f"DELETE FROM {name} WHERE (asset, shard, finished_at) IN "
+                    "(SELECT (asset, shard, finished_at) FROM new_rows)"
+                )
+                connection.execute(f"INSERT INTO {name} SELECT * FROM new_rows")
+                connection.unregister("new_rows")
+            connection.commit()
+
+    def replace(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Make the catalog anew from all records."""
+        with self.connect() as connection:
+            for name in TABLES:
+                connection.execute(f"DELETE FROM {name}")
+        self.add(records)
+
+    def create_view(self, name: str, pattern: str, columns: Sequence[str]) -> None:
+        """A view `name` over the Parquet files that match `pattern`, with `columns` and the `shard` of each row."""
+        listed = ", ".join(f'"{column}"' for column in columns)
+        quoted = pattern.replace("'", "''")
+        with self.connect() as connection:
+            connection.execute(
+                f'CREATE OR REPLACE VIEW "{name}" AS SELECT shard, {listed} '
+                f"FROM read_parquet('{quoted}', hive_partitioning = true, union_by_name = true)"
+            )
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """The answer to one question, as an Arrow table."""
+        with self.connect() as connection:
+            return connection.execute(sql, list(parameters)).to_arrow_table()
+
+
+def _materializations(records: Sequence[Mapping[str, Any]]) -> pa.Table:
+    rows = [
+        {
+            name: json.dumps(record[name], sort_keys=True) if isinstance(record[name], dict) else record[name]
+            for name in MATERIALIZATIONS.names
+        }
+        for record in records
+    ]
+    return pa.Table.from_pylist(rows, schema=MATERIALIZATIONS)
+
+
+def _filter_statistics(records: Sequence[Mapping[str, Any]]) -> pa.Table:
+    identity = ("asset", "shard", "run_id", "finished_at")
+    rows = [
+        {**{name: record[name] for name in identity}, "position": position, **statistic}
+        for record in records
+        for position, statistic in enumerate(record["filters"])
+    ]
+    return pa.Table.from_pylist(rows, schema=FILTER_STATISTICS)
