@@ -30,7 +30,7 @@ def cut(image: NDArray[np.uint8], box: Sequence[float], padding: int = 0) -> NDA
     left, top = (max(0, math.floor(start - padding)) for start in box[:2])
     right, bottom = min(width, math.ceil(box[2] + padding)), min(height, math.ceil(box[3] + padding))
     if left >= right or top >= bottom:
-        raise ValueError(f"The box {[float(edge) for edge in box]} holds nothing of an image of {width}×{height} pixels.")
+        raise ValueError(f"The box {[*map(float, box)]} holds nothing of an image of {width}×{height} pixels.")
     return image[top:bottom, left:right]
 
 
