@@ -1,0 +1,38 @@
+# The three things people do first. `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
+
+.PHONY: help demo test ui check clean
+
+help:
+	@echo "make demo   install, then run the whole graph on the captions shipped with the package"
+	@echo "make test   install, then run the tests"
+	@echo "make ui     install, then open the graph in Dagster's web UI (Ctrl-C stops it)"
+	@echo "make check  linters, types, and whether the definitions load"
+	@echo "make clean  remove what demo and test made (IMGDIFF_HOME is $(IMGDIFF_HOME))"
+
+demo: .venv/installed
+	$(BIN)/imgdiff demo
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+ui: .venv/installed
+	$(BIN)/imgdiff ui
+
+check: .venv/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+clean:
+	rm -rf $(IMGDIFF_HOME) .pytest_cache .hypothesis .mypy_cache .ruff_cache
+
+# About 5.5 GB: PyTorch's ordinary wheels, which run with and without a GPU.
+.venv/installed: pyproject.toml requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the pinned dependencies into .venv ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock -e ".[dev,ui]"
+	@touch $@
