@@ -1,11 +1,11 @@
 """The roles as Dagster resources: their settings in the launchpad, their models loaded on first use.
 
-A resource holds configuration only. All resources of a run live from its first step to its last, so one that loaded
-its weights by itself would keep every model in memory at once.
+A resource holds configuration only. All resources of a run live from its first step to its last, so if they held
+their models, every model would be in memory at once.
 """
 
 import copy
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import dagster as dg
 import pydantic
@@ -19,83 +19,95 @@ from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings
 from resources.segmenter import Segmenter, SegmenterSettings
 from resources.settings import ModelSettings
 
-Settings = TypeVar("Settings", bound=ModelSettings)
-Resource = TypeVar("Resource", bound=dg.ConfigurableResource[Any])
+Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
-class PromptRewriterResource(PromptRewriterSettings, dg.ConfigurableResource[PromptRewriter]):
-    """Captions to rewritten captions."""
+class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`."""
 
-    @property
-    def settings(self) -> PromptRewriterSettings:
-        """What the launchpad says."""
-        return _settings(PromptRewriterSettings, self)
-
-    def open(self) -> PromptRewriter:
-        """Return the process's one model with these settings; ask again rather than keep it."""
-        return devices.load(PromptRewriter, self.settings)
-
-
-class PairGeneratorResource(PairGeneratorSettings, dg.ConfigurableResource[PairGenerator]):
-    """Prompt pairs to image pairs."""
+    role_class: ClassVar[type[Any]]
+    settings_class: ClassVar[type[ModelSettings]]
 
     @property
-    def settings(self) -> PairGeneratorSettings:
-        """What the launchpad says."""
-        return _settings(PairGeneratorSettings, self)
+    def settings(self) -> ModelSettings:
+        """What this run is configured with, as the role takes it."""
+        return self.settings_class(**{name: getattr(self, name) for name in self.settings_class.model_fields})
 
-    def open(self) -> PairGenerator:
-        """Return the process's one model with these settings; ask again rather than keep it."""
-        return devices.load(PairGenerator, self.settings)
+    def open(self) -> Any:
+        """Return the process's one instance of the role with these settings, loading it if need be.
 
-
-class ImageTextEncoderResource(ImageTextEncoderSettings, dg.ConfigurableResource[ImageTextEncoder]):
-    """Images and texts to vectors."""
-
-    @property
-    def settings(self) -> ImageTextEncoderSettings:
-        """What the launchpad says."""
-        return _settings(ImageTextEncoderSettings, self)
-
-    def open(self) -> ImageTextEncoder:
-        """Return the process's one model with these settings; ask again rather than keep it."""
-        return devices.load(ImageTextEncoder, self.settings)
+        Ask again rather than keep it: so it can be let go when another role needs the accelerator.
+        """
+        return devices.load(self.role_class, self.settings)
 
 
-class ImageTextMatcherResource(ImageTextMatcherSettings, dg.ConfigurableResource[ImageTextMatcher]):
-    """Crops and texts to match scores."""
+class PromptRewriterResource(PromptRewriterSettings, RoleResource):
+    """Captions to rewritten captions, by a language model."""
 
-    @property
-    def settings(self) -> ImageTextMatcherSettings:
-        """What the launchpad says."""
-        return _settings(ImageTextMatcherSettings, self)
-
-    def open(self) -> ImageTextMatcher:
-        """Return the process's one model with these settings; ask again rather than keep it."""
-        return devices.load(ImageTextMatcher, self.settings)
+    role_class = PromptRewriter
+    settings_class = PromptRewriterSettings
 
 
-class SegmenterResource(SegmenterSettings, dg.ConfigurableResource[Segmenter]):
-    """Images to boxes of objects."""
+class PairGeneratorResource(PairGeneratorSettings, RoleResource):
+    """Prompt pairs to image pairs, by Stable Diffusion XL with Prompt-to-Prompt."""
 
-    @property
-    def settings(self) -> SegmenterSettings:
-        """What the launchpad says."""
-        return _settings(SegmenterSettings, self)
-
-    def open(self) -> Segmenter:
-        """Return the process's one model with these settings; ask again rather than keep it."""
-        return devices.load(Segmenter, self.settings)
+    role_class = PairGenerator
+    settings_class = PairGeneratorSettings
 
 
-class CaptionerResource(CaptionerSettings, dg.ConfigurableResource[Captioner]):
-    """Images and questions to answers."""
+class ImageTextEncoderResource(ImageTextEncoderSettings, RoleResource):
+    """Images and texts to vectors, by CLIP."""
 
-    @property
-    def settings(self) -> CaptionerSettings:
-        """What the launchpad says."""
-        return _settings(CaptionerSettings, self)
+    role_class = ImageTextEncoder
+    settings_class = ImageTextEncoderSettings
 
-    def open(self) -> Captioner:
-        """Return the process's one model with these settings; ask again rather than keep it."""
-        return devices.load(Captioner, self.settings)
+
+class ImageTextMatcherResource(ImageTextMatcherSettings, RoleResource):
+    """Images and texts to match scores, by BLIP."""
+
+    role_class = ImageTextMatcher
+    settings_class = ImageTextMatcherSettings
+
+
+class SegmenterResource(SegmenterSettings, RoleResource):
+    """Images to boxes of objects, by Segment Anything."""
+
+    role_class = Segmenter
+    settings_class = SegmenterSettings
+
+
+class CaptionerResource(CaptionerSettings, RoleResource):
+    """Images and a question to an answer, by a vision-language model."""
+
+    role_class = Captioner
+    settings_class = CaptionerSettings
+
+
+ROLES: dict[str, type[RoleResource]] = {
+    "prompt_rewriter": PromptRewriterResource,
+    "pair_generator": PairGeneratorResource,
+    "image_text_encoder": ImageTextEncoderResource,
+    "image_text_matcher": ImageTextMatcherResource,
+    "segmenter": SegmenterResource,
+    "captioner": CaptionerResource,
+}
+
+
+def role_resources(models: pydantic.BaseModel) -> dict[str, RoleResource]:
+    """Return a resource for each role; `models` has a field of that name with the settings that are its defaults."""
+    return {name: launchable_class(resource, getattr(models, name))() for name, resource in ROLES.items()}
+
+
+def launchable_class(base: type[Model], settings: pydantic.BaseModel) -> type[Model]:
+    """Return a subclass of `base` whose defaults are the values of `settings`, which has some or all of its fields.
+
+    Dagster shows the defaults of the class in the launchpad, and what is overridden there keeps the other values.
+    """
+    fields: dict[str, Any] = {}
+    for name, field in type(settings).model_fields.items():
+        with_default = copy.copy(field)
+        with_default.default, with_default.default_factory = getattr(settings, name), None
+        fields[name] = (field.annotation, with_default)
+    return pydantic.create_model(
+        base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields
+    )
