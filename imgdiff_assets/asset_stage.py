@@ -1,8 +1,9 @@
 """What every asset of the graph does: run its stage over the partitions of the run, and report each of them."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import dagster as dg
 
@@ -17,7 +18,7 @@ from imgdiff_assets.progress import logging_progress
 from imgdiff_assets.recipe_resource import RecipeResource
 from imgdiff_assets.shards import ShardError
 from imgdiff_assets.stage import Stage
-from resources.settings import ModelSettings
+from resources.dagster_resources import RoleResource
 
 KINDS = {
     "prompt_rewriter": "huggingface",
@@ -29,14 +30,8 @@ KINDS = {
 }
 OWNER = "team:imgdiff"
 
-
-class RoleResource(Protocol):
-    """A model's Dagster resource: what it is configured to, and the loaded model."""
-
-    @property
-    def settings(self) -> ModelSettings: ...
-
-    def open(self) -> Any: ...
+# All shards of a request go into one run, which loads each model once; the option is marked as beta.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 
 def asset_arguments(stage: Stage) -> dict[str, Any]:

@@ -1,11 +1,10 @@
 """The recipe as Dagster sees it: every value with its description in the launchpad, the recipe's own as default."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import dagster as dg
 from pydantic import Field, create_model
-from resources.dagster_resources import launchable_class
 
 from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.recipe import (
@@ -17,6 +16,7 @@ from imgdiff_assets.recipe import (
     PromptPairsSettings,
     Recipe,
 )
+from resources.dagster_resources import launchable_class
 from resources.settings import ModelSettings
 
 
@@ -82,7 +82,7 @@ def recipe_resource(recipe: Recipe) -> RecipeResource:
             config,
             Field(default=config(), description=(STAGE_CONFIGS[name].__base__.__doc__ or "").strip()),
         )
-    resource = create_model(
+    resource: Any = create_model(
         "RecipeResource",
         __base__=RecipeResource,
         seed=(int, Field(recipe.seed, description=RecipeResource.model_fields["seed"].description)),
@@ -93,4 +93,4 @@ def recipe_resource(recipe: Recipe) -> RecipeResource:
         **stages,
     )
     resource.base = recipe
-    return resource()
+    return cast(RecipeResource, resource())

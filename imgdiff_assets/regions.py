@@ -28,7 +28,8 @@ def iou(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
     sizes = np.clip(corners_high - corners_low, 0, None)
     overlap = sizes[..., 0] * sizes[..., 1]
     union = area(boxes)[:, None] + area(others)[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    result: npt.NDArray[np.float64] = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return result
 
 
 def suppress(boxes: Boxes, order: npt.NDArray[np.intp], max_overlap: float) -> npt.NDArray[np.bool_]:

@@ -73,11 +73,11 @@ def _about_the_object(columns: Columns, settings: PromptPairsSettings) -> Boolea
 
 
 def _changed(columns: Columns, settings: PromptPairsSettings) -> Booleans:
-    return columns["edit_count"] > 0
+    return np.asarray(columns["edit_count"] > 0, dtype=bool)
 
 
 def _one_change(columns: Columns, settings: PromptPairsSettings) -> Booleans:
-    return columns["edit_count"] == 1
+    return np.asarray(columns["edit_count"] == 1, dtype=bool)
 
 
 def _replaced(columns: Columns, settings: PromptPairsSettings) -> Booleans:
