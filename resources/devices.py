@@ -7,7 +7,8 @@ all models of a run hold them in turn, and what attributes its peak memory to th
 import gc
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
 from typing import Any, TypeVar
@@ -98,6 +99,19 @@ def load(role: Callable[[Settings], Role], settings: Settings) -> Role:
         _current = (name, device)
         instance: Role = _loaded[key].instance
         return instance
+
+
+@contextmanager
+def quiet_loading(*logs: Any) -> Iterator[None]:
+    """Hide the loading bars of the libraries whose logging modules (of diffusers, of transformers) are given."""
+    shown = [log for log in logs if log.is_progress_bar_enabled()]
+    for log in shown:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in shown:
+            log.enable_progress_bar()
 
 
 def uses() -> dict[str, RoleUse]:

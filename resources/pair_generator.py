@@ -1,0 +1,155 @@
+"""Prompt pairs to image pairs: Stable Diffusion XL under Prompt-to-Prompt control."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from resources.devices import quiet_loading, resolve
+from resources.prompt_edits import PromptEdit, edit_prompt
+from resources.prompt_to_prompt import EditWindows, generate_pairs
+from resources.settings import ModelSettings
+from resources.weights import locate
+
+
+class PairGeneratorSettings(ModelSettings):
+    """`model` is a saved `StableDiffusionXLPipeline`; its scheduler is used as it was saved."""
+
+    image_size: int = Field(
+        default=1024, ge=8, multiple_of=8, description="Height and width of the images, in pixels."
+    )
+    num_inference_steps: int = Field(default=50, ge=1, description="Denoising steps.")
+    guidance_scale: float = Field(
+        default=7.5, ge=0, description="Weight of classifier-free guidance; up to 1 there is none."
+    )
+    edit: Literal["auto", "replace", "refine"] = Field(
+        default="auto",
+        description="Swapped words read the attention of the words they replace, or keep their own (`refine`); "
+        "`auto` replaces where words are only swapped and refines where some are added or removed.",
+    )
+    cross_replace_steps: float = Field(
+        default=0.8,
+        ge=0,
+        le=1,
+        description="Fraction of the steps, from the first, with the source's cross-attention.",
+    )
+    self_replace_steps: float = Field(
+        default=0.4, ge=0, le=1, description="Fraction of the steps, from the first, with the source's self-attention."
+    )
+    self_replace_max_pixels: int = Field(
+        default=32 * 32, ge=0, description="Self-attention layers over more positions than this keep the target's own."
+    )
+    changed_word_weight: float = Field(
+        default=1.0, ge=0, description="Factor on the attention paid to the words that only the target prompt has."
+    )
+
+
+class PairGenerator:
+    """A loaded pipeline that makes pairs of images that are alike but for what their prompts differ in."""
+
+    def __init__(self, settings: PairGeneratorSettings) -> None:
+        """Load the pipeline.
+
+        Raises:
+            FileNotFoundError: the weights are not on this machine, or are not a saved diffusers pipeline.
+        """
+        import torch
+        from diffusers import StableDiffusionXLPipeline
+        from diffusers.utils import logging as diffusers_log
+        from transformers.utils import logging as transformers_log
+
+        folder = locate(settings.model, settings.revision)
+        if not (folder / "model_index.json").is_file():
+            raise FileNotFoundError(
+                f"The field `model` is {settings.model!r}, but {folder} has no model_index.json: name the folder of a "
+                "saved StableDiffusionXLPipeline."
+            )
+        self.settings = settings
+        with quiet_loading(diffusers_log, transformers_log):
+            self.pipeline: Any = StableDiffusionXLPipeline.from_pretrained(
+                folder,
+                variant=_variant(folder, settings.dtype),
+                dtype=getattr(torch, settings.dtype),
+                use_safetensors=True,
+                local_files_only=True,
+                add_watermarker=False,
+            ).to(resolve(settings.device))
+        self.pipeline.set_progress_bar_config(disable=True)
+        self._prepare_image_decoder()
+
+    def _prepare_image_decoder(self) -> None:
+        """Decode image by image, to need the memory of one, and in float32 where the decoder overflows in float16."""
+        import torch
+
+        decoder = self.pipeline.vae
+        decoder.enable_slicing()
+        if decoder.config.force_upcast and decoder.dtype == torch.float16:
+            decoder.to(torch.float32)
+            # The pipeline hands over latents of its own type.
+            first = decoder.post_quant_conv if decoder.post_quant_conv is not None else decoder.decoder
+            first.register_forward_pre_hook(lambda module, arguments: (arguments[0].float(), *arguments[1:]))
+
+    def generate(
+        self, source_captions: Sequence[str], target_captions: Sequence[str], seeds: Sequence[int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the source images and the target images, each (N, height, width, 3).
+
+        Both images of a pair start from the noise that its own seed draws on the CPU, so a pair depends on its
+        captions and seed only, not on the pairs beside it. Captions longer than the text encoders read are cut.
+        """
+        if not len(source_captions) == len(target_captions) == len(seeds):
+            raise ValueError(
+                f"A pair is a source caption, a target caption and a seed, but there are {len(source_captions)}, "
+                f"{len(target_captions)} and {len(seeds)} of them."
+            )
+        images: list[NDArray[np.uint8]] = []
+        for start in range(0, len(seeds), self.settings.batch_size):
+            rows = slice(start, start + self.settings.batch_size)
+            images.append(self._generate_batch(source_captions[rows], target_captions[rows], seeds[rows]))
+        size = self.settings.image_size
+        both = np.concatenate(images, axis=1) if images else np.empty((2, 0, size, size, 3), np.uint8)
+        return both[0], both[1]
+
+    def _generate_batch(
+        self, source_captions: Sequence[str], target_captions: Sequence[str], seeds: Sequence[int]
+    ) -> NDArray[np.uint8]:
+        """Return the images of one batch, (2, N, height, width, 3): sources, targets."""
+        import torch
+
+        settings = self.settings
+        output = generate_pairs(
+            self.pipeline,
+            source_captions,
+            target_captions,
+            [self._edit(source, target) for source, target in zip(source_captions, target_captions, strict=True)],
+            EditWindows(settings.cross_replace_steps, settings.self_replace_steps, settings.self_replace_max_pixels),
+            # One generator per image: also the noise that some schedulers add later is the pair's own, on both sides.
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in (*seeds, *seeds)],
+            height=settings.image_size,
+            width=settings.image_size,
+            num_inference_steps=settings.num_inference_steps,
+            guidance_scale=settings.guidance_scale,
+            output_type="np",
+        )
+        images: NDArray[np.float32] = output.images
+        if not np.isfinite(images).all():
+            raise FloatingPointError(
+                f"The model {settings.model!r} made images that are not numbers in {settings.dtype}: set the field "
+                "`dtype` to bfloat16 or float32."
+            )
+        return (images * 255).round().astype(np.uint8).reshape(2, len(seeds), *images.shape[1:])
+
+    def _edit(self, source: str, target: str) -> PromptEdit:
+        tokenizers = [each for each in (self.pipeline.tokenizer, self.pipeline.tokenizer_2) if each is not None]
+        edit = edit_prompt(tokenizers, source, target, self.settings.edit)
+        return edit.reweighted(np.where(edit.changed, self.settings.changed_word_weight, 1))
+
+
+def _variant(folder: Path, dtype: str) -> str | None:
+    """Which weight files to read: the half-precision variant where it is what is wanted, or all there is."""
+    files = list(folder.glob("unet/*.safetensors"))
+    halves = [file for file in files if ".fp16." in file.name]
+    return "fp16" if halves and (dtype == "float16" or len(halves) == len(files)) else None
