@@ -13,6 +13,7 @@ from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.scan import PARENT_IDS, scan
 from imgdiff_assets.stage import ERROR_PREFIX, UPSTREAM, Stage
 
+
 @dataclass(frozen=True, slots=True)
 class StageFunnel:
     """One table, counted.
@@ -113,7 +114,7 @@ def _text(result: Funnel, width: int) -> str:
         lines += [" " * len(head) + reason for reason in reasons[1:]]
     lines += ["", _summary(result)]
     lines += [
-        f"{stage.stage} is made for {stage.shards} of {_counted(len(result.shards), 'shard')}; `imgdiff run` makes the rest."
+        f"{stage.stage}: {stage.shards} of {_counted(len(result.shards), 'shard')} made; `imgdiff run` makes the rest."
         for stage in result.stages
         if stage.shards < len(result.shards)
     ]

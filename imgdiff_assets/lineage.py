@@ -79,15 +79,10 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
     ledger = Ledger(home.ledger)
     column, identity, shard = _find(home, ledger, prefix)
     known = _ancestors(ledger, column, identity, shard)
-    caption = next(row for row in read_captions(home, shard).to_pylist() if row["caption_id"] == known["caption_id"])
-    root = Node(
-        CAPTION,
-        caption["caption_id"],
-        shard,
-        kept=True,
-        verdict="ingested",
-        values={name: caption[name] for name in ("caption", "source", "line")},
-    )
+    captions = read_captions(home, shard)
+    (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
+    values = {name: caption[name] for name in ("caption", "source", "line")}
+    root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     parents = {root.id: root}
     for stage in STAGES:
         rows = _rows_below(ledger, stage, shard, parents, known)
@@ -109,14 +104,11 @@ def _find(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
         )
     found: dict[str, tuple[str, str]] = {}
     for column, table in TABLE_OF_ID.items():
-        if table == CAPTION:
-            for key in shard_keys(home):
-                for identity in read_captions(home, key)["caption_id"].to_pylist():
-                    if identity.startswith(prefix):
-                        found[identity] = (column, key)
-        else:
-            for row in scan(ledger, table, [column], pc.starts_with(pc.field(column), prefix)).to_pylist():
-                found.setdefault(row[column], (column, row["shard"]))
+        home_table = "prompt_pairs" if table == CAPTION else table
+        for row in scan(ledger, home_table, [column], pc.starts_with(pc.field(column), prefix)).to_pylist():
+            found.setdefault(row[column], (column, row["shard"]))
+    if not found:
+        found = _captions_not_run(home, prefix)
     if not found:
         raise LineageError(
             f"{prefix}: no caption, pair, region or sample has an id that begins so in {home.root}; "
@@ -127,6 +119,16 @@ def _find(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
         raise LineageError(f"{prefix}: {len(found)} ids begin so, for example {examples}; give more digits.")
     identity, (column, shard) = found.popitem()
     return column, identity, shard
+
+
+def _captions_not_run(home: Home, prefix: str) -> dict[str, tuple[str, str]]:
+    """Captions that are ingested, but in no table yet."""
+    return {
+        identity: ("caption_id", key)
+        for key in shard_keys(home)
+        for identity in read_captions(home, key)["caption_id"].to_pylist()
+        if identity.startswith(prefix)
+    }
 
 
 def _ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[str, str]:
@@ -164,11 +166,13 @@ def _node(stage: Stage, row: Row, shard: str, recipe: Recipe, record: Mapping[st
         shard=shard,
         kept=bool(row["kept"]),
         verdict=in_words(row),
-        values={name: value for name, value in row.items() if name not in hidden and not name.endswith("_fingerprint")},
+        values={
+            name: value for name, value in row.items() if name not in hidden and not name.endswith("_fingerprint")
+        },
         scores=scores,
         made={
             "run_id": row["run_id"],
-            "measured_at": row["measured_at"].isoformat(sep=" ", timespec="seconds") if row["measured_at"] else None,
+            "measured_at": f"{row['measured_at']:%Y-%m-%d %H:%M:%S} UTC" if row["measured_at"] else None,
             **{name: record.get(name) for name in ("recipe", "recipe_hash", "code_version", "models")},
         },
     )

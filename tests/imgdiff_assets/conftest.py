@@ -1,0 +1,186 @@
+"""A small home made by the real stages, over models that draw and recognise scenes without weights."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imgdiff_assets.caption_edit import words
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.home import Home
+from imgdiff_assets.images import Pixels, pixel_hash
+from imgdiff_assets.inputs import read_inputs
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.materialize import materialize
+from imgdiff_assets.models import Models
+from imgdiff_assets.recipe import Recipe, load_recipe
+from imgdiff_assets.shards import ingest
+from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
+
+KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")
+UNKNOWN = "a red quokka on the grass"
+UNCHANGED = "a green cup on the floor"
+TALKATIVE = "a pink fish on the road"
+TWINS = "a white star on the carpet"
+STRANGERS = "an orange moon on the sea"
+FAILING = "a yellow car on the grass"
+HOSTILE = "<b>a red ball</b> [bold]on[/bold] {the} \u202egrass\u202c &amp; 中文 $(rm) %s " + "w" * 700
+FIRST = (*KEPT, UNKNOWN, UNCHANGED, TALKATIVE, TWINS, STRANGERS, FAILING, HOSTILE)
+SECOND = ("a red tree on the sand", "a blue ball on the sea")
+THIRD = ("a pink cup on the snow",)
+OVERRIDES = (
+    "prompt_pairs.attempts=1",
+    "prompt_pairs.answer_pattern='(?s)(?P<caption>.+)'",
+    "filtered_pairs.min_similarity=0.7",
+    "filtered_pairs.max_similarity=0.9999",
+    "bounding_boxes.max_region_similarity=0.97",
+    "bounding_boxes.min_match=0.5",
+    "bounding_boxes.match_rule=either",
+    "bounding_boxes.min_area_fraction=0.002",
+    "bounding_boxes.max_area_fraction=1.0",
+    "captions.region_question='what is {object} ?'",
+    "captions.difference_question='{source_caption}/{target_caption}'",
+    "captions.max_caption_similarity=0.9",
+    "captions.min_match=0.5",
+    "captions.min_agreement=0",
+    "fine_tune_set.validation_fraction=0.5",
+    "max_error_share=0.5",
+)
+
+
+class Artist:
+    """All roles at once: knows the truth of every scene it drew."""
+
+    def __init__(self) -> None:
+        self.drawn: dict[str, Scene] = {}
+
+    def rewrite(self, captions: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        return [self._rewrite(text, random.Random(seed)) for text, seed in zip(captions, seeds, strict=True)]
+
+    def _rewrite(self, text: str, rng: random.Random) -> str:
+        if text == UNCHANGED:
+            return text
+        if text == TALKATIVE:
+            return "\x1b[31mI will replace the fish.\x1b[0m"
+        if text == HOSTILE:
+            return text.replace("red ball", "red cube")
+        objects, background = parse_caption(text) or ((SceneObject("ball", "red"),), "grass")
+        index = rng.randrange(len(objects))
+        names = [name for name in OBJECTS if name not in {thing.name for thing in objects}]
+        changed = [*objects]
+        changed[index] = SceneObject(rng.choice(names), objects[index].colour)
+        return caption(changed, background)
+
+    def generate(
+        self, source_captions: Sequence[str], target_captions: Sequence[str], seeds: Sequence[int]
+    ) -> tuple[Pixels, Pixels]:
+        pairs = [self._pair(*row) for row in zip(source_captions, target_captions, seeds, strict=True)]
+        return np.stack([source for source, _ in pairs]), np.stack([target for _, target in pairs])
+
+    def _pair(self, source: str, target: str, seed: int) -> tuple[Pixels, Pixels]:
+        if source == FAILING:
+            raise RuntimeError("CUDA out of memory")
+        rng = random.Random(seed)
+        objects, background = parse_caption(source) or ((SceneObject("ball", "red"),), "grass")
+        changed, _ = parse_caption(target) or ((SceneObject("cup", "red"),), "grass")
+        if source == TWINS:
+            changed = objects
+        first = draw_scene(rng, objects, background)
+        if source == STRANGERS:
+            second = draw_scene(rng, changed, BACKGROUNDS[(BACKGROUNDS.index(background) + 3) % len(BACKGROUNDS)])
+            second.image = 255 - second.image
+        else:
+            second = draw_scene(rng, changed, background, first.layout)
+        for scene in (first, second):
+            self.drawn[pixel_hash(scene.image)] = scene
+        return first.image, second.image
+
+    def encode_images(self, images: Sequence[Pixels]) -> np.ndarray:
+        small = [np.asarray(Image.fromarray(image).resize((16, 16)), dtype=np.float32).ravel() for image in images]
+        vectors = np.stack(small) - 128
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
+        vectors = np.zeros((len(texts), 64), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in text.split():
+                vectors[row, int(content_hash(word)[:8], 16) % 64] += 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def match(self, images: Sequence[Pixels], texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        scores = np.array([0.3 + 0.6 * (int(content_hash(text)[:2], 16) > 64) for text in texts], dtype=np.float32)
+        return scores, scores
+
+    def propose(self, images: Sequence[Pixels]) -> list[tuple[np.ndarray, np.ndarray]]:
+        results = []
+        for image in images:
+            boxes = self.drawn[pixel_hash(image)].boxes.astype(np.float32)
+            # The object, a slightly different box of it, an empty corner, and a speck.
+            extra = np.array([[0, 0, 12, 12], [1, 1, 3, 3]], dtype=np.float32)
+            results.append((np.concatenate([boxes, boxes + 0.5, extra]), np.ones(2 * len(boxes) + 2)))
+        return results
+
+    def answer(self, images: Sequence[Sequence[Pixels]], questions: Sequence[str]) -> list[str]:
+        answers = []
+        for question in questions:
+            source, slash, target = question.partition("/")
+            name = question.removeprefix("what is ").removesuffix(" ?")
+            answers.append(f"the left image shows {source} and the right image {target}" if slash else f"a {name}")
+        return answers
+
+
+class DrawnModels(Models):
+    """The artist in every role; its identity needs no weight files."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        artist = Artist()
+        settings = {role: getattr(recipe.models, role) for role in type(recipe.models).model_fields}
+        super().__init__(settings, {role: lambda: artist for role in settings})
+
+    def identity(self, role: str) -> dict[str, Any]:
+        return {**self.settings(role).identity(), "weights": content_hash(role)}
+
+
+@pytest.fixture(scope="session")
+def drawn_recipe() -> Recipe:
+    """The miniature recipe with thresholds that fit the artist's scores."""
+    recipe = load_recipe("miniature", OVERRIDES)
+    known = [words(text) for text in (*FIRST, *SECOND) if text != UNKNOWN]
+    prompts = recipe.prompt_pairs.model_copy(update={"known_words": sorted({word for text in known for word in text})})
+    return recipe.model_copy(update={"prompt_pairs": prompts})
+
+
+def build_home(root: Path, recipe: Recipe) -> Home:
+    """Two shards through all stages, and a third that is only ingested."""
+    home = Home(root / "home")
+    files = []
+    for name, captions in (
+        ("first.txt", FIRST),
+        ("second.txt", SECOND),
+        ("third.txt", THIRD),
+    ):
+        files.append(root / name)
+        files[-1].write_text("\n".join(captions) + "\n", encoding="utf-8")
+        ingest([files[-1]], home)
+    models = DrawnModels(recipe)
+    for shard in ("shard-000000", "shard-000001"):
+        for stage in STAGES:
+            materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, "run-1")
+    return home
+
+
+@pytest.fixture(scope="session")
+def drawn_home(tmp_path_factory: pytest.TempPathFactory, drawn_recipe: Recipe) -> Home:
+    """A home that tests read and leave as it is."""
+    return build_home(tmp_path_factory.mktemp("drawn"), drawn_recipe)
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, drawn_recipe: Recipe) -> Home:
+    """A home of its own for a test that changes it."""
+    return build_home(tmp_path, drawn_recipe)
