@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from resources import chat, devices, weights
+from resources import devices, weights
 from resources.settings import ModelSettings
+from resources.transformers_models import answer, load_model, prepare_to_answer
 
 
 class CaptionerSettings(ModelSettings):
@@ -24,20 +25,15 @@ class Captioner:
     """Answers questions about images. Slow to make (it loads the weights), so get it from `devices.load`."""
 
     def __init__(self, settings: CaptionerSettings) -> None:
-        import torch
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.settings = settings
         self._device = devices.resolve(settings.device)
-        self._dtype = getattr(torch, settings.dtype)
         folder = weights.locate(settings.model, settings.revision)
+        self._model = load_model(AutoModelForImageTextToText, folder, settings.dtype, self._device)
         self._processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
         _see_whole_images(self._processor.image_processor)
-        self._model = AutoModelForImageTextToText.from_pretrained(
-            folder, dtype=self._dtype, use_safetensors=True, trust_remote_code=False
-        )
-        self._model.eval().to(self._device)
-        chat.prepare(self._model, self._processor.tokenizer, settings.max_new_tokens)
+        prepare_to_answer(self._model, self._processor.tokenizer, settings.max_new_tokens)
 
     def answer(self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> list[str]:
         """Return the likeliest answer to each question about its own one or more images (H, W, 3) of any shapes.
@@ -65,8 +61,8 @@ class Captioner:
                     padding=True,
                     add_special_tokens=not (begin and prompts[0].startswith(begin)),
                     return_tensors="pt",
-                ).to(self._device, self._dtype)
-                answers += chat.answer(self._model, self._processor.tokenizer, inputs)
+                ).to(self._device, self._model.dtype)
+                answers += answer(self._model, self._processor.tokenizer, inputs)
         return answers
 
     def _prompt(self, image_count: int, question: str) -> str:

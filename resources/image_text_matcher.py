@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resources import devices, weights
 from resources.crops import squash
 from resources.settings import ModelSettings
+from resources.transformers_models import load_model
 
 if TYPE_CHECKING:
     import torch
@@ -30,15 +31,12 @@ class ImageTextMatcher:
     """Scores pairs of an image and a text. Slow to make (it loads the weights), so get it from `devices.load`."""
 
     def __init__(self, settings: ImageTextMatcherSettings) -> None:
-        import torch
         from transformers import BlipForImageTextRetrieval, BlipProcessor
 
         self.settings = settings
         self._device = devices.resolve(settings.device)
-        self._dtype = getattr(torch, settings.dtype)
         folder = weights.locate(settings.model, settings.revision)
-        self._model = BlipForImageTextRetrieval.from_pretrained(folder, dtype=self._dtype, use_safetensors=True)
-        self._model.eval().to(self._device)
+        self._model = load_model(BlipForImageTextRetrieval, folder, settings.dtype, self._device)
         processor = BlipProcessor.from_pretrained(folder)
         self._tokenizer = processor.tokenizer
         self._image_processor = processor.image_processor
@@ -83,7 +81,7 @@ class ImageTextMatcher:
         settings = self._image_processor
         size = (settings.size["height"], settings.size["width"])
         pixels = squash(images, size, settings.image_mean, settings.image_std, self._device)
-        return self._model.vision_model(pixels.to(self._dtype)).last_hidden_state  # type: ignore[no-any-return]
+        return self._model.vision_model(pixels.to(self._model.dtype)).last_hidden_state  # type: ignore[no-any-return]
 
     def _embed_texts(self, texts: Sequence[str]) -> "torch.Tensor":
         """Return the vectors of texts, float32 (N, D), on the device."""

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from resources import chat, devices, weights
+from resources import devices, weights
 from resources.settings import ModelSettings
+from resources.transformers_models import answer, load_model, prepare_to_answer
 
 if TYPE_CHECKING:
     import torch
@@ -42,18 +43,14 @@ class PromptRewriter:
     """Rewrites captions. Slow to make (it loads the weights), so get it from `devices.load`."""
 
     def __init__(self, settings: PromptRewriterSettings) -> None:
-        import torch
         from transformers import AutoModelForCausalLM, AutoTokenizer
 
         self.settings = settings
         self._device = devices.resolve(settings.device)
         folder = weights.locate(settings.model, settings.revision)
+        self._model = load_model(AutoModelForCausalLM, folder, settings.dtype, self._device)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        self._model = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, settings.dtype), use_safetensors=True, trust_remote_code=False
-        )
-        self._model.eval().to(self._device)
-        chat.prepare(self._model, self._tokenizer, settings.max_new_tokens)
+        prepare_to_answer(self._model, self._tokenizer, settings.max_new_tokens)
 
     def rewrite(self, captions: Sequence[str], seeds: Sequence[int]) -> list[str]:
         """Return the model's whole answer to each caption, drawn by that caption's own seed (0 to 2**64 - 1).
@@ -75,7 +72,7 @@ class PromptRewriter:
                 if self.settings.temperature > 0:
                     prompt_length = inputs["input_ids"].shape[1]
                     sampler = SeededSampler(self.settings, seeds[start : start + size], prompt_length, self._device)
-                answers += chat.answer(self._model, self._tokenizer, inputs, sampler)
+                answers += answer(self._model, self._tokenizer, inputs, sampler)
         return answers
 
     def _prompt(self, caption: str) -> str:
