@@ -79,9 +79,7 @@ class _Pen:
 
     def dome(self, box: Sequence[float], fill: Colour) -> None:
         """The upper half of an ellipse."""
-        self.canvas.pieslice(
-            [v * self.side for v in box], 180, 360, fill=fill, outline=INK, width=self.line_width
-        )
+        self.canvas.pieslice([v * self.side for v in box], 180, 360, fill=fill, outline=INK, width=self.line_width)
 
     def arc(self, box: Sequence[float], start: float, end: float, width: float) -> None:
         self.canvas.arc([v * self.side for v in box], start, end, fill=INK, width=round(self.line_width * width))
@@ -111,7 +109,9 @@ def _star(pen: _Pen) -> None:
 
 def _tree(pen: _Pen) -> None:
     pen.rectangle((0.41, 0.68, 0.59, 0.97), WOOD)
-    pen.polygon([(0.5, 0.03), (0.76, 0.36), (0.66, 0.36), (0.92, 0.74), (0.08, 0.74), (0.34, 0.36), (0.24, 0.36)], pen.colour)
+    pen.polygon(
+        [(0.5, 0.03), (0.76, 0.36), (0.66, 0.36), (0.92, 0.74), (0.08, 0.74), (0.34, 0.36), (0.24, 0.36)], pen.colour
+    )
 
 
 def _house(pen: _Pen) -> None:
@@ -192,7 +192,9 @@ def _moon(pen: _Pen) -> None:
     # The inner edge is the arc through both horns, bulging left.
     centre, radius = x + 0.1, math.hypot(0.1, (bottom - top) / 2)
     angle = math.atan2((bottom - top) / 2, -0.1)
-    inner = [(centre + radius * math.cos(a), 0.5 + radius * math.sin(a)) for a in np.linspace(math.tau - angle, angle, 24)]
+    inner = [
+        (centre + radius * math.cos(a), 0.5 + radius * math.sin(a)) for a in np.linspace(math.tau - angle, angle, 24)
+    ]
     pen.polygon([*outer, *inner], pen.colour)
 
 
@@ -238,7 +240,7 @@ def draw_object(name: str, colour: str, size: int) -> Image.Image:
 
 
 def draw_background(name: str, size: int, phase: tuple[float, float], brightness: float) -> NDArray[np.uint8]:
-    """A background as RGB uint8 (size, size, 3): its colour times `brightness`, its pattern shifted by `phase` pixels."""
+    """A background as RGB uint8 (size, size, 3): its colour times `brightness`, its pattern shifted by `phase`."""
     rows, columns = np.mgrid[0:size, 0:size].astype(np.float32)
     x, y = columns + phase[0], rows + phase[1]
     if name == "grass":
@@ -256,4 +258,5 @@ def draw_background(name: str, size: int, phase: tuple[float, float], brightness
     else:
         pattern = 10 * np.sign(np.sin(math.pi * x / 12) * np.sin(math.pi * y / 12))
     colour = np.array(BACKGROUND_COLOURS[name], np.float32) * brightness
-    return np.clip(colour + pattern[..., None], 0, 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.clip(colour + pattern[..., None], 0, 255).astype(np.uint8)
+    return pixels

@@ -1,7 +1,8 @@
 """A drawn world: small scenes of one or two coloured objects, with the truth of everything in them.
 
-A scene is drawn from its content (objects and background) and its layout (where each object stands, how big it is, and
-how the background's pattern lies). Two scenes that share a layout differ only where their contents do, pixel for pixel.
+A scene is drawn from its content (objects and background) and its layout (where each object stands, how big it is,
+and how the background's pattern lies). Two scenes that share a layout differ only where their contents do, pixel for
+pixel.
 """
 
 import random
@@ -56,7 +57,7 @@ class Placement:
 class Layout:
     """All of a scene that its caption does not say.
 
-    `phase` shifts the background's pattern (pixels) and `brightness` scales its colour; there is one placement per object.
+    `phase` shifts the background's pattern (pixels) and `brightness` scales its colour; each object has a placement.
     """
 
     phase: tuple[float, float]
@@ -74,7 +75,10 @@ class Layout:
 
 @dataclass(slots=True)
 class Scene:
-    """A drawn scene. `image` is RGB uint8 (H, W, 3); `masks` bool (N, H, W); `boxes` int (N, 4) xyxy, ends exclusive."""
+    """A drawn scene.
+
+    `image` is RGB uint8 (H, W, 3), `masks` bool (N, H, W), `boxes` int64 (N, 4) xyxy in pixels, ends exclusive.
+    """
 
     image: NDArray[np.uint8]
     caption: str
@@ -96,7 +100,7 @@ def parse_caption(text: str) -> tuple[tuple[SceneObject, ...], str] | None:
     if match is None:
         return None
     colour, name, second_colour, second_name, background = match.groups()
-    objects = (SceneObject(name, colour),)
+    objects: tuple[SceneObject, ...] = (SceneObject(name, colour),)
     if second_name is not None:
         objects += (SceneObject(second_name, second_colour),)
         if second_name == name:
@@ -114,12 +118,13 @@ def is_held_out(objects: Sequence[SceneObject], background: str) -> bool:
 def random_content(
     rng: random.Random, count: int | None = None, held_out: bool = False
 ) -> tuple[tuple[SceneObject, ...], str]:
-    """`count` objects (one or two by default) of different names on a background, wholly within or not within training."""
+    """`count` objects of different names (one or two by default) on a background.
+
+    None of it is held out from training, or, with `held_out`, at least one object is.
+    """
     count = count or rng.choice((1, 2))
     while True:
-        objects = tuple(
-            SceneObject(name, rng.choice(tuple(COLOURS))) for name in rng.sample(OBJECTS, count)
-        )
+        objects = tuple(SceneObject(name, rng.choice(tuple(COLOURS))) for name in rng.sample(OBJECTS, count))
         background = rng.choice(BACKGROUNDS)
         if is_held_out(objects, background) == held_out:
             return objects, background
@@ -135,7 +140,9 @@ def random_layout(rng: random.Random, count: int) -> Layout:
     if count == 1:
         placements = [Placement(rng.randint(19, 45), rng.randint(26, 38), rng.randint(28, 34))]
     else:
-        placements = [Placement(rng.randint(*span), rng.randint(26, 38), rng.randint(23, 27)) for span in ((16, 19), (45, 48))]
+        placements = [
+            Placement(rng.randint(*span), rng.randint(26, 38), rng.randint(23, 27)) for span in ((16, 19), (45, 48))
+        ]
     return Layout((rng.uniform(0, IMAGE_SIZE), rng.uniform(0, IMAGE_SIZE)), rng.uniform(0.96, 1.04), tuple(placements))
 
 
@@ -155,7 +162,7 @@ def draw_scene(
     background = background or rng.choice(BACKGROUNDS)
     layout = layout or random_layout(rng, len(objects))
     if len(layout.placements) != len(objects):
-        raise ValueError(f"The layout has {len(layout.placements)} placements for {len(objects)} objects: give one each.")
+        raise ValueError(f"A layout of {len(layout.placements)} placements cannot hold {len(objects)} objects.")
     canvas = Image.fromarray(draw_background(background, IMAGE_SIZE, layout.phase, layout.brightness))
     masks = np.zeros((len(objects), IMAGE_SIZE, IMAGE_SIZE), bool)
     boxes = np.zeros((len(objects), 4), np.int64)

@@ -1,9 +1,10 @@
 """The one vocabulary of all miniature models: a small CLIP-style byte-pair encoding, written out rather than learned.
 
-Every word below is one token; any other lower-case text is spelled letter by letter. Nothing is fitted, so token ids are
-the same in every process and every model agrees on them.
+Every word below is one token; any other lower-case text is spelled letter by letter. Nothing is fitted, so token ids
+are the same in every process and every model agrees on them.
 """
 
+import itertools
 import re
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,17 @@ BEGIN_OF_TEXT = "<|startoftext|>"
 END_OF_TEXT = "<|endoftext|>"
 END_OF_WORD = "</w>"
 CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789.,:;!?'\"()-"
-QUESTION_WORDS = ["a", "an", "and", "answer", "are", "at", "bottom", "box", "both", "by", "can", "caption", "change", "describe", "difference", "different", "does", "each", "everything", "has", "image", "images", "in", "instead", "is", "it", "keep", "left", "more", "new", "no", "nothing", "now", "object", "of", "on", "one", "only", "other", "picture", "replace", "replaced", "rewrite", "right", "same", "see", "show", "shows", "so", "that", "the", "there", "this", "to", "top", "two", "what", "which", "with", "word", "write", "yes", "you"]
+QUESTION_WORDS = (
+    "a an and answer are at bottom box both by can caption change describe difference different does each "
+    "everything has image images in instead is it keep left more new no nothing now object of on one only "
+    "other picture replace replaced rewrite right same see show shows so that the there this to top two what "
+    "which with word write yes you"
+)
 WORDS: tuple[str, ...] = tuple(
-    sorted({word for phrase in (*OBJECTS, *COLOURS, *BACKGROUNDS) for word in phrase.split()} | set(QUESTION_WORDS))
+    sorted(
+        {word for phrase in (*OBJECTS, *COLOURS, *BACKGROUNDS) for word in phrase.split()}
+        | set(QUESTION_WORDS.split())
+    )
 )
 
 
@@ -26,7 +35,7 @@ def _split(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:
     """The pieces of a word after all merges known so far, lowest rank first, as byte-pair encoding applies them."""
     pieces = [*word[:-1], word[-1] + END_OF_WORD]
     while True:
-        candidates = [(ranks[pair], at) for at, pair in enumerate(zip(pieces, pieces[1:], strict=False)) if pair in ranks]
+        candidates = [(ranks[pair], at) for at, pair in enumerate(itertools.pairwise(pieces)) if pair in ranks]
         if not candidates:
             return pieces
         _, at = min(candidates)
