@@ -1,5 +1,6 @@
 """The pair generator: a diffusers StableDiffusionXLPipeline for the drawn world, saved in half precision."""
 
+import shutil
 from pathlib import Path
 
 import torch
@@ -8,6 +9,8 @@ from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 from resources.miniature import train_autoencoder, train_denoiser
 from resources.miniature.train_denoiser import MAX_TOKENS, Denoiser, build_scheduler
 from resources.miniature.vocabulary import build_tokenizer
+
+CHECKPOINTS = Path(__file__).parent / ".checkpoints"
 
 
 def assemble(autoencoder: AutoencoderKL, denoiser: Denoiser) -> StableDiffusionXLPipeline:
@@ -25,15 +28,16 @@ def assemble(autoencoder: AutoencoderKL, denoiser: Denoiser) -> StableDiffusionX
     )
 
 
-def train(output: Path, work: Path) -> None:
-    """Train what `work` does not hold yet, and save the pipeline to `output`.
+def train(output: Path) -> None:
+    """Train autoencoder and denoiser and save the pipeline to `output`.
 
-    `work` keeps the finished autoencoder and the denoiser's last checkpoint: run again after an interruption, training
-    goes on where it was.
+    Until then CHECKPOINTS holds the finished autoencoder and the denoiser as it was a few minutes ago: run again after
+    an interruption, training goes on from there.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    if not (work / "autoencoder").exists():
-        train_autoencoder.train(work / "autoencoder")
-    autoencoder = AutoencoderKL.from_pretrained(work / "autoencoder").eval()
-    denoiser = train_denoiser.train(autoencoder, work / "denoiser.pt")
+    CHECKPOINTS.mkdir(exist_ok=True)
+    if not (CHECKPOINTS / "autoencoder").exists():
+        train_autoencoder.train(CHECKPOINTS / "autoencoder")
+    autoencoder = AutoencoderKL.from_pretrained(CHECKPOINTS / "autoencoder").eval()
+    denoiser = train_denoiser.train(autoencoder, CHECKPOINTS / "denoiser.pt")
     assemble(autoencoder, denoiser).to(torch.float16).save_pretrained(output)
+    shutil.rmtree(CHECKPOINTS)
