@@ -1,7 +1,6 @@
 """The whole graph on one screen: recipe -> Definitions. What `dagster dev` and `imgdiff run` load."""
 
 import dagster as dg
-from resources.dagster_resources import role_resources
 
 from imgdiff_assets.assets.bounding_boxes import bounding_boxes
 from imgdiff_assets.assets.captions import captions
@@ -9,16 +8,19 @@ from imgdiff_assets.assets.filtered_pairs import filtered_pairs
 from imgdiff_assets.assets.fine_tune_set import fine_tune_set
 from imgdiff_assets.assets.image_pairs import image_pairs
 from imgdiff_assets.assets.prompt_pairs import prompt_pairs
+from imgdiff_assets.checks import CHECKS
 from imgdiff_assets.home import Home
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.recipe import Recipe, load_recipe
 from imgdiff_assets.recipe_resource import recipe_resource
+from resources.dagster_resources import role_resources
 
 
 def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
     """The graph over one home, with the values of one recipe as the launchpad's defaults."""
     return dg.Definitions(
         assets=[prompt_pairs, image_pairs, filtered_pairs, bounding_boxes, captions, fine_tune_set],
+        asset_checks=CHECKS,
         resources={
             "home": HomeResource(root=str(home.root)),
             "recipe": recipe_resource(recipe),

@@ -82,7 +82,7 @@ def recipe_resource(recipe: Recipe) -> RecipeResource:
             config,
             Field(default=config(), description=(STAGE_CONFIGS[name].__base__.__doc__ or "").strip()),
         )
-    resource: Any = create_model(
+    resource: Any = cast(Any, create_model)(
         "RecipeResource",
         __base__=RecipeResource,
         seed=(int, Field(recipe.seed, description=RecipeResource.model_fields["seed"].description)),

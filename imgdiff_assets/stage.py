@@ -82,17 +82,62 @@ class Derivation:
 
 
 @dataclass(frozen=True, slots=True)
+class Canaries:
+    """Planted rows that prove a filter works: judged together, `kept` must pass and `rejected` must not.
+
+    Without `rejected` rows the settings let everything pass, and there is nothing to prove.
+    """
+
+    kept: Sequence[Row]
+    rejected: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
 class Filter:
     """Keeps the rows for which `passes` is true, judging only rows still in the running.
 
-    `score` names the column whose spread is reported, `threshold` the setting it is compared with.
+    `canaries` plants rows for given settings; they need only the columns in `reads`. `score` names the column whose
+    spread is reported, `threshold` the setting it is compared with.
     """
 
     name: str
     reads: tuple[str, ...]
     passes: Callable[[Columns, Any], Booleans]
+    canaries: Callable[[Any], Canaries]
     score: str | None = None
     threshold: str | None = None
+
+
+CANARY_MARGIN = 1e-3
+
+
+def at_least(name: str, score: str, threshold: str) -> Filter:
+    """A filter that keeps rows whose score reaches a setting."""
+
+    def passes(columns: Columns, settings: Any) -> Booleans:
+        return np.asarray(columns[score] >= getattr(settings, threshold), dtype=bool)
+
+    return Filter(name, (score,), passes, _around(score, threshold, 1), score, threshold)
+
+
+def below(name: str, score: str, threshold: str) -> Filter:
+    """A filter that keeps rows whose score stays under a setting."""
+
+    def passes(columns: Columns, settings: Any) -> Booleans:
+        return np.asarray(columns[score] < getattr(settings, threshold), dtype=bool)
+
+    return Filter(name, (score,), passes, _around(score, threshold, -1), score, threshold)
+
+
+def _around(score: str, threshold: str, direction: int) -> Callable[[Any], Canaries]:
+    """Canaries a little to the right and to the wrong side of a threshold."""
+
+    def canaries(settings: Any) -> Canaries:
+        limit = getattr(settings, threshold)
+        step = direction * CANARY_MARGIN
+        return Canaries(kept=[{score: limit + step}], rejected=[{score: limit - step}])
+
+    return canaries
 
 
 Step = Measurement | Derivation | Filter

@@ -8,12 +8,25 @@ import pyarrow as pa
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.recipe import BoundingBoxesSettings, Recipe
 from imgdiff_assets.regions import crop, suppress
-from imgdiff_assets.stage import Booleans, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+from imgdiff_assets.stage import (
+    Booleans,
+    Canaries,
+    Columns,
+    Derivation,
+    Filter,
+    Measurement,
+    Row,
+    Stage,
+    Work,
+    at_least,
+    below,
+)
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
 OBJECT_COLUMNS = ("source_object", "target_object")
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 SCORE = "region_similarity"
+RANKED_BY = ("pair_id", "found_in", *BOX_COLUMNS, SCORE)
 
 
 def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
@@ -90,26 +103,10 @@ def _has_box(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
     return np.array([name is not None for name in columns["found_in"]], dtype=bool)
 
 
-def _large(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
-    return columns["area_fraction"] >= settings.min_area_fraction
-
-
-def _small(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
-    return columns["area_fraction"] <= settings.max_area_fraction
-
-
-def _differs(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
-    return columns[SCORE] < settings.max_region_similarity
-
-
 def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarray:
     """What the match filter compares: the weaker side if both must fit, else the stronger."""
     sides = [columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")]
     return np.minimum(*sides) if settings.match_rule == "both" else np.maximum(*sides)
-
-
-def _shows_the_object(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
-    return columns["match"] > settings.min_match
 
 
 def _most_different_first(columns: Columns) -> np.ndarray:
@@ -146,8 +143,19 @@ def _groups(keys: np.ndarray) -> list[np.ndarray]:
     return [np.array(positions) for positions in groups.values()]
 
 
-def _first(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
-    return columns["rank"] < settings.max_boxes
+def _canary_without_box(settings: BoundingBoxesSettings) -> Canaries:
+    return Canaries(kept=[{"found_in": "source"}], rejected=[{"found_in": None}])
+
+
+def _canary_overlaps(settings: BoundingBoxesSettings) -> Canaries:
+    """The same box twice, the less different one last to be judged; and one elsewhere."""
+
+    def region(name: str, left: float, similarity: float) -> Row:
+        corners = dict(zip(BOX_COLUMNS, (left, 0.0, left + 10.0, 10.0), strict=True))
+        return {"pair_id": "canary", "found_in": name, **corners, SCORE: similarity}
+
+    kept = [region("target", 0, 0.1), region("source", 100, 0.5)]
+    return Canaries(kept, rejected=[region("source", 0, 0.3)] if settings.max_overlap < 1 else [])
 
 
 STAGE = Stage(
@@ -172,9 +180,9 @@ STAGE = Stage(
             roles=("segmenter",),
             expands=True,
         ),
-        Filter("no_proposals", ("found_in",), _has_box),
-        Filter("too_small", ("area_fraction",), _large, "area_fraction", "min_area_fraction"),
-        Filter("too_large", ("area_fraction",), _small, "area_fraction", "max_area_fraction"),
+        Filter("no_proposals", ("found_in",), _has_box, _canary_without_box),
+        at_least("too_small", "area_fraction", "min_area_fraction"),
+        below("too_large", "area_fraction", "max_area_fraction"),
         Measurement(
             name="compare",
             columns=(pa.field(SCORE, pa.float32()),),
@@ -183,7 +191,7 @@ STAGE = Stage(
             settings=lambda recipe: {"crop_padding": recipe.bounding_boxes.crop_padding},
             roles=("image_text_encoder",),
         ),
-        Filter("same_content", (SCORE,), _differs, SCORE, "max_region_similarity"),
+        below("same_content", SCORE, "max_region_similarity"),
         # The dear model last: it reads only what the cheap one left.
         Measurement(
             name="match",
@@ -202,9 +210,9 @@ STAGE = Stage(
             tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
             _match_scores,
         ),
-        Filter("object_not_seen", ("match",), _shows_the_object, "match", "min_match"),
-        Filter("overlaps", ("pair_id", "found_in", *BOX_COLUMNS, SCORE), _apart, None, "max_overlap"),
-        Derivation(pa.field("rank", pa.int32()), ("pair_id", "found_in", *BOX_COLUMNS, SCORE), _rank),
-        Filter("beyond_the_first", ("rank",), _first, None, "max_boxes"),
+        at_least("object_not_seen", "match", "min_match"),
+        Filter("overlaps", RANKED_BY, _apart, _canary_overlaps, threshold="max_overlap"),
+        Derivation(pa.field("rank", pa.int32()), RANKED_BY, _rank),
+        below("beyond_the_first", "rank", "max_boxes"),
     ),
 )

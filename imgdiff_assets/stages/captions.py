@@ -9,7 +9,19 @@ import pyarrow as pa
 from imgdiff_assets.caption_edit import agreement
 from imgdiff_assets.recipe import CaptionsSettings, Recipe
 from imgdiff_assets.regions import BAR_WIDTH, crop, draw_box, side_by_side
-from imgdiff_assets.stage import Booleans, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+from imgdiff_assets.stage import (
+    Booleans,
+    Canaries,
+    Columns,
+    Derivation,
+    Filter,
+    Measurement,
+    Row,
+    Stage,
+    Work,
+    at_least,
+    below,
+)
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
@@ -99,24 +111,21 @@ def _both_captioned(columns: Columns, settings: CaptionsSettings) -> Booleans:
     )
 
 
-def _captions_differ(columns: Columns, settings: CaptionsSettings) -> Booleans:
-    return columns["caption_similarity"] < settings.max_caption_similarity
-
-
 def _weaker_match(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
     return np.minimum(*(columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")))
-
-
-def _captions_fit(columns: Columns, settings: CaptionsSettings) -> Booleans:
-    return columns["match"] > settings.min_match
 
 
 def _difference_told(columns: Columns, settings: CaptionsSettings) -> Booleans:
     return np.array([bool(text) for text in columns["difference_caption"]], dtype=bool)
 
 
-def _agrees(columns: Columns, settings: CaptionsSettings) -> Booleans:
-    return columns["agreement"] >= settings.min_agreement
+def _canary_without_caption(settings: CaptionsSettings) -> Canaries:
+    source, target = REGION_CAPTIONS
+    return Canaries(kept=[{source: "a dog", target: "a cat"}], rejected=[{source: "a dog", target: ""}])
+
+
+def _canary_untold(settings: CaptionsSettings) -> Canaries:
+    return Canaries(kept=[{"difference_caption": "the dog is now a cat"}], rejected=[{"difference_caption": ""}])
 
 
 def _region_settings(recipe: Recipe) -> dict[str, Any]:
@@ -147,7 +156,7 @@ STAGE = Stage(
             settings=_region_settings,
             roles=("captioner",),
         ),
-        Filter("no_region_caption", REGION_CAPTIONS, _both_captioned),
+        Filter("no_region_caption", REGION_CAPTIONS, _both_captioned, _canary_without_caption),
         Measurement(
             name="score",
             columns=(
@@ -163,15 +172,13 @@ STAGE = Stage(
             settings=lambda recipe: {"crop_padding": recipe.captions.crop_padding},
             roles=("image_text_encoder", "image_text_matcher"),
         ),
-        Filter(
-            "captions_alike", ("caption_similarity",), _captions_differ, "caption_similarity", "max_caption_similarity"
-        ),
+        below("captions_alike", "caption_similarity", "max_caption_similarity"),
         Derivation(
             pa.field("match", pa.float32()),
             tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
             _weaker_match,
         ),
-        Filter("caption_misfits", ("match",), _captions_fit, "match", "min_match"),
+        at_least("caption_misfits", "match", "min_match"),
         Measurement(
             name="tell_apart",
             columns=(pa.field("difference_caption", pa.string()), pa.field("agreement", pa.float32())),
@@ -180,7 +187,7 @@ STAGE = Stage(
             settings=_difference_settings,
             roles=("captioner",),
         ),
-        Filter("no_difference_caption", ("difference_caption",), _difference_told),
-        Filter("difference_disagrees", ("agreement",), _agrees, "agreement", "min_agreement"),
+        Filter("no_difference_caption", ("difference_caption",), _difference_told, _canary_untold),
+        at_least("difference_disagrees", "agreement", "min_agreement"),
     ),
 )

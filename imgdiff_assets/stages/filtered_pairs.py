@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from imgdiff_assets.recipe import FilteredPairsSettings, Recipe
-from imgdiff_assets.stage import Booleans, Columns, Filter, Measurement, Row, Stage, Work
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
 
 ITEM_COLUMNS = ("pair_id", "source_hash", "target_hash")
 
@@ -29,14 +29,6 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     return [{"image_similarity": float(similarity)} for similarity in similarities]
 
 
-def _similar(columns: Columns, settings: FilteredPairsSettings) -> Booleans:
-    return columns["image_similarity"] >= settings.min_similarity
-
-
-def _different(columns: Columns, settings: FilteredPairsSettings) -> Booleans:
-    return columns["image_similarity"] <= settings.max_similarity
-
-
 STAGE = Stage(
     name="filtered_pairs",
     id_column="pair_id",
@@ -53,7 +45,7 @@ STAGE = Stage(
             run=compare,
             roles=("image_text_encoder",),
         ),
-        Filter("too_different", ("image_similarity",), _similar, "image_similarity", "min_similarity"),
-        Filter("too_similar", ("image_similarity",), _different, "image_similarity", "max_similarity"),
+        at_least("too_different", "image_similarity", "min_similarity"),
+        below("too_similar", "image_similarity", "max_similarity"),
     ),
 )

@@ -1,7 +1,7 @@
 """Captions to prompt pairs: each caption, and the same caption with one object replaced by a language model."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 from imgdiff_assets.caption_edit import edits, words
 from imgdiff_assets.hashing import content_id, seed_of
 from imgdiff_assets.recipe import PromptPairsSettings, Recipe
-from imgdiff_assets.stage import Booleans, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+from imgdiff_assets.stage import Booleans, Canaries, Columns, Derivation, Filter, Measurement, Row, Stage, Work
 
 
 def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
@@ -88,10 +88,6 @@ def _replaced(columns: Columns, settings: PromptPairsSettings) -> Booleans:
     return np.array([one_object(source) and one_object(target) for source, target in pairs], dtype=bool)
 
 
-def _new(columns: Columns, settings: PromptPairsSettings) -> Booleans:
-    return ~columns["repeated"].astype(bool)
-
-
 def _repeated(columns: Columns, settings: PromptPairsSettings) -> Any:
     seen: set[tuple[str, str]] = set()
     result = []
@@ -99,6 +95,47 @@ def _repeated(columns: Columns, settings: PromptPairsSettings) -> Any:
         result.append(key in seen)
         seen.add(key)
     return np.array(result, dtype=bool)
+
+
+def _new(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return np.array([not repeated for repeated in columns["repeated"]], dtype=bool)
+
+
+def _canary_long(settings: PromptPairsSettings) -> Canaries:
+    return Canaries(
+        kept=[{"source_caption": "word " * settings.max_words}],
+        rejected=[{"source_caption": "word " * (settings.max_words + 1)}],
+    )
+
+
+def _canary_unknown(settings: PromptPairsSettings) -> Canaries:
+    known = " ".join(settings.known_words)
+    strange = f"x{''.join(words(known))}"
+    return Canaries([{"source_caption": known}], [{"source_caption": strange}] if settings.known_words else [])
+
+
+def _canary_silent(settings: PromptPairsSettings) -> Canaries:
+    return Canaries(kept=[{"target_caption": "a cat"}], rejected=[{"target_caption": None}])
+
+
+def _canary_talking(settings: PromptPairsSettings) -> Canaries:
+    plain = {"source_caption": "a dog", "target_caption": "a cat"}
+    talking = [{"source_caption": "a dog", "target_caption": f"{phrase} a cat"} for phrase in settings.task_phrases]
+    return Canaries([plain], talking)
+
+
+def _canary_edits(kept: int, rejected: int) -> Callable[[PromptPairsSettings], Canaries]:
+    return lambda settings: Canaries([{"edit_count": kept}], [{"edit_count": rejected}])
+
+
+def _canary_inserted(settings: PromptPairsSettings) -> Canaries:
+    swapped = {"source_object": "dog", "target_object": "cat"}
+    too_much = " ".join(["word"] * (settings.max_object_words + 1))
+    return Canaries([swapped], [{**swapped, "source_object": ""}, {**swapped, "target_object": too_much}])
+
+
+def _canary_repeated(settings: PromptPairsSettings) -> Canaries:
+    return Canaries(kept=[{"repeated": False}], rejected=[{"repeated": True}])
 
 
 def _rewriting(recipe: Recipe) -> dict[str, Any]:
@@ -118,8 +155,8 @@ STAGE = Stage(
     items=items,
     row_id=row_id,
     steps=(
-        Filter("too_long", ("source_caption",), _short),
-        Filter("unknown_words", ("source_caption",), _known),
+        Filter("too_long", ("source_caption",), _short, _canary_long),
+        Filter("unknown_words", ("source_caption",), _known, _canary_unknown),
         Measurement(
             name="rewrite",
             columns=(
@@ -134,12 +171,12 @@ STAGE = Stage(
             settings=_rewriting,
             roles=("prompt_rewriter",),
         ),
-        Filter("no_answer", ("target_caption",), _answered),
-        Filter("about_the_task", ("source_caption", "target_caption"), _about_the_object),
-        Filter("unchanged", ("edit_count",), _changed),
-        Filter("several_changes", ("edit_count",), _one_change),
-        Filter("not_a_replacement", ("source_object", "target_object"), _replaced),
+        Filter("no_answer", ("target_caption",), _answered, _canary_silent),
+        Filter("about_the_task", ("source_caption", "target_caption"), _about_the_object, _canary_talking),
+        Filter("unchanged", ("edit_count",), _changed, _canary_edits(1, 0)),
+        Filter("several_changes", ("edit_count",), _one_change, _canary_edits(1, 2)),
+        Filter("not_a_replacement", ("source_object", "target_object"), _replaced, _canary_inserted),
         Derivation(pa.field("repeated", pa.bool_()), ("caption_id", "target_caption"), _repeated),
-        Filter("repeated", ("repeated",), _new),
+        Filter("repeated", ("repeated",), _new, _canary_repeated),
     ),
 )

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +19,7 @@ from imgdiff_assets.ledger import IMAGE, CellReference, Ledger
 from imgdiff_assets.materialize import Materialization, ShardFailed, materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import FilteredPairsSettings, Recipe, load_recipe
-from imgdiff_assets.stage import Filter, Measurement, Row, Stage, Work
+from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
 from resources.settings import ModelSettings
 
 SHARD = "shard-000000"
@@ -76,12 +75,6 @@ def build_stage(calls: Calls, version: int = 1) -> Stage:
         calls.note("square", rows)
         return [{"square": row["product"] ** 2} for row in rows]
 
-    def large(columns: Mapping[str, np.ndarray], limits: FilteredPairsSettings) -> np.ndarray:
-        return columns["product"] >= limits.min_similarity
-
-    def small(columns: Mapping[str, np.ndarray], limits: FilteredPairsSettings) -> np.ndarray:
-        return columns["square"] <= limits.max_similarity
-
     return Stage(
         name="filtered_pairs",
         id_column="id",
@@ -100,9 +93,9 @@ def build_stage(calls: Calls, version: int = 1) -> Stage:
                 version=version,
                 expands=True,
             ),
-            Filter("too_small", ("product",), large, "product", "min_similarity"),
+            at_least("too_small", "product", "min_similarity"),
             Measurement("square", (pa.field("square", pa.float32()),), ("product",), square, roles=("calculator",)),
-            Filter("too_large", ("square",), small, "square", "max_similarity"),
+            below("too_large", "square", "max_similarity"),
         ),
     )
 
@@ -145,7 +138,7 @@ def test_every_candidate_is_kept_with_scores_and_reason(tmp_path: Path) -> None:
     rows = rows_of(tmp_path)
     assert len(rows) == sum(1 + value % 3 for value in range(60))
     for row in rows:
-        expected = "too_small" if row["product"] < 0.3 else "too_large" if row["product"] ** 2 > 0.8 else None
+        expected = "too_small" if row["product"] < 0.3 else "too_large" if row["product"] ** 2 >= 0.8 else None
         assert row["rejected_by"] == expected
         assert row["kept"] == (expected is None)
         assert (row["square"] is None) == (expected == "too_small")
