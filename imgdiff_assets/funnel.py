@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.plain_text import counted
 from imgdiff_assets.scan import PARENT_IDS, scan
 from imgdiff_assets.stage import ERROR_PREFIX, UPSTREAM, Stage
 
@@ -113,11 +114,12 @@ def _text(result: Funnel, width: int) -> str:
         lines.append((start + (reasons[0] if reasons else "")).rstrip())
         lines += [" " * len(head) + reason for reason in reasons[1:]]
     lines += ["", _summary(result)]
-    lines += [
-        f"{stage.stage}: {stage.shards} of {_counted(len(result.shards), 'shard')} made; `imgdiff run` makes the rest."
-        for stage in result.stages
-        if stage.shards < len(result.shards)
-    ]
+    unmade: dict[int, list[str]] = {}
+    for stage in result.stages:
+        if stage.shards < len(result.shards):
+            unmade.setdefault(stage.shards, []).append(stage.stage)
+    total = counted(len(result.shards), "shard")
+    lines += [f"{', '.join(names)}: {made} of {total} made; run the rest." for made, names in unmade.items()]
     return "\n".join(lines)
 
 
@@ -131,10 +133,6 @@ def _reasons(stage: StageFunnel) -> list[str]:
 
 
 def _summary(result: Funnel) -> str:
-    where = _counted(len(result.shards), "shard")
-    text = f"{_counted(result.captions, 'caption')} in {where} gave {_counted(result.samples, 'sample')}"
+    where = counted(len(result.shards), "shard")
+    text = f"{counted(result.captions, 'caption')} in {where} gave {counted(result.samples, 'sample')}"
     return text + (f", {result.samples / result.captions:.2f} a caption." if result.captions else ".")
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -1,4 +1,6 @@
-"""Text that a terminal or a picture only shows, whatever a caption file or a model put into it."""
+"""Text made fit to be shown: whatever captions and models hold, in one line; counts and lists in words."""
+
+from collections.abc import Sequence
 
 
 def printable(text: str) -> str:
@@ -6,3 +8,14 @@ def printable(text: str) -> str:
     return "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split())
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 shard`, `2 shards`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def listed(items: Sequence[object], most: int) -> list[str]:
+    """At most `most` of the items as text, and how many more there are."""
+    lines = [str(item) for item in items[:most]]
+    return lines + ([f"... and {len(items) - most:,} more"] if len(items) > most else [])

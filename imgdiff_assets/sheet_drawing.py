@@ -91,10 +91,10 @@ def wrap(text: str, font: Font, width: int, max_lines: int) -> list[str]:
 def _fitting(word: str, font: Font, width: int) -> int:
     """How many letters of a word that is too long fit, at least one."""
 
-    def length(end: int) -> float:
-        return font.getlength(word[:end])
+    def too_long(end: int) -> bool:
+        return font.getlength(word[:end]) > width
 
-    return max(1, bisect_right(range(1, len(word)), width, key=length))
+    return max(1, bisect_right(range(1, len(word)), False, key=too_long))
 
 
 @lru_cache

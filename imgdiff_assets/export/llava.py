@@ -18,7 +18,7 @@ SPLITS = ("train", "validation")
 COMPRESSION = 6
 
 
-def write_llava(ledger: Ledger, shards: Sequence[str], folder: Path, progress: Progress) -> dict[str, int]:
+def write(ledger: Ledger, shards: Sequence[str], folder: Path, progress: Progress) -> dict[str, int]:
     """Write `train.json`, `validation.json` and `images/<shard>/<sample>_{source,target}.png` into `folder`.
 
     Each entry has `id`, `image` (two paths relative to `folder`) and `conversations`, whose question has one

@@ -1,0 +1,338 @@
+"""The `imgdiff` command. Modules are imported where a command needs them, so that help and statistics come at once."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from imgdiff_assets.export.formats import FORMATS, writer
+from imgdiff_assets.home import Home
+from imgdiff_assets.plain_text import counted, listed
+from imgdiff_assets.reports import ingest_json, ingest_text, run_json, run_text
+from imgdiff_assets.terminal import Commands, ProgressBars, SeveralValues, echo_json, this_command
+
+if TYPE_CHECKING:
+    from imgdiff_assets.ledger import Ledger
+    from imgdiff_assets.recipe import Recipe
+    from imgdiff_assets.run import RunReport
+
+DEMO_CAPTIONS = Path(__file__).parent / "data" / "captions.txt"
+CONTACT_SHEET = "contact_sheet.png"
+LISTED_REJECTIONS = 20
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+shards_option = click.option(
+    "--shards", multiple=True, metavar="KEY...", help="Only these shards, such as shard-000000.  [default: all]"
+)
+recipe_option = click.option(
+    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
+)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Captions in, an image-difference fine-tune set out.
+
+    \b
+    imgdiff demo                              see it work, in a few minutes
+    imgdiff ingest captions.txt               your own captions
+    imgdiff run                               all stages, over all captions
+    imgdiff stats                             what was kept, and why the rest was not
+    imgdiff export --format llava --out DIR   what a trainer reads
+
+    IMGDIFF_HOME is the folder of all that is made (default: ./imgdiff_home). IMGDIFF_RECIPE is the recipe: models
+    and thresholds (default: miniature, whose models come with the package). Everything is kept, and a run does only
+    what is missing, so any command may be stopped and given again.
+    """
+
+
+@main.command(short_help="Add captions from files.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--column", help="The field that holds the captions, in all but .txt files.  [default: caption]")
+@click.option("--shard-size", type=int, default=1000, show_default=True, help="Most captions in a shard.")
+@as_json_option
+def ingest(files: Sequence[Path], column: str | None, shard_size: int, as_json: bool) -> None:
+    """Add captions: .txt (one a line), .jsonl, .csv or .parquet.
+
+    They become shards, the pieces that are run and scheduled. A caption that is there already is dropped and counted;
+    a line that cannot be used is reported with its reason, and the others are taken.
+
+    \b
+    imgdiff ingest coco.txt
+    imgdiff ingest annotations.csv --column text --shard-size 200
+    """
+    from imgdiff_assets.shards import ingest as ingest_files
+
+    report = ingest_files(files, Home.from_environment(), column, shard_size)
+    for sentence in report.files_failed:
+        click.echo(f"Error: {sentence}", err=True)
+    if as_json:
+        echo_json(ingest_json(report))
+    else:
+        click.echo(ingest_text(report))
+        for line in listed(report.rejected, LISTED_REJECTIONS):
+            click.echo(f"  rejected {line}")
+        if report.accepted:
+            click.echo(f"Next: {this_command()} run")
+    if not report.accepted and not report.duplicates:
+        sys.exit(1)
+
+
+@main.command(cls=SeveralValues, short_help="Bring the tables up to date.")
+@shards_option
+@click.option("--select", multiple=True, metavar="ASSET...", help="Only these stages.  [default: all]")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE...",
+    help="Change values of the recipe for this run.",
+)
+@recipe_option
+@as_json_option
+def run(
+    shards: Sequence[str], select: Sequence[str], overrides: Sequence[str], recipe: str | None, as_json: bool
+) -> None:
+    """Bring the tables up to date: all stages, over all shards, unless told otherwise.
+
+    What is there already, and was measured with the same settings, is not measured again. A run that was stopped goes
+    on where it was; a changed threshold only judges anew. The run is in Dagster's web UI too (`imgdiff ui`).
+
+    \b
+    imgdiff run
+    imgdiff run --shards shard-000000 shard-000003 --select filtered_pairs bounding_boxes
+    imgdiff run --set filtered_pairs.min_similarity=0.85
+    """
+    from imgdiff_assets.funnel import funnel
+    from imgdiff_assets.ledger import Ledger
+    from imgdiff_assets.recipe import load_recipe
+
+    home = Home.from_environment()
+    report = _run(home, load_recipe(recipe, overrides), shards or None, select or None)
+    counts = funnel(Ledger(home.ledger), shards or None)
+    if as_json:
+        echo_json({**run_json(report), "funnel": counts.to_json()})
+    else:
+        click.echo(run_text(report))
+        click.echo(f"\n{counts.to_text()}")
+    _exit_if_failed(report)
+
+
+@main.command(cls=SeveralValues, short_help="Count what was kept, and what was rejected by which filter.")
+@shards_option
+@as_json_option
+def stats(shards: Sequence[str], as_json: bool) -> None:
+    """The funnel: rows in, rows kept, and which filter rejected how many.
+
+    \b
+    imgdiff stats
+    imgdiff stats --shards shard-000000 --json
+    """
+    from imgdiff_assets.funnel import funnel
+    from imgdiff_assets.ledger import Ledger
+    from imgdiff_assets.shards import ShardError, read_captions, shard_keys
+
+    home = Home.from_environment()
+    for key in shards:
+        read_captions(home, key)
+    keys = sorted(set(shards)) or shard_keys(home)
+    if not keys:
+        raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
+    counts = funnel(Ledger(home.ledger), keys)
+    if as_json:
+        echo_json(counts.to_json())
+    else:
+        click.echo(counts.to_text())
+
+
+@main.command(short_help="Tell where a row came from and what became of it.")
+@click.argument("identity", metavar="ID")
+@recipe_option
+@as_json_option
+def lineage(identity: str, recipe: str | None, as_json: bool) -> None:
+    """Where a row came from and what became of it: ID is any id of any table, or its first six digits.
+
+    The tree leads from the caption down through the row (marked ◀) to all that was made of it: scores beside the
+    thresholds of the recipe, why a row was rejected, seed, models, run, recipe and code version.
+
+    \b
+    imgdiff lineage 3ea21c9dc2f218e3
+    imgdiff lineage 3ea21c --json
+    """
+    from imgdiff_assets.lineage import lineage as find_lineage
+    from imgdiff_assets.lineage_text import to_text
+    from imgdiff_assets.recipe import load_recipe
+
+    tree = find_lineage(Home.from_environment(), load_recipe(recipe), identity)
+    if as_json:
+        echo_json(tree.to_json())
+    else:
+        click.echo(to_text(tree))
+
+
+@main.command(short_help="Write the kept samples as a trainer reads them.")
+@click.option(
+    "--format", "format_name", type=click.Choice(sorted(FORMATS)), required=True, help="What the trainer reads."
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder, or an older export."
+)
+@as_json_option
+def export(format_name: str, out: Path, as_json: bool) -> None:
+    """Write the kept samples as a trainer reads them, with red boxes drawn into the images.
+
+    llava: `train.json` and `validation.json`, lists of {id, image: [two paths], conversations}, and `images/`. The
+    folder is there whole or not at all; the same samples give the same bytes.
+
+    \b
+    imgdiff export --format llava --out exports/llava
+    """
+    from imgdiff_assets.export.folder import export_folder
+    from imgdiff_assets.ledger import Ledger
+
+    ledger = Ledger(Home.from_environment().ledger)
+    with ProgressBars() as progress:
+        counts = export_folder(
+            out,
+            format_name,
+            lambda folder: writer(format_name)(ledger, ledger.shards("fine_tune_set"), folder, progress),
+        )
+    if as_json:
+        echo_json({"out": str(out), "format": format_name, "samples": counts})
+    else:
+        click.echo(f"{out}: " + ", ".join(f"{counted(count, f'{split} sample')}" for split, count in counts.items()))
+
+
+@main.group(short_help="The DuckDB file that tracks every materialisation.")
+def catalog() -> None:
+    """The DuckDB file that tracks every materialisation: `catalog.duckdb` in IMGDIFF_HOME.
+
+    It holds the tables `materializations` and `filter_statistics`, and a view of every table of the ledger.
+    """
+
+
+@catalog.command()
+@as_json_option
+def rebuild(as_json: bool) -> None:
+    """Make the catalog anew from the ledger, of which it is only an index.
+
+    \b
+    imgdiff catalog rebuild
+    """
+    from imgdiff_assets.catalog_index import rebuild as rebuild_catalog
+
+    home = Home.from_environment()
+    known = rebuild_catalog(home)
+    if as_json:
+        echo_json({"catalog": str(home.catalog), "materializations": known})
+    else:
+        click.echo(f"{home.catalog}: {counted(known, 'materialisation')}")
+
+
+@main.command(short_help="Run the whole graph over captions that come with the package.")
+@as_json_option
+def demo(as_json: bool) -> None:
+    """Run the whole graph over the captions that come with the package, and show what came out.
+
+    Needs no download and no GPU. Given again, it finds everything made.
+
+    \b
+    imgdiff demo
+    IMGDIFF_HOME=/tmp/try imgdiff demo
+    """
+    from imgdiff_assets.contact_sheet import write_contact_sheet
+    from imgdiff_assets.funnel import funnel
+    from imgdiff_assets.ledger import Ledger
+    from imgdiff_assets.recipe import load_recipe
+    from imgdiff_assets.shards import ingest as ingest_files
+
+    home = Home.from_environment()
+    recipe = load_recipe()
+    ingested = ingest_files([DEMO_CAPTIONS], home)
+    click.echo(ingest_text(ingested), err=True)
+    report = _run(home, recipe)
+    ledger = Ledger(home.ledger)
+    counts = funnel(ledger)
+    sheet = home.root / CONTACT_SHEET
+    write_contact_sheet(ledger, sheet)
+    sample = _a_sample(ledger)
+    if as_json:
+        summary = {"funnel": counts.to_json(), "contact_sheet": str(sheet), "sample_id": sample}
+        echo_json({"ingest": ingest_json(ingested), **run_json(report), **summary})
+    else:
+        click.echo(f"{run_text(report)}\n\n{counts.to_text()}\n\nLook at {sheet}\n\nThen try")
+        command = this_command()
+        for words, purpose in (
+            (f"lineage {sample}" if sample else "stats", "where a sample came from" if sample else "the funnel again"),
+            ("run --set filtered_pairs.min_similarity=0.95", "judge by another threshold: nothing is measured twice"),
+            ("export --format llava --out exports/llava", "what a trainer reads"),
+            ("ui", "the same graph and runs in the browser (or `make ui`)"),
+        ):
+            click.echo(f"  {f'{command} {words}':<62} {purpose}")
+    _exit_if_failed(report)
+
+
+@main.command(short_help="Open the graph in Dagster's web UI.")
+@click.option("--port", type=int, default=3000, show_default=True, help="Where the browser finds it.")
+def ui(port: int) -> None:
+    """Open the graph in Dagster's web UI: the same assets, partitions and runs as the command line made.
+
+    Ctrl-C stops it. Its state is kept in IMGDIFF_HOME/dagster.
+
+    \b
+    imgdiff ui --port 3001
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("dagster_webserver") is None:
+        raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
+    from imgdiff_assets.partitions import register_shards
+    from imgdiff_assets.recipe import load_recipe
+    from imgdiff_assets.run import dagster_instance
+
+    home = Home.from_environment()
+    load_recipe()
+    with dagster_instance(home) as instance:
+        register_shards(instance, home)
+    os.environ["IMGDIFF_HOME"] = str(home.root)
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "imgdiff_assets.definitions", "--port", str(port)]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+def _run(
+    home: Home, recipe: "Recipe", shards: Sequence[str] | None = None, select: Sequence[str] | None = None
+) -> "RunReport":
+    from imgdiff_assets.run import run as run_graph
+
+    with ProgressBars() as progress:
+        try:
+            return run_graph(home, recipe, shards, select, progress, lambda text: click.echo(text, err=True))
+        except KeyboardInterrupt:
+            raise click.ClickException(
+                "Stopped. What was measured is kept: the same command goes on from here."
+            ) from None
+
+
+def _exit_if_failed(report: "RunReport") -> None:
+    for sentence in report.failures:
+        click.echo(f"Error: {sentence}", err=True)
+    if not report.succeeded:
+        sys.exit(1)
+
+
+def _a_sample(ledger: "Ledger") -> str | None:
+    """The id of a kept sample, if there is one."""
+    import pyarrow.compute as pc
+
+    from imgdiff_assets.scan import scan
+
+    ids = scan(ledger, "fine_tune_set", ["sample_id"], pc.field("kept"))["sample_id"].to_pylist()
+    return min(ids, default=None)
+
+
+if __name__ == "__main__":
+    main()
