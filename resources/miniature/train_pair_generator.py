@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import torch
 from diffusers import AutoencoderKL, StableDiffusionXLPipeline
 
 from resources.miniature import train_autoencoder, train_denoiser
@@ -39,5 +38,8 @@ def train(output: Path) -> None:
         train_autoencoder.train(CHECKPOINTS / "autoencoder")
     autoencoder = AutoencoderKL.from_pretrained(CHECKPOINTS / "autoencoder").eval()
     denoiser = train_denoiser.train(autoencoder, CHECKPOINTS / "denoiser.pt")
-    assemble(autoencoder, denoiser).to(torch.float16).save_pretrained(output)
+    pipeline = assemble(autoencoder, denoiser)
+    for part in (pipeline.vae, pipeline.unet, pipeline.text_encoder, pipeline.text_encoder_2):
+        part.half()
+    pipeline.save_pretrained(output)
     shutil.rmtree(CHECKPOINTS)
