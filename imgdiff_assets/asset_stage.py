@@ -11,7 +11,8 @@ from imgdiff_assets.catalog_index import index
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.inputs import MissingInput, read_inputs
 from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialize import Materialization, ShardFailed, materialize
+from imgdiff_assets.materialization import Materialization
+from imgdiff_assets.materialize import ShardFailed, materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.partitions import SHARDS
 from imgdiff_assets.progress import logging_progress
@@ -86,7 +87,7 @@ def run_asset(
             context.log.error(str(error))
             continue
         if record.changed:
-            index(home.home, [dataclasses.asdict(record)])
+            index(home.home, [record.to_json()])
         done.append(record)
     if failures:
         for record in done:

@@ -1,11 +1,17 @@
-"""The parent tables of a stage, for one shard."""
+"""The parent tables of a stage, for one shard: known by a hash before they are read."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
 from imgdiff_assets.graph import stage_named
+from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.shards import read_captions
+from imgdiff_assets.shards import caption_path, read_captions
 from imgdiff_assets.stage import Stage
 
 CAPTION_FILE = "caption_file"
@@ -16,18 +22,46 @@ class MissingInput(LookupError):
     """A parent table that has not been materialised yet."""
 
 
-def read_inputs(stage: Stage, home: Home, shard: str) -> dict[str, pa.Table]:
-    """The tables that `stage` reads, by name, without image columns. Raises MissingInput or ShardError."""
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a stage starts from. Equal hashes mean equal content; `read` gives the tables by name, without images."""
+
+    hash: str
+    read: Callable[[], dict[str, pa.Table]]
+
+
+def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
+    """The inputs of `stage` for one shard; only footers are read yet. Raises MissingInput or ShardError."""
     ledger = Ledger(home.ledger)
-    tables = {}
-    for parent in stage.parents:
-        if parent == CAPTION_FILE:
-            tables[parent] = read_captions(home, shard)
-        elif ledger.exists(parent, shard):
-            tables[parent] = ledger.read(parent, shard, stage_named(parent).schema)
-        else:
-            raise MissingInput(
-                f"{stage.name} of {shard} needs {parent} of that shard: "
-                f"materialise {parent} first, or run the whole graph."
-            )
-    return tables
+    hashes = {parent: _hash(parent, home, ledger, shard) for parent in stage.parents}
+    missing = [parent for parent, value in hashes.items() if value is None]
+    if missing:
+        raise MissingInput(
+            f"{stage.name} of {shard} needs {missing[0]} of that shard: "
+            f"materialise {missing[0]} first, or run the whole graph."
+        )
+
+    def read() -> dict[str, pa.Table]:
+        return {
+            parent: read_captions(home, shard)
+            if parent == CAPTION_FILE
+            else ledger.read(parent, shard, stage_named(parent).schema)
+            for parent in stage.parents
+        }
+
+    return Inputs(content_hash(hashes), read)
+
+
+def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
+    """The hash of one parent's content; None when there is no such table."""
+    if parent == CAPTION_FILE:
+        return _digest(caption_path(home, shard))
+    if not ledger.exists(parent, shard):
+        return None
+    record = ledger.record(parent, shard)
+    return str(record["output_hash"]) if record else _digest(ledger.table_path(parent, shard))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,6 @@ Every batch that is measured is durable before the next begins; the table is rep
 was measured before (in the table, or in batches that a killed run left behind) is found again by fingerprint.
 """
 
-import dataclasses
 import datetime
 import re
 import time
@@ -19,7 +18,9 @@ import pyarrow.parquet as pq
 
 from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.images import PairImages
+from imgdiff_assets.inputs import Inputs
 from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
+from imgdiff_assets.materialization import BOOKKEEPING, Materialization, filter_statistic, output_hash, settings_hash
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.stage import (
@@ -37,55 +38,11 @@ Log = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
 """Called as (what, rows done, rows to do) after every batch."""
 
-BOOKKEEPING = ("run_id", "measured_at")
 LONGEST_ERROR = 500
 
 
 class ShardFailed(RuntimeError):
     """More rows of a shard failed than the recipe tolerates; what could be measured is in the ledger."""
-
-
-@dataclass(slots=True)
-class FilterStatistic:
-    """What one filter did to one shard; quantiles are of the score over all rows it saw."""
-
-    filter: str
-    threshold: float | None
-    seen: int
-    passed: int
-    rejected: int
-    p05: float | None = None
-    p50: float | None = None
-    p95: float | None = None
-
-
-@dataclass(slots=True)
-class Materialization:
-    """The record of one stage over one shard; stored in the table's footer and in the catalog."""
-
-    asset: str
-    shard: str
-    run_id: str
-    recipe: str
-    recipe_hash: str
-    settings_hash: str
-    code_version: str
-    inputs_hash: str
-    output_hash: str = ""
-    rows_in: int = 0
-    rows: int = 0
-    kept: int = 0
-    reused: int = 0
-    measured: int = 0
-    errors: int = 0
-    seconds: float = 0.0
-    finished_at: str = ""
-    rejections: dict[str, int] = field(default_factory=dict)
-    calls: dict[str, int] = field(default_factory=dict)
-    step_seconds: dict[str, float] = field(default_factory=dict)
-    models: dict[str, dict[str, Any]] = field(default_factory=dict)
-    filters: list[FilterStatistic] = field(default_factory=list)
-    changed: bool = True
 
 
 @dataclass(slots=True)
@@ -119,7 +76,7 @@ class _Memo:
 def materialize(
     stage: Stage,
     shard: str,
-    inputs: Mapping[str, pa.Table],
+    inputs: Inputs,
     recipe: Recipe,
     ledger: Ledger,
     models: Models,
@@ -127,7 +84,7 @@ def materialize(
     log: Log = lambda text: None,
     progress: Progress = lambda what, done, total: None,
 ) -> Materialization:
-    """Bring the table of `stage` for `shard` up to date with `inputs` (the parent tables) and `recipe`.
+    """Bring the table of `stage` for `shard` up to date with `inputs` and `recipe`; one that is, is not even read.
 
     Raises ShardFailed (after committing) when more than `recipe.max_error_share` of the measured rows failed,
     FileNotFoundError when a model's weights are missing.
@@ -143,7 +100,7 @@ class _StageRun:
         self,
         stage: Stage,
         shard: str,
-        inputs: Mapping[str, pa.Table],
+        inputs: Inputs,
         recipe: Recipe,
         ledger: Ledger,
         models: Models,
@@ -173,7 +130,7 @@ class _StageRun:
             recipe_hash=recipe.hash,
             settings_hash=settings_hash(stage, recipe, models),
             code_version=stage.code_version,
-            inputs_hash=inputs_hash(inputs),
+            inputs_hash=inputs.hash,
             models={role: models.identity(role) for role in stage.roles},
         )
         self.rows: list[Row] = []
@@ -182,9 +139,12 @@ class _StageRun:
 
     def run(self) -> Materialization:
         started = time.monotonic()
+        present = self._present()
+        if present is not None:
+            return present
         old = self._read_old()
         memos = self._remember(old)
-        self.rows = self.stage.items(self.inputs, self.recipe)
+        self.rows = self.stage.items(self.inputs.read(), self.recipe)
         self.record.rows_in = sum(row["parent_kept"] for row in self.rows)
         self.rejected_by = [None if row["parent_kept"] else UPSTREAM for row in self.rows]
         self.references = [None] * len(self.rows)
@@ -203,10 +163,27 @@ class _StageRun:
                 work.pair_images.close()
         for row, verdict in zip(self.rows, self.rejected_by, strict=True):
             row.update(kept=verdict is None, rejected_by=verdict)
-        self._commit(old, time.monotonic() - started)
+        self._commit(time.monotonic() - started)
         if self.record.errors > self.recipe.max_error_share * max(sum(self.record.calls.values()), 1):
             raise ShardFailed(self._error_summary())
         return self.record
+
+    def _present(self) -> Materialization | None:
+        """The stored record, if the table is up to date already."""
+        if self.ledger.staging(self.stage.name, self.shard).exists():
+            return None
+        try:
+            stored = self.ledger.record(self.stage.name, self.shard)
+            if not stored or not self.record.same_origin(stored):
+                return None
+            if self.ledger.column_names(self.stage.name, self.shard) != self.stage.schema.names:
+                return None
+        except (pa.ArrowException, OSError):
+            return None
+        record = Materialization.from_json(stored)
+        record.reused, record.measured, record.calls, record.step_seconds = record.rows_in, 0, {}, {}
+        record.changed, record.seconds = False, 0.0
+        return record
 
     def _read_old(self) -> pa.Table | None:
         """The present table; a damaged one is moved aside, and its rows are measured again."""
@@ -398,8 +375,8 @@ class _StageRun:
                 self.rejected_by[index] = step.name
         self.record.filters.append(filter_statistic(step, columns, passes, self.settings))
 
-    def _commit(self, old: pa.Table | None, seconds: float) -> None:
-        """Write the table, unless it would hold what it holds already."""
+    def _commit(self, seconds: float) -> None:
+        """Write the table and its record."""
         record = self.record
         light = pa.schema([column for column in self.stage.schema if not is_image(column)])
         record.output_hash = output_hash(pa.Table.from_pylist(self.rows, schema=light))
@@ -410,14 +387,8 @@ class _StageRun:
                 record.rejections[verdict] = record.rejections.get(verdict, 0) + 1
         record.seconds = round(seconds, 3)
         record.finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
-        whole = old is not None and self.ledger.column_names(self.stage.name, self.shard) == self.stage.schema.names
-        before = self.ledger.record(self.stage.name, self.shard) if whole else None
-        same = ("output_hash", "settings_hash", "inputs_hash", "code_version")
-        if before is not None and not record.errors and all(before[key] == getattr(record, key) for key in same):
-            record.changed = False
-            return
         self.ledger.commit(
-            self.stage.name, self.shard, self.stage.schema, self.rows, self.references, record_to_json(record)
+            self.stage.name, self.shard, self.stage.schema, self.rows, self.references, record.to_json()
         )
 
     def _error_summary(self) -> str:
@@ -429,48 +400,6 @@ class _StageRun:
             f"{self.recipe.max_error_share} allows; for example: {example}. The other rows are in the ledger; "
             "the failed ones are tried again by the next run."
         )
-
-
-def filter_statistic(step: Filter, columns: Mapping[str, Any], passes: Any, settings: Any) -> FilterStatistic:
-    """Count what a filter did, and the spread of its score over the rows it saw."""
-    threshold = getattr(settings, step.threshold) if step.threshold else None
-    passed = int(np.count_nonzero(passes))
-    statistic = FilterStatistic(step.name, threshold, seen=len(passes), passed=passed, rejected=len(passes) - passed)
-    if step.score:
-        scores = np.asarray(columns[step.score], dtype=np.float64)
-        scores = scores[np.isfinite(scores)]
-        if scores.size:
-            statistic.p05, statistic.p50, statistic.p95 = (
-                round(float(q), 6) for q in np.quantile(scores, [0.05, 0.5, 0.95])
-            )
-    return statistic
-
-
-def settings_hash(stage: Stage, recipe: Recipe, models: Models) -> str:
-    """Hash of all that the stage's table depends on beside its inputs: thresholds, measuring settings, models."""
-    return content_hash(
-        stage.settings(recipe).model_dump(mode="json"),
-        [
-            (step.name, step.settings(recipe), [models.identity(role) for role in step.roles])
-            for step in stage.measurements
-        ],
-    )
-
-
-def output_hash(table: pa.Table) -> str:
-    """Hash of a table's content, bookkeeping and fingerprints aside: equal for tables that mean the same."""
-    names = [name for name in table.column_names if name not in BOOKKEEPING and not name.endswith("_fingerprint")]
-    return content_hash(table.select(names).to_pylist())
-
-
-def inputs_hash(inputs: Mapping[str, pa.Table]) -> str:
-    """Hash of the parent tables' content."""
-    return content_hash({name: output_hash(table) for name, table in inputs.items()})
-
-
-def record_to_json(record: Materialization) -> dict[str, Any]:
-    """The record as JSON values."""
-    return dataclasses.asdict(record)
 
 
 def _bookkeeping_fields(stage: Stage) -> list[pa.Field]:

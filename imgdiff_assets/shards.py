@@ -99,13 +99,19 @@ def shard_keys(home: Home) -> list[str]:
     return sorted(path.stem for path in home.captions.glob("shard-*.parquet") if SHARD_KEY.fullmatch(path.stem))
 
 
-def read_captions(home: Home, key: str) -> pa.Table:
-    """The captions of one shard. Raises ShardError."""
+def caption_path(home: Home, key: str) -> Path:
+    """The file of one shard's captions. Raises ShardError when there is no such shard."""
     path = home.captions / f"{check_key(key)}.parquet"
     if not path.exists():
         keys = shard_keys(home)
         known = f"there are {keys[0]} to {keys[-1]}" if keys else "there are none yet: ingest captions first"
         raise ShardError(f"{key}: no such shard in {home.captions}; {known}.")
+    return path
+
+
+def read_captions(home: Home, key: str) -> pa.Table:
+    """The captions of one shard. Raises ShardError."""
+    path = caption_path(home, key)
     try:
         return pq.read_table(path, schema=SCHEMA, partitioning=None)
     except (pa.ArrowException, OSError) as error:

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from imgdiff_assets.hashing import content_id
+from imgdiff_assets.hashing import content_hash, content_id
+from imgdiff_assets.inputs import Inputs
 from imgdiff_assets.ledger import IMAGE, CellReference, Ledger
-from imgdiff_assets.materialize import Materialization, ShardFailed, materialize
+from imgdiff_assets.materialization import Materialization
+from imgdiff_assets.materialize import ShardFailed, materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import FilteredPairsSettings, Recipe, load_recipe
 from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
@@ -105,9 +107,10 @@ def limits(low: float = 0.3, high: float = 0.8) -> Recipe:
     return load_recipe("miniature").model_copy(update={"filtered_pairs": section})
 
 
-def numbers(values: Sequence[int], rejected: Sequence[int] = ()) -> dict[str, pa.Table]:
+def numbers(values: Sequence[int], rejected: Sequence[int] = ()) -> Inputs:
     rows = [{"number": value, "kept": value not in rejected} for value in values]
-    return {"numbers": pa.Table.from_pylist(rows, schema=pa.schema([("number", pa.int64()), ("kept", pa.bool_())]))}
+    schema = pa.schema([("number", pa.int64()), ("kept", pa.bool_())])
+    return Inputs(content_hash(rows), lambda: {"numbers": pa.Table.from_pylist(rows, schema=schema)})
 
 
 def go(

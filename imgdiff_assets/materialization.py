@@ -1,0 +1,106 @@
+"""The record of one materialisation, and the hashes that say whether a table is up to date."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.models import Models
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.stage import Filter, Stage
+
+BOOKKEEPING = ("run_id", "measured_at")
+"""Columns that say when and by whom a row was measured: equal tables may differ in them."""
+
+
+@dataclass(slots=True)
+class FilterStatistic:
+    """What one filter did to one shard; quantiles are of the score over all rows it saw."""
+
+    filter: str
+    threshold: float | None
+    seen: int
+    passed: int
+    rejected: int
+    p05: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+
+
+@dataclass(slots=True)
+class Materialization:
+    """The record of one stage over one shard; stored in the table's footer and in the catalog."""
+
+    asset: str
+    shard: str
+    run_id: str
+    recipe: str
+    recipe_hash: str
+    settings_hash: str
+    code_version: str
+    inputs_hash: str
+    output_hash: str = ""
+    rows_in: int = 0
+    rows: int = 0
+    kept: int = 0
+    reused: int = 0
+    measured: int = 0
+    errors: int = 0
+    seconds: float = 0.0
+    finished_at: str = ""
+    rejections: dict[str, int] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    step_seconds: dict[str, float] = field(default_factory=dict)
+    models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    filters: list[FilterStatistic] = field(default_factory=list)
+    changed: bool = True
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Materialization":
+        """A record as it was stored."""
+        return cls(**{**values, "filters": [FilterStatistic(**statistic) for statistic in values["filters"]]})
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return dataclasses.asdict(self)
+
+    def same_origin(self, stored: Mapping[str, Any]) -> bool:
+        """Whether a stored record was made from the same inputs, with the same settings and code, without errors."""
+        names = ("settings_hash", "inputs_hash", "code_version")
+        return not stored.get("errors") and all(stored.get(name) == getattr(self, name) for name in names)
+
+
+def filter_statistic(step: Filter, columns: Mapping[str, Any], passes: Any, settings: Any) -> FilterStatistic:
+    """Count what a filter did, and the spread of its score over the rows it saw."""
+    threshold = getattr(settings, step.threshold) if step.threshold else None
+    passed = int(np.count_nonzero(passes))
+    statistic = FilterStatistic(step.name, threshold, seen=len(passes), passed=passed, rejected=len(passes) - passed)
+    if step.score:
+        scores = np.asarray(columns[step.score], dtype=np.float64)
+        scores = scores[np.isfinite(scores)]
+        if scores.size:
+            statistic.p05, statistic.p50, statistic.p95 = (
+                round(float(q), 6) for q in np.quantile(scores, [0.05, 0.5, 0.95])
+            )
+    return statistic
+
+
+def settings_hash(stage: Stage, recipe: Recipe, models: Models) -> str:
+    """Hash of all that the stage's table depends on beside its inputs: thresholds, measuring settings, models."""
+    return content_hash(
+        stage.settings(recipe).model_dump(mode="json"),
+        [
+            (step.name, step.settings(recipe), [models.identity(role) for role in step.roles])
+            for step in stage.measurements
+        ],
+    )
+
+
+def output_hash(table: pa.Table) -> str:
+    """Hash of a table's content, bookkeeping and fingerprints aside: equal for tables that mean the same."""
+    names = [name for name in table.column_names if name not in BOOKKEEPING and not name.endswith("_fingerprint")]
+    return content_hash(table.select(names).to_pylist())
