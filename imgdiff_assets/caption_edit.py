@@ -1,11 +1,11 @@
 """Which words differ between two captions: a comparison of token sequences, without a grammar."""
 
 import difflib
-import re
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 ARTICLES = frozenset({"a", "an", "the"})
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,11 @@ class CaptionEdit:
 
 
 def words(caption: str) -> list[str]:
-    """The words of a caption in lower case; punctuation does not count."""
-    return _WORD.findall(caption.lower())
+    """The words of a caption in lower case, in any script; punctuation counts only inside a word ("t-shirt")."""
+    text = unicodedata.normalize("NFC", caption.lower()).replace("’", "'")
+    # Letters, their marks, and digits: to a regular expression's `\w` a vowel sign is no part of a word.
+    spaced = "".join(sign if unicodedata.category(sign)[0] in "LMN" or sign in "'-" else " " for sign in text)
+    return [word for part in spaced.split() if (word := part.strip("'-"))]
 
 
 def edits(source_caption: str, target_caption: str) -> list[CaptionEdit]:
@@ -53,6 +56,17 @@ def agreement(difference: str, source_text: str, target_text: str) -> float:
     expected_target = [word for word in words(target_text) if word not in ARTICLES]
     if not expected or not expected_target:
         return 0.0
-    said = words(difference)
-    blocks = difflib.SequenceMatcher(None, expected + expected_target, said, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in blocks) / len(expected + expected_target)
+    both = expected + expected_target
+    return _longest_common_subsequence(both, words(difference)) / len(both)
+
+
+def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
+    """How many words the two sequences have in common, in order."""
+    longest = [0] * (len(second) + 1)
+    for word in first:
+        diagonal = 0
+        for position, other in enumerate(second, 1):
+            above = longest[position]
+            longest[position] = diagonal + 1 if word == other else max(above, longest[position - 1])
+            diagonal = above
+    return longest[-1]
