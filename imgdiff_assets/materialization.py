@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.stage import Filter, Stage
@@ -68,10 +69,26 @@ class Materialization:
         """The record as JSON values."""
         return dataclasses.asdict(self)
 
-    def same_origin(self, stored: Mapping[str, Any]) -> bool:
-        """Whether a stored record was made from the same inputs, with the same settings and code, without errors."""
-        names = ("settings_hash", "inputs_hash", "code_version")
-        return not stored.get("errors") and all(stored.get(name) == getattr(self, name) for name in names)
+
+def fresh_record(
+    ledger: Ledger, stage: Stage, shard: str, settings_hash: str, inputs_hash: str
+) -> dict[str, Any] | None:
+    """The stored record of a table that need not be made again; None for any other.
+
+    That is a whole table, made of the same inputs with the same settings and code, no row of which failed. Only its
+    footer is read.
+    """
+    if ledger.staging(stage.name, shard).exists():
+        return None
+    try:
+        record = ledger.record(stage.name, shard)
+        whole = record is not None and ledger.column_names(stage.name, shard) == stage.schema.names
+    except (pa.ArrowException, OSError):
+        return None
+    if record is None or not whole or record["errors"]:
+        return None
+    now = {"settings_hash": settings_hash, "inputs_hash": inputs_hash, "code_version": stage.code_version}
+    return record if all(record[name] == value for name, value in now.items()) else None
 
 
 def filter_statistic(step: Filter, columns: Mapping[str, Any], passes: Any, settings: Any) -> FilterStatistic:

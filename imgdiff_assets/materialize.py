@@ -20,7 +20,14 @@ from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.images import PairImages
 from imgdiff_assets.inputs import Inputs
 from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
-from imgdiff_assets.materialization import BOOKKEEPING, Materialization, filter_statistic, output_hash, settings_hash
+from imgdiff_assets.materialization import (
+    BOOKKEEPING,
+    Materialization,
+    filter_statistic,
+    fresh_record,
+    output_hash,
+    settings_hash,
+)
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.stage import (
@@ -170,15 +177,9 @@ class _StageRun:
 
     def _present(self) -> Materialization | None:
         """The stored record, if the table is up to date already."""
-        if self.ledger.staging(self.stage.name, self.shard).exists():
-            return None
-        try:
-            stored = self.ledger.record(self.stage.name, self.shard)
-            if not stored or not self.record.same_origin(stored):
-                return None
-            if self.ledger.column_names(self.stage.name, self.shard) != self.stage.schema.names:
-                return None
-        except (pa.ArrowException, OSError):
+        now = self.record
+        stored = fresh_record(self.ledger, self.stage, self.shard, now.settings_hash, now.inputs_hash)
+        if stored is None:
             return None
         record = Materialization.from_json(stored)
         record.reused, record.measured, record.calls, record.step_seconds = record.rows_in, 0, {}, {}

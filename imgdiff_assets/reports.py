@@ -31,6 +31,8 @@ def ingest_json(report: "IngestReport") -> dict[str, Any]:
 
 def run_text(report: "RunReport") -> str:
     """One line: tables written, rows measured, which runs."""
+    if not report.run_ids:
+        return f"nothing to do: {counted(len(report.fresh), 'shard')} up to date"
     measured = sum(sum(record["calls"].values()) for record in report.materializations)
     tables = counted(len(report.materializations), "table")
     return f"{tables} written, {counted(measured, 'measurement')} made; run {', '.join(report.run_ids)}"

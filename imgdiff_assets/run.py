@@ -18,14 +18,19 @@ from imgdiff_assets.partitions import register_shards
 from imgdiff_assets.progress import Progress, listening
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.shards import ShardError, check_key
+from imgdiff_assets.staleness import Staleness
 
 DAGSTER_YAML = Path(__file__).parent / "data" / "dagster.yaml"
 
 
 @dataclass(slots=True)
 class RunReport:
-    """What a call of `run` did: Dagster's run ids, the records of what was materialised, one sentence per failure."""
+    """What a call of `run` did: Dagster's run ids, the records of what was materialised, one sentence per failure.
 
+    `fresh` are the shards that were up to date already, for which nothing was run.
+    """
+
+    fresh: list[str] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     materializations: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -55,7 +60,7 @@ def run(
     progress: Progress | None = None,
     log: Callable[[str], None] = lambda text: None,
 ) -> RunReport:
-    """Materialise `select` (default: all stages) over `shards` (default: all).
+    """Bring the tables of `select` (default: all stages) over `shards` (default: all) up to date.
 
     Shards that follow one another become one Dagster run, so that each model is loaded once. Raises ShardError for an
     unknown shard, ValueError for an unknown stage.
@@ -74,9 +79,13 @@ def run(
         for key in shards or ():
             if check_key(key) not in keys:
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
+        chosen = list(shards or keys)
+        staleness = Staleness(home, recipe)
+        stale = [key for key in chosen if staleness.stages(key, select or STAGE_NAMES)]
+        report.fresh = [key for key in chosen if key not in set(stale)]
         job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
         selection = [dg.AssetKey(name) for name in select or STAGE_NAMES]
-        for first, last in contiguous(keys, shards or keys):
+        for first, last in contiguous(keys, stale):
             log(f"running {first}" + (f" to {last}" if last != first else ""))
             result = job.execute_in_process(
                 instance=instance,
@@ -94,7 +103,7 @@ def run(
             report.failures += [sentence for event in result.all_events for sentence in _failure(event)]
     ledger = Ledger(home.ledger)
     for stage in STAGES:
-        for key in shards or keys:
+        for key in stale:
             record = ledger.record(stage.name, key)
             if record is not None and record["run_id"] in report.run_ids:
                 report.materializations.append(record)

@@ -1,0 +1,44 @@
+"""Which tables a recipe would change: read from footers alone, so that a thousand shards take seconds."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.home import Home
+from imgdiff_assets.inputs import MissingInput, read_inputs
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.materialization import fresh_record, settings_hash
+from imgdiff_assets.models import Models
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.stage import Stage
+
+
+class Staleness:
+    """Compares tables with what one recipe and its models would make."""
+
+    def __init__(self, home: Home, recipe: Recipe) -> None:
+        """Raises FileNotFoundError when the weights of a model are missing."""
+        self._home = home
+        self._ledger = Ledger(home.ledger)
+        roles = type(recipe.models).model_fields
+        models = Models({role: getattr(recipe.models, role) for role in roles}, {})
+        self._settings = {stage.name: settings_hash(stage, recipe, models) for stage in STAGES}
+
+    def stages(self, shard: str, select: Sequence[str]) -> list[str]:
+        """The stages of `select` whose table is missing, damaged, failed in part, or made from something else.
+
+        A stage after a stale one is stale, for its input may change.
+        """
+        stale: list[str] = []
+        for stage in STAGES:
+            if stage.name in select and (set(stage.parents) & set(stale) or not self._fresh(stage, shard)):
+                stale.append(stage.name)
+        return stale
+
+    def _fresh(self, stage: Stage, shard: str) -> bool:
+        try:
+            inputs = read_inputs(stage, self._home, shard)
+        except (MissingInput, pa.ArrowException, OSError):
+            return False
+        return fresh_record(self._ledger, stage, shard, self._settings[stage.name], inputs.hash) is not None
