@@ -133,6 +133,6 @@ def _reasons(stage: StageFunnel) -> list[str]:
 
 
 def _summary(result: Funnel) -> str:
-    where = counted(len(result.shards), "shard")
+    where = counted(result.stages[0].shards, "shard")
     text = f"{counted(result.captions, 'caption')} in {where} gave {counted(result.samples, 'sample')}"
     return text + (f", {result.samples / result.captions:.2f} a caption." if result.captions else ".")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.graph import STAGES
@@ -147,7 +148,7 @@ def _rows_below(
     ledger: Ledger, stage: Stage, shard: str, parents: Mapping[str, Node], known: Mapping[str, str]
 ) -> list[Row]:
     """The stage's rows whose parents are in the tree, on the way to the row asked for or below it."""
-    where = pc.field(PARENT_IDS[stage.name]).isin(list(parents))
+    where = pc.field(PARENT_IDS[stage.name]).isin(pa.array(list(parents), pa.string()))
     for column, identity in known.items():
         if column in stage.schema.names:
             where = where & (pc.field(column) == identity)

@@ -30,12 +30,15 @@ def ingest_json(report: "IngestReport") -> dict[str, Any]:
 
 
 def run_text(report: "RunReport") -> str:
-    """One line: tables written, rows measured, which runs."""
-    if not report.run_ids:
-        return f"nothing to do: {counted(len(report.fresh), 'shard')} up to date"
-    measured = sum(sum(record["calls"].values()) for record in report.materializations)
-    tables = counted(len(report.materializations), "table")
-    return f"{tables} written, {counted(measured, 'measurement')} made; run {', '.join(report.run_ids)}"
+    """What was written and measured by which runs, and what was up to date."""
+    lines = []
+    if report.run_ids:
+        measured = sum(sum(record["calls"].values()) for record in report.materializations)
+        tables = counted(len(report.materializations), "table")
+        lines.append(f"{tables} written, {counted(measured, 'measurement')} made; run {', '.join(report.run_ids)}")
+    if report.fresh:
+        lines.append(f"up to date already: {', '.join(listed(report.fresh, LISTED_SHARDS))}")
+    return "\n".join(lines)
 
 
 def run_json(report: "RunReport") -> dict[str, Any]:

@@ -51,7 +51,7 @@ def scan(
     )
     try:
         return table.to_table(columns=names, filter=where)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise DamagedTable(
             f"{ledger.root / asset}: a table cannot be read ({' '.join(str(error).split())}); "
             "`imgdiff run` moves it aside and measures its rows again."
