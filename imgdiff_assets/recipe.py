@@ -2,18 +2,20 @@
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+import re
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from resources.pair_generator import PairGeneratorSettings
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from imgdiff_assets.hashing import content_hash
 from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
+from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 
@@ -31,6 +33,25 @@ class StageSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+Settings = TypeVar("Settings", bound=StageSettings)
+
+
+def _ordered(settings: Settings, low: str, high: str) -> Settings:
+    """Limits that nothing can meet would reject everything, silently."""
+    if getattr(settings, low) > getattr(settings, high):
+        raise ValueError(f"{low} is larger than {high}, so nothing could pass")
+    return settings
+
+
+def _template(text: str, **values: Any) -> str:
+    """A template that cannot be filled would fail every row."""
+    try:
+        text.format(**values)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ValueError(f"cannot be filled ({error}); it may use {{{'}, {'.join(values)}}}") from None
+    return text
+
+
 class PromptPairsSettings(StageSettings):
     """Captions to pairs of captions that differ in one object."""
 
@@ -46,17 +67,16 @@ class PromptPairsSettings(StageSettings):
     )
     max_object_words: int = Field(4, ge=1, description="More changed words in a row than this are not one object.")
 
-    @model_validator(mode="after")
-    def _pattern_has_its_group(self) -> "PromptPairsSettings":
-        import re
-
+    @field_validator("answer_pattern")
+    @classmethod
+    def _pattern_has_its_group(cls, pattern: str) -> str:
         try:
-            groups = re.compile(self.answer_pattern).groupindex
+            groups = re.compile(pattern).groupindex
         except re.error as error:
-            raise ValueError(f"answer_pattern is not a regular expression: {error}") from None
+            raise ValueError(f"is not a regular expression: {error}") from None
         if "caption" not in groups:
-            raise ValueError("answer_pattern needs a group (?P<caption>...)")
-        return self
+            raise ValueError("needs a group (?P<caption>...)")
+        return pattern
 
 
 class ImagePairsSettings(StageSettings):
@@ -70,6 +90,10 @@ class FilteredPairsSettings(StageSettings):
 
     min_similarity: float = Field(0.90, ge=-1, le=1, description="Less similar pairs are rejected: `too_different`.")
     max_similarity: float = Field(0.98, ge=-1, le=1, description="More similar pairs are rejected: `too_similar`.")
+
+    @model_validator(mode="after")
+    def _some_pair_can_pass(self) -> "FilteredPairsSettings":
+        return _ordered(self, "min_similarity", "max_similarity")
 
 
 class BoundingBoxesSettings(StageSettings):
@@ -92,6 +116,10 @@ class BoundingBoxesSettings(StageSettings):
     min_match: float = Field(0.35, ge=-1, le=1, description="A crop that matches its object less does not show it.")
     max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the most different is kept.")
     max_boxes: int = Field(5, ge=1, description="Boxes kept per pair, most different first.")
+
+    @model_validator(mode="after")
+    def _some_box_can_pass(self) -> "BoundingBoxesSettings":
+        return _ordered(self, "min_area_fraction", "max_area_fraction")
 
 
 class CaptionsSettings(StageSettings):
@@ -133,6 +161,16 @@ class CaptionsSettings(StageSettings):
         description="Share of the words of both region captions that the difference must name, in order.",
     )
 
+    @field_validator("region_question")
+    @classmethod
+    def _region_question_can_be_asked(cls, question: str) -> str:
+        return _template(question, x1=0.0, y1=0.0, x2=1.0, y2=1.0, object="")
+
+    @field_validator("difference_question")
+    @classmethod
+    def _difference_question_can_be_asked(cls, question: str) -> str:
+        return _template(question, source_caption="", target_caption="")
+
 
 class FineTuneSetSettings(StageSettings):
     """Conversations over the two images, with a split by caption."""
@@ -160,12 +198,18 @@ class Models(StageSettings):
     captioner: CaptionerSettings
 
 
+_STAGE_SECTIONS = ("prompt_pairs", "image_pairs", "filtered_pairs", "bounding_boxes", "captions", "fine_tune_set")
+
+
 class Recipe(StageSettings):
     """Everything that a row of the ledger depends on, and the limits of a run."""
 
     name: str = Field(description="Shown in the catalog and in reports.")
     seed: int = Field(0, ge=0, description="All seeds are hashes of this and a row's id.")
     max_error_share: float = Field(0.2, ge=0, le=1, description="A shard with a larger share of failed rows fails.")
+    kept_share: dict[str, tuple[float, float]] = Field(
+        {}, description="Per stage, the least and the largest share of judged rows to be kept; outside, a check warns."
+    )
     models: Models
     prompt_pairs: PromptPairsSettings = PromptPairsSettings()
     image_pairs: ImagePairsSettings = ImagePairsSettings()
@@ -174,10 +218,30 @@ class Recipe(StageSettings):
     captions: CaptionsSettings = CaptionsSettings()
     fine_tune_set: FineTuneSetSettings = FineTuneSetSettings()
 
+    @model_validator(mode="after")
+    def _shares_are_of_stages(self) -> "Recipe":
+        for name, (least, largest) in self.kept_share.items():
+            if name not in _STAGE_SECTIONS:
+                raise ValueError(f"kept_share: {_unknown(name, _STAGE_SECTIONS)}")
+            if not 0 <= least <= largest <= 1:
+                raise ValueError(f"kept_share.{name}: give the least and the largest share, as in [0.1, 0.9]")
+        return self
+
     @property
     def hash(self) -> str:
         """Changes whenever any value does."""
         return content_hash(self.model_dump(mode="json"))[:16]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is written twice, of which the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [str(key.value) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"the key {name!r} is there twice, around line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
 
 
 def shipped_recipes() -> list[str]:
@@ -192,21 +256,20 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recip
     name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
     path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise RecipeError(
             f"{name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
         ) from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
-    for override in overrides:
-        _apply(values, override)
     try:
-        return Recipe.model_validate(values)
+        recipe = Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_explain(path.name, values, error)) from None
+        raise RecipeError(_explain(path.name, error)) from None
+    return override_recipe(recipe, overrides)
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
@@ -217,7 +280,7 @@ def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_explain("--set", values, error)) from None
+        raise RecipeError(_explain("--set", error)) from None
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
@@ -231,9 +294,11 @@ def _apply(values: dict[str, Any], override: str) -> None:
     for index, part in enumerate(parts[:-1]):
         if part not in _known_keys(parts[:index]):
             raise RecipeError(f"--set {override}: {_unknown(part, _known_keys(parts[:index]))}")
-        section = section.setdefault(part, {})
+        section = section[part]
         if not isinstance(section, dict):
             raise RecipeError(f"--set {override}: {'.'.join(parts[: index + 1])} is a value, not a section.")
+    if _known_keys(parts):
+        raise RecipeError(f"--set {override}: {'.'.join(parts)} is a section; set its keys one by one.")
     try:
         section[parts[-1]] = yaml.safe_load(text)
     except yaml.YAMLError:
@@ -256,16 +321,19 @@ def _unknown(key: str, known: Sequence[str]) -> str:
     return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}.")
 
 
-def _explain(source: str, values: Mapping[str, Any], error: ValidationError) -> str:
+def _explain(source: str, error: ValidationError) -> str:
     """One line per mistake: file, key, what is wrong, what was given."""
     lines = []
     for mistake in error.errors():
         where = ".".join(str(part) for part in mistake["loc"])
+        given = textwrap.shorten(repr(mistake["input"]), 80, placeholder=" ...")
         if mistake["type"] == "extra_forbidden":
             known = _known_keys(mistake["loc"][:-1])
             lines.append(f"{source}: {where}: {_unknown(str(mistake['loc'][-1]), known)}")
         elif mistake["type"] == "missing":
             lines.append(f"{source}: {where}: this key is required.")
+        elif mistake["type"] == "model_type":
+            lines.append(f"{source}: {where}: should be a section with keys of its own (given: {given}).")
         else:
-            lines.append(f"{source}: {where}: {mistake['msg']} (given: {mistake['input']!r}).")
+            lines.append(f"{source}: {where}: {mistake['msg'].removeprefix('Value error, ')} (given: {given}).")
     return "\n".join(lines)
