@@ -22,9 +22,10 @@ from imgdiff_assets.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import append_lines, atomic_file
 
-SHARD_KEY = re.compile(r"shard-\d{6}")
+SHARD_KEY = re.compile(r"shard-[0-9]{6}")
 MAX_CHARACTERS = 2_000
 KEPT_TEXT = 200
+LONGEST_CSV_FIELD = 2**31 - 1
 DEFAULT_COLUMN = "caption"
 DEFAULT_SHARD_SIZE = 1_000
 SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
@@ -142,24 +143,25 @@ def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: i
     files_failed = []
     for file in files:
         before = len(rows), duplicates, len(rejected)
+        source = _printable(str(file))
         try:
             # The whole file first: one that breaks off in the middle contributes nothing, and can be ingested again.
             for line, name, value in list(_read(file, column)):
                 reason, caption = _clean(value)
                 if reason is not None:
-                    rejected.append(RejectedCaption(str(file), line, name, reason, str(value)[:KEPT_TEXT]))
+                    rejected.append(RejectedCaption(source, line, name, reason, str(value)[:KEPT_TEXT]))
                     continue
                 identity = caption_id(caption)
                 if identity in seen:
                     duplicates += 1
                     continue
                 seen.add(identity)
-                rows.append({"caption_id": identity, "caption": caption, "source": str(file), "line": line})
+                rows.append({"caption_id": identity, "caption": caption, "source": source, "line": line})
         except IngestError as error:
-            files_failed.append(str(error))
+            files_failed.append(_printable(str(error)))
         else:
             if before == (len(rows), duplicates, len(rejected)):
-                files_failed.append(f"{file}: holds no captions; nothing was ingested from it.")
+                files_failed.append(f"{source}: holds no captions; nothing was ingested from it.")
     first = int(keys[-1].removeprefix("shard-")) + 1 if keys else 0
     new = []
     for number, start in enumerate(range(0, len(rows), shard_size)):
@@ -168,15 +170,22 @@ def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: i
             pq.write_table(pa.Table.from_pylist(rows[start : start + shard_size], schema=SCHEMA), temporary)
         new.append(key)
     if rejected:
-        lines = [json.dumps(asdict(rejection), ensure_ascii=False) for rejection in rejected]
+        lines = [json.dumps(asdict(rejection)) for rejection in rejected]
         append_lines(home.captions / "rejected.jsonl", lines)
     return IngestReport(new, len(rows), duplicates, rejected, files_failed)
+
+
+def _printable(text: str) -> str:
+    """A path whose name is not UTF-8 can be neither stored nor printed as it is."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _clean(value: object) -> tuple[str | None, str]:
     """Why a value is no caption (None if it is one), and the caption with its white space normalised."""
     if isinstance(value, _Unreadable):
         return value.reason, ""
+    if value is None:
+        return "is missing", ""
     if not isinstance(value, str):
         return f"is {type(value).__name__}, not text", ""
     caption = " ".join(unicodedata.normalize("NFC", value).split())
@@ -229,8 +238,9 @@ def _read_jsonl(file: Path, text: str, column: str) -> Iterator[tuple[int, str, 
             continue
         try:
             row = json.loads(source)
-        except json.JSONDecodeError as error:
-            yield line, column, _Unreadable(f"is not JSON ({error.msg}, column {error.colno})", source)
+        except (ValueError, RecursionError) as error:
+            detail = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+            yield line, column, _Unreadable(f"is not JSON ({detail})", source)
             continue
         if not isinstance(row, dict):
             yield line, column, _Unreadable("is not a JSON object", source)
@@ -243,15 +253,24 @@ def _read_jsonl(file: Path, text: str, column: str) -> Iterator[tuple[int, str, 
 
 
 def _read_csv(file: Path, text: str, column: str) -> Iterator[tuple[int, str, object]]:
-    reader = csv.DictReader(io.StringIO(text), strict=True)
-    names = list(reader.fieldnames or [])
-    if names and column not in names:
-        raise _no_column(file, column, names)
+    # With the usual limit, one long field would cost all the others of its file.
+    csv.field_size_limit(LONGEST_CSV_FIELD)
+    reader = csv.reader(io.StringIO(text), strict=True)
+    names: list[str] = []
+    line = 1
     try:
-        for row in reader:
-            yield reader.line_num, column, row[column]
+        for cells in reader:
+            if cells and not names:
+                names = cells
+                if column not in names:
+                    raise _no_column(file, column, names)
+            elif cells:
+                position = names.index(column)
+                yield line, column, cells[position] if position < len(cells) else None
+            # A quoted field may go over several lines; the row is where it begins.
+            line = reader.line_num + 1
     except csv.Error as error:
-        raise IngestError(f"{file}:{reader.line_num}: is not CSV ({error}).") from None
+        raise IngestError(f"{file}:{line}: is not CSV ({error}).") from None
 
 
 def _read_parquet(file: Path, column: str) -> Iterator[tuple[int, str, object]]:
