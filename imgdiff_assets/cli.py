@@ -111,8 +111,9 @@ def run(
     from imgdiff_assets.recipe import load_recipe
 
     home = Home.from_environment()
-    report = _run(home, load_recipe(recipe, overrides), shards or None, select or None)
-    counts = funnel(Ledger(home.ledger), shards or None)
+    keys = _known_shards(home, shards)
+    report = _run(home, load_recipe(recipe, overrides), keys, select or None)
+    counts = funnel(Ledger(home.ledger), keys)
     if as_json:
         echo_json({**run_json(report), "funnel": counts.to_json()})
     else:
@@ -133,15 +134,9 @@ def stats(shards: Sequence[str], as_json: bool) -> None:
     """
     from imgdiff_assets.funnel import funnel
     from imgdiff_assets.ledger import Ledger
-    from imgdiff_assets.shards import ShardError, read_captions, shard_keys
 
     home = Home.from_environment()
-    for key in shards:
-        read_captions(home, key)
-    keys = sorted(set(shards)) or shard_keys(home)
-    if not keys:
-        raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
-    counts = funnel(Ledger(home.ledger), keys)
+    counts = funnel(Ledger(home.ledger), _known_shards(home, shards))
     if as_json:
         echo_json(counts.to_json())
     else:
@@ -301,6 +296,18 @@ def ui(port: int) -> None:
     command = [sys.executable, "-m", "dagster", "dev", "-m", "imgdiff_assets.definitions", "--port", str(port)]
     sys.stdout.flush()
     os.execv(sys.executable, command)
+
+
+def _known_shards(home: Home, keys: Sequence[str]) -> list[str]:
+    """The shards meant: `keys`, or all. Raises ShardError for one that does not exist, or when there are none."""
+    from imgdiff_assets.shards import ShardError, read_captions, shard_keys
+
+    for key in keys:
+        read_captions(home, key)
+    known = sorted(set(keys)) or shard_keys(home)
+    if not known:
+        raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
+    return known
 
 
 def _run(

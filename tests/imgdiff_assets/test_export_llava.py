@@ -172,6 +172,3 @@ def test_an_answer_cannot_ask_for_a_third_image(own_home: Home, tmp_path: Path) 
 def test_every_format_has_a_writer() -> None:
     assert set(FORMATS) == {"llava"}
     assert all(callable(writer(name)) for name in FORMATS)
-    assert STAGE.schema.field("conversations").type == pa.list_(
-        pa.struct([("from", pa.string()), ("value", pa.string())])
-    )
