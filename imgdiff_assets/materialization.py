@@ -1,7 +1,7 @@
 """The record of one materialisation, and the hashes that say whether a table is up to date."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.stage import Filter, Stage
+from imgdiff_assets.stage import UPSTREAM, Filter, Stage
 
 BOOKKEEPING = ("run_id", "measured_at")
 """Columns that say when and by whom a row was measured: equal tables may differ in them."""
@@ -34,7 +34,11 @@ class FilterStatistic:
 
 @dataclass(slots=True)
 class Materialization:
-    """The record of one stage over one shard; stored in the table's footer and in the catalog."""
+    """The record of one stage over one shard; stored in the table's footer and in the catalog.
+
+    `settings` is the stage's section of the recipe, `models` the settings and the weights of each role. `devices` and
+    `versions` say on what its run measured: by device, the roles it loaded; by library, its version.
+    """
 
     asset: str
     shard: str
@@ -56,7 +60,11 @@ class Materialization:
     rejections: dict[str, int] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     step_seconds: dict[str, float] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
+    devices: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
     filters: list[FilterStatistic] = field(default_factory=list)
     changed: bool = True
 
@@ -89,6 +97,22 @@ def fresh_record(
         return None
     now = {"settings_hash": settings_hash, "inputs_hash": inputs_hash, "code_version": stage.code_version}
     return record if all(record[name] == value for name, value in now.items()) else None
+
+
+def kept_share_warnings(records: Sequence[Mapping[str, Any]], bounds: tuple[float, float]) -> list[str]:
+    """One sentence for each record that keeps a share of its rows outside the bounds, naming the harshest filter."""
+    least, largest = bounds
+    warnings = []
+    for record in records:
+        judged = record["rows"] - record["rejections"].get(UPSTREAM, 0)
+        share = record["kept"] / judged if judged else 1.0
+        if judged and not least <= share <= largest:
+            worst = max(record["filters"], key=lambda statistic: statistic["rejected"])
+            warnings.append(
+                f"{record['asset']} of {record['shard']} keeps {share:.1%} of {judged} rows, outside {least:.1%} to "
+                f"{largest:.1%}; the filter {worst['filter']} rejects most: {worst['rejected']} of {worst['seen']}."
+            )
+    return warnings
 
 
 def filter_statistic(step: Filter, columns: Mapping[str, Any], passes: Any, settings: Any) -> FilterStatistic:

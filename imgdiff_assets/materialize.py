@@ -16,9 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imgdiff_assets.environment import library_versions
 from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.images import PairImages
-from imgdiff_assets.inputs import Inputs
+from imgdiff_assets.inputs import Inputs, MissingInput
 from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
 from imgdiff_assets.materialization import (
     BOOKKEEPING,
@@ -93,8 +94,8 @@ def materialize(
 ) -> Materialization:
     """Bring the table of `stage` for `shard` up to date with `inputs` and `recipe`; one that is, is not even read.
 
-    Raises ShardFailed (after committing) when more than `recipe.max_error_share` of the measured rows failed,
-    FileNotFoundError when a model's weights are missing.
+    Raises ShardFailed (after committing) when more than `recipe.max_error_share` of the rows of any measurement
+    failed, MissingInput when the inputs are damaged, FileNotFoundError when a model's weights are missing.
     """
     with ledger.lock(stage.name, shard, holder=f"run {run_id}", on_wait=log):
         return _StageRun(stage, shard, inputs, recipe, ledger, models, run_id, log, progress).run()
@@ -138,11 +139,14 @@ class _StageRun:
             settings_hash=settings_hash(stage, recipe, models),
             code_version=stage.code_version,
             inputs_hash=inputs.hash,
+            settings=self.settings.model_dump(mode="json"),
+            seed=recipe.seed,
             models={role: models.identity(role) for role in stage.roles},
         )
         self.rows: list[Row] = []
         self.rejected_by: list[str | None] = []
         self.references: list[CellReference | None] = []
+        self.error_share = 0.0
 
     def run(self) -> Materialization:
         started = time.monotonic()
@@ -151,7 +155,7 @@ class _StageRun:
             return present
         old = self._read_old()
         memos = self._remember(old)
-        self.rows = self.stage.items(self.inputs.read(), self.recipe)
+        self.rows = self._items()
         self.record.rows_in = sum(row["parent_kept"] for row in self.rows)
         self.rejected_by = [None if row["parent_kept"] else UPSTREAM for row in self.rows]
         self.references = [None] * len(self.rows)
@@ -171,7 +175,7 @@ class _StageRun:
         for row, verdict in zip(self.rows, self.rejected_by, strict=True):
             row.update(kept=verdict is None, rejected_by=verdict)
         self._commit(time.monotonic() - started)
-        if self.record.errors > self.recipe.max_error_share * max(sum(self.record.calls.values()), 1):
+        if self.error_share > self.recipe.max_error_share:
             raise ShardFailed(self._error_summary())
         return self.record
 
@@ -185,6 +189,15 @@ class _StageRun:
         record.reused, record.measured, record.calls, record.step_seconds = record.rows_in, 0, {}, {}
         record.changed, record.seconds = False, 0.0
         return record
+
+    def _items(self) -> list[Row]:
+        try:
+            return self.stage.items(self.inputs.read(), self.recipe)
+        except KeyError as error:
+            raise MissingInput(
+                f"{self.stage.name} of {self.shard}: {', '.join(self.stage.parents)} do not belong together ({error} is "
+                "not in all of them): materialise them again, in the order of the graph."
+            ) from error
 
     def _read_old(self) -> pa.Table | None:
         """The present table; a damaged one is moved aside, and its rows are measured again."""
@@ -253,6 +266,8 @@ class _StageRun:
                 work.model(role)
             self._run_batches(step, missing, fingerprints, memo, failures, work)
         self._fill(step, memo, fingerprints, failures)
+        # Of all rows that the step is for: those that failed before, alone tried again, are still a few of many.
+        self.error_share = max(self.error_share, len(failures) / max(reused + len(missing), 1))
         self.record.calls[step.name] = len(missing)
         self.record.step_seconds[step.name] = round(time.monotonic() - started, 3)
 
@@ -387,6 +402,8 @@ class _StageRun:
             if verdict is not None:
                 record.rejections[verdict] = record.rejections.get(verdict, 0) + 1
         record.seconds = round(seconds, 3)
+        record.devices = {role: self.models.device(role) for role in self.stage.roles if role in self.models.opened}
+        record.versions = library_versions()
         record.finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
         self.ledger.commit(
             self.stage.name, self.shard, self.stage.schema, self.rows, self.references, record.to_json()

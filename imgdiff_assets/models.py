@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resources import weights
+from resources import devices, weights
 from resources.settings import ModelSettings
 
 
@@ -29,6 +29,10 @@ class Models:
         settings = self._settings[role]
         path = weights.locate(settings.model, settings.revision)
         return {**settings.identity(), "weights": weights.digest(path)}
+
+    def device(self, role: str) -> str:
+        """Where the role's model runs on this machine."""
+        return devices.describe(self._settings[role].device)
 
     def open(self, role: str) -> Any:
         """The loaded model. Not to be held on to: another model may need its room."""

@@ -75,6 +75,21 @@ def resolve(device: str) -> str:
     return f"cuda:{number}"
 
 
+def describe(device: str) -> str:
+    """Return the torch device that a `device` setting means, with the kind of processor: the last bits depend on it.
+
+    Raises:
+        ValueError: as `resolve`.
+    """
+    import torch
+
+    resolved = resolve(device)
+    kind = torch.device(resolved).type
+    if kind == "cuda":
+        return f"{resolved} ({torch.cuda.get_device_name(resolved)})"
+    return f"{resolved} ({torch.backends.cpu.get_cpu_capability()})" if kind == "cpu" else resolved
+
+
 def load(role: Callable[[Settings], Role], settings: Settings) -> Role:
     """Return the one instance of the class `role` with these settings, loading it if need be.
 
