@@ -117,6 +117,23 @@ def test_loads_and_seconds_are_recorded(tmp_path: Path) -> None:
     assert after.peak_memory_bytes == 0
 
 
+def test_peak_memory_is_that_of_the_role_fetched_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    peak = {"bytes": 0}
+    monkeypatch.setattr(devices, "resolve", lambda device: "cuda:0")
+    monkeypatch.setattr(devices, "_memory", lambda device: (100, 100))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peak["bytes"])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peak.update(bytes=0))
+    monkeypatch.setattr(devices, "_uses", {})
+    monkeypatch.setattr(devices, "_current", None)
+    # Which role is fetched, and what is then allocated until the next is.
+    for role, used in ((Network, 300), (OtherNetwork, 500), (Network, 200)):
+        devices.load(role, settings(tmp_path, role.__name__))
+        peak["bytes"] = used
+    assert [use.peak_memory_bytes for use in devices.uses().values()] == [300, 500]
+
+
 def test_unload_all_lets_go(tmp_path: Path) -> None:
     instance = weakref.ref(devices.load(Network, settings(tmp_path, "a", device="cpu")))
     devices.unload_all()

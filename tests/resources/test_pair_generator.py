@@ -46,6 +46,22 @@ def test_images_are_uint8_and_alike(tiny: PairGenerator) -> None:
     assert (np.abs(sources.astype(int) - targets).mean(axis=(1, 2, 3)) > 0).all()
 
 
+def test_sources_are_those_of_the_stock_pipeline(tiny: PairGenerator) -> None:
+    import torch
+
+    stock = tiny.pipeline(
+        prompt=[*SOURCES, *TARGETS],
+        generator=[torch.Generator().manual_seed(seed) for seed in (*SEEDS, *SEEDS)],
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        height=16,
+        width=16,
+    ).images
+    sources, targets = tiny.generate(SOURCES, TARGETS, SEEDS)
+    np.testing.assert_array_equal(sources, np.stack(stock[:3]))
+    assert (targets != np.stack(stock[3:])).any()
+
+
 def test_no_pairs(tiny: PairGenerator) -> None:
     sources, targets = tiny.generate([], [], [])
     assert sources.shape == targets.shape == (0, 16, 16, 3)

@@ -62,6 +62,11 @@ def test_equal_prompts_read_one_to_one(prompt, kind) -> None:
     assert not edit.changed.any()
 
 
+def test_a_word_may_be_said_hundreds_of_times() -> None:
+    prompt = tokens([("a</w>",)] * 300, length=400)
+    assert not align(prompt, [*prompt[:-1], "red</w>", prompt[-1]], 400).changed[:301].any()
+
+
 def edit_of(source: str, target: str, kind="auto") -> PromptEdit:
     return edit_prompt([build_tokenizer(LENGTH)], source, target, kind)
 
