@@ -19,7 +19,7 @@ CAPTION_FILE = "caption_file"
 
 
 class MissingInput(LookupError):
-    """A parent table that has not been materialised yet."""
+    """A parent table that has not been materialised yet, is damaged, or does not fit the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,25 @@ def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
 
     def read() -> dict[str, pa.Table]:
         return {
-            parent: read_captions(home, shard)
-            if parent == CAPTION_FILE
-            else ledger.read(parent, shard, stage_named(parent).schema)
+            parent: read_captions(home, shard) if parent == CAPTION_FILE else _read_table(parent, ledger, shard)
             for parent in stage.parents
         }
 
     return Inputs(content_hash(hashes), read)
+
+
+def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
+    try:
+        return ledger.read(parent, shard, stage_named(parent).schema)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(parent, shard, error) from error
+
+
+def _damaged(parent: str, shard: str, error: Exception) -> MissingInput:
+    return MissingInput(
+        f"The table {parent} of {shard} is damaged ({' '.join(str(error).split())}): materialise {parent} again, "
+        "which moves it aside and measures its rows anew."
+    )
 
 
 def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
@@ -58,7 +70,10 @@ def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
         return _digest(caption_path(home, shard))
     if not ledger.exists(parent, shard):
         return None
-    record = ledger.record(parent, shard)
+    try:
+        record = ledger.record(parent, shard)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(parent, shard, error) from error
     return str(record["output_hash"]) if record else _digest(ledger.table_path(parent, shard))
 
 

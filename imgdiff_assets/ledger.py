@@ -8,6 +8,7 @@ nothing of what the columns mean.
 import json
 import os
 import shutil
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,39 +41,55 @@ class CellReference:
 
 
 class ImageColumns:
-    """Reads image cells of Parquet files by row group, keeping the last group of each file."""
+    """Reads image cells of Parquet files by row group, keeping one group of each of the latest few files.
+
+    A shard may be measured in more batches than a process may have files open, or a machine memory for.
+    """
+
+    KEPT_FILES = 8
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = list(names)
-        self._groups: dict[Path, tuple[int, int, dict[str, list[Any]]]] = {}
-        self._files: dict[Path, tuple[pq.ParquetFile, list[int]]] = {}
+        self._files: OrderedDict[Path, _OpenFile] = OrderedDict()
 
     def read(self, reference: CellReference) -> dict[str, Any]:
         """The image cells (`{"bytes", "path"}` or None) of one row."""
-        first, end, cells = self._groups.get(reference.path, (0, 0, {}))
-        if not first <= reference.row < end:
-            first, end, cells = self._load_group(reference)
-            self._groups[reference.path] = (first, end, cells)
-        return {name: values[reference.row - first] for name, values in cells.items()}
-
-    def _load_group(self, reference: CellReference) -> tuple[int, int, dict[str, list[Any]]]:
         if reference.path not in self._files:
-            file = pq.ParquetFile(reference.path)
-            starts = [0]
-            for group in range(file.num_row_groups):
-                starts.append(starts[-1] + file.metadata.row_group(group).num_rows)
-            self._files[reference.path] = (file, starts)
-        file, starts = self._files[reference.path]
-        group = next(index for index, start in enumerate(starts[1:]) if reference.row < start)
-        table = file.read_row_group(group, columns=self._names)
-        return starts[group], starts[group + 1], {name: table[name].to_pylist() for name in self._names}
+            if len(self._files) == self.KEPT_FILES:
+                self._files.popitem(last=False)[1].file.close()
+            self._files[reference.path] = _OpenFile(pq.ParquetFile(reference.path), 0, 0, {})
+        self._files.move_to_end(reference.path)
+        return self._files[reference.path].read(reference.row, self._names)
 
     def close(self) -> None:
         """Close the files; on some systems an open file cannot be replaced."""
-        for file, _ in self._files.values():
-            file.close()
-        self._files.clear()
-        self._groups.clear()
+        while self._files:
+            self._files.popitem()[1].file.close()
+
+
+@dataclass(slots=True)
+class _OpenFile:
+    """A Parquet file and the cells of the row group that was read last: rows `first` to `end`."""
+
+    file: pq.ParquetFile
+    first: int
+    end: int
+    cells: dict[str, list[Any]]
+
+    def read(self, row: int, names: list[str]) -> dict[str, Any]:
+        if not self.first <= row < self.end:
+            self._load_group(row, names)
+        return {name: self.cells[name][row - self.first] for name in names}
+
+    def _load_group(self, row: int, names: list[str]) -> None:
+        self.end = 0
+        for group in range(self.file.num_row_groups):
+            self.first, self.end = self.end, self.end + self.file.metadata.row_group(group).num_rows
+            if row < self.end:
+                table = self.file.read_row_group(group, columns=names)
+                self.cells = {name: table[name].to_pylist() for name in names}
+                return
+        raise IndexError(f"row {row} of {self.end}")
 
 
 class Ledger:
@@ -173,7 +190,9 @@ class Ledger:
     ) -> Path:
         """Make one measured batch durable; it survives a kill and is found by `staged_batches`."""
         folder = self.staging(asset, shard)
-        number = len(list(folder.glob(f"{step}-*.parquet")))
+        # After the last one, not by count: a torn batch may have been removed, and none may be overwritten.
+        numbers = [int(path.stem.rpartition("-")[2]) for path in folder.glob(f"{step}-*.parquet")]
+        number = max(numbers, default=-1) + 1
         path = folder / f"{step}-{number:06d}.parquet"
         with atomic_file(path) as temporary:
             pq.write_table(
@@ -229,14 +248,20 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path that becomes `path`, durably, when the block ends; nothing is left when it raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A temporary path that becomes `path`, durably, when the block ends; nothing is left when it raises.
+
+    Raises OSError with one sentence when the disk is full or cannot be written.
+    """
     temporary = path.with_name(path.name + ".tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise OSError(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
     finally:
         temporary.unlink(missing_ok=True)
 

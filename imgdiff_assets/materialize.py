@@ -195,8 +195,8 @@ class _StageRun:
             return self.stage.items(self.inputs.read(), self.recipe)
         except KeyError as error:
             raise MissingInput(
-                f"{self.stage.name} of {self.shard}: {', '.join(self.stage.parents)} do not belong together ({error} is "
-                "not in all of them): materialise them again, in the order of the graph."
+                f"{self.stage.name} of {self.shard}: {', '.join(self.stage.parents)} do not belong together, for "
+                f"{error} is not in all of them: materialise them again, in the order of the graph."
             ) from error
 
     def _read_old(self) -> pa.Table | None:
