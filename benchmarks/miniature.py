@@ -14,12 +14,17 @@ from typing import Any
 
 import click
 
-from benchmarks import pair_generator
+from benchmarks import judging_models, pair_generator
 from benchmarks.measurement import Measurement, table
 from imgdiff_assets.recipe import load_recipe
 
 ROLES: dict[str, Callable[[Any, int], list[Measurement]]] = {
     "pair_generator": pair_generator.measure,
+    "image_text_encoder": judging_models.measure_image_text_encoder,
+    "image_text_matcher": judging_models.measure_image_text_matcher,
+    "segmenter": judging_models.measure_segmenter,
+    "captioner": judging_models.measure_captioner,
+    "prompt_rewriter": judging_models.measure_prompt_rewriter,
 }
 
 

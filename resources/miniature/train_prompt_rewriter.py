@@ -42,8 +42,8 @@ def random_edit(rng: random.Random) -> tuple[str, str, tuple[str, str]]:
 def repetition_penalty(logits: Tensor, ids: Tensor, replacing: int, present: Tensor) -> Tensor:
     """How likely the model is to replace by an object that is there already, as minus the log of not doing so.
 
-    `logits` (N, T, V) belong to `ids` (N, T); the new object follows the last token `replacing`. `present` (N, K) holds
-    the first tokens of the objects that are there. Plain likelihood would take very long to rule out one noun in sixteen.
+    `logits` (N, T, V) belong to `ids` (N, T); the new object follows the last token `replacing`. `present` (N, K)
+    holds the first tokens of the objects that are there. Plain likelihood takes very long to rule out one noun of many.
     """
     rows = torch.arange(len(ids))
     places = ids.shape[1] - 1 - (ids == replacing).flip(1).int().argmax(1)
