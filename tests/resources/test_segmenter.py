@@ -18,7 +18,7 @@ from resources.segmenter import Segmenter, SegmenterSettings, build_sam, load_sa
 
 SETTINGS = {
     "model": "miniature:segmenter",
-    "points_per_side": 8,
+    "points_per_side": 6,
     "pred_iou_threshold": 0.75,
     "stability_threshold": 0.85,
     "box_nms_threshold": 0.6,
@@ -52,7 +52,7 @@ def test_proposals_are_those_of_the_automatic_mask_generator(images):
     segmenter = Segmenter(SegmenterSettings(**SETTINGS, min_area_fraction=0, max_area_fraction=1))
     reference = SamAutomaticMaskGenerator(
         load_sam(weights.locate("miniature:segmenter")).eval(),
-        points_per_side=8,
+        points_per_side=6,
         pred_iou_thresh=0.75,
         stability_score_thresh=0.85,
         box_nms_thresh=0.6,
