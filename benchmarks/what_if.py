@@ -1,0 +1,176 @@
+"""How long `imgdiff what-if` takes on many candidate rows: `python -m benchmarks.what_if [--regions N]`.
+
+The ledger is made up: chance scores in the tables' real columns, judged by the stages' own filters.
+"""
+
+import argparse
+import json
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import RECORD_KEY, Ledger, is_image
+from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.shards import SCHEMA, shard_keys
+from imgdiff_assets.stage import Derivation, Measurement, Stage
+from imgdiff_assets.sweep import sweep
+from imgdiff_assets.what_if_report import what_if
+from resources.miniature.scenes import OBJECTS, random_caption
+
+RECIPE = load_recipe(
+    "miniature",
+    [
+        "filtered_pairs.min_similarity=0.2",
+        "filtered_pairs.max_similarity=0.95",
+        "bounding_boxes.max_region_similarity=0.8",
+        "bounding_boxes.min_match=0.3",
+        "captions.max_caption_similarity=0.9",
+        "captions.min_match=0.3",
+        "captions.min_agreement=0.3",
+    ],
+)
+QUESTIONS = (
+    "filtered_pairs.min_similarity=0.3",
+    "bounding_boxes.min_match=0.4",
+    "bounding_boxes.max_region_similarity=0.9",
+    "captions.min_match=0.4",
+    "prompt_pairs.max_object_words=1",
+)
+SWEEP = "filtered_pairs.min_similarity=0.2:0.8:7"
+REGIONS_PER_PAIR = 5
+PAIRS_PER_SHARD = 1_000
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+def build_ledger(root: Path, regions: int, recipe: Recipe = RECIPE) -> Home:
+    """A home with about `regions` candidate rows in `bounding_boxes`, and in the other tables what goes with them."""
+    home = Home(root)
+    home.create()
+    chance = np.random.default_rng(0)
+    texts = [random_caption(random.Random(seed)) for seed in range(500)]
+    pairs = round(regions / REGIONS_PER_PAIR / 0.75)  # of which filtered_pairs keeps three quarters
+    for number, start in enumerate(range(0, pairs, PAIRS_PER_SHARD)):
+        shard, size = f"shard-{number:06d}", min(PAIRS_PER_SHARD, pairs - start)
+        columns: Arrays = {
+            "caption_id": _digits(chance, size, 8),
+            "source_caption": chance.choice(texts, size).astype(object),
+        }
+        captions = [columns["caption_id"], columns["source_caption"], np.repeat("made up", size), np.arange(size)]
+        pq.write_table(pa.table(captions, schema=SCHEMA), home.captions / f"{shard}.parquet")
+        for stage in STAGES:
+            if stage.name == "bounding_boxes":
+                columns = {name: values.repeat(REGIONS_PER_PAIR) for name, values in columns.items()}
+            columns = _write_stage(Ledger(home.ledger), stage, shard, columns, recipe, chance)
+    return home
+
+
+def _write_stage(
+    ledger: Ledger, stage: Stage, shard: str, parents: Arrays, recipe: Recipe, chance: np.random.Generator
+) -> Arrays:
+    """Make up and judge one table, a row for each of `parents`; returns the kept rows."""
+    size = len(parents["caption_id"])
+    items = {column.name for column in stage.item_columns}
+    schema = pa.schema([column for column in stage.schema if not is_image(column)])
+    columns = {
+        column.name: parents[column.name] if column.name in items & parents.keys() else _values(column, size, chance)
+        for column in schema
+    }
+    if stage.name == "bounding_boxes":
+        for low, high in (("x1", "x2"), ("y1", "y2")):
+            columns[high] = columns[low] + chance.uniform(0.1, 1, size)
+    columns["rejected_by"] = _judge(stage, columns, recipe)
+    columns["kept"] = np.equal(columns["rejected_by"], None)
+    record = {
+        "asset": stage.name,
+        "seed": recipe.seed,
+        "settings": stage.settings(recipe).model_dump(mode="json"),
+        "models": {role: getattr(recipe.models, role).identity() for role in stage.roles},
+        "code_version": stage.code_version,
+        "inputs_hash": content_hash(dict.fromkeys(stage.parents, "made up")),
+        "output_hash": "made up",
+    }
+    path = ledger.table_path(stage.name, shard)
+    path.parent.mkdir(parents=True)
+    arrays = [pa.array(columns[column.name], column.type) for column in schema]
+    table = pa.table(arrays, schema=schema.with_metadata({RECORD_KEY: json.dumps(record)}))
+    pq.write_table(table, path, compression="zstd")
+    return {name: values[columns["kept"]] for name, values in {**parents, **columns}.items()}
+
+
+def _values(column: pa.Field, size: int, chance: np.random.Generator) -> npt.NDArray[Any]:
+    """Scores between 0 and 1, ids and fingerprints in their lengths, names of objects; nothing in other columns."""
+    if pa.types.is_floating(column.type):
+        return chance.uniform(0, 1, size)
+    if pa.types.is_integer(column.type):
+        return np.full(size, 0 if column.name == "attempt" else 1)
+    if column.name.endswith("_fingerprint"):
+        return _digits(chance, size, 32)
+    if column.name.endswith("_id"):
+        return _digits(chance, size, 8)
+    if pa.types.is_string(column.type) and column.name not in ("error", "rejected_by"):
+        return chance.choice(OBJECTS, size).astype(object)
+    return np.full(size, None)
+
+
+def _digits(chance: np.random.Generator, size: int, length: int) -> npt.NDArray[Any]:
+    """Random numbers of `length` bytes, in hexadecimal digits."""
+    return np.array([chance.bytes(length).hex() for _ in range(size)], dtype=object)
+
+
+def _judge(stage: Stage, columns: Arrays, recipe: Recipe) -> npt.NDArray[Any]:
+    """The filter that rejects each row, or None; what comes after a rejection was not measured."""
+    settings, scores = stage.settings(recipe), dict(columns)
+    rejected_by = np.full(len(columns["rejected_by"]), None)
+    alive = np.arange(len(rejected_by))
+    for step in stage.steps:
+        if isinstance(step, Measurement):
+            columns[step.fingerprint_column][~np.isin(np.arange(len(rejected_by)), alive)] = None
+        elif isinstance(step, Derivation):
+            values = step.compute({name: scores[name][alive] for name in step.reads}, settings)
+            scores[step.column.name] = np.zeros(len(rejected_by), values.dtype)
+            scores[step.column.name][alive] = values
+        else:
+            passes = step.passes({name: scores[name][alive] for name in step.reads}, settings)
+            rejected_by[alive[~passes]] = step.name
+            alive = alive[passes]
+    return rejected_by
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--regions", type=int, default=100_000, help="candidate rows of bounding_boxes")
+    regions = parser.parse_args().regions
+    with tempfile.TemporaryDirectory() as folder:
+        home = build_ledger(Path(folder), regions)
+        shards = shard_keys(home)
+        rows = {stage.name: sum(_rows(home, stage, shard) for shard in shards) for stage in STAGES}
+        print(f"{len(shards)} shards; rows: " + ", ".join(f"{name} {count:,}" for name, count in rows.items()))
+        print(f"\n{'question':<42}{'seconds':>8}{'samples':>18}{'to measure':>12}")
+        for override in QUESTIONS:
+            started = time.perf_counter()
+            answer = what_if(home, override_recipe(RECIPE, [override]), shards)
+            seconds = time.perf_counter() - started
+            last = answer.stages[-1]
+            samples = f"{last.present.kept:,} → {last.then.kept:,}"
+            print(f"{override:<42}{seconds:>8.2f}{samples:>18}{sum(item.rows for item in answer.to_measure):>12,}")
+        started = time.perf_counter()
+        points = sweep(home, RECIPE, shards, SWEEP)
+        print(f"{SWEEP:<42}{time.perf_counter() - started:>8.2f}{f'{len(points.points)} values':>18}")
+
+
+def _rows(home: Home, stage: Stage, shard: str) -> int:
+    return int(pq.read_metadata(Ledger(home.ledger).table_path(stage.name, shard)).num_rows)
+
+
+if __name__ == "__main__":
+    main()

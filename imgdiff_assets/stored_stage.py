@@ -1,0 +1,143 @@
+"""What the ledger holds of one stage over many shards, as columns: verdicts at once, scores when first asked for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.recorded import recorded_recipe
+from imgdiff_assets.scan import PARENT_IDS, scan
+from imgdiff_assets.stage import ERROR_PREFIX, UPSTREAM, Derivation, Filter, Stage, columns_of_table
+
+Booleans = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+
+class Fate(IntEnum):
+    """What becomes of a row; numbers from `len(Fate)` on are reasons of rejection (`StoredStage.reasons`)."""
+
+    KEPT = 0
+    UPSTREAM = 1
+    UNDECIDED = 2
+    """It depends on a measurement that has not been made."""
+    GONE = 3
+    """The row would not be in the table any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How some shards of a stage were made, as far as their rows depend on it."""
+
+    record: Mapping[str, Any]
+
+    def judged_alike(self, stage: Stage, recipe: Recipe) -> bool:
+        """Whether the recipe has the settings that these shards were judged by."""
+        return bool(self.record["settings"] == stage.settings(recipe).model_dump(mode="json"))
+
+    def outdated(self, stage: Stage, recipe: Recipe) -> frozenset[str]:
+        """The measurements that the recipe would make anew: other settings, another model, newer code.
+
+        Models are compared by their settings; whether weight files have changed is not looked into.
+        """
+        versions = self.record["code_version"].split(".")
+        if len(versions) != len(stage.measurements):
+            return frozenset(step.name for step in stage.measurements)
+        then = recorded_recipe(recipe, [self.record])
+        return frozenset(
+            step.name
+            for step, version in zip(stage.measurements, versions, strict=True)
+            if version != str(step.version)
+            or step.settings(then) != step.settings(recipe)
+            or any(
+                getattr(then.models, role).identity() != getattr(recipe.models, role).identity() for role in step.roles
+            )
+        )
+
+
+class StoredStage:
+    """One stage's tables of some shards, one after the other; every array has an entry per row.
+
+    `parent` holds the tables of the stage before. `parent_rows` are positions of its rows (-1 where it has none); for
+    the first stage, equal numbers mean the same caption. Raises DamagedTable.
+    """
+
+    def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parent: "StoredStage | None") -> None:
+        self.stage, self.parent = stage, parent
+        self._ledger, self._shards = ledger, shards
+        fingerprints = [step.fingerprint_column for step in stage.measurements]
+        parent_id = PARENT_IDS[stage.name]
+        names = dict.fromkeys([stage.id_column, parent_id, "rejected_by", *fingerprints])
+        table = scan(ledger, stage.name, list(names), shards=shards)
+        self.ids: pa.ChunkedArray = table[stage.id_column]
+        present = [key for key in ledger.shards(stage.name) if key in set(shards)]
+        self.records = {key: ledger.record(stage.name, key) or {} for key in present}
+        self.measured: dict[str, Booleans] = {
+            step.name: table[step.fingerprint_column].is_valid().to_numpy() for step in stage.measurements
+        }
+        self.parent_rows = _positions(table[parent_id], parent.ids if parent is not None else None)
+        self.reasons, self.fates = _read_verdicts(stage, table["rejected_by"])
+        self.failed = np.isin(self.fates, [self.fate(reason) for reason in self.reasons if is_error(reason)])
+        self.origins, self.origin_rows = _read_origins(self.records, table["shard"])
+
+    def __len__(self) -> int:
+        return len(self.fates)
+
+    def fate(self, reason: str) -> int:
+        """The number that stands for a reason of rejection."""
+        return len(Fate) + self.reasons.index(reason)
+
+    def where(self, values: Sequence[bool]) -> Booleans:
+        """One value per origin, for the rows of each."""
+        return np.array(values, dtype=bool)[self.origin_rows]
+
+    @cached_property
+    def scores(self) -> dict[str, npt.NDArray[Any]]:
+        """The measured columns and the items' that filters and derivations read."""
+        read = [name for step in self.stage.steps if isinstance(step, Derivation | Filter) for name in step.reads]
+        derived = {step.column.name for step in self.stage.steps if isinstance(step, Derivation)}
+        return self.columns([name for name in dict.fromkeys(read) if name not in derived])
+
+    def columns(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        return columns_of_table(scan(self._ledger, self.stage.name, names, shards=self._shards), names)
+
+
+def is_error(reason: str) -> bool:
+    return reason.startswith(ERROR_PREFIX)
+
+
+def _positions(keys: pa.ChunkedArray, among: pa.ChunkedArray | None) -> Integers:
+    """Where each key is found, -1 for nowhere; without `among`, equal numbers for equal keys."""
+    values = keys.unique() if among is None else among.combine_chunks()
+    found = pc.fill_null(pc.index_in(keys, value_set=values), -1)
+    return np.asarray(found, dtype=np.int64)
+
+
+def _read_verdicts(stage: Stage, rejected_by: pa.ChunkedArray) -> tuple[tuple[str, ...], Integers]:
+    """All reasons of rejection (the stage's filters first), and a fate per row."""
+    found = [name for name in rejected_by.unique().to_pylist() if name not in (None, UPSTREAM)]
+    reasons = tuple(dict.fromkeys([*(step.name for step in stage.filters), *sorted(found)]))
+    codes = _positions(rejected_by, pa.chunked_array([[UPSTREAM, *reasons]], pa.string()))
+    # Null, a kept row, is found nowhere.
+    meaning = np.array([Fate.UPSTREAM, *range(len(Fate), len(Fate) + len(reasons)), Fate.KEPT])
+    return reasons, meaning[codes]
+
+
+def _read_origins(records: Mapping[str, Mapping[str, Any]], shards: pa.ChunkedArray) -> tuple[list[Origin], Integers]:
+    """The distinct ways in which the tables were made, and which is each row's."""
+    encoded = shards.combine_chunks().dictionary_encode()
+    origins: dict[str, tuple[int, Origin]] = {}
+    of_shard = []
+    for shard in encoded.dictionary.to_pylist():
+        made = {name: records[shard].get(name) for name in ("asset", "seed", "settings", "models", "code_version")}
+        number, _ = origins.setdefault(json.dumps(made, sort_keys=True), (len(origins), Origin(made)))
+        of_shard.append(number)
+    return [origin for _, origin in origins.values()], np.array(of_shard, dtype=np.int64)[encoded.indices.to_numpy()]

@@ -1,0 +1,237 @@
+"""What another recipe would keep: the steps of every stage walked again over the stored scores, without a model.
+
+Each row of the ledger gets a new verdict. A row that reaches a measurement for which it has no values would need
+measuring: its fate, and that of all that is made of it, is undecided, unless no filter follows. As the steps of a
+stage compare rows of one parent at most, only what the recipe or a parent's new verdict touches is judged again.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imgdiff_assets.funnel import StageFunnel
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.home import Home
+from imgdiff_assets.inputs import CAPTION_FILE
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.shards import read_captions
+from imgdiff_assets.stage import ERROR_PREFIX, Derivation, Filter, Measurement, Row, Stage, columns_of_rows
+from imgdiff_assets.stored_stage import Booleans, Fate, Integers, StoredStage
+
+
+@dataclass(slots=True)
+class Judgement:
+    """The new fates of a stage's stored rows, and of rows that a run would add.
+
+    `remade` are kept rows whose values would be measured anew; `unsettled` rows are compared with rows that need
+    measuring, which might displace them. Of added rows the parent's id is known: `added_kept`, `added_undecided`.
+    `to_measure` counts rows by measurement (of one that makes several rows of one: the rows it starts from).
+    """
+
+    stored: StoredStage
+    fates: Integers
+    remade: Booleans
+    unsettled: Booleans
+    added_kept: list[str] = field(default_factory=list)
+    added_undecided: list[str] = field(default_factory=list)
+    added_rejected: list[str] = field(default_factory=list)
+    to_measure: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        return int(np.count_nonzero(self.fates == Fate.KEPT)) + len(self.added_kept)
+
+    @property
+    def undecided(self) -> int:
+        return int(np.count_nonzero(self.fates == Fate.UNDECIDED)) + len(self.added_undecided)
+
+    def funnel(self) -> StageFunnel:
+        """The stage counted as `imgdiff_assets.funnel` counts tables; undecided rows are among `rows` only."""
+        stored, fates = self.stored, self.fates
+        candidates = (fates != Fate.UPSTREAM) & (fates != Fate.GONE)
+        counts = np.bincount(fates, minlength=len(Fate) + len(stored.reasons))[len(Fate) :]
+        by_reason = dict(zip(stored.reasons, counts.tolist(), strict=True))
+        for reason in self.added_rejected:
+            by_reason[reason] += 1
+        filters = {step.name for step in stored.stage.filters}
+        added = len(self.added_kept) + len(self.added_undecided) + len(self.added_rejected)
+        return StageFunnel(
+            stage=stored.stage.name,
+            shards=len(stored.records),
+            rows_in=len(np.unique(stored.parent_rows[candidates])) + (added if stored.parent is not None else 0),
+            rows=int(np.count_nonzero(candidates)) + added,
+            kept=self.kept,
+            upstream=int(np.count_nonzero(fates == Fate.UPSTREAM)),
+            rejected={
+                name: count
+                for name, count in by_reason.items()
+                if name in filters or (count and not name.startswith(ERROR_PREFIX))
+            },
+            errors={
+                name.removeprefix(ERROR_PREFIX): count
+                for name, count in by_reason.items()
+                if count and name.startswith(ERROR_PREFIX)
+            },
+        )
+
+
+class StoredScores:
+    """The tables of some shards, ready to be judged by one recipe after another. Raises DamagedTable."""
+
+    def __init__(self, home: Home, shards: Sequence[str]) -> None:
+        self._home, self._shards = home, shards
+        self.stages: list[StoredStage] = []
+        for stage in STAGES:
+            parent = self.stages[-1] if self.stages else None
+            self.stages.append(StoredStage(Ledger(home.ledger), stage, shards, parent))
+
+    def present(self) -> list[Judgement]:
+        """The verdicts as they are."""
+        return [Judgement(stored, stored.fates, _none(stored), _none(stored)) for stored in self.stages]
+
+    def judge(self, recipe: Recipe) -> list[Judgement]:
+        """The verdicts that a run with this recipe would give. Raises UnknownOrigin."""
+        judgements: list[Judgement] = []
+        for stored in self.stages:
+            if judgements:
+                judgements.append(_judge_next(stored, recipe, judgements[-1]))
+            else:
+                judgements.append(self._judge_first(stored, recipe))
+        return judgements
+
+    def _judge_first(self, stored: StoredStage, recipe: Recipe) -> Judgement:
+        """The first stage: its items are the captions, as often as the recipe asks."""
+        stage = stored.stage
+        result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored))
+        judged_alike = [origin.judged_alike(stage, recipe) for origin in stored.origins]
+        outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
+        touched = stored.where([not alike or bool(steps) for alike, steps in zip(judged_alike, outdated, strict=True)])
+        added: list[Row] = []
+        if not all(judged_alike):
+            gone, items = self._compare_items(stored, recipe)
+            result.fates[gone] = Fate.GONE
+            touched &= ~gone
+            added = _pass_first_filters(stage, items, recipe, result)
+        result.added_undecided = [row["caption_id"] for row in added]
+        _walk(result, recipe, outdated, np.flatnonzero(touched), _none(stored), len(added))
+        return result
+
+    def _compare_items(self, stored: StoredStage, recipe: Recipe) -> tuple[Booleans, list[Row]]:
+        """Rows that are no items of this recipe, and items that are no rows; of captions that have been run."""
+        keys = [column.name for column in stored.stage.item_columns]
+        columns = stored.columns(keys)
+        rows = list(zip(*(columns[name].tolist() for name in keys), strict=True))
+        run = set(columns["caption_id"].tolist())
+        items = {
+            tuple(item[name] for name in keys): item
+            for shard in self._shards
+            for item in stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe)
+            if item["caption_id"] in run
+        }
+        known = set(rows)
+        gone = np.array([row not in items for row in rows], dtype=bool)
+        return gone, [item for key, item in items.items() if key not in known]
+
+
+def _judge_next(stored: StoredStage, recipe: Recipe, parent: Judgement) -> Judgement:
+    """A later stage: a row whose parent leaves is set aside, one whose parent comes back is judged again."""
+    stage = stored.stage
+    first = stage.measurements[0]
+    result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored))
+    # A row without a parent has position -1, and reads the entry that is appended.
+    parent_fates = np.append(parent.fates, Fate.GONE)[stored.parent_rows]
+    remade = np.append(parent.remade, False)[stored.parent_rows]
+    result.unsettled = np.append(parent.unsettled, False)[stored.parent_rows]
+    outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
+    remembered = stored.measured[first.name] & ~stored.where([first.name in steps for steps in outdated])
+    rejected = (parent_fates >= len(Fate)) | (parent_fates == Fate.UPSTREAM)
+    result.fates[rejected] = np.where(remembered, Fate.UPSTREAM, Fate.GONE)[rejected]
+    result.fates[parent_fates == Fate.GONE] = Fate.GONE
+    result.fates[parent_fates == Fate.UNDECIDED] = Fate.UNDECIDED
+    touched = stored.where(
+        [
+            not origin.judged_alike(stage, recipe) or bool(steps)
+            for origin, steps in zip(stored.origins, outdated, strict=True)
+        ]
+    )
+    touched |= (stored.fates == Fate.UPSTREAM) | remade
+    childless = parent.fates == Fate.KEPT
+    childless[stored.parent_rows[stored.parent_rows >= 0]] = False
+    added = parent.stored.ids.filter(pa.array(childless)).to_pylist() + parent.added_kept
+    if _filters_after(stage, first):
+        result.added_undecided = added
+    else:
+        result.added_kept = added
+    _walk(result, recipe, outdated, np.flatnonzero(touched & (parent_fates == Fate.KEPT)), remade, len(added))
+    return result
+
+
+def _walk(
+    result: Judgement,
+    recipe: Recipe,
+    outdated: Sequence[Collection[str]],
+    alive: Integers,
+    remade: Booleans,
+    added: int,
+) -> None:
+    """Take the rows at the positions `alive` through the steps; `added` more join them at the first measurement.
+
+    What was measured does not count for the steps that are `outdated`, by origin, and for `remade` rows.
+    """
+    stored = result.stored
+    stage, settings = stored.stage, stored.stage.settings(recipe)
+    scores: dict[str, Any] = stored.scores if len(alive) else {}
+    for step in stage.steps:
+        if isinstance(step, Measurement):
+            valid = ~remade & ~stored.where([step.name in steps for steps in outdated])
+            known = (stored.measured[step.name] & valid)[alive]
+            # What failed before is tried again by any run, and most likely fails again.
+            failed = (stored.failed & valid)[alive] & ~known
+            waiting = alive[~known & ~failed]
+            parents = stored.parent_rows[waiting]
+            count = len(np.unique(parents)) if step.expands else len(waiting)
+            count += added if step is stage.measurements[0] else 0
+            if count:
+                result.to_measure[step.name] = count
+            if _filters_after(stage, step):
+                result.fates[waiting] = Fate.UNDECIDED
+                alive = alive[known]
+                result.unsettled[alive] |= np.isin(stored.parent_rows[alive], parents)
+            else:
+                result.remade[waiting] = True
+                alive = alive[~failed]
+        elif len(alive) == 0:
+            continue
+        elif isinstance(step, Derivation):
+            values = step.compute({name: scores[name][alive] for name in step.reads}, settings)
+            column = np.empty(len(stored), dtype=values.dtype)
+            column[alive] = values
+            scores = {**scores, step.column.name: column}
+        else:
+            passes = step.passes({name: scores[name][alive] for name in step.reads}, settings)
+            result.fates[alive[~passes]] = stored.fate(step.name)
+            alive = alive[passes]
+    result.fates[alive] = Fate.KEPT
+
+
+def _pass_first_filters(stage: Stage, rows: list[Row], recipe: Recipe, result: Judgement) -> list[Row]:
+    """Those of the added rows that pass the filters before the first measurement."""
+    for step in stage.steps:
+        if not isinstance(step, Filter):
+            break
+        passes = step.passes(columns_of_rows(rows, step.reads), stage.settings(recipe))
+        result.added_rejected += [step.name for passed in passes if not passed]
+        rows = [row for row, passed in zip(rows, passes, strict=True) if passed]
+    return rows
+
+
+def _filters_after(stage: Stage, step: Measurement) -> bool:
+    return any(isinstance(other, Filter) for other in stage.steps[stage.steps.index(step) :])
+
+
+def _none(stored: StoredStage) -> Booleans:
+    return np.zeros(len(stored), dtype=bool)
