@@ -3,6 +3,7 @@
 A picture is explained as a plain background with objects pasted on it. Every (object, colour, size, position) is
 tried, by correlation; the one that explains most of what differs from the background is taken away, and the search
 goes on until nothing that is left looks like an object. The judge knows how things are drawn and nothing of any model.
+It looks at a slight blur of picture and drawing, so that an outline half a pixel off its place is still that outline.
 """
 
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ SMALLEST, LARGEST = 20, 36
 REFINED_CANDIDATES = 8
 MAX_OBJECTS = 4
 BORDER = 5
+# Of the blur; sprites and pictures get a margin that it fades out in.
+SIGMA = 1.0
+MARGIN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,18 @@ class Verdict:
         return content == (tuple(found.thing for found in self.objects), self.background)
 
 
+def _blurred(pixels: Pixels) -> Pixels:
+    """A Gaussian blur of (H, W, channels) that fades into MARGIN more pixels on every side, 0 outside before."""
+    offsets = np.arange(-MARGIN, MARGIN + 1)
+    kernel = np.exp(-(offsets**2) / (2 * SIGMA**2))
+    kernel /= kernel.sum()
+    padded = np.pad(pixels, ((2 * MARGIN,) * 2, (2 * MARGIN,) * 2, (0, 0)))
+    for axis in (0, 1):
+        padded = np.lib.stride_tricks.sliding_window_view(padded, len(kernel), axis) @ kernel
+    blurred: Pixels = padded.astype(np.float32)
+    return blurred
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     gain: float
@@ -64,7 +80,7 @@ class _Candidate:
 class Judge:
     """Judges pictures of IMAGE_SIZE. What is below `min_fit` is no object; a background may be `max_distance` off."""
 
-    def __init__(self, min_fit: float = 0.5, max_distance: float = 30.0) -> None:
+    def __init__(self, min_fit: float = 0.6, max_distance: float = 30.0) -> None:
         self.min_fit = min_fit
         self.max_distance = max_distance
         self._sprites: dict[tuple[SceneObject, int], tuple[Pixels, Pixels]] = {}
@@ -72,14 +88,14 @@ class Judge:
             (SceneObject(name, colour), size) for name in OBJECTS for size in SEARCHED_SIZES for colour in COLOURS
         ]
         paints = [self._sprite(*template) for template in self._templates]
-        plane = (IMAGE_SIZE, IMAGE_SIZE)
+        plane = (IMAGE_SIZE + 2 * MARGIN,) * 2
         self._alpha_spectra = np.conj(
             np.stack([np.fft.rfft2(alpha[..., 0], plane) for alpha, _ in paints[:: len(COLOURS)]])
         ).astype(np.complex64)
         self._paint_spectra = np.conj(
             np.stack([np.fft.rfft2(paint, plane, axes=(0, 1)) for _, paint in paints])
         ).astype(np.complex64)
-        places = np.arange(IMAGE_SIZE)
+        places = np.arange(plane[0])
         inside = np.stack([places <= IMAGE_SIZE - size for _, size in self._templates])
         self._outside = ~(inside[:, :, None] & inside[:, None, :])
         # What is needed for the energy of alpha * (colour - background), for any background colour.
@@ -88,13 +104,12 @@ class Judge:
         self._alpha_squares = np.array([(alpha**2).sum() for alpha, _ in paints])
 
     def _sprite(self, thing: SceneObject, size: int) -> tuple[Pixels, Pixels]:
-        """An object's opacity (size, size, 1) and its colours times the opacity (size, size, 3)."""
+        """An object's blurred opacity, (side, side, 1), and colours times it, (side, side, 3), with margins."""
         key = (thing, size)
         if key not in self._sprites:
             sprite: Pixels = np.asarray(draw_object(thing.name, thing.colour, size), np.float32)
             alpha: Pixels = sprite[..., 3:] / np.float32(255)
-            paint: Pixels = sprite[..., :3] * alpha
-            self._sprites[key] = alpha, paint
+            self._sprites[key] = _blurred(alpha), _blurred(sprite[..., :3] * alpha)
         return self._sprites[key]
 
     def judge(self, image: NDArray[np.uint8]) -> Verdict:
@@ -105,25 +120,27 @@ class Judge:
         plain = np.median(pixels[border], axis=0)
         distances = [float(np.abs(plain - BACKGROUND_COLOURS[name]).max()) for name in BACKGROUNDS]
         nearest = int(np.argmin(distances))
-        contrast = pixels - plain
+        contrast = _blurred(pixels - plain)
         found: list[FoundObject] = []
         while len(found) < MAX_OBJECTS:
             best = self._best(contrast, plain)
             if best.fit < self.min_fit:
                 break
             alpha, _ = self._sprite(best.thing, best.size)
-            cut = slice(best.top, best.top + best.size), slice(best.left, best.left + best.size)
+            side = len(alpha)
+            # With a little of what is around it, where an outline may be off its place.
+            contrast[best.top : best.top + side, best.left : best.left + side] *= np.clip(1 - 4 * alpha, 0, 1)
             mask = np.zeros(image.shape[:2], bool)
-            mask[cut] = alpha[..., 0] > 0.5
+            opacity = np.asarray(draw_object(best.thing.name, best.thing.colour, best.size).getchannel("A"))
+            mask[best.top : best.top + best.size, best.left : best.left + best.size] = opacity > 127
             rows, columns = np.nonzero(mask)
             box = int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1
             found.append(FoundObject(best.thing, box, mask, best.fit))
-            contrast[cut] *= 1 - alpha
         found.sort(key=lambda thing: thing.box[0] + thing.box[2])
         return Verdict(tuple(found), BACKGROUNDS[nearest] if distances[nearest] <= self.max_distance else None)
 
     def _best(self, contrast: Pixels, plain: Pixels) -> _Candidate:
-        """The object that explains most of `contrast`, the picture less its plain background (H, W, 3)."""
+        """The object that explains most of `contrast`: the picture less its background, blurred, with margins."""
         spectrum = np.fft.rfft2(contrast, axes=(0, 1)).astype(np.complex64)
         paint = np.einsum("nhwc,hwc->nhw", self._paint_spectra, spectrum)
         paint -= np.repeat(self._alpha_spectra * (spectrum @ plain), len(COLOURS), axis=0)
@@ -139,7 +156,7 @@ class Judge:
             thing, size = self._templates[index]
             if thing not in tried:
                 tried.add(thing)
-                top, left = divmod(int(peaks[index]), IMAGE_SIZE)
+                top, left = divmod(int(peaks[index]), contrast.shape[1])
                 refined.append(self._refine(contrast, plain, thing, size, left, top))
             if len(tried) == REFINED_CANDIDATES:
                 break
@@ -153,12 +170,12 @@ class Judge:
         for other in range(max(SMALLEST, size - 2), min(LARGEST, size + 2) + 1):
             alpha, paint = self._sprite(thing, other)
             wanted = paint - alpha * plain
-            energy = float((wanted**2).sum())
+            energy, side = float((wanted**2).sum()), len(wanted)
             # A size grows around the middle.
             middle_left, middle_top = left + (size - other) // 2, top + (size - other) // 2
             for y in range(max(0, middle_top - 1), min(IMAGE_SIZE - other, middle_top + 2) + 1):
                 for x in range(max(0, middle_left - 1), min(IMAGE_SIZE - other, middle_left + 2) + 1):
-                    gain = 2 * float(np.vdot(contrast[y : y + other, x : x + other], wanted)) - energy
+                    gain = 2 * float(np.vdot(contrast[y : y + side, x : x + side], wanted)) - energy
                     if best is None or gain > best.gain:
                         best = _Candidate(gain, gain / energy, thing, other, x, y)
         assert best is not None
