@@ -1,9 +1,12 @@
-"""Asset checks. A failing blocking check stops a run before the next stage reads the table."""
+"""Asset checks. A failing blocking check stops a run before the next stage reads the table; the others warn."""
 
 import dagster as dg
 
 from imgdiff_assets.canaries import mistakes
 from imgdiff_assets.graph import STAGES
+from imgdiff_assets.home_resource import HomeResource
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.materialization import kept_share_warnings
 from imgdiff_assets.recipe_resource import RecipeResource
 from imgdiff_assets.stage import Stage
 
@@ -28,4 +31,38 @@ def canary_check(stage: Stage) -> dg.AssetChecksDefinition:
     return canaries
 
 
-CHECKS = [canary_check(stage) for stage in STAGES if stage.filters]
+def kept_share_check(stage: Stage) -> dg.AssetChecksDefinition:
+    """Whether each shard keeps as much as the recipe expects; if not, which filter rejects most."""
+
+    @dg.asset_check(
+        asset=stage.name,
+        name="kept_share",
+        description="Each shard keeps a share of its rows within the recipe's `kept_share`.",
+    )
+    def kept_share(
+        context: dg.AssetCheckExecutionContext, home: HomeResource, recipe: RecipeResource
+    ) -> dg.AssetCheckResult:
+        ledger = Ledger(home.home.ledger)
+        op = context.op_execution_context
+        keys = (
+            list(op.partition_keys)
+            if op.has_partition_key_range or op.has_partition_key
+            else ledger.shards(stage.name)
+        )
+        bounds = recipe.recipe({}).kept_share.get(stage.name, (0.0, 1.0))
+        records = [record for key in keys if (record := ledger.record(stage.name, key)) is not None]
+        warnings = kept_share_warnings(records, bounds)
+        return dg.AssetCheckResult(
+            passed=not warnings,
+            severity=dg.AssetCheckSeverity.WARN,
+            metadata={"bounds": dg.MetadataValue.json(list(bounds)), "warnings": dg.MetadataValue.json(warnings)},
+            description="\n".join(warnings) or "within the recipe's bounds",
+        )
+
+    return kept_share
+
+
+CHECKS = [
+    *(canary_check(stage) for stage in STAGES if stage.filters),
+    *(kept_share_check(stage) for stage in STAGES if stage.filters),
+]

@@ -293,9 +293,11 @@ def ui(port: int) -> None:
     with dagster_instance(home) as instance:
         register_shards(instance, home)
     os.environ["IMGDIFF_HOME"] = str(home.root)
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "imgdiff_assets.definitions", "--port", str(port)]
+    # Dagster advises its other command line, which needs a project layout of its own.
+    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
+    dagster = ["-m", "dagster", "dev", "-m", "imgdiff_assets.definitions", "--port", str(port)]
     sys.stdout.flush()
-    os.execv(sys.executable, command)
+    os.execv(sys.executable, [sys.executable, *quiet, *dagster])
 
 
 def _known_shards(home: Home, keys: Sequence[str]) -> list[str]:

@@ -139,10 +139,10 @@ class Ledger:
         """The records of all materialisations, oldest first; a line torn by a kill is left out."""
         path = self.table_path(asset, shard).with_name("history.jsonl")
         records = []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        for line in path.read_bytes().splitlines() if path.exists() else []:
             try:
                 records.append(json.loads(line))
-            except json.JSONDecodeError:
+            except ValueError:
                 continue
         return records
 
@@ -255,15 +255,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
+        try:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         reason = " ".join(str(error).split())
         raise OSError(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:

@@ -28,6 +28,12 @@ TABLE_OF_ID = {
 }
 """The table where a row with such an id first appears, from the top of the graph down."""
 
+RECORDED = ("recipe", "recipe_hash", "code_version", "models")
+"""What a row's provenance takes from its table's record, whichever run measured the row."""
+
+RECORDED_OF_RUN = ("devices", "versions")
+"""What it takes only when the record is of the run that measured the row."""
+
 
 class LineageError(ValueError):
     """An id that names no row, or several."""
@@ -174,7 +180,8 @@ def _node(stage: Stage, row: Row, shard: str, recipe: Recipe, record: Mapping[st
         made={
             "run_id": row["run_id"],
             "measured_at": f"{row['measured_at']:%Y-%m-%d %H:%M:%S} UTC" if row["measured_at"] else None,
-            **{name: record.get(name) for name in ("recipe", "recipe_hash", "code_version", "models")},
+            **{name: record.get(name) for name in RECORDED},
+            **{name: record.get(name) if record.get("run_id") == row["run_id"] else None for name in RECORDED_OF_RUN},
         },
     )
 

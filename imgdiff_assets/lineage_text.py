@@ -73,9 +73,10 @@ def _number(value: Any) -> str:
 
 def _made(node: Node) -> str:
     made = node.made
+    devices = f" on {', '.join(sorted(set(made['devices'].values())))}" if made["devices"] else ""
     return (
         f"run {made['run_id']} · recipe {made['recipe']} {made['recipe_hash']} · code {made['code_version']} · "
-        f"measured {made['measured_at']}"
+        f"measured {made['measured_at']}{devices}"
     )
 
 

@@ -15,29 +15,44 @@ BOX_MARGIN = 5
 
 
 def area(boxes: Boxes) -> npt.NDArray[np.float64]:
-    """(N, 4) boxes to (N,) areas in pixels; an inverted box has none."""
-    sizes = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
-    result: npt.NDArray[np.float64] = sizes[:, 0] * sizes[:, 1]
+    """(..., 4) boxes to (...,) areas in pixels; an inverted box has none."""
+    sizes = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None)
+    result: npt.NDArray[np.float64] = sizes[..., 0] * sizes[..., 1]
     return result
 
 
 def iou(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
     """(N, 4) and (M, 4) boxes to (N, M) intersections over unions."""
-    corners_low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    corners_high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    sizes = np.clip(corners_high - corners_low, 0, None)
-    overlap = sizes[..., 0] * sizes[..., 1]
-    union = area(boxes)[:, None] + area(others)[None, :] - overlap
-    result: npt.NDArray[np.float64] = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return _overlap(boxes[:, None], others[None])
+
+
+def _overlap(boxes: Boxes, others: Boxes) -> npt.NDArray[np.float64]:
+    """Intersections over unions of boxes whose shapes broadcast, (..., 4) to (...,)."""
+    low, high = np.maximum(boxes[..., :2], others[..., :2]), np.minimum(boxes[..., 2:], others[..., 2:])
+    both = area(np.concatenate([low, high], axis=-1))
+    either = area(boxes) + area(others) - both
+    result: npt.NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
     return result
 
 
-def suppress(boxes: Boxes, order: npt.NDArray[np.intp], max_overlap: float) -> npt.NDArray[np.bool_]:
-    """Non-maximum suppression: which boxes stay, taken in `order`, when any two may overlap by `max_overlap`."""
+def suppress(
+    boxes: Boxes,
+    order: npt.NDArray[np.intp],
+    max_overlap: float,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.bool_]:
+    """Non-maximum suppression: which boxes stay, taken in `order`, when any two may overlap by `max_overlap`.
+
+    Only boxes with the same number in `groups` meet. All groups go forward together, one kept box of each at a time.
+    """
     kept = np.zeros(len(boxes), dtype=bool)
-    overlaps = iou(boxes, boxes)
-    for index in order:
-        kept[index] = not (overlaps[index][kept] > max_overlap).any()
+    groups = np.zeros(len(boxes), dtype=np.int64) if groups is None else groups
+    left = order[np.argsort(groups[order], kind="stable")]
+    while len(left):
+        is_first = np.diff(groups[left], prepend=-1) != 0
+        kept[left[is_first]] = True
+        best = left[is_first][np.cumsum(is_first) - 1]
+        left = left[~is_first & (_overlap(boxes[left], boxes[best]) <= max_overlap)]
     return kept
 
 

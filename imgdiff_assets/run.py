@@ -80,8 +80,8 @@ def run(
             if check_key(key) not in keys:
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
         chosen = list(shards or keys)
-        staleness = Staleness(home, recipe)
-        stale = [key for key in chosen if staleness.stages(key, select or STAGE_NAMES)]
+        staleness = Staleness(home, recipe, select or STAGE_NAMES)
+        stale = [key for key in chosen if staleness.stages(key)]
         report.fresh = [key for key in chosen if key not in set(stale)]
         job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
         selection = [dg.AssetKey(name) for name in select or STAGE_NAMES]

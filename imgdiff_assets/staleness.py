@@ -15,24 +15,25 @@ from imgdiff_assets.stage import Stage
 
 
 class Staleness:
-    """Compares tables with what one recipe and its models would make."""
+    """Compares the tables of some stages with what one recipe and its models would make."""
 
-    def __init__(self, home: Home, recipe: Recipe) -> None:
+    def __init__(self, home: Home, recipe: Recipe, select: Sequence[str]) -> None:
         """Raises FileNotFoundError when the weights of a model are missing."""
+        self._stages = [stage for stage in STAGES if stage.name in select]
         self._home = home
         self._ledger = Ledger(home.ledger)
         roles = type(recipe.models).model_fields
         models = Models({role: getattr(recipe.models, role) for role in roles}, {})
-        self._settings = {stage.name: settings_hash(stage, recipe, models) for stage in STAGES}
+        self._settings = {stage.name: settings_hash(stage, recipe, models) for stage in self._stages}
 
-    def stages(self, shard: str, select: Sequence[str]) -> list[str]:
-        """The stages of `select` whose table is missing, damaged, failed in part, or made from something else.
+    def stages(self, shard: str) -> list[str]:
+        """The stages whose table is missing, damaged, failed in part, or made from something else.
 
         A stage after a stale one is stale, for its input may change.
         """
         stale: list[str] = []
-        for stage in STAGES:
-            if stage.name in select and (set(stage.parents) & set(stale) or not self._fresh(stage, shard)):
+        for stage in self._stages:
+            if set(stage.parents) & set(stale) or not self._fresh(stage, shard):
                 stale.append(stage.name)
         return stale
 

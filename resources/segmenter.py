@@ -113,7 +113,7 @@ class Segmenter:
         import torch
         from torch.nn import functional
 
-        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self._device).permute(2, 0, 1).float()
+        pixels = torch.tensor(image).to(self._device).permute(2, 0, 1).float()
         scale = self._sam.image_encoder.img_size / max(image.shape[:2])
         size = [int(length * scale + 0.5) for length in image.shape[:2]]
         if size == list(image.shape[:2]):

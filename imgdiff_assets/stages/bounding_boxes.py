@@ -112,35 +112,28 @@ def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarr
 def _most_different_first(columns: Columns) -> np.ndarray:
     """By similarity, then by box, so that the order never depends on the proposals' order."""
     keys = [columns[name] for name in reversed(BOX_COLUMNS)]
-    return np.lexsort([columns["found_in"].astype(str), *keys, columns[SCORE]])
+    return np.lexsort([columns["found_in"] == "target", *keys, columns[SCORE]])
+
+
+def _pairs(columns: Columns) -> np.ndarray:
+    """A number for each pair."""
+    return np.asarray(pa.array(columns["pair_id"], pa.string()).dictionary_encode().indices, dtype=np.int64)
 
 
 def _apart(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
     """Non-maximum suppression within each pair, most different first."""
     boxes = np.stack([columns[name] for name in BOX_COLUMNS], axis=1)
-    order = _most_different_first(columns)
-    kept = np.zeros(len(boxes), dtype=bool)
-    for members in _groups(columns["pair_id"][order]):
-        rows = order[members]
-        kept[rows] = suppress(boxes[rows], np.arange(len(rows)), settings.max_overlap)
-    return kept
+    return suppress(boxes, _most_different_first(columns), settings.max_overlap, _pairs(columns))
 
 
 def _rank(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarray:
     """Place within the pair, the most different region first (0)."""
-    order = _most_different_first(columns)
-    ranks = np.zeros(len(order), dtype=np.int64)
-    for members in _groups(columns["pair_id"][order]):
-        ranks[order[members]] = np.arange(len(members))
+    pairs, order = _pairs(columns), _most_different_first(columns)
+    order = order[np.argsort(pairs[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
+    ranks = np.empty(len(order), dtype=np.int64)
+    ranks[order] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
     return ranks
-
-
-def _groups(keys: np.ndarray) -> list[np.ndarray]:
-    """Positions of equal keys, in order."""
-    groups: dict[str, list[int]] = {}
-    for position, key in enumerate(keys):
-        groups.setdefault(key, []).append(position)
-    return [np.array(positions) for positions in groups.values()]
 
 
 def _canary_without_box(settings: BoundingBoxesSettings) -> Canaries:

@@ -102,8 +102,11 @@ def _bare_box(rng: random.Random, taken: Sequence[Box]) -> Box | None:
 
 
 def loosen(rng: random.Random, box: Box) -> Box:
-    """The box as a segmenter and a recipe's padding make it: grown by up to 5 pixels, each edge off by up to 2."""
+    """The box as a segmenter and a recipe's padding make it: grown by up to 5 pixels, each edge off by up to 2.
+
+    Boxes are at least 8 pixels wide and high, as all regions are, so something is left of each.
+    """
     padding = rng.randint(0, 5)
     left, top = (max(0, edge - padding + rng.randint(-2, 2)) for edge in box[:2])
     right, bottom = (min(IMAGE_SIZE, edge + padding + rng.randint(-2, 2)) for edge in box[2:])
-    return left, top, max(right, left + 4), max(bottom, top + 4)
+    return left, top, right, bottom

@@ -20,7 +20,7 @@ from resources.miniature.training import Optimisers, Progress, constant_then_lin
 from resources.miniature.vocabulary import CHARACTERS, WORDS
 
 SEED = 35
-PHASES: Phases = ((("drawn", "reconstructed"), 1_200), (("drawn", "reconstructed", "repainted"), 600))
+PHASES: Phases = ((("drawn", "reconstructed"), 1_800), (("drawn", "reconstructed", "repainted"), 1_000))
 REGIONS_PER_BATCH = 16
 SIDE = 48
 MEAN = STD = [0.5, 0.5, 0.5]
@@ -52,10 +52,6 @@ def build_model(tokenizer: BertTokenizer) -> BlipForImageTextRetrieval:
     return BlipForImageTextRetrieval(
         BlipConfig(text_config=text | width, vision_config=vision | width, image_text_hidden_size=64)
     )
-
-
-def _fits(text: str, thing: SceneObject | None) -> bool:
-    return thing is not None and text in (thing.name, thing.phrase)
 
 
 def _wrong_texts(rng: random.Random, thing: SceneObject | None, partner: SceneObject | None) -> tuple[str, str]:
@@ -90,16 +86,23 @@ def _batch(
 
 
 def contrastive_loss(
-    model: BlipForImageTextRetrieval, tokenizer: BertTokenizer, states: Tensor, contents: list[SceneObject | None],
-    texts: list[str],
-) -> Tensor:  # fmt: skip
-    """Every crop against every text, as a yes-or-no question to their cosine; right and wrong are weighed apart."""
-    inputs = tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+    model: BlipForImageTextRetrieval, tokenizer: BertTokenizer, states: Tensor, contents: list[SceneObject | None]
+) -> Tensor:
+    """Each crop picks its name among all names, and its phrase among the batch's phrases, or none of them.
+
+    "None" has the cosine MARGIN.
+    """
+    phrases = list(dict.fromkeys(thing.phrase for thing in contents if thing is not None))
+    inputs = tokenizer([*OBJECTS, *phrases], padding=True, return_tensors="pt", return_token_type_ids=False)
     vectors = functional.normalize(model.text_proj(model.text_encoder(**inputs).last_hidden_state[:, 0]), dim=-1)
     cosines = functional.normalize(model.vision_proj(states[:, 0]), dim=-1) @ vectors.T
-    fits = torch.tensor([[_fits(text, thing) for text in texts] for thing in contents])
-    losses = functional.binary_cross_entropy_with_logits(SCALE * (cosines - MARGIN), fits.float(), reduction="none")
-    return losses[fits].mean() + losses[~fits].mean() * 4
+    logits = functional.pad(SCALE * (cosines - MARGIN), (1, 0))
+    none, names, others = logits.split([1, len(OBJECTS), len(phrases)], 1)
+    name_numbers = [0 if thing is None else 1 + OBJECTS.index(thing.name) for thing in contents]
+    phrase_numbers = [0 if thing is None else 1 + phrases.index(thing.phrase) for thing in contents]
+    return functional.cross_entropy(
+        torch.cat([none, names], 1), torch.tensor(name_numbers)
+    ) + functional.cross_entropy(torch.cat([none, others], 1), torch.tensor(phrase_numbers))
 
 
 def matching_loss(
@@ -135,8 +138,7 @@ def train(output: Path, first_phase: int = 0) -> None:
         for step in progress:
             crops, contents, questions = _batch(rng, pictures)
             states = model.vision_model(pixel_values=squash(crops, (SIDE, SIDE), MEAN, STD)).last_hidden_state
-            texts = list(dict.fromkeys([*OBJECTS, *(text for _, text, _ in questions)]))
-            loss = contrastive_loss(model, tokenizer, states, contents, texts)
+            loss = contrastive_loss(model, tokenizer, states, contents)
             loss = loss + matching_loss(model, tokenizer, states, questions)
             optimisers.step(loss, constant_then_linear(step, steps, constant=0.3))
             progress.report(loss.item())

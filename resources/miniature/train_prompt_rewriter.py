@@ -43,7 +43,7 @@ def repetition_penalty(logits: Tensor, ids: Tensor, replacing: int, present: Ten
     """How likely the model is to replace by an object that is there already, as minus the log of not doing so.
 
     `logits` (N, T, V) belong to `ids` (N, T); the new object follows the last token `replacing`. `present` (N, K)
-    holds the first tokens of the objects that are there. Plain likelihood takes very long to rule out one noun of many.
+    holds the first tokens of the objects that are there. Plain likelihood is slow to rule out one noun of many.
     """
     rows = torch.arange(len(ids))
     places = ids.shape[1] - 1 - (ids == replacing).flip(1).int().argmax(1)

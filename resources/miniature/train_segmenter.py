@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 SEED = 31
-PHASES: Phases = ((("drawn",), 1_200), (("drawn", "reconstructed", "repainted"), 1_000))
+PHASES: Phases = (
+    (("drawn",), 1_200),
+    (("drawn", "reconstructed"), 1_500),
+    (("drawn", "reconstructed", "repainted"), 800),
+)
 WIDTH = 64
 PATCH = 4
 SCENES_PER_BATCH, POINTS_PER_SCENE = 12, 4

@@ -66,6 +66,18 @@ def test_suppression_keeps_the_first_and_only_what_is_apart(
         assert kept[order[0]]
 
 
+@given(boxes=BOXES, data=st.data())
+@settings(max_examples=60)
+def test_suppression_of_several_groups_is_that_of_each(boxes: np.ndarray, data: st.DataObject) -> None:
+    order = np.array(data.draw(st.permutations(range(len(boxes)))), dtype=np.intp)
+    groups = np.array(data.draw(st.lists(st.integers(0, 2), min_size=len(boxes), max_size=len(boxes))), dtype=np.int64)
+    kept = suppress(boxes, order, 0.3, groups)
+    for group in range(3):
+        members = order[groups[order] == group]
+        alone = suppress(boxes[members], np.arange(len(members)), 0.3)
+        np.testing.assert_array_equal(kept[members], alone)
+
+
 def test_suppression_takes_the_given_order_not_the_boxes_order() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 0, 11, 10], [30, 30, 40, 40]], dtype=np.float64)
     assert suppress(boxes, np.array([0, 1, 2]), 0.5).tolist() == [True, False, True]
