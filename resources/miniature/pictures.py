@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 Phases = Sequence[tuple[Sequence[View], int]]
 
 PAIRS = 4_000
-REPAINTED_PAIRS = 600
+REPAINTED_PAIRS = 1_000
 # Shares of the denoising that the generator does over.
 STRENGTHS = (0.5, 0.7, 0.6, 0.8)
 SEED = 30

@@ -23,7 +23,11 @@ from resources.miniature.training import Optimisers, Progress, constant_then_lin
 from resources.miniature.vocabulary import END_OF_WORD, build_tokenizer
 
 SEED = 37
-PHASES: Phases = ((("drawn", "reconstructed"), 2_000), (("drawn", "reconstructed", "repainted"), 1_000))
+PHASES: Phases = (
+    (("drawn", "reconstructed"), 2_000),
+    (("drawn", "reconstructed", "repainted"), 1_500),
+    (("drawn", "reconstructed", "repainted"), 1_000),
+)
 REGIONS_PER_BATCH = 16
 SIDE, PATCH = 48, 8
 IMAGE_TOKENS = (SIDE // PATCH) ** 2

@@ -25,7 +25,11 @@ from resources.miniature.training import Optimisers, Progress, constant_then_lin
 from resources.miniature.vocabulary import build_tokenizer, build_vocabulary
 
 SEED = 33
-PHASES: Phases = ((("drawn", "reconstructed"), 2_500), (("drawn", "reconstructed", "repainted"), 800))
+PHASES: Phases = (
+    (("drawn", "reconstructed"), 2_500),
+    (("drawn", "reconstructed", "repainted"), 800),
+    (("drawn", "reconstructed", "repainted"), 800),
+)
 PAIRS_PER_BATCH, REGIONS_PER_BATCH = 16, 12
 LARGEST_SCALE = 50.0
 CONTEXT = 16

@@ -96,8 +96,9 @@ def contrastive_loss(
     inputs = tokenizer([*OBJECTS, *phrases], padding=True, return_tensors="pt", return_token_type_ids=False)
     vectors = functional.normalize(model.text_proj(model.text_encoder(**inputs).last_hidden_state[:, 0]), dim=-1)
     cosines = functional.normalize(model.vision_proj(states[:, 0]), dim=-1) @ vectors.T
-    logits = functional.pad(SCALE * (cosines - MARGIN), (1, 0))
-    none, names, others = logits.split([1, len(OBJECTS), len(phrases)], 1)
+    logits = SCALE * (cosines - MARGIN)
+    none = torch.zeros(len(contents), 1)
+    names, others = logits[:, : len(OBJECTS)], logits[:, len(OBJECTS) :]
     name_numbers = [0 if thing is None else 1 + OBJECTS.index(thing.name) for thing in contents]
     phrase_numbers = [0 if thing is None else 1 + phrases.index(thing.phrase) for thing in contents]
     return functional.cross_entropy(

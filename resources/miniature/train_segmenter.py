@@ -26,6 +26,7 @@ SEED = 31
 PHASES: Phases = (
     (("drawn",), 1_200),
     (("drawn", "reconstructed"), 1_500),
+    (("drawn", "reconstructed"), 1_500),
     (("drawn", "reconstructed", "repainted"), 800),
 )
 WIDTH = 64
