@@ -6,6 +6,8 @@ import resource
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -314,52 +316,62 @@ def test_damaged_tables_are_moved_aside_each_to_its_own_place(ledger: Ledger) ->
     assert ledger.shards(ASSET) == []
 
 
-def _hold(root: str, holder: str, held: Any, release: Any) -> None:
+def _hold(root: str, holder: str, parent: Connection) -> None:
     with Ledger(Path(root)).lock(ASSET, SHARD, holder):
-        held.set()
-        release.wait(30)
+        parent.send("held")
+        parent.recv()
+
+
+@dataclass
+class Holder:
+    """Another process that holds the lock until it is told to let it go."""
+
+    process: Any
+    connection: Connection
+
+    def let_go(self) -> None:
+        self.connection.send("let go")
 
 
 @pytest.fixture
-def held(ledger: Ledger) -> Iterator[tuple[Any, Any]]:
-    """Another process that holds the lock; the event to let it go, and the process."""
+def holder(ledger: Ledger) -> Iterator[Holder]:
+    # A pipe, not an event: setting an event waits for its sleepers to wake, and one of them is killed here.
     context = multiprocessing.get_context("fork")
-    taken, release = context.Event(), context.Event()
-    process = context.Process(target=_hold, args=(str(ledger.root), "run abc", taken, release))
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_hold, args=(str(ledger.root), "run abc", theirs))
     process.start()
-    assert taken.wait(30)
-    yield release, process
-    release.set()
+    assert ours.recv() == "held"
+    yield Holder(process, ours)
+    ours.send("let go")
     process.join()
+    ours.close()
+    theirs.close()
 
 
-def test_a_second_run_waits_and_says_who_holds_the_shard(ledger: Ledger, held: tuple[Any, Any]) -> None:
-    release, process = held
+def test_a_second_run_waits_and_says_who_holds_the_shard(ledger: Ledger, holder: Holder) -> None:
     said: list[str] = []
 
     def hear(text: str) -> None:
         said.append(text)
-        assert process.is_alive()
-        threading.Timer(0.2, release.set).start()
+        assert holder.process.is_alive()
+        threading.Timer(0.2, holder.let_go).start()
 
     started = time.monotonic()
     with ledger.lock(ASSET, SHARD, "run def", on_wait=hear):
         assert time.monotonic() - started >= 0.2
-        process.join(10)
     assert said == [f"{ASSET} of {SHARD} is held by run abc; waiting for it to finish"]
 
 
-def test_a_killed_holder_holds_nothing(ledger: Ledger, held: tuple[Any, Any]) -> None:
-    _, process = held
-    process.kill()
-    process.join()
+def test_a_killed_holder_holds_nothing(ledger: Ledger, holder: Holder) -> None:
+    holder.process.kill()
+    holder.process.join()
     said: list[str] = []
     with ledger.lock(ASSET, SHARD, "run def", on_wait=said.append):
         pass
     assert said == []
 
 
-def test_other_shards_and_other_tables_are_not_held(ledger: Ledger, held: tuple[Any, Any]) -> None:
+def test_other_shards_and_other_tables_are_not_held(ledger: Ledger, holder: Holder) -> None:
     said: list[str] = []
     with (
         ledger.lock(ASSET, "shard-000001", "run def", on_wait=said.append),
