@@ -16,12 +16,23 @@ class CaptionEdit:
     target: str
 
 
+class _Spaced(dict[int, str]):
+    """A table for `str.translate`: signs of words stay, any other becomes a space; worked out once for each sign."""
+
+    def __missing__(self, code: int) -> str:
+        sign = chr(code)
+        # Letters, their marks, and digits: to a regular expression's `\w` a vowel sign is no part of a word.
+        self[code] = sign if unicodedata.category(sign)[0] in "LMN" or sign in "'-" else " "
+        return self[code]
+
+
+_SPACED = _Spaced()
+
+
 def words(caption: str) -> list[str]:
     """The words of a caption in lower case, in any script; punctuation counts only inside a word ("t-shirt")."""
     text = unicodedata.normalize("NFC", caption.lower()).replace("’", "'")
-    # Letters, their marks, and digits: to a regular expression's `\w` a vowel sign is no part of a word.
-    spaced = "".join(sign if unicodedata.category(sign)[0] in "LMN" or sign in "'-" else " " for sign in text)
-    return [word for part in spaced.split() if (word := part.strip("'-"))]
+    return [word for part in text.translate(_SPACED).split() if (word := part.strip("'-"))]
 
 
 def edits(source_caption: str, target_caption: str) -> list[CaptionEdit]:
