@@ -82,9 +82,11 @@ def run_asset(
                 log=context.log.warning,
                 progress=logging_progress(context.log.info),
             )
-        except (ShardFailed, MissingInput, ShardError, FileNotFoundError) as error:
+        except (ShardFailed, MissingInput, ShardError, OSError) as error:
             failures.append(str(error))
             context.log.error(str(error))
+            if isinstance(error, ShardFailed) and (stored := ledger.record(stage.name, key)) is not None:
+                index(home.home, [stored])
             continue
         if record.changed:
             index(home.home, [record.to_json()])

@@ -286,13 +286,14 @@ def ui(port: int) -> None:
         raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
     from imgdiff_assets.partitions import register_shards
     from imgdiff_assets.recipe import load_recipe
-    from imgdiff_assets.run import dagster_instance
+    from imgdiff_assets.run import dagster_folder, dagster_instance
 
     home = Home.from_environment()
     load_recipe()
     with dagster_instance(home) as instance:
         register_shards(instance, home)
     os.environ["IMGDIFF_HOME"] = str(home.root)
+    os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
     # Dagster advises its other command line, which needs a project layout of its own.
     quiet = ["-W", "ignore:Function `dev_command` is superseded"]
     dagster = ["-m", "dagster", "dev", "-m", "imgdiff_assets.definitions", "--port", str(port)]

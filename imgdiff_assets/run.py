@@ -40,15 +40,20 @@ class RunReport:
         return not self.failures
 
 
+def dagster_folder(home: Home) -> Path:
+    """Where the Dagster instance of this home is: `<home>/dagster`, unless DAGSTER_HOME names another place."""
+    return Path(os.environ.get("DAGSTER_HOME") or home.dagster)
+
+
 @contextmanager
 def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of this home, in `<home>/dagster` unless DAGSTER_HOME names another; made when missing."""
+    """The Dagster instance of this home; made when missing."""
     home.create()
-    folder = Path(os.environ.setdefault("DAGSTER_HOME", str(home.dagster)))
+    folder = dagster_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "dagster.yaml").exists():
         shutil.copyfile(DAGSTER_YAML, folder / "dagster.yaml")
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
         yield instance
 
 
