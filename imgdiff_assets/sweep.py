@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.home import Home
+from imgdiff_assets.line_plot import Line, draw_plot
 from imgdiff_assets.recipe import Recipe, override_recipe
 from imgdiff_assets.what_if import StoredScores
 from imgdiff_assets.what_if_report import ToMeasure, measurements_needed
@@ -24,7 +26,8 @@ class SweepError(ValueError):
 class SweepPoint:
     """One value of the setting: rows kept by its stage, and samples at the end.
 
-    `undecided` are rows of the two stages that depend on measurements which have not been made.
+    `undecided` are rows of the stage that depend on measurements which have not been made, `samples_undecided` those
+    of all stages: samples may come of them.
     """
 
     value: float
@@ -58,6 +61,24 @@ class Sweep:
         return "\n".join(lines)
 
 
+def draw_sweep(result: Sweep) -> Image.Image:
+    """The curve as a picture: rows kept by the stage and samples, a ring where some rows would need measuring."""
+    points, name = result.points, f"{result.stage}.{result.key}"
+    kept = Line(
+        f"kept in {result.stage}",
+        [(point.value, point.kept) for point in points],
+        [number for number, point in enumerate(points) if point.undecided],
+    )
+    samples = Line(
+        "samples",
+        [(point.value, point.samples) for point in points],
+        [number for number, point in enumerate(points) if point.samples_undecided],
+    )
+    x_name = f"{name}  (ring: without rows that would need measuring)" if kept.hollow or samples.hollow else name
+    lines = [samples] if result.stage == STAGE_NAMES[-1] else [kept, samples]
+    return draw_plot(f"What {name} keeps", x_name, lines, result.present)
+
+
 def sweep(home: Home, recipe: Recipe, shards: Sequence[str], text: str) -> Sweep:
     """Judge the tables of `shards` once for each value of `text`, which is `stage.key=first:last:count`.
 
@@ -75,7 +96,7 @@ def sweep(home: Home, recipe: Recipe, shards: Sequence[str], text: str) -> Sweep
                 judgements[position].kept,
                 judgements[position].undecided,
                 judgements[-1].kept,
-                judgements[-1].undecided,
+                sum(judgement.undecided for judgement in judgements),
                 tuple(item for judgement in judgements for item in measurements_needed(judgement)),
             )
         )
@@ -94,13 +115,17 @@ def _read(text: str, recipe: Recipe) -> tuple[str, str, list[float]]:
             f"--sweep {text}: write stage.key=first:last:count, as in filtered_pairs.min_similarity=0.7:0.99:30."
         ) from None
     stage, key = match[1], match[2]
-    present = getattr(getattr(recipe, stage), key, None) if stage in STAGE_NAMES else None
-    if isinstance(present, bool) or not isinstance(present, int | float):
-        numbers = [name for name in STAGE_NAMES if name == stage]
-        raise SweepError(f"--sweep {text}: {stage}.{key} is not a setting that holds a number{numbers}.")
+    if stage not in STAGE_NAMES:
+        raise SweepError(f"--sweep {text}: {stage!r} is not a stage; the stages are {', '.join(STAGE_NAMES)}.")
+    settings = getattr(recipe, stage).model_dump()
+    numbers = [name for name, value in settings.items() if type(value) in (int, float)]
+    if key not in numbers:
+        raise SweepError(
+            f"--sweep {text}: {key!r} is not a number of {stage}; its numbers are {', '.join(numbers) or 'none'}."
+        )
     if not 2 <= count <= MOST_VALUES:
         raise SweepError(f"--sweep {text}: the count is from 2 to {MOST_VALUES}.")
     values = np.linspace(first, last, count)
-    if isinstance(present, int):
+    if isinstance(settings[key], int):
         return stage, key, list(dict.fromkeys(int(value) for value in np.rint(values)))
     return stage, key, [round(float(value), 6) for value in values]
