@@ -66,15 +66,15 @@ def measure_image_text_encoder(settings: ImageTextEncoderSettings, count: int) -
     encoder, rng, measurements = ImageTextEncoder(settings), random.Random(SEED), []
     for kind, pictures in PICTURES.items():
         pairs = pictures(max(count, GALLERY))
-        scenes = {caption: image for pair in pairs for caption, image in zip(pair.captions, pair.images, strict=True)}
-        similarities = encoder.encode_texts(list(scenes)) @ encoder.encode_images(list(scenes.values())).T
         hits: list[list[bool]] = [[], []]
-        for start in range(0, len(scenes) - GALLERY + 1, GALLERY):
-            gallery = slice(start, start + GALLERY)
-            for way, scores in zip(
-                hits, (similarities[gallery, gallery].T, similarities[gallery, gallery]), strict=True
-            ):
-                way += (scores.argmax(1) == np.arange(GALLERY)).tolist()
+        for side in range(2):
+            scenes = list({pair.captions[side]: pair.images[side] for pair in pairs}.items())
+            rng.shuffle(scenes)
+            for start in range(0, len(scenes) - GALLERY + 1, GALLERY):
+                captions, images = zip(*scenes[start : start + GALLERY], strict=True)
+                similarities = encoder.encode_images(images) @ encoder.encode_texts(captions).T
+                for way, scores in zip(hits, (similarities, similarities.T), strict=True):
+                    way += (scores.argmax(1) == np.arange(GALLERY)).tolist()
         crops = [_crops(rng, pair) for pair in pairs]
         left, right, again = (encoder.encode_images([each[place] for each in crops]) for place in range(3))
         separation = area_under_curve((left * again).sum(1), (left * right).sum(1))

@@ -27,6 +27,7 @@ PHASES: Phases = (
     (("drawn", "reconstructed"), 2_000),
     (("drawn", "reconstructed", "repainted"), 1_500),
     (("drawn", "reconstructed", "repainted"), 1_000),
+    (("reconstructed", "repainted"), 1_800),
 )
 REGIONS_PER_BATCH = 16
 SIDE, PATCH = 48, 8

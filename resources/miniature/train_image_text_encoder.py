@@ -29,6 +29,7 @@ PHASES: Phases = (
     (("drawn", "reconstructed"), 2_500),
     (("drawn", "reconstructed", "repainted"), 800),
     (("drawn", "reconstructed", "repainted"), 800),
+    (("drawn", "reconstructed", "repainted"), 1_000),
 )
 PAIRS_PER_BATCH, REGIONS_PER_BATCH = 16, 12
 LARGEST_SCALE = 50.0

@@ -3,7 +3,6 @@
 import random
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.scan import PARENT_IDS
 from imgdiff_assets.shards import ingest, shard_keys
-from imgdiff_assets.stored_stage import Fate
 from imgdiff_assets.what_if import Judgement, StoredScores
 from resources.miniature.scenes import OBJECTS, random_caption
 
@@ -39,7 +37,7 @@ class Dice:
         answers = []
         for caption, seed in zip(captions, seeds, strict=True):
             chance = dice("rewrite", caption, seed % 3)
-            old = [name for name in OBJECTS if f" {name} " in caption][0]
+            old = next(name for name in OBJECTS if f" {name} " in caption)
             new = chance.choice([name for name in OBJECTS if name not in caption])
             answers.append(caption if chance.random() < 0.1 else caption.replace(old, new, 1))
         return answers
@@ -86,7 +84,7 @@ class Dice:
 class ChanceModels(Models):
     def __init__(self, recipe: Recipe) -> None:
         roles = {role: getattr(recipe.models, role) for role in type(recipe.models).model_fields}
-        super().__init__(roles, {role: Dice for role in roles})
+        super().__init__(roles, dict.fromkeys(roles, Dice))
 
     def identity(self, role: str) -> dict[str, Any]:
         return {**self.settings(role).identity(), "weights": "chance"}
