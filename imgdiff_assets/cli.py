@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imgdiff_assets.cli_what_if import what_if
 from imgdiff_assets.export.formats import FORMATS, writer
 from imgdiff_assets.home import Home
 from imgdiff_assets.plain_text import counted, listed
 from imgdiff_assets.reports import ingest_json, ingest_text, run_json, run_text
-from imgdiff_assets.terminal import Commands, ProgressBars, SeveralValues, echo_json, this_command
+from imgdiff_assets.terminal import (
+    Commands,
+    ProgressBars,
+    SeveralValues,
+    as_json_option,
+    echo_json,
+    recipe_option,
+    shards_option,
+    this_command,
+)
 
 if TYPE_CHECKING:
     from imgdiff_assets.ledger import Ledger
@@ -22,14 +32,6 @@ if TYPE_CHECKING:
 DEMO_CAPTIONS = Path(__file__).parent / "data" / "captions.txt"
 CONTACT_SHEET = "contact_sheet.png"
 LISTED_REJECTIONS = 20
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-shards_option = click.option(
-    "--shards", multiple=True, metavar="KEY...", help="Only these shards, such as shard-000000.  [default: all]"
-)
-recipe_option = click.option(
-    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
-)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -109,9 +111,10 @@ def run(
     from imgdiff_assets.funnel import funnel
     from imgdiff_assets.ledger import Ledger
     from imgdiff_assets.recipe import load_recipe
+    from imgdiff_assets.shards import known_shards
 
     home = Home.from_environment()
-    keys = _known_shards(home, shards)
+    keys = known_shards(home, shards)
     report = _run(home, load_recipe(recipe, overrides), keys, select or None)
     counts = funnel(Ledger(home.ledger), keys)
     if as_json:
@@ -134,13 +137,17 @@ def stats(shards: Sequence[str], as_json: bool) -> None:
     """
     from imgdiff_assets.funnel import funnel
     from imgdiff_assets.ledger import Ledger
+    from imgdiff_assets.shards import known_shards
 
     home = Home.from_environment()
-    counts = funnel(Ledger(home.ledger), _known_shards(home, shards))
+    counts = funnel(Ledger(home.ledger), known_shards(home, shards))
     if as_json:
         echo_json(counts.to_json())
     else:
         click.echo(counts.to_text())
+
+
+main.add_command(what_if)
 
 
 @main.command(short_help="Tell where a row came from and what became of it.")
@@ -299,18 +306,6 @@ def ui(port: int) -> None:
     dagster = ["-m", "dagster", "dev", "-m", "imgdiff_assets.definitions", "--port", str(port)]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, *quiet, *dagster])
-
-
-def _known_shards(home: Home, keys: Sequence[str]) -> list[str]:
-    """The shards meant: `keys`, or all. Raises ShardError for one that does not exist, or when there are none."""
-    from imgdiff_assets.shards import ShardError, read_captions, shard_keys
-
-    for key in keys:
-        read_captions(home, key)
-    known = sorted(set(keys)) or shard_keys(home)
-    if not known:
-        raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
-    return known
 
 
 def _run(

@@ -100,6 +100,16 @@ def shard_keys(home: Home) -> list[str]:
     return sorted(path.stem for path in home.captions.glob("shard-*.parquet") if SHARD_KEY.fullmatch(path.stem))
 
 
+def known_shards(home: Home, keys: Sequence[str]) -> list[str]:
+    """The shards meant: `keys`, or all. Raises ShardError for one that does not exist, or when there are none."""
+    for key in keys:
+        read_captions(home, key)
+    known = sorted(set(keys)) or shard_keys(home)
+    if not known:
+        raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
+    return known
+
+
 def caption_path(home: Home, key: str) -> Path:
     """The file of one shard's captions. Raises ShardError when there is no such shard."""
     path = home.captions / f"{check_key(key)}.parquet"

@@ -14,6 +14,15 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+shards_option = click.option(
+    "--shards", multiple=True, metavar="KEY...", help="Only these shards, such as shard-000000.  [default: all]"
+)
+recipe_option = click.option(
+    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
+)
+
+
 class Commands(click.Group):
     """A group of commands whose expected errors are one sentence on stderr and exit status 1, without a traceback."""
 
