@@ -83,47 +83,50 @@ class Catalog:
 
     def add(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Add materialisation records; one that is there already (same asset, shard and end) is replaced."""
-        tables = {"materializations": _materializations(records), "filter_statistics": _filter_statistics(records)}
-        with self.connect() as connection:
-            connection.begin()
-            for name, rows in tables.items():
-                connection.register("new_rows", rows)
-                connection.execute(
-                    f"DELETE FROM {name} WHERE (asset, shard, finished_at) IN "
-                    "(SELECT (asset, shard, finished_at) FROM new_rows)"
-                )
-                connection.execute(f"INSERT INTO {name} SELECT * FROM new_rows")
-                connection.unregister("new_rows")
-            connection.commit()
+        self._write(
+            records, "WHERE (asset, shard, finished_at) IN (SELECT (asset, shard, finished_at) FROM new_records)"
+        )
 
     def replace(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Make the catalog anew from all records."""
+        self._write(records, "")
+
+    def _write(self, records: Sequence[Mapping[str, Any]], forgotten: str) -> None:
+        new_records, new_statistics = _materializations(records), _filter_statistics(records)
         with self.connect() as connection:
-            for name in TABLES:
-                connection.execute(f"DELETE FROM {name}")
-        self.add(records)
+            connection.begin()
+            connection.register("new_records", new_records)
+            connection.register("new_statistics", new_statistics)
+            for name, rows in (("materializations", "new_records"), ("filter_statistics", "new_statistics")):
+                connection.execute(f"DELETE FROM {name} {forgotten}")
+                connection.execute(f"INSERT INTO {name} SELECT * FROM {rows}")
+            connection.commit()
 
     def create_view(self, name: str, pattern: str, columns: Sequence[str]) -> None:
-        """A view `name` over the Parquet files that match `pattern`, with `columns` and the `shard` of each row."""
-        listed = ", ".join(f'"{column}"' for column in columns)
+        """A view `name` over the Parquet files that match `pattern`: the `shard` of each row, and which of `columns`
+        any of the files has."""
+        listed = ", ".join(f"'{column}'" for column in columns)
         quoted = pattern.replace("'", "''")
         with self.connect() as connection:
             connection.execute(
-                f'CREATE OR REPLACE VIEW "{name}" AS SELECT shard, {listed} '
-                f"FROM read_parquet('{quoted}', hive_partitioning = true, union_by_name = true)"
+                f'CREATE OR REPLACE VIEW "{name}" AS SELECT shard, COLUMNS(lambda name: name IN ({listed})) '
+                f"FROM read_parquet('{quoted}', hive_partitioning = true, hive_types = {{'shard': VARCHAR}}, "
+                "union_by_name = true)"
             )
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """The answer to one question, as an Arrow table."""
         with self.connect() as connection:
-            return connection.execute(sql, list(parameters)).to_arrow_table()
+            return connection.sql(sql, params=list(parameters)).to_arrow_table()
 
 
 def _materializations(records: Sequence[Mapping[str, Any]]) -> pa.Table:
     rows = [
         {
-            name: json.dumps(record[name], sort_keys=True) if isinstance(record[name], dict) else record[name]
+            name: json.dumps(value, sort_keys=True) if isinstance(value, dict) else value
             for name in MATERIALIZATIONS.names
+            # A record of an older version lacks what that version did not know.
+            for value in [record.get(name)]
         }
         for record in records
     ]
