@@ -79,9 +79,10 @@ class WhatIf:
         lines = [str(change) for change in self.changes] or ["The tables were made with this recipe: nothing changes."]
         lines += ["", f"{'stage':<15} {'':<22}{'now':>10}{'then':>10}{'change':>10}", "─" * 68]
         lines += [line for stage in self.stages for line in _table_lines(stage)]
-        lines += ["", *(line for stage in self.stages for line in _moving_lines(stage))]
+        lines.append("")
+        lines += [line for stage in self.stages for line in _moving_lines(stage)]
         if self.to_measure:
-            lines += ["Would need measuring, for what becomes of these rows is not in the scores:"]
+            lines += ["Would need measuring; what becomes of these rows is in no score yet:"]
             lines += [f"  {item}" for item in self.to_measure]
         lines += [*self.notes, self._summary()]
         return "\n".join(lines)
@@ -153,12 +154,11 @@ def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 def _notes(stages: Sequence[StoredStage], changes: Sequence[StageChange]) -> list[str]:
     notes = []
-    for change in changes:
-        if change.unsettled:
-            notes.append(
-                f"{change.then.stage}: {counted(change.unsettled, 'kept row')} would be compared with rows that need "
-                "measuring, and may be displaced by them."
-            )
+    unsettled = [f"{change.unsettled:,} in {change.then.stage}" for change in changes if change.unsettled]
+    if unsettled:
+        notes.append(
+            f"Kept, but compared with rows that need measuring, which may displace them: {', '.join(unsettled)}."
+        )
     by_name = {stored.stage.name: stored for stored in stages}
     for stored in stages[1:]:
         parents = [by_name[name] for name in stored.stage.parents]
@@ -175,15 +175,17 @@ def _notes(stages: Sequence[StoredStage], changes: Sequence[StageChange]) -> lis
 
 
 def _table_lines(change: StageChange) -> list[str]:
+    """The stage's counts; of a stage where none differs, the kept rows alone."""
     present, then = change.present, change.then
     counts = [("kept", present.kept, then.kept)]
     counts += [(name, present.rejected.get(name, 0), count) for name, count in then.rejected.items()]
     for kind in {**present.errors, **then.errors}:
         counts.append((f"error {kind}", present.errors.get(kind, 0), then.errors.get(kind, 0)))
     counts += [("parent rejected", present.upstream, then.upstream), ("undecided", 0, change.undecided)]
+    moved = any(before != after for _, before, after in counts)
     lines = []
     for name, before, after in counts:
-        if name == "kept" or before or after:
+        if name == "kept" or (moved and (before or after)):
             stage = present.stage if name == "kept" else ""
             lines.append(f"{stage:<15} {name:<22}{before:>10,}{after:>10,}{_signed(after - before):>10}".rstrip())
     return lines

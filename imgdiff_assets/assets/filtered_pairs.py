@@ -1,10 +1,10 @@
 import dagster as dg
-from resources.dagster_resources import ImageTextEncoderResource
 
 from imgdiff_assets.asset_stage import asset_arguments, run_asset
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.recipe_resource import RecipeResource
 from imgdiff_assets.stages.filtered_pairs import STAGE
+from resources.dagster_resources import ImageTextEncoderResource
 
 
 @dg.asset(**asset_arguments(STAGE))

@@ -24,7 +24,17 @@ from imgdiff_assets.recipe import SHIPPED
 from imgdiff_assets.terminal import ProgressBars, SeveralValues
 
 SHARDS = ["shard-000000", "shard-000001", "shard-000002"]
-COMMANDS = [["ingest"], ["run"], ["stats"], ["what-if"], ["lineage"], ["export"], ["catalog", "rebuild"], ["demo"], ["ui"]]
+COMMANDS = [
+    ["ingest"],
+    ["run"],
+    ["stats"],
+    ["what-if"],
+    ["lineage"],
+    ["export"],
+    ["catalog", "rebuild"],
+    ["demo"],
+    ["ui"],
+]
 
 
 @pytest.fixture
