@@ -84,8 +84,8 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
     Above the row only its own ancestors are listed, below it everything. Raises LineageError, DamagedTable.
     """
     ledger = Ledger(home.ledger)
-    column, identity, shard = _find(home, ledger, prefix)
-    known = _ancestors(ledger, column, identity, shard)
+    column, identity, shard = find_row(home, ledger, prefix)
+    known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
     values = {name: caption[name] for name in ("caption", "source", "line")}
@@ -102,7 +102,7 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
     return root
 
 
-def _find(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
+def find_row(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
     """(id column, id, shard) of the one row that is meant."""
     prefix = prefix.strip().lower()
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH}}}", prefix):
@@ -138,7 +138,7 @@ def _captions_not_run(home: Home, prefix: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[str, str]:
+def ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[str, str]:
     """The ids of the row itself and of every row above it, by column."""
     known = {column: identity}
     columns = list(TABLE_OF_ID)

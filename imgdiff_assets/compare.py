@@ -1,0 +1,106 @@
+"""Values measured twice: are they the same, the same but for rounding, or different."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import UnidentifiedImageError
+
+from imgdiff_assets.images import decode, pixel_hash
+from imgdiff_assets.ledger import is_image
+
+PIXEL_TOLERANCE = 8
+"""Of 255. Images are the same bit for bit only in batches of one shape on one kind of device."""
+
+NUMBER_TOLERANCE = 2e-3
+"""Absolute up to one, relative beyond: scores of half-precision models move by so much between batch shapes."""
+
+IMAGE_SUFFIX, HASH_SUFFIX = "_image", "_hash"
+Row = Mapping[str, Any]
+
+
+class Verdict(IntEnum):
+    """From best to worst, so that the worst of several is their maximum."""
+
+    SAME = 0
+    CLOSE = 1
+    DIFFERS = 2
+
+    def __str__(self) -> str:
+        return ("same", "same within tolerance", "differs")[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One value: as recorded and as made again (of images: the hashes of their pixels), and how far they are apart."""
+
+    name: str
+    verdict: Verdict
+    recorded: Any
+    again: Any
+    difference: str = ""
+
+
+def compare(columns: Sequence[pa.Field], recorded: Row, again: Row) -> list[Comparison]:
+    """Compare the columns of a measurement. The hash of an image's pixels is compared with the image."""
+    images = {column.name.removesuffix(IMAGE_SUFFIX) for column in columns if is_image(column)}
+    comparisons = []
+    for column in columns:
+        name = column.name
+        if is_image(column):
+            stored_hash = recorded[name.removesuffix(IMAGE_SUFFIX) + HASH_SUFFIX]
+            comparisons.append(_compare_images(name, recorded[name]["bytes"], again[name]["bytes"], stored_hash))
+        elif name.removesuffix(HASH_SUFFIX) not in images:
+            comparisons.append(_compare_values(name, recorded[name], pa.scalar(again[name], column.type).as_py()))
+    return comparisons
+
+
+def closest(columns: Sequence[pa.Field], recorded: Row, candidates: Sequence[Row]) -> Row:
+    """Of several rows made again, the one that is meant by the recorded one."""
+
+    def distance(candidate: Row) -> tuple[int, float]:
+        unlike, apart = 0, 0.0
+        for column in columns:
+            one, other = recorded[column.name], candidate[column.name]
+            if isinstance(one, float) and isinstance(other, float):
+                apart += abs(one - other)
+            else:
+                unlike += one != other
+        return unlike, apart
+
+    return min(candidates, key=distance)
+
+
+def _compare_values(name: str, recorded: Any, again: Any) -> Comparison:
+    if recorded == again:
+        return Comparison(name, Verdict.SAME, recorded, again)
+    if isinstance(recorded, float) and isinstance(again, float):
+        apart = abs(recorded - again)
+        close = apart <= NUMBER_TOLERANCE * max(1.0, abs(recorded))
+        return Comparison(name, Verdict.CLOSE if close else Verdict.DIFFERS, recorded, again, f"by {apart:.2g}")
+    return Comparison(name, Verdict.DIFFERS, recorded, again)
+
+
+def _compare_images(name: str, recorded: bytes, again: bytes, recorded_hash: str) -> Comparison:
+    new = decode(again)
+    new_hash = pixel_hash(new)
+    try:
+        old = decode(recorded)
+    except (UnidentifiedImageError, OSError) as error:
+        return Comparison(name, Verdict.DIFFERS, recorded_hash, new_hash, f"the stored image is damaged: {error}")
+    if pixel_hash(old) != recorded_hash:
+        return Comparison(name, Verdict.DIFFERS, recorded_hash, new_hash, "the stored image is not the recorded one")
+    if new_hash == recorded_hash:
+        return Comparison(name, Verdict.SAME, recorded_hash, new_hash)
+    if old.shape != new.shape:
+        sizes = " and ".join(f"{image.shape[1]} x {image.shape[0]}" for image in (old, new))
+        return Comparison(name, Verdict.DIFFERS, recorded_hash, new_hash, f"the images are {sizes} pixels")
+    apart = np.abs(old.astype(np.int16) - new.astype(np.int16))
+    largest, share = int(apart.max()), float(np.mean(apart.any(axis=2)))
+    verdict = Verdict.CLOSE if largest <= PIXEL_TOLERANCE else Verdict.DIFFERS
+    return Comparison(
+        name, verdict, recorded_hash, new_hash, f"{share:.2%} of the pixels, by at most {largest} of 255"
+    )

@@ -1,0 +1,225 @@
+"""Making a row of the ledger again from its lineage alone, and saying precisely what differs.
+
+Every measurement of every row above it, and of the row itself, is made again from what the ledger holds: captions,
+seeds, settings and models as recorded, and the recorded results of the measurements before. So a difference is named
+where it arises; if there is none, the whole chain gives the same again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow.compute as pc
+
+from imgdiff_assets.compare import Comparison, Verdict, closest, compare
+from imgdiff_assets.environment import library_versions
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.home import Home
+from imgdiff_assets.images import PairImages, Pixels
+from imgdiff_assets.ledger import Ledger, is_image
+from imgdiff_assets.lineage import ancestors, find_row
+from imgdiff_assets.models import Models
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.recorded import recorded_recipe
+from imgdiff_assets.scan import scan
+from imgdiff_assets.stage import Measurement, Row, Stage
+
+KINDS = {"pair_id": "pair", "region_id": "region", "sample_id": "sample"}
+NOTHING_MADE = (
+    "a caption is given, not made: replay a pair, a region or a sample of it (`imgdiff lineage` lists them)."
+)
+
+
+class ReplayError(ValueError):
+    """A row that cannot be replayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One measurement made again, or the reason why it could not be."""
+
+    stage: str
+    measurement: str
+    comparisons: list[Comparison]
+    failure: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.failure is not None:
+            return Verdict.DIFFERS
+        return max((comparison.verdict for comparison in self.comparisons), default=Verdict.SAME)
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of it.
+
+    `origins` are differences in what the row is made of: weights, code, rows above it that have changed since. With
+    any of them the replay differs. `surroundings` are other libraries and devices: they may explain a difference.
+    """
+
+    kind: str
+    id: str
+    shard: str
+    steps: list[Replayed] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    surroundings: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.origins:
+            return Verdict.DIFFERS
+        return max((step.verdict for step in self.steps), default=Verdict.SAME)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = {"verdict": str(self.verdict), **asdict(self)}
+        for step, made in zip(values["steps"], self.steps, strict=True):
+            step["verdict"] = str(made.verdict)
+            for comparison in step["comparisons"]:
+                comparison["verdict"] = str(comparison["verdict"])
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What measurements are handed; see `imgdiff_assets.stage.Work`."""
+
+    recipe: Recipe
+    models: Models
+    pair_images: PairImages
+
+    def model(self, role: str) -> Any:
+        return self.models.open(role)
+
+    def images(self, pair_id: str) -> tuple[Pixels, Pixels]:
+        return self.pair_images(pair_id)
+
+
+def shared_models(recipe: Recipe) -> Models:
+    """The process's models, with the settings of `recipe`."""
+    from resources.dagster_resources import ROLES
+    from resources.devices import load
+
+    settings = {role: getattr(recipe.models, role) for role in ROLES}
+    return Models(settings, {role: lambda role=role: load(ROLES[role].role_class, settings[role]) for role in ROLES})
+
+
+def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], Models] = shared_models) -> Replay:
+    """Make the pair, region or sample again whose id begins with `prefix`.
+
+    Everything but the device is as recorded; that is `base`'s. Raises LineageError, ReplayError, UnknownOrigin,
+    DamagedTable.
+    """
+    ledger = Ledger(home.ledger)
+    column, identity, shard = find_row(home, ledger, prefix)
+    if column not in KINDS:
+        raise ReplayError(f"{identity}: {NOTHING_MADE}")
+    known = ancestors(ledger, column, identity, shard)
+    result = Replay(KINDS[column], identity, shard)
+    above: dict[str, tuple[str, Any]] = {}
+    with closing(PairImages(ledger, shard)) as images:
+        for stage in STAGES:
+            if stage.id_column not in known:
+                continue
+            row = _read_row(ledger, stage, shard, known)
+            if row is None:
+                continue
+            _replay_row(result, ledger, stage, row, above, base, models_of, images)
+    result.surroundings = list(dict.fromkeys(result.surroundings))
+    result.origins = list(dict.fromkeys(result.origins))
+    return result
+
+
+def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]) -> Row | None:
+    """The row of this stage, without images; there is none where the one above was rejected."""
+    names = [column.name for column in stage.schema if not is_image(column)]
+    where = pc.field(stage.id_column) == known[stage.id_column]
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    return rows[0] if rows else None
+
+
+def _replay_row(
+    result: Replay,
+    ledger: Ledger,
+    stage: Stage,
+    row: Row,
+    above: dict[str, tuple[str, Any]],
+    base: Recipe,
+    models_of: Callable[[Recipe], Models],
+    images: PairImages,
+) -> None:
+    """Make the measurements of one row again; `above` has the values of the rows above, each with its stage."""
+    shard = result.shard
+    record = ledger.record(stage.name, shard) or {}
+    measured_by = next(
+        (entry for entry in reversed(ledger.history(stage.name, shard)) if entry["run_id"] == row["run_id"]), record
+    )
+    recipe = recorded_recipe(base, [record])
+    models = models_of(recipe)
+    work = _Work(recipe, models, images)
+    measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
+    roles = list(dict.fromkeys(role for step in measured for role in step.roles))
+    result.origins += _older(stage, row, above) + _origins(stage, record, models, roles)
+    for step in measured:
+        result.steps.append(_replay_step(stage, step, _with_images(step, row, images), work))
+    result.surroundings += _surroundings(measured_by, models, [role for role in roles if role in models.opened])
+    above.update({name: (stage.name, value) for name, value in row.items()})
+
+
+def _with_images(step: Measurement, row: Row, images: PairImages) -> Row:
+    """The row with the image cells that this step filled."""
+    return {**row, **images.encoded(row["pair_id"])} if any(is_image(column) for column in step.columns) else row
+
+
+def _replay_step(stage: Stage, step: Measurement, row: Row, work: _Work) -> Replayed:
+    try:
+        (made,) = step.run([{name: row[name] for name in step.inputs}], work)
+    except Exception as error:
+        return Replayed(stage.name, step.name, [], " ".join(f"{error}".split()) or type(error).__name__)
+    again = closest(step.columns, row, made) if step.expands else made
+    return Replayed(stage.name, step.name, compare(step.columns, row, again))
+
+
+def _older(stage: Stage, row: Row, above: Mapping[str, tuple[str, Any]]) -> list[str]:
+    """What the row took over from the rows above it, and they hold no longer."""
+    return [
+        f"{stage.name} is older than {above[column.name][0]}: its {column.name} was {row[column.name]!r}, and is "
+        f"{above[column.name][1]!r} now."
+        for column in stage.item_columns
+        if column.name in above and above[column.name][1] != row[column.name]
+    ]
+
+
+def _origins(stage: Stage, record: Mapping[str, Any], models: Models, roles: Sequence[str]) -> list[str]:
+    """Weights and code that are not those of the record."""
+    found = []
+    if record["code_version"] != stage.code_version:
+        found.append(f"{stage.name}: made by version {record['code_version']} of its code, now {stage.code_version}.")
+    for role in roles:
+        recorded = record["models"][role]["weights"]
+        try:
+            now = models.identity(role)["weights"]
+        except FileNotFoundError as error:
+            found.append(f"{role}: {error}")
+            continue
+        if now != recorded:
+            found.append(f"{role}: the weights have changed, from {recorded[:12]} to {now[:12]} (SHA-256).")
+    return found
+
+
+def _surroundings(record: Mapping[str, Any], models: Models, roles: Sequence[str]) -> list[str]:
+    """Libraries and devices that are not those of the record."""
+    now = library_versions()
+    versions = record.get("versions", {})
+    found = [
+        f"{library} {version} then, {now.get(library, 'not installed')} now"
+        for library, version in versions.items()
+        if now.get(library) != version
+    ]
+    for role in roles:
+        then = record.get("devices", {}).get(role)
+        if then is not None and then != models.device(role):
+            found.append(f"{role} on {then} then, on {models.device(role)} now")
+    return found
