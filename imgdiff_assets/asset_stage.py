@@ -2,12 +2,13 @@
 
 import dataclasses
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
-from imgdiff_assets.catalog_index import index
+from imgdiff_assets.catalog_index import index, refresh_view
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.inputs import MissingInput, read_inputs
 from imgdiff_assets.ledger import Ledger
@@ -19,6 +20,7 @@ from imgdiff_assets.progress import logging_progress
 from imgdiff_assets.recipe_resource import RecipeResource
 from imgdiff_assets.shards import ShardError
 from imgdiff_assets.stage import Stage
+from resources.catalog import CatalogUnavailable
 from resources.dagster_resources import RoleResource
 
 KINDS = {
@@ -85,12 +87,15 @@ def run_asset(
         except (ShardFailed, MissingInput, ShardError, OSError) as error:
             failures.append(str(error))
             context.log.error(str(error))
-            if isinstance(error, ShardFailed) and (stored := ledger.record(stage.name, key)) is not None:
+            written = isinstance(error, ShardFailed)
+        else:
+            done.append(record)
+            written = record.changed
+        if written and (stored := ledger.record(stage.name, key)) is not None:
+            with _warned_of_the_catalog(context):
                 index(home.home, [stored])
-            continue
-        if record.changed:
-            index(home.home, [record.to_json()])
-        done.append(record)
+    with _warned_of_the_catalog(context):
+        refresh_view(home.home, stage)
     if failures:
         for record in done:
             context.log_event(
@@ -99,6 +104,15 @@ def run_asset(
         raise dg.Failure("\n".join(failures), allow_retries=False)
     for record in done:
         context.add_asset_metadata(metadata_of(record, stage), partition_key=record.shard)
+
+
+@contextmanager
+def _warned_of_the_catalog(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """The catalog is an index: whatever is wrong with it fails no run."""
+    try:
+        yield
+    except CatalogUnavailable as error:
+        context.log.warning(f"{error} The ledger has everything; `imgdiff catalog rebuild` makes the catalog anew.")
 
 
 def metadata_of(record: Materialization, stage: Stage) -> dict[str, Any]:

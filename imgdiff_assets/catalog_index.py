@@ -1,7 +1,10 @@
 """Keeping the catalog in step with the ledger: after each materialisation, or all at once from nothing."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
+
+import duckdb
 
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home import Home
@@ -11,13 +14,21 @@ from resources.catalog import Catalog
 
 
 def index(home: Home, records: Sequence[dict[str, Any]]) -> None:
-    """Add materialisation records, and the view of each of their tables."""
-    catalog = Catalog(home.catalog)
-    catalog.add(records)
-    touched = {record["asset"] for record in records}
-    for stage in STAGES:
-        if stage.name in touched:
-            _create_view(catalog, home, stage)
+    """Add materialisation records."""
+    Catalog(home.catalog).add(records)
+
+
+def refresh_view(home: Home, stage: Stage) -> None:
+    """Make the view over all tables of the stage. While one of them is damaged, the view stays as it is.
+
+    It reads the footers of all shards, so it is for the end of a run, not for each shard.
+    """
+    columns = [column.name for column in stage.schema if not is_image(column)]
+    # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
+    with suppress(duckdb.Error):
+        Catalog(home.catalog).create_view(
+            stage.name, str(home.ledger / stage.name / "shard=*" / "rows.parquet"), columns
+        )
 
 
 def rebuild(home: Home) -> int:
@@ -30,14 +41,7 @@ def rebuild(home: Home) -> int:
             latest = ledger.record(stage.name, shard)
             for record in [*ledger.history(stage.name, shard), *([latest] if latest else [])]:
                 records[record["asset"], record["shard"], record["finished_at"]] = record
-    catalog = Catalog(home.catalog)
-    catalog.replace(list(records.values()))
+    Catalog(home.catalog).replace(list(records.values()))
     for stage in STAGES:
-        if ledger.shards(stage.name):
-            _create_view(catalog, home, stage)
+        refresh_view(home, stage)
     return len(records)
-
-
-def _create_view(catalog: Catalog, home: Home, stage: Stage) -> None:
-    columns = [column.name for column in stage.schema if not is_image(column)]
-    catalog.create_view(stage.name, str(home.ledger / stage.name / "shard=*" / "rows.parquet"), columns)

@@ -54,14 +54,10 @@ def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
     try:
         return ledger.read(parent, shard, stage_named(parent).schema)
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(parent, shard, error) from error
-
-
-def _damaged(parent: str, shard: str, error: Exception) -> MissingInput:
-    return MissingInput(
-        f"The table {parent} of {shard} is damaged ({' '.join(str(error).split())}): materialise {parent} again, "
-        "which moves it aside and measures its rows anew."
-    )
+        raise MissingInput(
+            f"{ledger.table_path(parent, shard)} is damaged ({' '.join(str(error).split())}): move it away and "
+            f"materialise {parent} of {shard} again."
+        ) from error
 
 
 def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
@@ -70,10 +66,7 @@ def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
         return _digest(caption_path(home, shard))
     if not ledger.exists(parent, shard):
         return None
-    try:
-        record = ledger.record(parent, shard)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged(parent, shard, error) from error
+    record = ledger.record(parent, shard)
     return str(record["output_hash"]) if record else _digest(ledger.table_path(parent, shard))
 
 

@@ -128,11 +128,11 @@ class Ledger:
         return table if schema is None else conform(table, schema)
 
     def record(self, asset: str, shard: str) -> dict[str, Any] | None:
-        """The materialisation record in the table's footer; None when there is no table or no record."""
-        path = self.table_path(asset, shard)
-        if not path.exists():
+        """The materialisation record in the table's footer; None when there is no whole table, or no record in it."""
+        try:
+            metadata = pq.read_metadata(self.table_path(asset, shard)).metadata or {}
+        except (pa.ArrowException, OSError):
             return None
-        metadata = pq.read_metadata(path).metadata or {}
         return json.loads(metadata[RECORD_KEY]) if RECORD_KEY in metadata else None
 
     def history(self, asset: str, shard: str) -> list[dict[str, Any]]:

@@ -59,6 +59,10 @@ FILTER_STATISTICS = pa.schema(
 TABLES = {"materializations": MATERIALIZATIONS, "filter_statistics": FILTER_STATISTICS}
 
 
+class CatalogUnavailable(OSError):
+    """A catalog that is damaged, or held open by a program that is not of this project."""
+
+
 class Catalog:
     """The catalog file at `path`; made, with its tables, when first written."""
 
@@ -67,10 +71,13 @@ class Catalog:
 
     @contextmanager
     def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A short exclusive connection; other processes wait for it to close."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.path.with_suffix(".lock")):
-            connection = duckdb.connect(self.path)
+        """A short exclusive connection; other processes wait for it to close. Raises CatalogUnavailable."""
+        with self._lock():
+            try:
+                connection = duckdb.connect(self.path)
+            except duckdb.Error as error:
+                reason = " ".join(str(error).split())
+                raise CatalogUnavailable(f"{self.path}: the catalog cannot be opened ({reason}).") from error
             try:
                 for name, schema in TABLES.items():
                     empty = schema.empty_table()
@@ -81,6 +88,10 @@ class Catalog:
             finally:
                 connection.close()
 
+    def _lock(self) -> FileLock:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.path.with_suffix(".lock"))
+
     def add(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Add materialisation records; one that is there already (same asset, shard and end) is replaced."""
         self._write(
@@ -88,7 +99,10 @@ class Catalog:
         )
 
     def replace(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Make the catalog anew from all records."""
+        """Make the catalog anew from all records; a damaged file, or one of an older version, is no hindrance."""
+        with self._lock():
+            for file in (self.path, self.path.with_name(self.path.name + ".wal")):
+                file.unlink(missing_ok=True)
         self._write(records, "")
 
     def _write(self, records: Sequence[Mapping[str, Any]], forgotten: str) -> None:

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from imgdiff_assets.catalog_index import index, rebuild
+from imgdiff_assets.catalog_index import index, rebuild, refresh_view
 from imgdiff_assets.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger, is_image
 from imgdiff_assets.stages.filtered_pairs import STAGE
-from resources.catalog import TABLES, Catalog
+from resources.catalog import TABLES, Catalog, CatalogUnavailable
 
 SHARDS = ("shard-000000", "shard-000001")
 
@@ -23,7 +23,8 @@ def _contents(home: Home) -> dict[str, list[dict[str, Any]]]:
 
 def _record(shard: str, finished_at: str, kept: int = 1) -> dict[str, Any]:
     filters = [{"filter": "too_similar", "threshold": 0.5, "seen": 2, "passed": kept, "rejected": 2 - kept}]
-    return {"asset": STAGE.name, "shard": shard, "finished_at": finished_at, "kept": kept, "filters": filters}
+    identity = {"asset": STAGE.name, "shard": shard, "run_id": "run", "finished_at": finished_at}
+    return {**identity, "kept": kept, "filters": filters}
 
 
 def _commit(home: Home, shard: str, finished_at: str) -> dict[str, Any]:
@@ -38,6 +39,8 @@ def test_a_deleted_catalog_is_made_again_the_same(own_home: Home) -> None:
     for shard in SHARDS:
         for stage in STAGES:
             index(own_home, ledger.history(stage.name, shard))
+    for stage in STAGES:
+        refresh_view(own_home, stage)
     before = _contents(own_home)
     assert len(before["materializations"]) == len(STAGES) * len(SHARDS)
     assert len(before["filter_statistics"]) == len(SHARDS) * sum(len(stage.filters) for stage in STAGES)
@@ -79,10 +82,12 @@ def test_a_kill_before_the_history_was_written_loses_nothing(tmp_path: Path) -> 
     assert rebuild(home) == 2
 
 
-def test_a_catalog_that_is_no_catalog_can_be_deleted_and_made_again(own_home: Home) -> None:
-    own_home.catalog.write_bytes(b"no database")
-    own_home.catalog.unlink()
+def test_a_damaged_catalog_is_made_again(own_home: Home) -> None:
+    own_home.catalog.write_bytes(b"no database" * 1_000)
+    with pytest.raises(CatalogUnavailable, match=r"catalog\.duckdb: the catalog cannot be opened"):
+        Catalog(own_home.catalog).query("SELECT 1")
     assert rebuild(own_home) == len(STAGES) * len(SHARDS)
+    assert len(_contents(own_home)["materializations"]) == len(STAGES) * len(SHARDS)
 
 
 def test_an_empty_ledger_makes_an_empty_catalog(tmp_path: Path) -> None:
