@@ -103,7 +103,7 @@ def shared_models(recipe: Recipe) -> Models:
     from resources.devices import load
 
     settings = {role: getattr(recipe.models, role) for role in ROLES}
-    return Models(settings, {role: lambda role=role: load(ROLES[role].role_class, settings[role]) for role in ROLES})
+    return Models(settings, {role: lambda role=role: load(ROLES[role].role_class, settings[role]) for role in ROLES})  # type: ignore[misc]
 
 
 def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], Models] = shared_models) -> Replay:

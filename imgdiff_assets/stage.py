@@ -42,7 +42,8 @@ COMMON_COLUMNS = (
 class Work(Protocol):
     """What a measurement may use: the recipe, the loaded models and the images of the pair a row belongs to."""
 
-    recipe: "Recipe"
+    @property
+    def recipe(self) -> "Recipe": ...
 
     def model(self, role: str) -> Any: ...
 
