@@ -82,7 +82,7 @@ class Replay:
         return values
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
     """What measurements are handed; see `imgdiff_assets.stage.Work`."""
 
