@@ -1,4 +1,4 @@
-"""Who may import whom: models know nothing of the graph, assets nothing of each other, and nothing goes in a circle."""
+"""Who may import whom: models know nothing of the graph, assets nothing of each other, nothing runs in a circle."""
 
 import ast
 from graphlib import TopologicalSorter
