@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imgdiff_assets.cli_replay import replay
 from imgdiff_assets.cli_what_if import what_if
 from imgdiff_assets.export.formats import FORMATS, writer
 from imgdiff_assets.home import Home
@@ -148,6 +149,7 @@ def stats(shards: Sequence[str], as_json: bool) -> None:
 
 
 main.add_command(what_if)
+main.add_command(replay)
 
 
 @main.command(short_help="Tell where a row came from and what became of it.")

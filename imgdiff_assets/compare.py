@@ -12,14 +12,24 @@ from PIL import UnidentifiedImageError
 from imgdiff_assets.images import decode, pixel_hash
 from imgdiff_assets.ledger import is_image
 
-PIXEL_TOLERANCE = 8
-"""Of 255. Images are the same bit for bit only in batches of one shape on one kind of device."""
-
-NUMBER_TOLERANCE = 2e-3
-"""Absolute up to one, relative beyond: scores of half-precision models move by so much between batch shapes."""
-
 IMAGE_SUFFIX, HASH_SUFFIX = "_image", "_hash"
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far apart values may be for rounding alone: `pixels` of 255; `numbers` absolute up to one, then relative."""
+
+    pixels: int
+    numbers: float
+
+
+def tolerance(dtypes: Sequence[str]) -> Tolerance:
+    """What models of these types differ by between batches of other shapes, with room for other devices.
+
+    In float32 that is 1 of 255 and 1e-6; in bfloat16 a cosine moves by 2e-3.
+    """
+    return Tolerance(2, 1e-3) if all(dtype == "float32" for dtype in dtypes) else Tolerance(16, 2e-2)
 
 
 class Verdict(IntEnum):
@@ -44,7 +54,7 @@ class Comparison:
     difference: str = ""
 
 
-def compare(columns: Sequence[pa.Field], recorded: Row, again: Row) -> list[Comparison]:
+def compare(columns: Sequence[pa.Field], recorded: Row, again: Row, limits: Tolerance) -> list[Comparison]:
     """Compare the columns of a measurement. The hash of an image's pixels is compared with the image."""
     images = {column.name.removesuffix(IMAGE_SUFFIX) for column in columns if is_image(column)}
     comparisons = []
@@ -52,9 +62,11 @@ def compare(columns: Sequence[pa.Field], recorded: Row, again: Row) -> list[Comp
         name = column.name
         if is_image(column):
             stored_hash = recorded[name.removesuffix(IMAGE_SUFFIX) + HASH_SUFFIX]
-            comparisons.append(_compare_images(name, recorded[name]["bytes"], again[name]["bytes"], stored_hash))
+            pictures = recorded[name]["bytes"], again[name]["bytes"]
+            comparisons.append(_compare_images(name, *pictures, stored_hash, limits.pixels))
         elif name.removesuffix(HASH_SUFFIX) not in images:
-            comparisons.append(_compare_values(name, recorded[name], pa.scalar(again[name], column.type).as_py()))
+            as_stored = pa.scalar(again[name], column.type).as_py()
+            comparisons.append(_compare_values(name, recorded[name], as_stored, limits.numbers))
     return comparisons
 
 
@@ -74,17 +86,17 @@ def closest(columns: Sequence[pa.Field], recorded: Row, candidates: Sequence[Row
     return min(candidates, key=distance)
 
 
-def _compare_values(name: str, recorded: Any, again: Any) -> Comparison:
+def _compare_values(name: str, recorded: Any, again: Any, most: float) -> Comparison:
     if recorded == again:
         return Comparison(name, Verdict.SAME, recorded, again)
     if isinstance(recorded, float) and isinstance(again, float):
         apart = abs(recorded - again)
-        close = apart <= NUMBER_TOLERANCE * max(1.0, abs(recorded))
+        close = apart <= most * max(1.0, abs(recorded))
         return Comparison(name, Verdict.CLOSE if close else Verdict.DIFFERS, recorded, again, f"by {apart:.2g}")
     return Comparison(name, Verdict.DIFFERS, recorded, again)
 
 
-def _compare_images(name: str, recorded: bytes, again: bytes, recorded_hash: str) -> Comparison:
+def _compare_images(name: str, recorded: bytes, again: bytes, recorded_hash: str, most: int) -> Comparison:
     new = decode(again)
     new_hash = pixel_hash(new)
     try:
@@ -100,7 +112,7 @@ def _compare_images(name: str, recorded: bytes, again: bytes, recorded_hash: str
         return Comparison(name, Verdict.DIFFERS, recorded_hash, new_hash, f"the images are {sizes} pixels")
     apart = np.abs(old.astype(np.int16) - new.astype(np.int16))
     largest, share = int(apart.max()), float(np.mean(apart.any(axis=2)))
-    verdict = Verdict.CLOSE if largest <= PIXEL_TOLERANCE else Verdict.DIFFERS
+    verdict = Verdict.CLOSE if largest <= most else Verdict.DIFFERS
     return Comparison(
         name, verdict, recorded_hash, new_hash, f"{share:.2%} of the pixels, by at most {largest} of 255"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from imgdiff_assets.compare import Comparison, Verdict, closest, compare
+from imgdiff_assets.compare import Comparison, Verdict, closest, compare, tolerance
 from imgdiff_assets.environment import library_versions
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home import Home
@@ -179,7 +179,8 @@ def _replay_step(stage: Stage, step: Measurement, row: Row, work: _Work) -> Repl
     except Exception as error:
         return Replayed(stage.name, step.name, [], " ".join(f"{error}".split()) or type(error).__name__)
     again = closest(step.columns, row, made) if step.expands else made
-    return Replayed(stage.name, step.name, compare(step.columns, row, again))
+    limits = tolerance([work.models.settings(role).dtype for role in step.roles])
+    return Replayed(stage.name, step.name, compare(step.columns, row, again, limits))
 
 
 def _older(stage: Stage, row: Row, above: Mapping[str, tuple[str, Any]]) -> list[str]:
