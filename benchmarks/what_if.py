@@ -111,6 +111,8 @@ def _values(column: pa.Field, size: int, chance: np.random.Generator) -> npt.NDA
     """Scores between 0 and 1, ids and fingerprints in their lengths, names of objects; nothing in other columns."""
     if pa.types.is_floating(column.type):
         return chance.uniform(0, 1, size)
+    if column.name == "review":
+        return chance.choice(np.array([None, "accept", "reject"]), size)
     if pa.types.is_integer(column.type):
         return np.full(size, 0 if column.name == "attempt" else 1)
     if column.name.endswith("_fingerprint"):

@@ -10,7 +10,7 @@ import dagster as dg
 
 from imgdiff_assets.catalog_index import index, refresh_view
 from imgdiff_assets.home_resource import HomeResource
-from imgdiff_assets.inputs import MissingInput, read_inputs
+from imgdiff_assets.inputs import OUTSIDE, MissingInput, read_inputs
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialization import Materialization
 from imgdiff_assets.materialize import ShardFailed, materialize
@@ -41,7 +41,7 @@ def asset_arguments(stage: Stage) -> dict[str, Any]:
     """The arguments of `dg.asset` that follow from the stage."""
     return {
         "name": stage.name,
-        "deps": [parent for parent in stage.parents if parent != "caption_file"],
+        "deps": [parent for parent in stage.parents if parent not in OUTSIDE],
         "partitions_def": SHARDS,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": "gpu",

@@ -9,7 +9,7 @@ DEFAULT_HOME = "imgdiff_home"
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The storage root of one project: `inbox/`, `captions/`, `ledger/`, `catalog.duckdb`, `dagster/`."""
+    """The folder of one project: `inbox/`, `captions/`, `ledger/`, `catalog.duckdb`, `dagster/`, `reviews.jsonl`."""
 
     root: Path
 
@@ -37,6 +37,10 @@ class Home:
     @property
     def dagster(self) -> Path:
         return self.root / "dagster"
+
+    @property
+    def reviews(self) -> Path:
+        return self.root / "reviews.jsonl"
 
     def create(self) -> None:
         """Make the folders. Raises PermissionError with one sentence when the place cannot be written."""

@@ -11,11 +11,17 @@ from imgdiff_assets.graph import stage_named
 from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.reviews import verdicts_hash, verdicts_of_shard
 from imgdiff_assets.shards import caption_path, read_captions
 from imgdiff_assets.stage import Stage
 
 CAPTION_FILE = "caption_file"
 """The parent of the first stage: the ingested captions, which are no table of the ledger."""
+
+REVIEWS = "reviews"
+"""The parent that people write: what they said of the shard's samples."""
+
+OUTSIDE = (CAPTION_FILE, REVIEWS)
 
 
 class MissingInput(LookupError):
@@ -43,11 +49,14 @@ def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
 
     def read() -> dict[str, pa.Table]:
         return {
-            parent: read_captions(home, shard) if parent == CAPTION_FILE else _read_table(parent, ledger, shard)
+            parent: _OUTSIDE_TABLES[parent](home, shard) if parent in OUTSIDE else _read_table(parent, ledger, shard)
             for parent in stage.parents
         }
 
     return Inputs(content_hash(hashes), read)
+
+
+_OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard}
 
 
 def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
@@ -64,6 +73,8 @@ def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
     """The hash of one parent's content; None when there is no such table."""
     if parent == CAPTION_FILE:
         return _digest(caption_path(home, shard))
+    if parent == REVIEWS:
+        return verdicts_hash(home, shard)
     if not ledger.exists(parent, shard):
         return None
     record = ledger.record(parent, shard)

@@ -28,6 +28,7 @@ REASONS: Mapping[str, str] = {
     "caption_misfits": "a region caption does not fit its image",
     "no_difference_caption": "the captioner named no difference",
     "difference_disagrees": "the difference caption contradicts the region captions",
+    "review": "the people who looked at it rejected it",
 }
 """What each filter of the graph says of a row that it rejects."""
 

@@ -9,9 +9,11 @@ import numpy as np
 from imgdiff_assets.funnel import StageFunnel
 from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
+from imgdiff_assets.inputs import REVIEWS
 from imgdiff_assets.plain_text import counted
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recorded import recorded_recipe
+from imgdiff_assets.reviews import verdicts_hash
 from imgdiff_assets.stored_stage import Fate, StoredStage
 from imgdiff_assets.what_if import Judgement, StoredScores
 
@@ -106,7 +108,7 @@ def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
     judgements = scores.judge(recipe)
     stages = [_compare(*pair) for pair in zip(scores.present(), judgements, strict=True)]
     to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
-    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, _notes(scores.stages, stages))
+    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, _notes(home, scores.stages, stages))
 
 
 def measurements_needed(judgement: Judgement) -> list[ToMeasure]:
@@ -152,7 +154,7 @@ def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{name}", value
 
 
-def _notes(stages: Sequence[StoredStage], changes: Sequence[StageChange]) -> list[str]:
+def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageChange]) -> list[str]:
     notes = []
     unsettled = [f"{change.unsettled:,} in {change.then.stage}" for change in changes if change.unsettled]
     if unsettled:
@@ -161,10 +163,12 @@ def _notes(stages: Sequence[StoredStage], changes: Sequence[StageChange]) -> lis
         )
     by_name = {stored.stage.name: stored for stored in stages}
     for stored in stages[1:]:
-        parents = [by_name[name] for name in stored.stage.parents]
+        parents = [by_name[name] for name in stored.stage.parents if name != REVIEWS]
         older = 0
         for shard, record in stored.records.items():
             hashes = {parent.stage.name: parent.records.get(shard, {}).get("output_hash") for parent in parents}
+            if REVIEWS in stored.stage.parents:
+                hashes[REVIEWS] = verdicts_hash(home, shard)
             older += record["inputs_hash"] != content_hash(hashes)
         if older:
             notes.append(

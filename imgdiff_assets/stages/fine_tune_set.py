@@ -1,13 +1,18 @@
-"""Captions to the fine-tune set: one conversation over two images per kept region, split by caption."""
+"""Captions to the fine-tune set: one conversation over two images per kept region, split by caption.
+
+A sample that reviewers rejected stays in the table, rejected.
+"""
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.conversations import conversation, pick, sentence, split
 from imgdiff_assets.hashing import content_id
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.stage import Measurement, Row, Stage, Work
+from imgdiff_assets.recipe import FineTuneSetSettings, Recipe
+from imgdiff_assets.reviews import ACCEPT, REJECT
+from imgdiff_assets.stage import Booleans, Canaries, Columns, Filter, Measurement, Row, Stage, Work
 
 TASK = "difference"
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
@@ -15,7 +20,7 @@ REGION_COLUMNS = ("region_id", "pair_id", "difference_caption")
 
 
 def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
-    """Every region with a difference caption, and the caption its pair began with."""
+    """Every region with a difference caption, the caption its pair began with, and what reviewers said of it."""
     caption_ids = dict(
         zip(
             tables["prompt_pairs"]["pair_id"].to_pylist(),
@@ -23,9 +28,10 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
             strict=True,
         )
     )
+    reviews = {row["sample_id"]: row["review"] for row in tables["reviews"].to_pylist()}
     names = [*REGION_COLUMNS, *BOX_COLUMNS]
     rows = tables["captions"].select([*names, "kept"]).to_pylist()
-    return [
+    samples = [
         {
             **{name: row[name] for name in names},
             "caption_id": caption_ids[row["pair_id"]],
@@ -35,6 +41,7 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
         for row in rows
         if row["difference_caption"]
     ]
+    return [{**sample, "review": reviews.get(row_id(sample))} for sample in samples]
 
 
 def row_id(row: Row) -> str:
@@ -55,18 +62,27 @@ def converse(rows: Sequence[Row], work: Work) -> list[Row]:
     ]
 
 
+def _not_rejected(columns: Columns, settings: FineTuneSetSettings) -> Booleans:
+    return np.array([verdict != REJECT for verdict in columns["review"]], dtype=bool)
+
+
+def _canary_reviewed(settings: FineTuneSetSettings) -> Canaries:
+    return Canaries(kept=[{"review": ACCEPT}, {"review": None}], rejected=[{"review": REJECT}])
+
+
 STAGE = Stage(
     name="fine_tune_set",
     id_column="sample_id",
-    parents=("captions", "prompt_pairs"),
+    parents=("captions", "prompt_pairs", "reviews"),
     description=__doc__,
     item_columns=(
-        *(pa.field(name, pa.string()) for name in (*REGION_COLUMNS, "caption_id", "task")),
+        *(pa.field(name, pa.string()) for name in (*REGION_COLUMNS, "caption_id", "task", "review")),
         *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
     ),
     items=items,
     row_id=row_id,
     steps=(
+        Filter("review", ("review",), _not_rejected, _canary_reviewed),
         Measurement(
             name="converse",
             columns=(

@@ -20,6 +20,7 @@ from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialize import materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.reviews import REJECT, Review, add_review
 from imgdiff_assets.scan import PARENT_IDS
 from imgdiff_assets.shards import ingest, shard_keys
 from imgdiff_assets.what_if import Judgement, StoredScores
@@ -127,13 +128,21 @@ def run(home: Home, recipe: Recipe) -> None:
 
 @pytest.fixture(scope="module")
 def chance_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Two shards of sixty captions in all, judged by RECIPE."""
+    """Two shards of sixty captions in all, judged by RECIPE; of every three samples reviewers rejected one."""
     root = tmp_path_factory.mktemp("chance")
     chance = random.Random(5)
     captions = list(dict.fromkeys(random_caption(chance) for _ in range(60)))
     (root / "captions.txt").write_text("\n".join(captions), encoding="utf-8")
     home = Home(root / "home")
     ingest([root / "captions.txt"], home, shard_size=35)
+    run(home, RECIPE)
+    samples = [
+        (shard, row)
+        for shard in shard_keys(home)
+        for row in Ledger(home.ledger).read("fine_tune_set", shard)["sample_id"].to_pylist()
+    ]
+    for shard, sample_id in samples[::3]:
+        add_review(home, Review(sample_id, shard, "Ann", REJECT))
     run(home, RECIPE)
     return home
 
