@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from PIL import UnidentifiedImageError
 
-from imgdiff_assets.images import decode, pixel_hash
+from imgdiff_assets.images import DamagedImage, decode, pixel_hash
 from imgdiff_assets.ledger import is_image
 
 IMAGE_SUFFIX, HASH_SUFFIX = "_image", "_hash"
@@ -101,7 +100,7 @@ def _compare_images(name: str, recorded: bytes, again: bytes, recorded_hash: str
     new_hash = pixel_hash(new)
     try:
         old = decode(recorded)
-    except (UnidentifiedImageError, OSError) as error:
+    except DamagedImage as error:
         return Comparison(name, Verdict.DIFFERS, recorded_hash, new_hash, f"the stored image is damaged: {error}")
     if pixel_hash(old) != recorded_hash:
         return Comparison(name, Verdict.DIFFERS, recorded_hash, new_hash, "the stored image is not the recorded one")

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zlib
 from collections import OrderedDict
 from typing import Any
 
@@ -12,6 +13,11 @@ from PIL import Image
 from imgdiff_assets.ledger import CellReference, ImageColumns, Ledger
 
 Pixels = npt.NDArray[np.uint8]
+HASH_COLUMNS = ("source_hash", "target_hash")
+
+
+class DamagedImage(ValueError):
+    """Bytes that are not a whole image."""
 
 
 def encode_png(pixels: Pixels, compression: int) -> bytes:
@@ -22,9 +28,12 @@ def encode_png(pixels: Pixels, compression: int) -> bytes:
 
 
 def decode(data: bytes) -> Pixels:
-    """Encoded bytes to (H, W, 3) uint8 RGB. Raises PIL.UnidentifiedImageError or OSError for damaged data."""
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))
+    """Encoded bytes to (H, W, 3) uint8 RGB. Raises DamagedImage."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+        raise DamagedImage(f"the image is damaged: {error}") from error
 
 
 def pixel_hash(pixels: Pixels) -> str:
@@ -39,8 +48,11 @@ class PairImages:
 
     def __init__(self, ledger: Ledger, shard: str) -> None:
         self._path = ledger.table_path("image_pairs", shard)
-        self._rows = {key: row for row, key in enumerate(ledger.read("image_pairs", shard)["pair_id"].to_pylist())}
         self._cells = ImageColumns(["source_image", "target_image"])
+        pairs = self._cells.read_others(self._path, ["pair_id", *HASH_COLUMNS]).to_pylist()
+        self._rows = {pair["pair_id"]: row for row, pair in enumerate(pairs)}
+        self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
+        """Of each pair, the pixel hashes of its two images."""
         self._pairs: OrderedDict[str, tuple[Pixels, Pixels]] = OrderedDict()
 
     def __call__(self, pair_id: str) -> tuple[Pixels, Pixels]:

@@ -54,12 +54,19 @@ class ImageColumns:
 
     def read(self, reference: CellReference) -> dict[str, Any]:
         """The image cells (`{"bytes", "path"}` or None) of one row."""
-        if reference.path not in self._files:
+        return self._open(reference.path).read(reference.row, self._names)
+
+    def read_others(self, path: Path, names: Sequence[str]) -> pa.Table:
+        """Other columns of the very file whose images are read, whatever replaces it in the meantime."""
+        return self._open(path).file.read(columns=list(names))
+
+    def _open(self, path: Path) -> "_OpenFile":
+        if path not in self._files:
             if len(self._files) == self.KEPT_FILES:
                 self._files.popitem(last=False)[1].file.close()
-            self._files[reference.path] = _OpenFile(pq.ParquetFile(reference.path), 0, 0, {})
-        self._files.move_to_end(reference.path)
-        return self._files[reference.path].read(reference.row, self._names)
+            self._files[path] = _OpenFile(pq.ParquetFile(path), 0, 0, {})
+        self._files.move_to_end(path)
+        return self._files[path]
 
     def close(self) -> None:
         """Close the files; on some systems an open file cannot be replaced."""

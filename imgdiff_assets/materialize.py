@@ -5,7 +5,6 @@ was measured before (in the table, or in batches that a killed run left behind) 
 """
 
 import datetime
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 
 from imgdiff_assets.environment import library_versions
 from imgdiff_assets.hashing import content_hash
-from imgdiff_assets.images import PairImages
+from imgdiff_assets.images import HASH_COLUMNS, PairImages
 from imgdiff_assets.inputs import Inputs, MissingInput
 from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
 from imgdiff_assets.materialization import (
@@ -29,6 +28,7 @@ from imgdiff_assets.materialization import (
     output_hash,
     settings_hash,
 )
+from imgdiff_assets.measuring import Failure, Measuring
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.stage import (
@@ -45,8 +45,6 @@ from imgdiff_assets.stage import (
 Log = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
 """Called as (what, rows done, rows to do) after every batch."""
-
-LONGEST_ERROR = 500
 
 
 class ShardFailed(RuntimeError):
@@ -162,6 +160,8 @@ class _StageRun:
         needs_images = "image_pairs" in self.stage.parents
         work = _Work(self.recipe, self.models, PairImages(self.ledger, self.shard) if needs_images else None)
         try:
+            if work.pair_images is not None:
+                self._check_images(work.pair_images)
             for step in self.stage.steps:
                 if isinstance(step, Measurement):
                     self._measure(step, memos[step.name], work)
@@ -198,6 +198,15 @@ class _StageRun:
                 f"{self.stage.name} of {self.shard}: {', '.join(self.stage.parents)} do not belong together, for "
                 f"{error} is not in all of them: materialise them again, in the order of the graph."
             ) from error
+
+    def _check_images(self, images: PairImages) -> None:
+        """What is measured on other images than the row names would be remembered as measured on those."""
+        for row in self.rows:
+            if row["parent_kept"] and images.hashes.get(row["pair_id"]) != tuple(row[name] for name in HASH_COLUMNS):
+                raise MissingInput(
+                    f"{self.stage.name} of {self.shard}: {self.stage.parents[0]} was made from other images than "
+                    f"image_pairs has now: materialise {self.stage.parents[0]} again, or run the whole graph."
+                )
 
     def _read_old(self) -> pa.Table | None:
         """The present table; a damaged one is moved aside, and its rows are measured again."""
@@ -260,11 +269,11 @@ class _StageRun:
         )
         if step is self.stage.measurements[0]:
             self.record.reused = reused
-        failures: dict[int, tuple[str, str]] = {}
+        failures: dict[int, Failure] = {}
         if missing:
             for role in step.roles:
                 work.model(role)
-            self._run_batches(step, missing, fingerprints, memo, failures, work)
+            failures = self._run_batches(step, missing, fingerprints, memo, work)
         self._fill(step, memo, fingerprints, failures)
         # Of all rows that the step is for: those that failed before, alone tried again, are still a few of many.
         self.error_share = max(self.error_share, len(failures) / max(reused + len(missing), 1))
@@ -272,55 +281,28 @@ class _StageRun:
         self.record.step_seconds[step.name] = round(time.monotonic() - started, 3)
 
     def _run_batches(
-        self,
-        step: Measurement,
-        missing: Sequence[int],
-        fingerprints: Sequence[str],
-        memo: _Memo,
-        failures: dict[int, tuple[str, str]],
-        work: _Work,
-    ) -> None:
-        size = max([self.models.settings(role).batch_size for role in step.roles] or [256])
+        self, step: Measurement, missing: Sequence[int], fingerprints: Sequence[str], memo: _Memo, work: _Work
+    ) -> dict[int, Failure]:
+        """Measure the rows with these indices; returns those that failed."""
+        measuring = Measuring(step, work, max([self.models.settings(role).batch_size for role in step.roles] or [256]))
+        failures: dict[int, Failure] = {}
         what = f"{self.stage.name}: {step.name}"
         self.progress(what, 0, len(missing))
-        for start in range(0, len(missing), size):
-            batch = list(missing[start : start + size])
-            results = self._run_batch(step, batch, failures, work)
+        done = 0
+        while done < len(missing):
+            batch = missing[done : done + measuring.batch_size]
+            results: dict[int, list[Row]] = {}
+            for index, result in zip(batch, measuring.run([self.rows[index] for index in batch]), strict=True):
+                if isinstance(result, Failure):
+                    failures[index] = result
+                else:
+                    results[index] = result
             self._stage_results(step, results, fingerprints, memo)
             if step is self.stage.measurements[0]:
                 self.record.measured += len(results)
-            self.progress(what, min(start + size, len(missing)), len(missing))
-
-    def _run_batch(
-        self, step: Measurement, batch: list[int], failures: dict[int, tuple[str, str]], work: _Work
-    ) -> dict[int, list[Row]]:
-        """Measured rows by index. A batch that raises is halved until the row at fault is alone."""
-        measured: Sequence[Any] | None = None
-        try:
-            measured = step.run([self.rows[index] for index in batch], work)
-            if len(measured) != len(batch):
-                raise RuntimeError(f"{step.name} gave {len(measured)} results for {len(batch)} rows")
-        except Exception as error:
-            if len(batch) == 1:
-                failures[batch[0]] = (_error_kind(error), " ".join(str(error).split())[:LONGEST_ERROR])
-                return {}
-        # Tried again outside the handler: the exception's traceback would keep the failed batch's memory.
-        if measured is None:
-            middle = len(batch) // 2
-            halves = (batch[:middle], batch[middle:])
-            return {
-                **self._run_batch(step, halves[0], failures, work),
-                **self._run_batch(step, halves[1], failures, work),
-            }
-        results: dict[int, list[Row]] = {}
-        for index, value in zip(batch, measured, strict=True):
-            produced = list(value) if step.expands else [value]
-            unfit = _not_finite(produced)
-            if unfit is None:
-                results[index] = produced
-            else:
-                failures[index] = ("not_finite", f"{step.name} gave {unfit} that is not a finite number")
-        return results
+            done += len(batch)
+            self.progress(what, done, len(missing))
+        return failures
 
     def _stage_results(
         self, step: Measurement, results: Mapping[int, list[Row]], fingerprints: Sequence[str], memo: _Memo
@@ -341,7 +323,7 @@ class _StageRun:
             memo.add(row[step.fingerprint_column], row, CellReference(path, number))
 
     def _fill(
-        self, step: Measurement, memo: _Memo, fingerprints: Sequence[str], failures: Mapping[int, tuple[str, str]]
+        self, step: Measurement, memo: _Memo, fingerprints: Sequence[str], failures: Mapping[int, Failure]
     ) -> None:
         """Give every row its measured columns. A row that is out of the running keeps what it was measured to have."""
         first = step is self.stage.measurements[0]
@@ -353,9 +335,8 @@ class _StageRun:
             verdict = self.rejected_by[index]
             known = memo.rows.get(fingerprints[index], [])
             if index in failures:
-                kind, message = failures[index]
-                verdict = ERROR_PREFIX + kind
-                row["error"] = message
+                verdict = ERROR_PREFIX + failures[index].kind
+                row["error"] = failures[index].message
                 self.record.errors += 1
             for found, reference in known:
                 filled = {**row, **{name: found[name] for name in (*names, *BOOKKEEPING)}}
@@ -411,31 +392,14 @@ class _StageRun:
 
     def _error_summary(self) -> str:
         record = self.record
-        kinds = {name: count for name, count in record.rejections.items() if name.startswith(ERROR_PREFIX)}
+        kinds = [f"{count} {name}" for name, count in record.rejections.items() if name.startswith(ERROR_PREFIX)]
         example = next(row["error"] for row in self.rows if row.get("error"))
         return (
-            f"{self.stage.name} of {self.shard}: {record.errors} rows failed ({kinds}), more than max_error_share "
-            f"{self.recipe.max_error_share} allows; for example: {example}. The other rows are in the ledger; "
-            "the failed ones are tried again by the next run."
+            f"{self.stage.name} of {self.shard}: {record.errors} rows failed ({', '.join(kinds)}), more than "
+            f"max_error_share {self.recipe.max_error_share} allows; for example: {example}. The other rows are in "
+            "the ledger; the failed ones are tried again by the next run."
         )
 
 
 def _bookkeeping_fields(stage: Stage) -> list[pa.Field]:
     return [stage.schema.field(name) for name in BOOKKEEPING]
-
-
-def _error_kind(error: Exception) -> str:
-    """A short name for `rejected_by`: `out_of_memory`, or the exception's class (`ValueError`: `value`)."""
-    if "out of memory" in str(error).lower():
-        return "out_of_memory"
-    name = type(error).__name__.removesuffix("Error") or "error"
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
-def _not_finite(rows: Sequence[Row]) -> str | None:
-    """The first column with a NaN or an infinity."""
-    for row in rows:
-        for name, value in row.items():
-            if isinstance(value, float) and not np.isfinite(value):
-                return name
-    return None

@@ -176,6 +176,8 @@ def _with_images(step: Measurement, row: Row, images: PairImages) -> Row:
 def _replay_step(stage: Stage, step: Measurement, row: Row, work: _Work) -> Replayed:
     try:
         (made,) = step.run([{name: row[name] for name in step.inputs}], work)
+        if isinstance(made, Exception):
+            raise made
     except Exception as error:
         return Replayed(stage.name, step.name, [], " ".join(f"{error}".split()) or type(error).__name__)
     again = closest(step.columns, row, made) if step.expands else made

@@ -6,12 +6,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from imgdiff_assets.images import HASH_COLUMNS
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.scan import scan
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 SAMPLE_COLUMNS = ("sample_id", "region_id", "pair_id", "difference_caption", "conversations", "split")
-HASH_COLUMNS = ("source_hash", "target_hash")
 
 
 class StaleSample(ValueError):

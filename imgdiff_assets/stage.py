@@ -55,8 +55,9 @@ class Measurement:
     """Fills `columns` of the rows it is given; equal inputs and equal settings are measured once.
 
     `run` gets a batch of rows and returns, for each row, one dict of its columns (or, with `expands`, a non-empty
-    list of dicts: one row becomes several). `inputs` names the columns that the result depends on, `settings` gives
-    the part of the recipe it depends on, `roles` the models; `version` is raised when the code's results change.
+    list of dicts: one row becomes several), or the exception with which this row alone failed. `inputs` names the
+    columns that the result depends on, `settings` gives the part of the recipe it depends on, `roles` the models;
+    `version` is raised when the code's results change.
     """
 
     name: str

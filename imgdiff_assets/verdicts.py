@@ -23,10 +23,8 @@ REASONS: Mapping[str, str] = {
     "object_not_seen": "the box does not show the replaced object",
     "overlaps": "a box that overlaps it is more different",
     "beyond_the_first": "the pair has enough boxes that are more different",
-    "no_region_caption": "the captioner said nothing about the region",
     "captions_alike": "the region's two captions mean the same",
     "caption_misfits": "a region caption does not fit its image",
-    "no_difference_caption": "the captioner named no difference",
     "difference_disagrees": "the difference caption contradicts the region captions",
     "review": "the people who looked at it rejected it",
 }

@@ -144,7 +144,16 @@ def unload_all() -> None:
         _current = None
         if _loaded:
             _loaded.clear()
-            _release_memory()
+            release_memory()
+
+
+def release_memory() -> None:
+    """Hand back the memory that is used no longer, to the accelerators too."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _bytes_needed(settings: ModelSettings) -> int:
@@ -162,7 +171,7 @@ def _make_room(device: str, needed: int) -> None:
         if free >= needed + ACTIVATION_SHARE * total:
             return
         del _loaded[key]
-        _release_memory()
+        release_memory()
 
 
 def _memory(device: str) -> tuple[int, int]:
@@ -171,14 +180,6 @@ def _memory(device: str) -> tuple[int, int]:
 
     free, total = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
-
-
-def _release_memory() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _attribute_peak_memory() -> None:

@@ -10,11 +10,8 @@ from imgdiff_assets.caption_edit import agreement
 from imgdiff_assets.recipe import CaptionsSettings, Recipe
 from imgdiff_assets.regions import BAR_WIDTH, crop, draw_box, side_by_side
 from imgdiff_assets.stage import (
-    Booleans,
-    Canaries,
     Columns,
     Derivation,
-    Filter,
     Measurement,
     Row,
     Stage,
@@ -38,7 +35,11 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
     ]
 
 
-def describe(rows: Sequence[Row], work: Work) -> list[Row]:
+class NoAnswer(ValueError):
+    """The captioner said nothing, as no working one does: an error of the row, not a finding about it."""
+
+
+def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     """One caption of the region in each image."""
     settings = work.recipe.captions
     views, questions = [], []
@@ -52,10 +53,14 @@ def describe(rows: Sequence[Row], work: Work) -> list[Row]:
             )
             questions.append(settings.region_question.format(**box, object=name))
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
-    return [
-        {"source_region_caption": source, "target_region_caption": target}
-        for source, target in zip(answers[0::2], answers[1::2], strict=True)
-    ]
+    results: list[Row | NoAnswer] = []
+    for both in zip(answers[0::2], answers[1::2], strict=True):
+        silent = [image for image, answer in zip(("source", "target"), both, strict=True) if not answer]
+        said = dict(zip(REGION_CAPTIONS, both, strict=True))
+        results.append(
+            NoAnswer(f"the captioner said nothing about the {' and the '.join(silent)} image") if silent else said
+        )
+    return results
 
 
 def score(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -80,7 +85,7 @@ def score(rows: Sequence[Row], work: Work) -> list[Row]:
     ]
 
 
-def tell_apart(rows: Sequence[Row], work: Work) -> list[Row]:
+def tell_apart(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     """The difference caption, and how much of both region captions it names on the right sides."""
     settings = work.recipe.captions
     views, questions = [], []
@@ -97,6 +102,8 @@ def tell_apart(rows: Sequence[Row], work: Work) -> list[Row]:
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     return [
         {"difference_caption": answer, "agreement": agreement(answer, *(row[name] for name in REGION_CAPTIONS))}
+        if answer
+        else NoAnswer("the captioner named no difference")
         for row, answer in zip(rows, answers, strict=True)
     ]
 
@@ -105,27 +112,8 @@ def _tidy(answer: str) -> str:
     return " ".join(answer.split())
 
 
-def _both_captioned(columns: Columns, settings: CaptionsSettings) -> Booleans:
-    return np.array(
-        [all(texts) for texts in zip(*(columns[name] for name in REGION_CAPTIONS), strict=True)], dtype=bool
-    )
-
-
 def _weaker_match(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
     return np.minimum(*(columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")))
-
-
-def _difference_told(columns: Columns, settings: CaptionsSettings) -> Booleans:
-    return np.array([bool(text) for text in columns["difference_caption"]], dtype=bool)
-
-
-def _canary_without_caption(settings: CaptionsSettings) -> Canaries:
-    source, target = REGION_CAPTIONS
-    return Canaries(kept=[{source: "a dog", target: "a cat"}], rejected=[{source: "a dog", target: ""}])
-
-
-def _canary_untold(settings: CaptionsSettings) -> Canaries:
-    return Canaries(kept=[{"difference_caption": "the dog is now a cat"}], rejected=[{"difference_caption": ""}])
 
 
 def _region_settings(recipe: Recipe) -> dict[str, Any]:
@@ -155,8 +143,8 @@ STAGE = Stage(
             run=describe,
             settings=_region_settings,
             roles=("captioner",),
+            version=2,
         ),
-        Filter("no_region_caption", REGION_CAPTIONS, _both_captioned, _canary_without_caption),
         Measurement(
             name="score",
             columns=(
@@ -186,8 +174,8 @@ STAGE = Stage(
             run=tell_apart,
             settings=_difference_settings,
             roles=("captioner",),
+            version=2,
         ),
-        Filter("no_difference_caption", ("difference_caption",), _difference_told, _canary_untold),
         at_least("difference_disagrees", "agreement", "min_agreement"),
     ),
 )

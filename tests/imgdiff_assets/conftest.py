@@ -140,9 +140,9 @@ class DrawnModels(Models):
 
     artist = Artist()
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, **players: Any) -> None:
         settings = {role: getattr(recipe.models, role) for role in type(recipe.models).model_fields}
-        super().__init__(settings, {role: lambda: self.artist for role in settings})
+        super().__init__(settings, {role: lambda role=role: players.get(role, self.artist) for role in settings})
 
     def identity(self, role: str) -> dict[str, Any]:
         return {**self.settings(role).identity(), "weights": content_hash(role)}
@@ -155,6 +155,12 @@ def drawn_recipe() -> Recipe:
     known = [words(text) for text in (*FIRST, *SECOND) if text != UNKNOWN]
     prompts = recipe.prompt_pairs.model_copy(update={"known_words": sorted({word for text in known for word in text})})
     return recipe.model_copy(update={"prompt_pairs": prompts})
+
+
+@pytest.fixture(scope="session")
+def drawn_models() -> type[DrawnModels]:
+    """`drawn_models(recipe, captioner=...)`: the artist in every role but those that are given."""
+    return DrawnModels
 
 
 RunStages = Callable[[Home, Recipe, Sequence[str], Sequence[str]], None]

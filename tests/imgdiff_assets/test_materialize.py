@@ -248,7 +248,7 @@ def test_out_of_memory_halves_the_batch(tmp_path: Path) -> None:
     stage = replace(stage, steps=(replace(first, run=limited), *stage.steps[1:]))
     record = materialize(stage, SHARD, numbers(range(16)), limits(), Ledger(tmp_path), Arithmetic(16), "run")
     assert (record.errors, record.measured) == (0, 16)
-    assert sizes == [16, 8, 4, 4, 8, 4, 4]
+    assert sizes == [16, 8, 4, 4, 4, 4], "a size that did not fit is not tried again"
 
 
 def test_a_score_that_is_no_number_is_an_error(tmp_path: Path) -> None:

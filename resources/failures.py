@@ -1,0 +1,26 @@
+"""What an exception means: too much at once, a machine that cannot go on, or an input that cannot be used."""
+
+# As the libraries say it: torch's allocators on GPU and CPU, and the CUDA libraries beneath them.
+NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether there was not enough memory, of the accelerator or of the machine: less at once may fit."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
+
+
+def is_of_the_machine(error: BaseException) -> bool:
+    """Whether any other input would have failed too.
+
+    That is: a file, disk, server or library that is missing (an OSError that the system gave a number, a
+    ConnectionError, an ImportError), or an accelerator that answers nothing more after an error of CUDA. Decoders of
+    damaged images raise OSError without a number.
+    """
+    if is_out_of_memory(error):
+        return False
+    if isinstance(error, OSError):
+        return error.errno is not None or isinstance(error, ConnectionError | FileNotFoundError)
+    # By name, for torch is not imported to look at an error.
+    lost = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
+    return isinstance(error, ImportError) or lost or "CUDA error" in str(error)
