@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from resources.devices import quiet_loading, resolve
+from resources.local_blend import LocalBlend
 from resources.prompt_edits import PromptEdit, edit_prompt
 from resources.prompt_to_prompt import EditWindows, generate_pairs
 from resources.settings import ModelSettings
+from resources.shortcuts import Shortcuts
 from resources.weights import locate
 
 
@@ -44,6 +46,28 @@ class PairGeneratorSettings(ModelSettings):
     )
     changed_word_weight: float = Field(
         default=1.0, ge=0, description="Factor on the attention paid to the words that only the target prompt has."
+    )
+    local_blend_threshold: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the strongest attention to the changed words below which a pixel stays the source's "
+        "(0.3 is usual); 0 leaves every pixel to the target.",
+    )
+    local_blend_start: float = Field(
+        default=0.2, ge=0, le=1, description="Fraction of the steps, from the first, that pass without local blend."
+    )
+    shared_steps: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Fraction of the steps, from the first, in which the target is the source and costs nothing.",
+    )
+    guidance_steps: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Fraction of the steps, from the first, with guidance; a step without it costs half.",
     )
 
 
@@ -126,6 +150,10 @@ class PairGenerator:
             target_captions,
             [self._edit(source, target) for source, target in zip(source_captions, target_captions, strict=True)],
             EditWindows(settings.cross_replace_steps, settings.self_replace_steps, settings.self_replace_max_pixels),
+            LocalBlend(settings.local_blend_threshold, settings.local_blend_start)
+            if settings.local_blend_threshold
+            else None,
+            Shortcuts(settings.shared_steps, settings.guidance_steps),
             # One generator per image: also the noise that some schedulers add later is the pair's own, on both sides.
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in (*seeds, *seeds)],
             height=settings.image_size,

@@ -30,6 +30,7 @@ class PromptEdit:
     source_map: NDArray[np.float32]  # (L, L): how much of source token i's map goes to target token j
     own_weight: NDArray[np.float32]  # (L,): how much of its own map target token j keeps
     changed: NDArray[np.bool_]  # (L,): whether target token j belongs to a word that the source does not have there
+    source_changed: NDArray[np.bool_]  # (L,): the same of source token i and the target
 
     def reweighted(self, factors: ArrayLike) -> "PromptEdit":
         """Return the edit with each target token's attention multiplied by a factor: one factor per position, (L,)."""
@@ -82,11 +83,12 @@ def align(
 
     source_map = np.zeros((length, length), np.float32)
     own_weight = np.zeros(length, np.float32)
-    changed = np.zeros(length, np.bool_)
+    changed, source_changed = np.zeros(length, np.bool_), np.zeros(length, np.bool_)
     for change, source_from, source_to, target_from, target_to in changes:
         replaced, replacing = source_words[source_from:source_to], target_words[target_from:target_to]
         positions = [position for word in replacing for position in word]
         changed[positions] = change != "equal"
+        source_changed[[position for word in replaced for position in word]] = change != "equal"
         if change == "insert" or (change == "replace" and kind == "refine"):
             own_weight[positions] = 1
         elif len(replaced) == len(replacing):
@@ -95,7 +97,7 @@ def align(
         elif replacing:
             _read(source_map, range(replaced[0].start, replaced[-1].stop), positions)
     _align_padding(source_map, len(source), len(target), length)
-    return PromptEdit(kind, source_map, own_weight, changed)
+    return PromptEdit(kind, source_map, own_weight, changed, source_changed)
 
 
 def _words(tokens: Sequence[str]) -> list[range]:

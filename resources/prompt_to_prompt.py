@@ -14,14 +14,19 @@ Everything is a tensor with a row per pair, so a batch may hold many pairs with 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from resources.local_blend import BlendMasks, LocalBlend
 from resources.prompt_edits import PromptEdit
+from resources.shortcuts import Shortcuts, ShortRun
 
 if TYPE_CHECKING:
     import torch
+
+EXACT = Shortcuts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +44,46 @@ def generate_pairs(
     targets: Sequence[str],
     edits: Sequence[PromptEdit],
     windows: EditWindows,
+    blend: LocalBlend | None = None,
+    shortcuts: Shortcuts = EXACT,
     **arguments: Any,
 ) -> Any:
     """Call an SDXL pipeline once on n source and n target prompts, each target controlled by its source.
 
     The batch is `[*sources, *targets]`, and so are the images of the pipeline's output, which is returned. Without
     guidance the batch is all there is; with it, only the conditional half is edited. What is left alone is computed
-    exactly as the stock pipeline computes it, so that source images equal those of an uncontrolled run of this batch
-    bit by bit. `arguments` go to the pipeline; the two noises of a pair are the caller's to make equal. The pipeline
-    is left as it was found, whatever happens.
+    exactly as the stock pipeline computes it, so that without shortcuts source images equal those of an uncontrolled
+    run of this batch bit by bit. `arguments` go to the pipeline, among them `guidance_scale` and `generator`, a list
+    with one per image; the two noises of a pair are the caller's to make equal. The pipeline is left as it was found,
+    whatever happens.
+
+    Raises:
+        ValueError: the pipeline's scheduler does not allow the shortcuts.
     """
     unet = pipeline.unet
-    control = _AttentionControl(pipeline, edits, windows)
+    run = ShortRun(pipeline, sources, targets, shortcuts)
+    masks = BlendMasks(pipeline, edits, blend) if blend else None
+    control = _AttentionControl(pipeline, edits, windows, run)
+    then = arguments.pop("callback_on_step_end", None)
+
+    def end_step(pipeline: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
+        if masks and run.is_paired:
+            tensors["latents"] = masks.blend(tensors["latents"], step + 1)
+        run.end_step(step + 1, tensors)
+        return tensors if then is None else then(pipeline, step, timestep, tensors)
+
     stock = unet.attn_processors
     hook = unet.register_forward_pre_hook(control.begin_step)
     try:
         unet.set_attn_processor(
             {
-                name: _ControlledAttention(control) if ".transformer_blocks." in name else processor
+                name: _ControlledAttention(control, masks if masks and masks.watches(name) else None)
+                if ".transformer_blocks." in name
+                else processor
                 for name, processor in stock.items()
             }
         )
-        return pipeline(prompt=[*sources, *targets], **arguments)
+        return run(end_step, arguments)
     finally:
         hook.remove()
         unet.set_attn_processor(stock)
@@ -69,14 +92,15 @@ def generate_pairs(
 class _AttentionControl:
     """The edits of one batch, and which of them hold at the step under way. Lives for one call of the pipeline."""
 
-    def __init__(self, pipeline: Any, edits: Sequence[PromptEdit], windows: EditWindows) -> None:
+    def __init__(self, pipeline: Any, edits: Sequence[PromptEdit], windows: EditWindows, run: ShortRun) -> None:
         import torch
 
         self._pipeline = pipeline
         self._windows = windows
-        self._pairs = len(edits)
+        self._run = run
         self._steps_begun = 0
         self._edits_cross = self._edits_self = False
+        self.pairs = len(edits)
         place = {"device": pipeline.unet.device, "dtype": pipeline.unet.dtype}
         # With an axis for the heads: (pairs, 1, L, L) and (pairs, 1, L, 1).
         self._source_maps = torch.from_numpy(np.stack([edit.source_map for edit in edits])).to(**place)[:, None]
@@ -86,53 +110,60 @@ class _AttentionControl:
     def begin_step(self, unet: Any, arguments: Any) -> None:
         """Decide what holds during the coming call of the UNet; runs as its forward pre-hook."""
         # Schedulers of higher order call the UNet more than once a step: a fraction of the steps is one of the calls.
-        calls = self._pipeline.num_timesteps
-        self._edits_cross = self._steps_begun < round(self._windows.cross_replace_steps * calls)
-        self._edits_self = self._steps_begun < round(self._windows.self_replace_steps * calls)
+        calls, paired = self._pipeline.num_timesteps, self._run.is_paired
+        self._edits_cross = paired and self._steps_begun < round(self._windows.cross_replace_steps * calls)
+        self._edits_self = paired and self._steps_begun < round(self._windows.self_replace_steps * calls)
         self._steps_begun += 1
 
-    def self_attention(self, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor") -> "torch.Tensor":
-        """Attend within the images; all tensors are (batch, heads, pixels, channels)."""
-        from torch.nn.functional import scaled_dot_product_attention
+    @property
+    def is_paired(self) -> bool:
+        """Whether the batch has targets at this step."""
+        return self._run.is_paired
 
-        if self._edits_self and query.shape[2] <= self._windows.self_replace_max_pixels:
-            query, key = self._with_source_as_target(query), self._with_source_as_target(key)
-        return scaled_dot_product_attention(query, key, value)
+    def edits(self, is_cross: bool, pixels: int) -> bool:
+        """Whether an attention layer over so many pixels is edited at this step."""
+        return self._edits_cross if is_cross else self._edits_self and pixels <= self._windows.self_replace_max_pixels
 
-    def cross_attention(self, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor") -> "torch.Tensor":
-        """Attend to the prompts; `query` is (batch, heads, pixels, channels), `key` and `value` have L positions."""
+    def reads_own_maps(self, is_cross: bool) -> bool:
+        """Whether some target's own query and key are needed where it is edited."""
+        return is_cross and self._own_weights is not None
+
+    def edited(
+        self, is_cross: bool, query: "torch.Tensor", key: "torch.Tensor", value: "torch.Tensor"
+    ) -> "torch.Tensor":
+        """Attend where targets follow their sources; all tensors are (batch, heads, positions, channels).
+
+        Query and key need the target rows, which come last, only where `reads_own_maps`.
+        """
         import torch
         from torch.nn.functional import scaled_dot_product_attention
 
-        if not self._edits_cross:
-            return scaled_dot_product_attention(query, key, value)
-        rest, target = slice(None, -self._pairs), slice(-self._pairs, None)
-        output = scaled_dot_product_attention(
-            self._with_source_as_target(query),
-            self._with_source_as_target(key),
-            torch.cat([value[rest], self._source_maps @ value[target]]),
+        rest, target = slice(None, -self.pairs), slice(-self.pairs, None)
+        others = len(value) - self.pairs
+        read_query, read_key = (
+            torch.cat([rows[:others], rows[others - self.pairs : others]]) for rows in (query, key)
         )
+        if not is_cross:
+            return scaled_dot_product_attention(read_query, read_key, value)
+        read_value = torch.cat([value[rest], self._source_maps @ value[target]])
+        output = scaled_dot_product_attention(read_query, read_key, read_value)
         if self._own_weights is not None:
             own_value = self._own_weights * value[target]
             output[target] += scaled_dot_product_attention(query[target], key[target], own_value)
         return output
-
-    def _with_source_as_target(self, rows: "torch.Tensor") -> "torch.Tensor":
-        """Put the conditional source rows in place of the target rows, which come last, right after them."""
-        import torch
-
-        return torch.cat([rows[: -self._pairs], rows[-2 * self._pairs : -self._pairs]])
 
 
 class _ControlledAttention:
     """A diffusers attention processor for the transformer blocks of the SDXL UNet.
 
     It computes what the stock processor does there, operation by operation: these blocks have no mask and no
-    normalisation, residual or scale of their own.
+    normalisation, residual or scale of their own. Where targets only read the maps of their sources, their own
+    queries and keys are not computed.
     """
 
-    def __init__(self, control: _AttentionControl) -> None:
+    def __init__(self, control: _AttentionControl, masks: BlendMasks | None) -> None:
         self._control = control
+        self._masks = masks
 
     def __call__(
         self,
@@ -141,12 +172,22 @@ class _ControlledAttention:
         encoder_hidden_states: "torch.Tensor | None" = None,
         attention_mask: None = None,
     ) -> "torch.Tensor":
+        from torch.nn.functional import scaled_dot_product_attention
+
+        def heads(projected: Any) -> Any:
+            return projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
+
+        control, is_cross = self._control, encoder_hidden_states is not None
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        attend = self._control.self_attention if encoder_hidden_states is None else self._control.cross_attention
-        query, key, value = (
-            projected.unflatten(-1, (attn.heads, -1)).transpose(1, 2)
-            for projected in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
-        )
+        is_edited = control.edits(is_cross, hidden_states.shape[1])
+        is_watched = self._masks is not None and control.is_paired
+        needs_all = is_watched or not is_edited or control.reads_own_maps(is_cross)
+        asking = slice(None) if needs_all else slice(None, -control.pairs)
+        query, key = heads(attn.to_q(hidden_states[asking])), heads(attn.to_k(context[asking]))
+        value = heads(attn.to_v(context))
+        if self._masks is not None and is_watched:
+            self._masks.watch(query, key)
+        attend = partial(control.edited, is_cross) if is_edited else scaled_dot_product_attention
         attended = attend(query, key, value).transpose(1, 2).flatten(2)
         projection, dropout = attn.to_out
         output: torch.Tensor = dropout(projection(attended))

@@ -95,7 +95,7 @@ def test_equal_captions_give_equal_images(tiny: PairGenerator) -> None:
 
 # The scheduler hands a tensor to numpy in a way that numpy is about to drop.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_noise_that_a_scheduler_adds_is_the_pairs_own(tiny: PairGenerator) -> None:
+def test_noise_that_a_scheduler_adds_is_the_pairs_own(tiny: PairGenerator, with_settings) -> None:
     from diffusers import EulerAncestralDiscreteScheduler
 
     saved = tiny.pipeline.scheduler
@@ -103,10 +103,12 @@ def test_noise_that_a_scheduler_adds_is_the_pairs_own(tiny: PairGenerator) -> No
     try:
         sources, targets = tiny.generate(SOURCES, SOURCES, SEEDS)
         alone, _ = tiny.generate(SOURCES[1:2], TARGETS[1:2], SEEDS[1:2])
+        late = with_settings(shared_steps=0.5).generate(SOURCES, SOURCES, SEEDS)
     finally:
         tiny.pipeline.scheduler = saved
     assert np.abs(sources.astype(int) - targets).max() <= 1
     assert np.abs(sources[1].astype(int) - alone[0]).max() <= 1
+    assert np.abs(sources.astype(int) - late).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,9 @@ def test_noise_that_a_scheduler_adds_is_the_pairs_own(tiny: PairGenerator) -> No
         {"self_replace_steps": 0.0},
         {"self_replace_max_pixels": 16},
         {"changed_word_weight": 3.0},
+        {"local_blend_threshold": 0.95},
+        {"shared_steps": 0.5},
+        {"guidance_steps": 0.5},
         {"num_inference_steps": 5},
         {"guidance_scale": 1.0},
     ],

@@ -78,6 +78,7 @@ def test_a_phrase_shares_the_attention_of_the_word_it_replaces() -> None:
     assert reads(edit)[9] == {8: 1.0, 9: 1.0}, "the first padding takes what one padding less leaves over"
     assert reads(edit)[10:] == [{position: 1.0} for position in range(10, LENGTH)]
     assert np.flatnonzero(edit.changed).tolist() == [3, 4]
+    assert np.flatnonzero(edit.source_changed).tolist() == [3]
 
 
 def test_a_word_takes_all_the_attention_of_the_phrase_it_replaces() -> None:
