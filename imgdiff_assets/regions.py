@@ -1,9 +1,11 @@
-"""Boxes: areas, overlaps, suppression, crops. All boxes are xyxy in pixels; x2 and y2 are exclusive."""
+"""Boxes: areas, overlaps, suppression, frames. All boxes are xyxy in pixels; x2 and y2 are exclusive."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+
+from resources.crops import padded
 
 Boxes = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
@@ -54,26 +56,6 @@ def suppress(
         best = left[is_first][np.cumsum(is_first) - 1]
         left = left[~is_first & (_overlap(boxes[left], boxes[best]) <= max_overlap)]
     return kept
-
-
-def padded(box: Sequence[float], padding: int, width: int, height: int) -> tuple[int, int, int, int]:
-    """The box grown by `padding` pixels, rounded outwards and clipped to the image."""
-    x1, y1, x2, y2 = box
-    return (
-        max(0, int(np.floor(x1)) - padding),
-        max(0, int(np.floor(y1)) - padding),
-        min(width, int(np.ceil(x2)) + padding),
-        min(height, int(np.ceil(y2)) + padding),
-    )
-
-
-def crop(pixels: Pixels, box: Sequence[float], padding: int) -> Pixels:
-    """The region of an (H, W, 3) image inside the padded box. Raises ValueError for a box outside the image."""
-    height, width = pixels.shape[:2]
-    x1, y1, x2, y2 = padded(box, padding, width, height)
-    if x1 >= x2 or y1 >= y2:
-        raise ValueError(f"the box {list(box)} has no pixels in an image of {width} x {height}")
-    return pixels[y1:y2, x1:x2]
 
 
 def draw_box(pixels: Pixels, box: Sequence[float], line: int = BOX_LINE, margin: int = BOX_MARGIN) -> Pixels:

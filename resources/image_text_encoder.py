@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources import devices, weights
-from resources.crops import squash
+from resources.crops import distinct, squash
 from resources.settings import ModelSettings
 
 Vectors = NDArray[np.float32]
@@ -56,21 +56,29 @@ class ImageTextEncoder:
         self._interpolation = preprocessing["interpolation"]
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> Vectors:
-        """Return vectors of length 1, float32 (N, D), for images (H, W, 3) of any shapes, each seen whole."""
+        """Return vectors of length 1, float32 (N, D), for images (H, W, 3) of any shapes, each seen whole.
+
+        The same image, or the same region of one, is encoded once.
+        """
 
         def encode(batch: Sequence[NDArray[np.uint8]]) -> Any:
             pixels = squash(batch, self._size, self._mean, self._std, self._device, self._interpolation)
             return self._model.encode_image(pixels.to(self._dtype))
 
-        return self._in_batches(encode, images)
+        different, places = distinct(images)
+        return self._in_batches(encode, different)[places]
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """Return vectors of length 1, float32 (N, D); what exceeds the model's context is cut off."""
+        """Return vectors of length 1, float32 (N, D); what exceeds the model's context is cut off.
+
+        The same text is encoded once.
+        """
 
         def encode(batch: Sequence[str]) -> Any:
             return self._model.encode_text(self._tokenize(list(batch)).to(self._device))
 
-        return self._in_batches(encode, texts)
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        return self._in_batches(encode, list(places))[[places[text] for text in texts]]
 
     def _in_batches(self, encode: Callable[[Sequence[Any]], Any], items: Sequence[Any]) -> Vectors:
         import torch

@@ -4,14 +4,14 @@ The contrastive score (ITC) compares the two sides embedded apart; the matching 
 at the image. They are different quantities and thresholds of one do not carry over to the other.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resources import devices, weights
-from resources.crops import squash
+from resources.crops import distinct, squash
 from resources.settings import ModelSettings
 from resources.transformers_models import load_model
 
@@ -52,23 +52,21 @@ class ImageTextMatcher:
         import torch
 
         itc, itm = (np.empty(len(images), np.float32) for _ in range(2))
-        distinct_texts = list(dict.fromkeys(texts))
-        text_rows = {text: row for row, text in enumerate(distinct_texts)}
-        distinct_images: dict[Hashable, NDArray[np.uint8]] = {}
-        pairs_of_image: dict[Hashable, list[int]] = {}
-        for pair, image in enumerate(images):
-            distinct_images.setdefault(_memory(image), image)
-            pairs_of_image.setdefault(_memory(image), []).append(pair)
+        text_rows = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        different, places = distinct(images)
+        pairs_of_image: list[list[int]] = [[] for _ in different]
+        for pair, place in enumerate(places):
+            pairs_of_image[place].append(pair)
 
         size = self.settings.batch_size
-        keys = list(distinct_images)
         with torch.inference_mode():
-            text_vectors = self._embed_texts(distinct_texts)
-            for batch in (keys[start : start + size] for start in range(0, len(keys), size)):
-                states = self._encode_images([distinct_images[key] for key in batch])
+            text_vectors = self._embed_texts(list(text_rows))
+            for first in range(0, len(different), size):
+                batch = slice(first, first + size)
+                states = self._encode_images(different[batch])
                 image_vectors = self._project(self._model.vision_proj, states)
                 # The states of a batch of images are all that is held: they are large, and there may be many images.
-                rows_and_pairs = [(row, pair) for row, key in enumerate(batch) for pair in pairs_of_image[key]]
+                rows_and_pairs = [(row, pair) for row, asked in enumerate(pairs_of_image[batch]) for pair in asked]
                 for start in range(0, len(rows_and_pairs), size):
                     rows, pairs = map(list, zip(*rows_and_pairs[start : start + size], strict=True))
                     vectors = text_vectors[[text_rows[texts[pair]] for pair in pairs]]
@@ -112,8 +110,3 @@ class ImageTextMatcher:
         from torch.nn import functional
 
         return functional.normalize(projection(states[:, 0]).float(), dim=-1)
-
-
-def _memory(image: NDArray[np.uint8]) -> Hashable:
-    """Return what is equal for two views of the same pixels in memory, such as one region cut out twice."""
-    return image.__array_interface__["data"][0], image.shape, image.strides

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.recipe import BoundingBoxesSettings, Recipe
-from imgdiff_assets.regions import crop, suppress
+from imgdiff_assets.regions import suppress
 from imgdiff_assets.stage import (
     Booleans,
     Canaries,
@@ -21,6 +21,7 @@ from imgdiff_assets.stage import (
     at_least,
     below,
 )
+from resources.crops import cut
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
 OBJECT_COLUMNS = ("source_object", "target_object")
@@ -96,7 +97,7 @@ def match(rows: Sequence[Row], work: Work) -> list[Row]:
 def _crops(row: Row, work: Work) -> list[np.ndarray]:
     box = [row[name] for name in BOX_COLUMNS]
     padding = work.recipe.bounding_boxes.crop_padding
-    return [crop(image, box, padding) for image in work.images(row["pair_id"])]
+    return [cut(image, box, padding) for image in work.images(row["pair_id"])]
 
 
 def _has_box(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from imgdiff_assets.caption_edit import agreement
 from imgdiff_assets.recipe import CaptionsSettings, Recipe
-from imgdiff_assets.regions import BAR_WIDTH, crop, draw_box, side_by_side
+from imgdiff_assets.regions import BAR_WIDTH, draw_box, side_by_side
 from imgdiff_assets.stage import (
     Columns,
     Derivation,
@@ -19,6 +19,7 @@ from imgdiff_assets.stage import (
     at_least,
     below,
 )
+from resources.crops import cut
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
@@ -49,7 +50,7 @@ def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
             x1, y1, x2, y2 = (row[corner] for corner in BOX_COLUMNS)
             box = {"x1": x1 / width, "y1": y1 / height, "x2": x2 / width, "y2": y2 / height}
             views.append(
-                [image if settings.region_view == "full" else crop(image, (x1, y1, x2, y2), settings.crop_padding)]
+                [image if settings.region_view == "full" else cut(image, (x1, y1, x2, y2), settings.crop_padding)]
             )
             questions.append(settings.region_question.format(**box, object=name))
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
@@ -63,25 +64,29 @@ def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     return results
 
 
-def score(rows: Sequence[Row], work: Work) -> list[Row]:
-    """Cosine of the two captions' vectors, and how well each caption fits its crop."""
+def compare(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Cosine of the two captions' vectors."""
     texts = [row[name] for row in rows for name in REGION_CAPTIONS]
     vectors = work.model("image_text_encoder").encode_texts(texts)
-    similarities = np.sum(vectors[0::2] * vectors[1::2], axis=1)
-    crops = []
+    return [{"caption_similarity": float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
+
+
+def match(rows: Sequence[Row], work: Work) -> list[Row]:
+    """How well each caption fits its crop."""
+    crops, texts = [], []
     for row in rows:
         box = [row[name] for name in BOX_COLUMNS]
-        crops += [crop(image, box, work.recipe.captions.crop_padding) for image in work.images(row["pair_id"])]
+        crops += [cut(image, box, work.recipe.captions.crop_padding) for image in work.images(row["pair_id"])]
+        texts += [row[name] for name in REGION_CAPTIONS]
     itc, itm = work.model("image_text_matcher").match(crops, texts)
     return [
         {
-            "caption_similarity": float(similarity),
-            "source_match_itc": float(itc[2 * index]),
-            "target_match_itc": float(itc[2 * index + 1]),
-            "source_match_itm": float(itm[2 * index]),
-            "target_match_itm": float(itm[2 * index + 1]),
+            "source_match_itc": float(itc[index]),
+            "target_match_itc": float(itc[index + 1]),
+            "source_match_itm": float(itm[index]),
+            "target_match_itm": float(itm[index + 1]),
         }
-        for index, similarity in enumerate(similarities)
+        for index in range(0, 2 * len(rows), 2)
     ]
 
 
@@ -93,7 +98,7 @@ def tell_apart(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
         images = work.images(row["pair_id"])
         box = [row[name] for name in BOX_COLUMNS]
         if settings.difference_view == "crops":
-            views.append([crop(image, box, settings.crop_padding) for image in images])
+            views.append([cut(image, box, settings.crop_padding) for image in images])
         else:
             left, right = (draw_box(image, box) for image in images)
             views.append([side_by_side(left, right, BAR_WIDTH)])
@@ -146,21 +151,26 @@ STAGE = Stage(
             version=2,
         ),
         Measurement(
-            name="score",
-            columns=(
-                pa.field("caption_similarity", pa.float32()),
-                *(
-                    pa.field(f"{side}_match_{head}", pa.float32())
-                    for head in ("itc", "itm")
-                    for side in ("source", "target")
-                ),
-            ),
-            inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
-            run=score,
-            settings=lambda recipe: {"crop_padding": recipe.captions.crop_padding},
-            roles=("image_text_encoder", "image_text_matcher"),
+            name="compare",
+            columns=(pa.field("caption_similarity", pa.float32()),),
+            inputs=REGION_CAPTIONS,
+            run=compare,
+            roles=("image_text_encoder",),
         ),
         below("captions_alike", "caption_similarity", "max_caption_similarity"),
+        # The dear model last: it reads only what the cheap one left.
+        Measurement(
+            name="match",
+            columns=tuple(
+                pa.field(f"{side}_match_{head}", pa.float32())
+                for head in ("itc", "itm")
+                for side in ("source", "target")
+            ),
+            inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
+            run=match,
+            settings=lambda recipe: {"crop_padding": recipe.captions.crop_padding},
+            roles=("image_text_matcher",),
+        ),
         Derivation(
             pa.field("match", pa.float32()),
             tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),

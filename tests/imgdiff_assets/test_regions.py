@@ -1,4 +1,4 @@
-"""Boxes against a count of pixels; suppression against its definition; crops and frames."""
+"""Boxes against a count of pixels; suppression against its definition; frames."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,12 @@ from imgdiff_assets.regions import (
     BOX_MARGIN,
     RED,
     area,
-    crop,
     draw_box,
     iou,
-    padded,
     side_by_side,
     suppress,
 )
+from resources.crops import padded
 
 SIDE = 12
 CORNER = st.integers(0, SIDE)
@@ -89,39 +88,6 @@ def test_an_overlap_at_the_limit_stays() -> None:
     boxes = np.array([[0, 0, 2, 1], [0, 0, 4, 1]], dtype=np.float64)
     assert suppress(boxes, np.array([0, 1]), 0.5).all()
     assert suppress(boxes, np.array([0, 1]), 0.499).tolist() == [True, False]
-
-
-@given(
-    box=st.tuples(*[st.floats(-5, SIDE + 5, allow_nan=False)] * 4),
-    padding=st.integers(0, 6),
-    width=st.integers(1, SIDE),
-    height=st.integers(1, SIDE),
-)
-@settings(max_examples=80)
-def test_a_crop_holds_every_pixel_that_its_box_touches_and_no_other_image(
-    box: tuple[float, float, float, float], padding: int, width: int, height: int
-) -> None:
-    x1, y1, x2, y2 = padded(box, padding, width, height)
-    assert x1 >= 0 <= y1
-    assert x2 <= width
-    assert y2 <= height
-    assert x1 <= max(box[0] - padding, 0)
-    assert x2 >= min(box[2] + padding, width)
-    image = np.arange(width * height * 3, dtype=np.uint8).reshape(height, width, 3)
-    if x1 < x2 and y1 < y2:
-        np.testing.assert_array_equal(crop(image, box, padding), image[y1:y2, x1:x2])
-    else:
-        with pytest.raises(ValueError, match=rf"no pixels in an image of {width} x {height}"):
-            crop(image, box, padding)
-
-
-def test_long_thin_regions_are_cropped_whole() -> None:
-    """No square around the middle: both ends of the strip are there."""
-    image = np.zeros((40, 60, 3), dtype=np.uint8)
-    image[20, 2], image[20, 57] = 200, 100
-    strip = crop(image, (2, 19, 58, 22), 0)
-    assert strip.shape == (3, 56, 3)
-    assert (strip[1, 0, 0], strip[1, -1, 0]) == (200, 100)
 
 
 def test_the_frame_lies_around_the_box_and_leaves_the_region_as_it_is() -> None:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resources.crops import cut, squash
+from resources.crops import cut, distinct, squash, upload
 
 IMAGE = np.arange(40 * 60 * 3, dtype=np.uint64).astype(np.uint8).reshape(40, 60, 3)
 HALVES = {"mean": [0.5] * 3, "std": [0.5] * 3}
@@ -44,6 +44,35 @@ def test_a_cut_is_never_empty(box, padding):
         )
     else:
         assert crop.size > 0
+
+
+@pytest.mark.parametrize("kind", ["own", "read-only", "one of a stack", "mirrored", "every other column"])
+def test_regions_are_cut_on_the_device(kind):
+    image = IMAGE.copy()
+    if kind == "read-only":
+        image.setflags(write=False)
+    elif kind != "own":
+        image = {"one of a stack": np.stack([image, image])[1], "mirrored": image[:, ::-1]}.get(kind, image[:, ::2])
+    regions = [cut(image, box) for box in ((3, 2, 9, 30), (0, 0, 30, 40), (20, 10, 28, 17))]
+    for region, tensor in zip(regions, upload(regions, "cpu"), strict=True):
+        assert tensor.dtype == torch.uint8
+        np.testing.assert_array_equal(tensor.numpy(), region)
+
+
+def test_an_image_goes_to_the_device_once_for_all_its_regions():
+    one, other = IMAGE.copy(), IMAGE.copy()
+    tensors = upload([cut(one, (3, 2, 9, 30)), one, cut(other, (3, 2, 9, 30)), cut(one, (20, 10, 28, 17))], "cpu")
+    memories = [tensor.untyped_storage().data_ptr() for tensor in tensors]
+    assert memories[0] == memories[1] == memories[3] != memories[2]
+
+
+def test_a_region_cut_out_twice_is_one_image():
+    other = IMAGE.copy()
+    regions = [cut(image, (3, 2, right, 30)) for image, right in ((IMAGE, 9), (other, 9), (IMAGE, 8), (IMAGE, 9))]
+    different, places = distinct([*regions, IMAGE[:, ::-1], IMAGE])
+    assert len(different) == 5
+    assert places == [0, 1, 2, 0, 3, 4]
+    assert all(np.shares_memory(one, two) for one, two in zip(different[:3], regions, strict=False))
 
 
 def test_pixels_are_scaled_and_normalised_per_channel():

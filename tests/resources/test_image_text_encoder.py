@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from resources import weights
+from resources.crops import cut
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.miniature.scenes import draw_scene
 
@@ -80,6 +81,28 @@ def test_vectors_do_not_depend_on_the_batch(encoder, images):
     np.testing.assert_allclose(encoder.encode_images(images), alone.encode_images(images), atol=1e-5)
     np.testing.assert_allclose(encoder.encode_images(images)[::-1], encoder.encode_images(images[::-1]), atol=1e-5)
     np.testing.assert_allclose(encoder.encode_texts(texts), alone.encode_texts(texts), atol=1e-5)
+
+
+def test_each_region_and_text_is_encoded_once(encoder, scenes, monkeypatch):
+    seen = {"images": 0, "texts": 0}
+    encode_image, encode_text = encoder._model.encode_image, encoder._model.encode_text
+
+    def count_images(pixels):
+        seen["images"] += len(pixels)
+        return encode_image(pixels)
+
+    def count_texts(tokens):
+        seen["texts"] += len(tokens)
+        return encode_text(tokens)
+
+    monkeypatch.setattr(encoder._model, "encode_image", count_images)
+    monkeypatch.setattr(encoder._model, "encode_text", count_texts)
+    regions = [cut(scene.image, scene.boxes[0]) for scene in scenes[:5] for _ in range(2)]
+    vectors = encoder.encode_images(regions)
+    np.testing.assert_array_equal(vectors[0::2], vectors[1::2])
+    vectors = encoder.encode_texts(["ball", "boat", "ball"])
+    np.testing.assert_array_equal(vectors[0], vectors[2])
+    assert seen == {"images": 5, "texts": 2}
 
 
 def test_half_precision_changes_little(encoder, images):
