@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 
 from imgdiff_assets.graph import stage_named
-from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.images import Pixels
 from imgdiff_assets.inputs import read_inputs
@@ -21,14 +20,14 @@ SIDES = ("source", "target")
 
 
 class Counting(Artist):
-    """Counts what it was asked to match; finds texts quite alike or quite unlike."""
+    """Counts what it was asked to match; finds every other pair of texts alike, the rest unlike."""
 
     def __init__(self, artist: Artist) -> None:
         self.drawn = artist.drawn
         self.matched = 0
 
     def encode_texts(self, texts: Sequence[str]) -> np.ndarray:
-        return np.eye(2, dtype=np.float32)[[int(content_hash(text)[0], 16) % 2 for text in texts]]
+        return np.eye(2, dtype=np.float32)[[int(place % 4 == 3) for place in range(len(texts))]]
 
     def match(self, images: Sequence[Pixels], texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         self.matched += len(images)
