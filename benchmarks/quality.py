@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from tqdm import tqdm
 
 from imgdiff_assets.graph import stage_named
@@ -172,7 +173,7 @@ def write_parents(home: Home, pairs: Sequence[DrawnPair]) -> list[str]:
         )
     ledger = Ledger(home.ledger)
     for name, rows in (("prompt_pairs", prompts), ("image_pairs", images)):
-        ledger.commit(name, SHARD, stage_named(name).schema, rows, [None] * len(rows), {})
+        ledger.commit(name, SHARD, stage_named(name).schema, pa.Table.from_pylist(rows), [], {})
     return ids
 
 

@@ -52,8 +52,10 @@ class ImageColumns:
         self._names = list(names)
         self._files: OrderedDict[Path, _OpenFile] = OrderedDict()
 
-    def read(self, reference: CellReference) -> dict[str, Any]:
-        """The image cells (`{"bytes", "path"}` or None) of one row."""
+    def read(self, reference: CellReference | None) -> dict[str, Any]:
+        """The image cells (`{"bytes", "path"}` or None) of one row; without a reference there are none."""
+        if reference is None:
+            return dict.fromkeys(self._names)
         return self._open(reference.path).read(reference.row, self._names)
 
     def read_others(self, path: Path, names: Sequence[str]) -> pa.Table:
@@ -124,13 +126,17 @@ class Ledger:
     def read(self, asset: str, shard: str, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
         """One table, without its image columns unless asked for.
 
-        With `schema`, a column that an older table lacks reads as null and one that is no longer known is left out.
+        With `schema`, a column that an older table lacks reads as null and one that is not in it is left out.
         Raises FileNotFoundError, or pyarrow's ArrowInvalid for a file that is not a whole table.
         """
         path = self.table_path(asset, shard)
         # Closed at once: a table that is about to be replaced must not stay open.
         with pq.ParquetFile(path) as file:
-            names = [field.name for field in file.schema_arrow if images or not is_image(field)]
+            names = [
+                field.name
+                for field in file.schema_arrow
+                if (images or not is_image(field)) and (schema is None or field.name in schema.names)
+            ]
             table = file.read(columns=names).replace_schema_metadata(None)
         return table if schema is None else conform(table, schema)
 
@@ -158,24 +164,27 @@ class Ledger:
         asset: str,
         shard: str,
         schema: pa.Schema,
-        rows: Sequence[Mapping[str, Any]],
+        rows: pa.Table,
         references: Sequence[CellReference | None],
         record: Mapping[str, Any],
     ) -> None:
-        """Replace the table by `rows`, whose image cells are read from `references` a row group at a time."""
+        """Replace the table by `rows`; a column that they lack is null.
+
+        Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time.
+        """
         path = self.table_path(asset, shard)
-        image_names = [field.name for field in schema if is_image(field)]
-        group_rows = IMAGE_ROWS_PER_GROUP if image_names else ROWS_PER_GROUP
-        images = ImageColumns(image_names)
+        group_rows = IMAGE_ROWS_PER_GROUP if any(is_image(field) for field in schema) else ROWS_PER_GROUP
+        names = [field.name for field in schema if is_image(field) and field.name not in rows.column_names]
+        images = ImageColumns(names)
         schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
         try:
             with atomic_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
                 for start in range(0, max(len(rows), 1), group_rows):
-                    chunk = [dict(row) for row in rows[start : start + group_rows]]
-                    for row, reference in zip(chunk, references[start : start + group_rows], strict=True):
-                        if image_names and reference is not None:
-                            row.update(images.read(reference))
-                    writer.write_table(pa.Table.from_pylist(chunk, schema=schema), row_group_size=group_rows)
+                    chunk = rows.slice(start, group_rows)
+                    cells = [images.read(reference) for reference in references[start : start + group_rows]]
+                    for name in names if cells else ():
+                        chunk = chunk.append_column(name, pa.array([row[name] for row in cells], IMAGE))
+                    writer.write_table(_with_columns(chunk, schema), row_group_size=group_rows)
         finally:
             images.close()
         append_lines(path.with_name("history.jsonl"), [json.dumps(record, sort_keys=True)])
@@ -243,14 +252,17 @@ class Ledger:
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table` with exactly the non-image columns of `schema`; missing ones are null."""
-    columns = []
-    fields = [field for field in schema if not is_image(field)]
-    for field in fields:
-        if field.name in table.column_names:
-            columns.append(table[field.name].cast(field.type))
-        else:
-            columns.append(pa.nulls(table.num_rows, field.type))
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
+    return _with_columns(table, pa.schema([field for field in schema if not is_image(field)]))
+
+
+def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 @contextmanager

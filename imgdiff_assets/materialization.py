@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.hashing import content_hash, table_hash
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
@@ -144,4 +144,4 @@ def settings_hash(stage: Stage, recipe: Recipe, models: Models) -> str:
 def output_hash(table: pa.Table) -> str:
     """Hash of a table's content, bookkeeping and fingerprints aside: equal for tables that mean the same."""
     names = [name for name in table.column_names if name not in BOOKKEEPING and not name.endswith("_fingerprint")]
-    return content_hash(table.select(names).to_pylist())
+    return table_hash(table.select(names))

@@ -6,17 +6,18 @@ was measured before (in the table, or in batches that a killed run left behind) 
 
 import datetime
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from imgdiff_assets.environment import library_versions
-from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.hashing import CHUNK_ROWS, content_hash, row_hashes
 from imgdiff_assets.images import HASH_COLUMNS, PairImages
 from imgdiff_assets.inputs import Inputs, MissingInput
 from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
@@ -29,18 +30,21 @@ from imgdiff_assets.materialization import (
     settings_hash,
 )
 from imgdiff_assets.measuring import Failure, Measuring
+from imgdiff_assets.memo import Memo
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.stage import (
     ERROR_PREFIX,
     UPSTREAM,
+    Booleans,
     Derivation,
     Filter,
     Measurement,
     Row,
     Stage,
-    columns_of_rows,
+    columns_of_table,
 )
+from imgdiff_assets.tables import Integers, rows_of, scattered, values_of
 
 Log = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -68,17 +72,6 @@ class _Work:
         return self.pair_images(pair_id)
 
 
-@dataclass(slots=True)
-class _Memo:
-    """What is known already: the rows of each fingerprint, with where their images are."""
-
-    rows: dict[str, list[tuple[Row, CellReference]]] = field(default_factory=dict)
-
-    def add(self, fingerprint: str | None, row: Row, reference: CellReference) -> None:
-        if fingerprint is not None:
-            self.rows.setdefault(fingerprint, []).append((row, reference))
-
-
 def materialize(
     stage: Stage,
     shard: str,
@@ -100,7 +93,10 @@ def materialize(
 
 
 class _StageRun:
-    """One call of `materialize`: rows and their verdicts, step by step."""
+    """One call of `materialize`: rows as columns, and their verdicts, step by step.
+
+    Only the rows of a batch that is being measured are Python values, for a shard may have a million.
+    """
 
     def __init__(
         self,
@@ -141,8 +137,9 @@ class _StageRun:
             seed=recipe.seed,
             models={role: models.identity(role) for role in stage.roles},
         )
-        self.rows: list[Row] = []
-        self.rejected_by: list[str | None] = []
+        self.rows = pa.table({})
+        self.rejected_by = _no_texts(0)
+        self.errors = _no_texts(0)
         self.references: list[CellReference | None] = []
         self.error_share = 0.0
 
@@ -151,12 +148,14 @@ class _StageRun:
         present = self._present()
         if present is not None:
             return present
-        old = self._read_old()
-        memos = self._remember(old)
-        self.rows = self._items()
-        self.record.rows_in = sum(row["parent_kept"] for row in self.rows)
-        self.rejected_by = [None if row["parent_kept"] else UPSTREAM for row in self.rows]
-        self.references = [None] * len(self.rows)
+        memos = self._remember()
+        items = self._items()
+        parent_kept = items["kept"].to_numpy()
+        self.record.rows_in = int(np.count_nonzero(parent_kept))
+        self.rows = conform(items, pa.schema(self.stage.item_columns)).combine_chunks()
+        self.rejected_by = _no_texts(len(items))
+        self.rejected_by[~parent_kept] = UPSTREAM
+        self.errors = _no_texts(len(items))
         needs_images = "image_pairs" in self.stage.parents
         work = _Work(self.recipe, self.models, PairImages(self.ledger, self.shard) if needs_images else None)
         try:
@@ -164,7 +163,7 @@ class _StageRun:
                 self._check_images(work.pair_images)
             for step in self.stage.steps:
                 if isinstance(step, Measurement):
-                    self._measure(step, memos[step.name], work)
+                    self._measure(step, memos.pop(step.name), work)
                 elif isinstance(step, Derivation):
                     self._derive(step)
                 else:
@@ -172,8 +171,6 @@ class _StageRun:
         finally:
             if work.pair_images is not None:
                 work.pair_images.close()
-        for row, verdict in zip(self.rows, self.rejected_by, strict=True):
-            row.update(kept=verdict is None, rejected_by=verdict)
         self._commit(time.monotonic() - started)
         if self.error_share > self.recipe.max_error_share:
             raise ShardFailed(self._error_summary())
@@ -190,7 +187,7 @@ class _StageRun:
         record.changed, record.seconds = False, 0.0
         return record
 
-    def _items(self) -> list[Row]:
+    def _items(self) -> pa.Table:
         try:
             return self.stage.items(self.inputs.read(), self.recipe)
         except KeyError as error:
@@ -201,72 +198,62 @@ class _StageRun:
 
     def _check_images(self, images: PairImages) -> None:
         """What is measured on other images than the row names would be remembered as measured on those."""
-        for row in self.rows:
-            if row["parent_kept"] and images.hashes.get(row["pair_id"]) != tuple(row[name] for name in HASH_COLUMNS):
-                raise MissingInput(
-                    f"{self.stage.name} of {self.shard}: {self.stage.parents[0]} was made from other images than "
-                    f"image_pairs has now: materialise {self.stage.parents[0]} again, or run the whole graph."
-                )
+        kept = self.rows.filter(pa.array(self._alive()))
+        names = [values_of(kept[name]) for name in ("pair_id", *HASH_COLUMNS)]
+        if any(images.hashes.get(pair_id) != tuple(hashes) for pair_id, *hashes in zip(*names, strict=True)):
+            raise MissingInput(
+                f"{self.stage.name} of {self.shard}: {self.stage.parents[0]} was made from other images than "
+                f"image_pairs has now: materialise {self.stage.parents[0]} again, or run the whole graph."
+            )
 
-    def _read_old(self) -> pa.Table | None:
+    def _read_old(self, schema: pa.Schema) -> pa.Table | None:
         """The present table; a damaged one is moved aside, and its rows are measured again."""
         if not self.ledger.exists(self.stage.name, self.shard):
             return None
         try:
-            return self.ledger.read(self.stage.name, self.shard, self.stage.schema)
+            return self.ledger.read(self.stage.name, self.shard, schema)
         except (pa.ArrowException, OSError) as error:
             aside = self.ledger.quarantine(self.stage.name, self.shard)
             self.log(f"{self.stage.name} of {self.shard} is damaged ({error}); moved to {aside.name}, measuring again")
             return None
 
-    def _remember(self, old: pa.Table | None) -> dict[str, _Memo]:
-        """Everything measured before: by the table, then by batches a killed run left behind."""
-        memos = {step.name: _Memo() for step in self.stage.measurements}
-        path = self.ledger.table_path(self.stage.name, self.shard)
-        for number, row in enumerate(old.to_pylist() if old is not None else []):
-            for step in self.stage.measurements:
-                memos[step.name].add(row[step.fingerprint_column], row, CellReference(path, number))
-        for step in self.stage.measurements:
-            staged = _Memo()
-            for batch in self.ledger.staged_batches(self.stage.name, self.shard, step.name):
+    def _remember(self) -> dict[str, Memo]:
+        """Everything measured before: by batches a killed run left behind, then by the table."""
+        bookkeeping = [self.stage.schema.field(name) for name in BOOKKEEPING]
+        memos = {step.name: Memo(step, bookkeeping) for step in self.stage.measurements}
+        for name, memo in memos.items():
+            for batch in self.ledger.staged_batches(self.stage.name, self.shard, name):
                 try:
                     with pq.ParquetFile(batch) as file:
-                        names = [name.name for name in file.schema_arrow if not is_image(name)]
-                        table = conform(file.read(columns=names), self._staging_schema(step))
+                        names = [column.name for column in file.schema_arrow if not is_image(column)]
+                        memo.add(conform(file.read(columns=names), memo.schema), batch)
                 except (pa.ArrowException, OSError):
                     self.log(f"{batch.name} of {self.stage.name} was torn by a kill; measuring its rows again")
                     batch.unlink()
-                    continue
-                for number, row in enumerate(table.to_pylist()):
-                    staged.add(row[step.fingerprint_column], row, CellReference(batch, number))
-            memos[step.name].rows.update(staged.rows)
+        schemas = [memo.light for memo in memos.values()]
+        old = self._read_old(pa.unify_schemas(schemas)) if schemas else None
+        if old is not None:
+            path = self.ledger.table_path(self.stage.name, self.shard)
+            for memo in memos.values():
+                memo.add_older(old, path)
         return memos
 
-    def _staging_schema(self, step: Measurement) -> pa.Schema:
-        return pa.schema(
-            [pa.field(step.fingerprint_column, pa.string()), *step.columns, *_bookkeeping_fields(self.stage)]
-        )
+    def _fingerprints(self, step: Measurement) -> pa.ChunkedArray:
+        """Of every row, the hash of all that the result of a measurement depends on."""
+        rows, id_column = self.rows, self.stage.id_column
+        ids = rows[id_column] if id_column in rows.column_names else pa.chunked_array([pa.nulls(len(rows))])
+        hashes = row_hashes(self.identities[step.name], ids, [rows[name] for name in step.inputs])
+        if pc.count_distinct(hashes).as_py() < len(hashes):
+            raise ValueError(f"{self.stage.name} of {self.shard}: two rows have the same id and inputs in {step.name}")
+        return pa.chunked_array([hashes])
 
-    def _fingerprint(self, step: Measurement, row: Row) -> str:
-        return content_hash(
-            self.identities[step.name], row.get(self.stage.id_column), [row.get(name) for name in step.inputs]
-        )
-
-    def _measure(self, step: Measurement, memo: _Memo, work: _Work) -> None:
+    def _measure(self, step: Measurement, memo: Memo, work: _Work) -> None:
         """Fill the step's columns: from memory where the fingerprint holds, else by running the models."""
         started = time.monotonic()
-        fingerprints = [self._fingerprint(step, row) for row in self.rows]
-        if len(set(fingerprints)) < len(fingerprints):
-            raise ValueError(f"{self.stage.name} of {self.shard}: two rows have the same id and inputs in {step.name}")
-        missing = [
-            index
-            for index, fingerprint in enumerate(fingerprints)
-            if self.rejected_by[index] is None and fingerprint not in memo.rows
-        ]
-        reused = sum(
-            self.rejected_by[index] is None and fingerprint in memo.rows
-            for index, fingerprint in enumerate(fingerprints)
-        )
+        fingerprints = self._fingerprints(step)
+        wanted, known = self._alive(), memo.knows(fingerprints)
+        missing = np.flatnonzero(wanted & ~known).tolist()
+        reused = int(np.count_nonzero(wanted & known))
         if step is self.stage.measurements[0]:
             self.record.reused = reused
         failures: dict[int, Failure] = {}
@@ -281,7 +268,7 @@ class _StageRun:
         self.record.step_seconds[step.name] = round(time.monotonic() - started, 3)
 
     def _run_batches(
-        self, step: Measurement, missing: Sequence[int], fingerprints: Sequence[str], memo: _Memo, work: _Work
+        self, step: Measurement, missing: list[int], fingerprints: pa.ChunkedArray, memo: Memo, work: _Work
     ) -> dict[int, Failure]:
         """Measure the rows with these indices; returns those that failed."""
         measuring = Measuring(step, work, max([self.models.settings(role).batch_size for role in step.roles] or [256]))
@@ -292,7 +279,7 @@ class _StageRun:
         while done < len(missing):
             batch = missing[done : done + measuring.batch_size]
             results: dict[int, list[Row]] = {}
-            for index, result in zip(batch, measuring.run([self.rows[index] for index in batch]), strict=True):
+            for index, result in zip(batch, measuring.run(rows_of(self.rows.take(batch), step.inputs)), strict=True):
                 if isinstance(result, Failure):
                     failures[index] = result
                 else:
@@ -305,95 +292,110 @@ class _StageRun:
         return failures
 
     def _stage_results(
-        self, step: Measurement, results: Mapping[int, list[Row]], fingerprints: Sequence[str], memo: _Memo
+        self, step: Measurement, results: Mapping[int, list[Row]], fingerprints: pa.ChunkedArray, memo: Memo
     ) -> None:
         """Make a batch durable, then remember it as it lies on disk: as a restarted run would find it."""
         if not results:
             return
-        measured_at = datetime.datetime.now(datetime.UTC)
+        hashes = fingerprints.take(pa.array(results)).to_pylist()
+        known = {"run_id": self.run_id, "measured_at": datetime.datetime.now(datetime.UTC)}
         rows = [
-            {**row, step.fingerprint_column: fingerprints[index], "run_id": self.run_id, "measured_at": measured_at}
-            for index, produced in results.items()
+            {**row, step.fingerprint_column: fingerprint, **known}
+            for fingerprint, produced in zip(hashes, results.values(), strict=True)
             for row in produced
         ]
-        schema = self._staging_schema(step)
-        path = self.ledger.stage_batch(self.stage.name, self.shard, step.name, rows, schema)
-        light = pa.schema([column for column in schema if not is_image(column)])
-        for number, row in enumerate(pa.Table.from_pylist(rows, schema=light).to_pylist()):
-            memo.add(row[step.fingerprint_column], row, CellReference(path, number))
+        path = self.ledger.stage_batch(self.stage.name, self.shard, step.name, rows, memo.schema)
+        memo.add(pa.Table.from_pylist(rows, schema=memo.light), path)
 
     def _fill(
-        self, step: Measurement, memo: _Memo, fingerprints: Sequence[str], failures: Mapping[int, Failure]
+        self, step: Measurement, memo: Memo, fingerprints: pa.ChunkedArray, failures: Mapping[int, Failure]
     ) -> None:
         """Give every row its measured columns. A row that is out of the running keeps what it was measured to have."""
-        first = step is self.stage.measurements[0]
-        names = [column.name for column in step.columns if not is_image(column)]
-        rows: list[Row] = []
-        rejected_by: list[str | None] = []
-        references: list[CellReference | None] = []
-        for index, row in enumerate(self.rows):
-            verdict = self.rejected_by[index]
-            known = memo.rows.get(fingerprints[index], [])
-            if index in failures:
-                verdict = ERROR_PREFIX + failures[index].kind
-                row["error"] = failures[index].message
-                self.record.errors += 1
-            for found, reference in known:
-                filled = {**row, **{name: found[name] for name in (*names, *BOOKKEEPING)}}
-                filled[step.fingerprint_column] = fingerprints[index]
-                rows.append(filled)
-                rejected_by.append(verdict)
-                references.append(reference if first else self.references[index])
-            if not known and not (first and verdict == UPSTREAM):
-                rows.append({"run_id": self.run_id, **row})
-                rejected_by.append(verdict)
-                references.append(self.references[index])
-        self.rows, self.rejected_by, self.references = rows, rejected_by, references
-        if first:
-            for row in self.rows:
-                row[self.stage.id_column] = self.stage.row_id(row)
+        for index, failure in failures.items():
+            self.rejected_by[index], self.errors[index] = ERROR_PREFIX + failure.kind, failure.message
+        self.record.errors += len(failures)
+        found = self._expand(step, memo.owners(fingerprints))
+        results = memo.table().take(pa.array(found, mask=found < 0))
+        for column in (*step.columns, memo.schema.field(step.fingerprint_column)):
+            if not is_image(column):
+                self.rows = self.rows.append_column(column, results[column.name])
+        self._keep_books(results)
+        if memo.has_images:
+            self.references = [memo.references[result] if result >= 0 else None for result in found.tolist()]
+        if step is self.stage.measurements[0] and self.stage.row_id is not None:
+            self.rows = self.rows.append_column(self.stage.id_column, _row_ids(self.rows, self.stage.row_id))
 
-    def _alive(self) -> list[int]:
-        return [index for index, verdict in enumerate(self.rejected_by) if verdict is None]
+    def _expand(self, step: Measurement, owners: Integers) -> Integers:
+        """Give each row as many copies as it has results; returns which result each copy gets, -1 for none.
+
+        A row without a result stays one row, unless it is set aside and has never been measured at all.
+        """
+        results = np.argsort(owners, kind="stable")[np.count_nonzero(owners < 0) :]
+        copies = np.bincount(owners[results], minlength=len(self.rows))
+        without = copies == 0
+        if step is self.stage.measurements[0]:
+            without &= self.rejected_by != UPSTREAM
+        measured = np.repeat(copies > 0, copies + without)
+        found = np.full(len(measured), -1)
+        found[measured] = results
+        if len(found) != len(self.rows) or (copies > 1).any():
+            rows = np.arange(len(self.rows)).repeat(copies + without)
+            self.rows, self.rejected_by = self.rows.take(rows), self.rejected_by[rows]
+            self.errors = self.errors[rows]
+            self.references = [self.references[row] for row in rows.tolist()] if self.references else []
+        return found
+
+    def _keep_books(self, results: pa.Table) -> None:
+        """Say which run measured each row last; a row that none has measured is this run's."""
+        for name in BOOKKEEPING:
+            if name in self.rows.column_names:
+                column = pc.coalesce(results[name], self.rows[name])
+                self.rows = self.rows.set_column(self.rows.schema.get_field_index(name), name, column)
+            else:
+                column = pc.fill_null(results[name], self.run_id) if name == "run_id" else results[name]
+                self.rows = self.rows.append_column(name, column)
+
+    def _alive(self) -> Booleans:
+        """Which rows are still in the running."""
+        return np.asarray(pa.array(self.rejected_by, pa.string()).is_null(), dtype=bool)
 
     def _derive(self, step: Derivation) -> None:
-        alive = self._alive()
-        values = step.compute(columns_of_rows([self.rows[index] for index in alive], step.reads), self.settings)
-        for index, value in zip(alive, values.tolist(), strict=True):
-            self.rows[index][step.column.name] = value
+        alive = np.flatnonzero(self._alive())
+        values = step.compute(columns_of_table(self.rows.select(step.reads).take(alive), step.reads), self.settings)
+        column = scattered(values, alive, len(self.rows), step.column.type)
+        self.rows = self.rows.append_column(step.column, column)
 
     def _filter(self, step: Filter) -> None:
-        alive = self._alive()
-        reads = (*step.reads, step.score) if step.score else step.reads
-        columns = columns_of_rows([self.rows[index] for index in alive], reads)
+        alive = np.flatnonzero(self._alive())
+        reads = list(dict.fromkeys((*step.reads, step.score) if step.score else step.reads))
+        columns = columns_of_table(self.rows.select(reads).take(alive), reads)
         passes = step.passes(columns, self.settings)
-        for index, passed in zip(alive, passes, strict=True):
-            if not passed:
-                self.rejected_by[index] = step.name
+        self.rejected_by[alive[~passes]] = step.name
         self.record.filters.append(filter_statistic(step, columns, passes, self.settings))
 
     def _commit(self, seconds: float) -> None:
         """Write the table and its record."""
-        record = self.record
-        light = pa.schema([column for column in self.stage.schema if not is_image(column)])
-        record.output_hash = output_hash(pa.Table.from_pylist(self.rows, schema=light))
-        record.rows = len(self.rows)
-        record.kept = sum(row["kept"] for row in self.rows)
-        for verdict in self.rejected_by:
-            if verdict is not None:
-                record.rejections[verdict] = record.rejections.get(verdict, 0) + 1
+        record, kept = self.record, self._alive()
+        verdicts = {"kept": kept, "rejected_by": self.rejected_by, "error": self.errors}
+        rows = self.rows
+        for name, values in verdicts.items():
+            rows = rows.append_column(name, pa.array(values, self.stage.schema.field(name).type))
+        rows = conform(rows, self.stage.schema)
+        record.output_hash = output_hash(rows)
+        record.rows = len(rows)
+        record.kept = int(np.count_nonzero(kept))
+        names, counts = np.unique(self.rejected_by[~kept].astype(str), return_counts=True)
+        record.rejections = dict(zip(names.tolist(), counts.tolist(), strict=True))
         record.seconds = round(seconds, 3)
         record.devices = {role: self.models.device(role) for role in self.stage.roles if role in self.models.opened}
         record.versions = library_versions()
         record.finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
-        self.ledger.commit(
-            self.stage.name, self.shard, self.stage.schema, self.rows, self.references, record.to_json()
-        )
+        self.ledger.commit(self.stage.name, self.shard, self.stage.schema, rows, self.references, record.to_json())
 
     def _error_summary(self) -> str:
         record = self.record
         kinds = [f"{count} {name}" for name, count in record.rejections.items() if name.startswith(ERROR_PREFIX)]
-        example = next(row["error"] for row in self.rows if row.get("error"))
+        example = next(error for error in self.errors if error)
         return (
             f"{self.stage.name} of {self.shard}: {record.errors} rows failed ({', '.join(kinds)}), more than "
             f"max_error_share {self.recipe.max_error_share} allows; for example: {example}. The other rows are in "
@@ -401,5 +403,11 @@ class _StageRun:
         )
 
 
-def _bookkeeping_fields(stage: Stage) -> list[pa.Field]:
-    return [stage.schema.field(name) for name in BOOKKEEPING]
+def _no_texts(length: int) -> npt.NDArray[np.object_]:
+    return np.full(length, None)
+
+
+def _row_ids(rows: pa.Table, row_id: Callable[[Row], str]) -> pa.Array:
+    """The id of each row, some rows at a time."""
+    chunks = (rows.slice(start, CHUNK_ROWS) for start in range(0, len(rows), CHUNK_ROWS))
+    return pa.array([row_id(row) for chunk in chunks for row in rows_of(chunk, rows.column_names)], pa.string())

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from imgdiff_assets.tables import values_of
+
 if TYPE_CHECKING:
     from imgdiff_assets.recipe import Recipe, StageSettings
 
@@ -149,18 +151,19 @@ Step = Measurement | Derivation | Filter
 class Stage:
     """One table of the ledger: where its items come from, and the steps every row goes through.
 
-    `items(tables, recipe)` maps the parent tables to the stage's items: rows of `item_columns`, in order, each with
-    `parent_kept`. `row_id(row)` is the content hash that `id_column` holds, taken after the first measurement.
+    `items(tables, recipe)` maps the parent tables to the stage's items: a table of `item_columns`, and `kept`, which
+    says whether the item's parent is. `row_id(row)` is the content hash that `id_column` holds, taken after the first
+    measurement; None where the items have that column.
     """
 
     name: str
     id_column: str
     parents: tuple[str, ...]
     item_columns: tuple[pa.Field, ...]
-    items: Callable[[Mapping[str, pa.Table], "Recipe"], list[Row]]
-    row_id: Callable[[Row], str]
+    items: Callable[[Mapping[str, pa.Table], "Recipe"], pa.Table]
     steps: tuple[Step, ...]
     description: str
+    row_id: Callable[[Row], str] | None = None
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -213,7 +216,7 @@ def columns_of_table(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDA
         if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
             result[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
         else:
-            result[name] = np.array(column.to_pylist() or [], dtype=object)
+            result[name] = _objects(values_of(column))
     return result
 
 
@@ -221,6 +224,10 @@ def _column(values: list[Any]) -> npt.NDArray[Any]:
     present = [value for value in values if value is not None]
     if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return _objects(values)
+
+
+def _objects(values: list[Any]) -> npt.NDArray[Any]:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column

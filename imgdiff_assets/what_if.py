@@ -129,7 +129,7 @@ class StoredScores:
         items = {
             tuple(item[name] for name in keys): item
             for shard in self._shards
-            for item in stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe)
+            for item in stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe).to_pylist()
             if item["caption_id"] in run
         }
         known = set(rows)

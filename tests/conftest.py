@@ -20,7 +20,7 @@ CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 # Not for the session: while Playwright's synchronous interface is open, no test of this thread can run asyncio.
 @pytest.fixture(scope="module")
 def chromium() -> "Iterator[Browser]":
-    """The system's Chromium, headless. Without one tests are skipped, or fail where IMGDIFF_REQUIRE_CHROMIUM is set."""
+    """The system's Chromium, headless. Without it tests are skipped, or fail where IMGDIFF_REQUIRE_CHROMIUM is set."""
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if path is None:
         give_up = pytest.fail if os.environ.get("IMGDIFF_REQUIRE_CHROMIUM") else pytest.skip

@@ -21,6 +21,7 @@ from imgdiff_assets.stage import (
     at_least,
     below,
 )
+from imgdiff_assets.tables import look_up
 from resources.crops import cut
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
@@ -30,15 +31,13 @@ SCORE = "region_similarity"
 RANKED_BY = ("pair_id", "found_in", *BOX_COLUMNS, SCORE)
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
     """Every filtered pair, with the objects that its two prompts name."""
-    prompts = tables["prompt_pairs"].select(["pair_id", *OBJECT_COLUMNS]).to_pylist()
-    objects = {row["pair_id"]: {name: row[name] for name in OBJECT_COLUMNS} for row in prompts}
-    rows = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"]).to_pylist()
-    return [
-        {**{name: row[name] for name in PAIR_COLUMNS}, **objects[row["pair_id"]], "parent_kept": row["kept"]}
-        for row in rows
-    ]
+    pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
+    prompts = look_up(tables["prompt_pairs"], "pair_id", pairs["pair_id"])
+    for name in OBJECT_COLUMNS:
+        pairs = pairs.append_column(name, prompts[name])
+    return pairs
 
 
 def row_id(row: Row) -> str:

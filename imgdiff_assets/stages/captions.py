@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgdiff_assets.caption_edit import agreement
 from imgdiff_assets.recipe import CaptionsSettings, Recipe
@@ -27,13 +28,10 @@ REGION_CAPTIONS = ("source_region_caption", "target_region_caption")
 REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
     """Every region that has a box."""
-    names = [*ITEM_COLUMNS, *BOX_COLUMNS]
-    rows = tables["bounding_boxes"].select([*names, "kept"]).to_pylist()
-    return [
-        {**{name: row[name] for name in names}, "parent_kept": row["kept"]} for row in rows if row["x1"] is not None
-    ]
+    regions = tables["bounding_boxes"].select([*ITEM_COLUMNS, *BOX_COLUMNS, "kept"])
+    return regions.filter(pc.field("x1").is_valid())
 
 
 class NoAnswer(ValueError):
@@ -139,7 +137,6 @@ STAGE = Stage(
         *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
     ),
     items=items,
-    row_id=lambda row: str(row["region_id"]),
     steps=(
         Measurement(
             name="describe",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
@@ -11,14 +12,9 @@ from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
 ITEM_COLUMNS = ("pair_id", "source_hash", "target_hash")
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
     """Every image pair that could be drawn."""
-    rows = tables["image_pairs"].select([*ITEM_COLUMNS, "kept"]).to_pylist()
-    return [
-        {**{name: row[name] for name in ITEM_COLUMNS}, "parent_kept": row["kept"]}
-        for row in rows
-        if row["source_hash"]
-    ]
+    return tables["image_pairs"].select([*ITEM_COLUMNS, "kept"]).filter(pc.field("source_hash").is_valid())
 
 
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -36,7 +32,6 @@ STAGE = Stage(
     description=__doc__,
     item_columns=tuple(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
     items=items,
-    row_id=lambda row: str(row["pair_id"]),
     steps=(
         Measurement(
             name="compare",

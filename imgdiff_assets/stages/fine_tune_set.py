@@ -7,41 +7,30 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgdiff_assets.conversations import conversation, pick, sentence, split
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.recipe import FineTuneSetSettings, Recipe
 from imgdiff_assets.reviews import ACCEPT, REJECT
 from imgdiff_assets.stage import Booleans, Canaries, Columns, Filter, Measurement, Row, Stage, Work
+from imgdiff_assets.tables import look_up, positions, rows_of
 
 TASK = "difference"
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 REGION_COLUMNS = ("region_id", "pair_id", "difference_caption")
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
     """Every region with a difference caption, the caption its pair began with, and what reviewers said of it."""
-    caption_ids = dict(
-        zip(
-            tables["prompt_pairs"]["pair_id"].to_pylist(),
-            tables["prompt_pairs"]["caption_id"].to_pylist(),
-            strict=True,
-        )
-    )
-    reviews = {row["sample_id"]: row["review"] for row in tables["reviews"].to_pylist()}
-    names = [*REGION_COLUMNS, *BOX_COLUMNS]
-    rows = tables["captions"].select([*names, "kept"]).to_pylist()
-    samples = [
-        {
-            **{name: row[name] for name in names},
-            "caption_id": caption_ids[row["pair_id"]],
-            "task": TASK,
-            "parent_kept": row["kept"],
-        }
-        for row in rows
-        if row["difference_caption"]
-    ]
-    return [{**sample, "review": reviews.get(row_id(sample))} for sample in samples]
+    regions = tables["captions"].select([*REGION_COLUMNS, *BOX_COLUMNS, "kept"])
+    regions = regions.filter(pc.field("difference_caption") != "")
+    prompts, reviews = look_up(tables["prompt_pairs"], "pair_id", regions["pair_id"]), tables["reviews"]
+    samples = regions.append_column("caption_id", prompts["caption_id"])
+    samples = samples.append_column("task", pa.array([TASK] * len(samples), pa.string()))
+    ids = pa.chunked_array([[row_id(row) for row in rows_of(samples, ["task", *REGION_COLUMNS])]], pa.string())
+    reviewed = positions(ids, reviews["sample_id"])
+    return samples.append_column("review", reviews["review"].take(pa.array(reviewed, mask=reviewed < 0)))
 
 
 def row_id(row: Row) -> str:

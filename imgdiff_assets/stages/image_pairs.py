@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgdiff_assets.hashing import seed_of
 from imgdiff_assets.images import encode_png, pixel_hash
@@ -13,14 +14,9 @@ from imgdiff_assets.stage import Measurement, Row, Stage, Work
 PROMPT_COLUMNS = ("pair_id", "source_caption", "target_caption")
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
     """Every prompt pair that has a target caption."""
-    rows = tables["prompt_pairs"].select([*PROMPT_COLUMNS, "kept"]).to_pylist()
-    return [
-        {**{name: row[name] for name in PROMPT_COLUMNS}, "parent_kept": row["kept"]}
-        for row in rows
-        if row["target_caption"]
-    ]
+    return tables["prompt_pairs"].select([*PROMPT_COLUMNS, "kept"]).filter(pc.field("target_caption").is_valid())
 
 
 def generate(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -51,7 +47,6 @@ STAGE = Stage(
     description=__doc__,
     item_columns=tuple(pa.field(name, pa.string()) for name in PROMPT_COLUMNS),
     items=items,
-    row_id=lambda row: str(row["pair_id"]),
     steps=(
         Measurement(
             name="generate",

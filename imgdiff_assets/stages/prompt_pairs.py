@@ -13,14 +13,18 @@ from imgdiff_assets.recipe import PromptPairsSettings, Recipe
 from imgdiff_assets.stage import Booleans, Canaries, Columns, Derivation, Filter, Measurement, Row, Stage, Work
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
     """Every caption, as often as the recipe asks."""
-    rows = tables["caption_file"].select(["caption_id", "caption"]).to_pylist()
-    return [
-        {"caption_id": row["caption_id"], "attempt": attempt, "source_caption": row["caption"], "parent_kept": True}
-        for row in rows
-        for attempt in range(recipe.prompt_pairs.attempts)
-    ]
+    captions, attempts = tables["caption_file"], recipe.prompt_pairs.attempts
+    rows = captions.take(np.arange(len(captions)).repeat(attempts))
+    return pa.table(
+        {
+            "caption_id": rows["caption_id"],
+            "attempt": np.tile(np.arange(attempts), len(captions)),
+            "source_caption": rows["caption"],
+            "kept": np.ones(len(rows), dtype=bool),
+        }
+    )
 
 
 def row_id(row: Row) -> str:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from imgdiff_assets.catalog_index import index, rebuild, refresh_view
@@ -29,7 +30,7 @@ def _record(shard: str, finished_at: str, kept: int = 1) -> dict[str, Any]:
 
 def _commit(home: Home, shard: str, finished_at: str) -> dict[str, Any]:
     record = _record(shard, finished_at)
-    Ledger(home.ledger).commit(STAGE.name, shard, STAGE.schema, [{"pair_id": finished_at}], [None], record)
+    Ledger(home.ledger).commit(STAGE.name, shard, STAGE.schema, pa.table({"pair_id": [finished_at]}), [], record)
     return record
 
 

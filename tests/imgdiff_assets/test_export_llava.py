@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -161,7 +162,7 @@ def test_an_answer_cannot_ask_for_a_third_image(own_home: Home, tmp_path: Path) 
         row["conversations"][1]["value"] = 'The left <image> is "gone"; </s> 中文.'
     record = ledger.record("fine_tune_set", "shard-000001")
     assert record is not None
-    ledger.commit("fine_tune_set", "shard-000001", STAGE.schema, rows, [None] * len(rows), record)
+    ledger.commit("fine_tune_set", "shard-000001", STAGE.schema, pa.Table.from_pylist(rows), [], record)
     export(own_home, tmp_path / "out")
     texts = [(tmp_path / "out" / f"{split}.json").read_text(encoding="utf-8") for split in ("train", "validation")]
     assert any("中文" in text for text in texts)

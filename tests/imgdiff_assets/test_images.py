@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,7 +74,7 @@ def _pairs(root: Path, count: int) -> Ledger:
         path = ledger.stage_batch("image_pairs", SHARD, "generate", [{"pair_id": str(number), **cells}], STAGE.schema)
         rows.append({"pair_id": str(number)})
         references.append(CellReference(path, 0) if number else None)
-    ledger.commit("image_pairs", SHARD, STAGE.schema, rows, references, {})
+    ledger.commit("image_pairs", SHARD, STAGE.schema, pa.Table.from_pylist(rows), references, {})
     return ledger
 
 

@@ -56,8 +56,13 @@ def _commit(ledger: Ledger, numbers: Sequence[int], batch: int = 7, size: int = 
         chunk = numbers[start : start + batch]
         path = ledger.stage_batch(ASSET, SHARD, "draw", [_row(number, size) for number in chunk], SCHEMA)
         references += [CellReference(path, row) for row in range(len(chunk))]
-    rows = [{name: value for name, value in _row(number).items() if name != "image"} for number in numbers]
+    rows = _rows(numbers)
     ledger.commit(ASSET, SHARD, SCHEMA, rows, references, record or {"rows": len(rows)})
+
+
+def _rows(numbers: Sequence[int]) -> pa.Table:
+    """Their columns but for the images."""
+    return pa.table({"id": [str(number) for number in numbers], "score": [number / 4 for number in numbers]})
 
 
 def _files(ledger: Ledger) -> list[str]:
@@ -91,14 +96,14 @@ def test_a_table_can_be_rewritten_from_its_own_images(ledger: Ledger) -> None:
     _commit(ledger, range(40))
     path = ledger.table_path(ASSET, SHARD)
     order = [39, 3, 20, 2, 38, 21]
-    rows = [{"id": str(number), "score": 0.0} for number in order]
+    rows = _rows(order)
     ledger.commit(ASSET, SHARD, SCHEMA, rows, [CellReference(path, number) for number in order], {})
     images = ledger.read(ASSET, SHARD, images=True)["image"].to_pylist()
     assert images == [_row(number)["image"] for number in order]
 
 
 def test_a_row_without_a_reference_has_no_image(ledger: Ledger) -> None:
-    ledger.commit(ASSET, SHARD, SCHEMA, [{"id": "x", "score": None}], [None], {})
+    ledger.commit(ASSET, SHARD, SCHEMA, pa.table({"id": ["x"]}), [None], {})
     assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [{"id": "x", "score": None, "image": None}]
 
 
@@ -174,7 +179,7 @@ def test_a_failing_write_leaves_the_old_table_and_no_temporary(ledger: Ledger) -
     _commit(ledger, range(5), record={"run": 1})
     before = _files(ledger)
     with pytest.raises(pa.ArrowInvalid):
-        ledger.commit(ASSET, SHARD, SCHEMA, [{"id": "x", "score": "no number"}], [None], {"run": 2})
+        ledger.commit(ASSET, SHARD, SCHEMA, pa.table({"id": ["x"], "score": ["no number"]}), [None], {"run": 2})
     with pytest.raises(KeyboardInterrupt):
         _interrupted_write(ledger.table_path(ASSET, SHARD))
     assert _files(ledger) == before
@@ -216,7 +221,7 @@ def test_a_full_disk_leaves_the_old_table_and_the_finished_batches(ledger: Ledge
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"file/ledger/.*/rows\.parquet: cannot be written \(.*[Nn]ot a directory"):
-        Ledger(tmp_path / "file" / "ledger").commit(ASSET, SHARD, SCHEMA, [], [], {})
+        Ledger(tmp_path / "file" / "ledger").commit(ASSET, SHARD, SCHEMA, _rows([]), [], {})
 
 
 def test_a_reader_never_sees_half_a_table(ledger: Ledger) -> None:
@@ -240,8 +245,7 @@ def test_a_reader_never_sees_half_a_table(ledger: Ledger) -> None:
     reader.start()
     try:
         for value in range(1, 30):
-            rows = [{"id": str(value), "score": 0.0}] * 50
-            ledger.commit(ASSET, SHARD, SCHEMA, rows, [None] * 50, {"value": value})
+            ledger.commit(ASSET, SHARD, SCHEMA, _rows([value] * 50), [], {"value": value})
     finally:
         finished.set()
         reader.join()
@@ -255,7 +259,7 @@ def test_an_open_reader_goes_on_with_the_table_it_opened(ledger: Ledger) -> None
     images = ImageColumns(["image"])
     path = ledger.table_path(ASSET, SHARD)
     images.read(CellReference(path, 0))
-    ledger.commit(ASSET, SHARD, SCHEMA, [{"id": "new", "score": 0.0}], [None], {})
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([1]), [], {})
     assert images.read(CellReference(path, 39)) == {"image": _row(39)["image"]}
     images.close()
 
@@ -281,20 +285,20 @@ def test_a_missing_table_has_no_record_and_no_history(ledger: Ledger) -> None:
 
 def test_a_torn_line_of_history_spoils_no_other(ledger: Ledger) -> None:
     for run in (1, 2):
-        ledger.commit(ASSET, SHARD, SCHEMA, [], [], {"run": run})
+        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": run})
     path = ledger.table_path(ASSET, SHARD).with_name("history.jsonl")
     path.write_bytes(path.read_bytes()[:-4])
     assert ledger.history(ASSET, SHARD) == [{"run": 1}]
-    ledger.commit(ASSET, SHARD, SCHEMA, [], [], {"run": 3})
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": 3})
     assert ledger.history(ASSET, SHARD) == [{"run": 1}, {"run": 3}]
 
 
 def test_zeros_that_a_power_cut_left_in_the_history_are_passed_over(ledger: Ledger) -> None:
-    ledger.commit(ASSET, SHARD, SCHEMA, [], [], {"run": 1})
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": 1})
     path = ledger.table_path(ASSET, SHARD).with_name("history.jsonl")
     with path.open("ab") as file:
         file.write(b"\0" * 50 + b"\xff\n")
-    ledger.commit(ASSET, SHARD, SCHEMA, [], [], {"run": 2})
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": 2})
     assert ledger.history(ASSET, SHARD) == [{"run": 1}, {"run": 2}]
 
 
@@ -308,7 +312,7 @@ def test_lines_are_appended_whole(tmp_path: Path) -> None:
 
 def test_damaged_tables_are_moved_aside_each_to_its_own_place(ledger: Ledger) -> None:
     for content in (b"first", b"second"):
-        ledger.commit(ASSET, SHARD, SCHEMA, [], [], {})
+        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {})
         ledger.table_path(ASSET, SHARD).write_bytes(content)
         ledger.quarantine(ASSET, SHARD)
     folder = ledger.table_path(ASSET, SHARD).parent

@@ -56,8 +56,8 @@ class Arithmetic(Models):
 def build_stage(calls: Calls, version: int = 1) -> Stage:
     """Numbers to their multiples: an expanding measurement with images, a filter, a dearer measurement, a filter."""
 
-    def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> list[Row]:
-        return [{"number": row["number"], "parent_kept": row["kept"]} for row in tables["numbers"].to_pylist()]
+    def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+        return tables["numbers"]
 
     def multiply(rows: Sequence[Row], work: Work) -> list[list[Row]]:
         calls.note("multiply", rows)
@@ -284,7 +284,7 @@ def test_a_table_without_a_newer_column_is_completed(tmp_path: Path) -> None:
     old = ledger.read("filtered_pairs", SHARD, images=True).drop_columns(["square", "square_fingerprint"])
     record = ledger.record("filtered_pairs", SHARD)
     reference = [CellReference(ledger.table_path("filtered_pairs", SHARD), row) for row in range(old.num_rows)]
-    ledger.commit("filtered_pairs", SHARD, old.schema, old.drop_columns(["image"]).to_pylist(), reference, record)
+    ledger.commit("filtered_pairs", SHARD, old.schema, old.drop_columns(["image"]), reference, record)
     _, calls = go(tmp_path)
     assert set(calls.counts) == {"square"}
     assert rows_of(tmp_path) == whole
