@@ -16,7 +16,7 @@ from imgdiff_assets.materialization import Materialization
 from imgdiff_assets.materialize import ShardFailed, materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.partitions import SHARDS
-from imgdiff_assets.progress import logging_progress
+from imgdiff_assets.progress import logging_progress, telling
 from imgdiff_assets.recipe_resource import RecipeResource
 from imgdiff_assets.shards import ShardError
 from imgdiff_assets.stage import Stage
@@ -81,7 +81,7 @@ def run_asset(
                 ledger,
                 models,
                 context.run_id,
-                log=context.log.warning,
+                log=telling(context.log.warning),
                 progress=logging_progress(context.log.info),
             )
         except (ShardFailed, MissingInput, ShardError, OSError) as error:

@@ -5,6 +5,8 @@ was measured before (in the table, or in batches that a killed run left behind) 
 """
 
 import datetime
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -88,7 +90,8 @@ def materialize(
     Raises ShardFailed (after committing) when more than `recipe.max_error_share` of the rows of any measurement
     failed, MissingInput when the inputs are damaged, FileNotFoundError when a model's weights are missing.
     """
-    with ledger.lock(stage.name, shard, holder=f"run {run_id}", on_wait=log):
+    holder = f"run {run_id} (process {os.getpid()} on {platform.node()})"
+    with ledger.lock(stage.name, shard, holder, on_wait=log):
         return _StageRun(stage, shard, inputs, recipe, ledger, models, run_id, log, progress).run()
 
 

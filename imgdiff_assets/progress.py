@@ -1,4 +1,4 @@
-"""Who is told how far a stage is: a terminal's progress bar if one listens, else the log, every few seconds."""
+"""Who is told how far a stage is, and what it meets: a terminal if one listens, and the log."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -6,10 +6,12 @@ from contextlib import contextmanager
 
 Progress = Callable[[str, int, int], None]
 """Called as (what, rows done, rows to do)."""
+Say = Callable[[str], None]
 
 LOG_EVERY_SECONDS = 10.0
 
 _listeners: list[Progress] = []
+_hearers: list[Say] = []
 
 
 @contextmanager
@@ -22,7 +24,27 @@ def listening(progress: Progress) -> Iterator[None]:
         _listeners.remove(progress)
 
 
-def logging_progress(log: Callable[[str], None]) -> Progress:
+@contextmanager
+def hearing(say: Say) -> Iterator[None]:
+    """Send what the stages that run in this process meet (a shard that is held, a damaged table) to `say` as well."""
+    _hearers.append(say)
+    try:
+        yield
+    finally:
+        _hearers.remove(say)
+
+
+def telling(log: Say) -> Say:
+    """A function that writes to `log` and tells who hears."""
+
+    def tell(text: str) -> None:
+        for say in (log, *_hearers):
+            say(text)
+
+    return tell
+
+
+def logging_progress(log: Say) -> Progress:
     """A progress function that tells the listeners, or, when nobody listens, writes rate and time left to `log`."""
     started: dict[str, float] = {}
     last_line = time.monotonic()

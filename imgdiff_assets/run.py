@@ -15,7 +15,7 @@ from imgdiff_assets.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.partitions import register_shards
-from imgdiff_assets.progress import Progress, listening
+from imgdiff_assets.progress import Progress, hearing, listening
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.shards import ShardError, check_key
 from imgdiff_assets.staleness import Staleness
@@ -76,6 +76,7 @@ def run(
     report = RunReport()
     with ExitStack() as stack:
         instance = stack.enter_context(dagster_instance(home))
+        stack.enter_context(hearing(log))
         if progress is not None:
             stack.enter_context(listening(progress))
         keys = register_shards(instance, home)
