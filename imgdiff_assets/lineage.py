@@ -1,7 +1,7 @@
 """Where a row came from, what became of it, and why: the chain of rows above and below any id of any table."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -91,13 +91,18 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
     values = {name: caption[name] for name in ("caption", "source", "line")}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     parents = {root.id: root}
+    pairs: dict[str, Node] = {}
     for stage in STAGES:
-        rows = _rows_below(ledger, stage, shard, parents, known)
+        rows = _rows_below(ledger, stage, shard, [*parents, *pairs], known)
         record = ledger.record(stage.name, shard) or {}
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
         for node, row in zip(nodes, rows, strict=True):
-            parents[row[PARENT_IDS[stage.name]]].children.append(node)
+            # A sample that is about no region hangs on its pair.
+            parent = parents.get(row[PARENT_IDS[stage.name]]) or pairs[row["pair_id"]]
+            parent.children.append(node)
         parents = {node.id: node for node in nodes}
+        if stage.name == "filtered_pairs":
+            pairs = parents
     _mark(root, TABLE_OF_ID[column], identity)
     return root
 
@@ -145,16 +150,20 @@ def ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[st
     for child, parent in zip(reversed(columns[1:]), reversed(columns[:-1]), strict=True):
         if child in known:
             table = TABLE_OF_ID[child]
-            row = scan(ledger, table, [child, parent], pc.field(child) == known[child], [shard]).to_pylist()[0]
-            known[parent] = row[parent]
+            names = [parent, "pair_id"] if child == "sample_id" else [parent]
+            row = scan(ledger, table, names, pc.field(child) == known[child], [shard]).to_pylist()[0]
+            known.update({name: row[name] for name in names if row[name] is not None})
     return known
 
 
 def _rows_below(
-    ledger: Ledger, stage: Stage, shard: str, parents: Mapping[str, Node], known: Mapping[str, str]
+    ledger: Ledger, stage: Stage, shard: str, parents: Sequence[str], known: Mapping[str, str]
 ) -> list[Row]:
     """The stage's rows whose parents are in the tree, on the way to the row asked for or below it."""
-    where = pc.field(PARENT_IDS[stage.name]).isin(pa.array(list(parents), pa.string()))
+    above = pc.field(PARENT_IDS[stage.name])
+    if stage.name == "fine_tune_set":
+        above = pc.coalesce(above, pc.field("pair_id"))
+    where = above.isin(pa.array(parents, pa.string()))
     for column, identity in known.items():
         if column in stage.schema.names:
             where = where & (pc.field(column) == identity)

@@ -11,7 +11,9 @@ from typing import Any, Literal, TypeVar, cast
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from imgdiff_assets.box_text import Coordinates
 from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.tasks import QUESTION_FIELDS, TASKS
 from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
@@ -173,18 +175,66 @@ class CaptionsSettings(StageSettings):
 
 
 class FineTuneSetSettings(StageSettings):
-    """Conversations over the two images, with a split by caption."""
+    """Conversations over the two images, one or more tasks to a region or pair, with a split by caption."""
 
-    validation_fraction: float = Field(0.05, ge=0, le=1, description="Share of captions whose samples validate.")
-    questions: list[str] = Field(
-        [
-            "What is different between the two images inside the red boxes?",
-            "Compare the red boxes of the two images: how does the second differ from the first?",
-            "Look at the marked region in both images and describe the change.",
-        ],
-        min_length=1,
-        description="Wordings of the question; one is picked by the sample's seed.",
+    tasks: list[str] = Field(
+        ["difference"], min_length=1, description=f"What samples train; any of {', '.join(TASKS)}."
     )
+    questions: dict[str, list[str]] = Field(
+        {},
+        validate_default=True,
+        description="Wordings of a task's question, of which one is picked by the sample's seed; a task without an "
+        "entry has its own. They may use {region} (the marked region), {subject} and {coordinates}.",
+    )
+    box_coordinates: Coordinates = Field(
+        "fraction", description="How boxes are told: fractions of width and height, thousandths of them, or pixels."
+    )
+    min_match_margin: float = Field(
+        0.05,
+        ge=-2,
+        le=2,
+        description="An answer to `which_image` is rejected unless its image matches the text better by this much.",
+    )
+    min_same_similarity: float = Field(
+        0.98,
+        ge=-1,
+        le=1,
+        description="Pairs rejected as too similar, but less alike than this, are not called the same.",
+    )
+    validation_fraction: float = Field(0.05, ge=0, le=1, description="Share of captions whose samples validate.")
+    min_validation_bits: int = Field(
+        6,
+        ge=0,
+        le=64,
+        description="A training pair whose perceptual hash differs in fewer of 64 bits from a validation image's is a "
+        "near-duplicate. 0: none is.",
+    )
+    max_validation_similarity: float = Field(
+        0.98,
+        ge=-1,
+        le=1.01,
+        description="A training pair more alike (cosine) to a validation image is a near-duplicate. 1.01: none is.",
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_known(cls, tasks: list[str]) -> list[str]:
+        for name in tasks:
+            if name not in TASKS:
+                raise ValueError(_unknown(name, list(TASKS), "task"))
+        return sorted(set(tasks), key=list(TASKS).index)
+
+    @field_validator("questions")
+    @classmethod
+    def _questions_can_be_asked(cls, questions: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name, wordings in questions.items():
+            if name not in TASKS:
+                raise ValueError(_unknown(name, list(TASKS), "task"))
+            if not wordings:
+                raise ValueError(f"{name} needs at least one wording")
+            for wording in wordings:
+                _template(wording, **dict.fromkeys(QUESTION_FIELDS, ""))
+        return {name: list(questions.get(name) or task.questions) for name, task in TASKS.items()}
 
 
 class Models(StageSettings):
@@ -316,9 +366,11 @@ def _known_keys(path: Sequence[Any]) -> list[str]:
     return list(cast(type[BaseModel], model).model_fields)
 
 
-def _unknown(key: str, known: Sequence[str]) -> str:
+def _unknown(key: str, known: Sequence[str], what: str = "key") -> str:
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}.")
+    return f"unknown {what} {key!r}" + (
+        f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}."
+    )
 
 
 def _explain(source: str, error: ValidationError) -> str:

@@ -67,7 +67,8 @@ class StoredStage:
     """One stage's tables of some shards, one after the other; every array has an entry per row.
 
     `parent` holds the tables of the stage before. `parent_rows` are positions of its rows (-1 where it has none); for
-    the first stage, equal numbers mean the same caption. Raises DamagedTable.
+    the first stage, equal numbers mean the same caption. `parentless` rows name no parent there: samples of whole
+    pairs. Raises DamagedTable.
     """
 
     def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parent: "StoredStage | None") -> None:
@@ -83,6 +84,7 @@ class StoredStage:
         self.measured: dict[str, Booleans] = {
             step.name: table[step.fingerprint_column].is_valid().to_numpy() for step in stage.measurements
         }
+        self.parentless: Booleans = table[parent_id].is_null().to_numpy()
         self.parent_rows = _positions(table[parent_id], parent.ids if parent is not None else None)
         self.reasons, self.fates = _read_verdicts(stage, table["rejected_by"])
         self.failed = np.isin(self.fates, [self.fate(reason) for reason in self.reasons if is_error(reason)])

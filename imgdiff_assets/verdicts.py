@@ -27,6 +27,11 @@ REASONS: Mapping[str, str] = {
     "caption_misfits": "a region caption does not fit its image",
     "difference_disagrees": "the difference caption contradicts the region captions",
     "review": "the people who looked at it rejected it",
+    "identical_images": "the two images are the same, and the answer tells of a difference",
+    "not_the_same": "the two images are not enough alike to be called the same",
+    "answer_not_seen": "the text fits the other image as well as the one that the answer names",
+    "near_validation_hash": "its image is a near-duplicate of an image of the validation split (perceptual hash)",
+    "near_validation": "its image is a near-duplicate of an image of the validation split (vectors)",
 }
 """What each filter of the graph says of a row that it rejects."""
 

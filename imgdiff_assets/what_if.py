@@ -144,6 +144,8 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parent: Judgement) -> Judge
     result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored))
     # A row without a parent has position -1, and reads the entry that is appended.
     parent_fates = np.append(parent.fates, Fate.GONE)[stored.parent_rows]
+    # A sample that is about no region is judged as if its pair were what it is now.
+    parent_fates[stored.parentless] = Fate.KEPT
     remade = np.append(parent.remade, False)[stored.parent_rows]
     result.unsettled = np.append(parent.unsettled, False)[stored.parent_rows]
     outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
@@ -162,7 +164,7 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parent: Judgement) -> Judge
     childless = parent.fates == Fate.KEPT
     childless[stored.parent_rows[stored.parent_rows >= 0]] = False
     added = parent.stored.ids.filter(pa.array(childless)).to_pylist() + parent.added_kept
-    if _filters_after(stage, first):
+    if stage.filters:
         result.added_undecided = added
     else:
         result.added_kept = added

@@ -51,7 +51,8 @@ def _write_sample(sample: Sample, images: PairImages, folder: Path, shard: str) 
     for side, pixels in zip(("source", "target"), images(sample.pair_id), strict=True):
         path = Path("images", shard, f"{sample.sample_id}_{side}.png")
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (folder / path).write_bytes(encode_png(draw_box(pixels, sample.box), COMPRESSION))
+        shown = pixels if sample.box is None else draw_box(pixels, sample.box)
+        (folder / path).write_bytes(encode_png(shown, COMPRESSION))
         paths.append(path.as_posix())
     question, answer = sample.conversations
     # Trainers put an image in the place of every token; what a model said must not ask for more.

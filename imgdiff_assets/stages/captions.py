@@ -1,7 +1,7 @@
 """Bounding boxes to captions: what each region shows in each image, then what the difference is."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -71,18 +71,28 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
 
 def match(rows: Sequence[Row], work: Work) -> list[Row]:
     """How well each caption fits its crop."""
+    return _match(rows, work, "match")
+
+
+def mismatch(rows: Sequence[Row], work: Work) -> list[Row]:
+    """How well each caption fits the other image's crop, which it was not written of."""
+    return _match(rows, work, "mismatch")
+
+
+def _match(rows: Sequence[Row], work: Work, kind: Literal["match", "mismatch"]) -> list[Row]:
     crops, texts = [], []
     for row in rows:
         box = [row[name] for name in BOX_COLUMNS]
-        crops += [cut(image, box, work.recipe.captions.crop_padding) for image in work.images(row["pair_id"])]
+        views = [cut(image, box, work.recipe.captions.crop_padding) for image in work.images(row["pair_id"])]
+        crops += views if kind == "match" else views[::-1]
         texts += [row[name] for name in REGION_CAPTIONS]
     itc, itm = work.model("image_text_matcher").match(crops, texts)
     return [
         {
-            "source_match_itc": float(itc[index]),
-            "target_match_itc": float(itc[index + 1]),
-            "source_match_itm": float(itm[index]),
-            "target_match_itm": float(itm[index + 1]),
+            f"source_{kind}_itc": float(itc[index]),
+            f"target_{kind}_itc": float(itc[index + 1]),
+            f"source_{kind}_itm": float(itm[index]),
+            f"target_{kind}_itm": float(itm[index + 1]),
         }
         for index in range(0, 2 * len(rows), 2)
     ]
@@ -184,5 +194,17 @@ STAGE = Stage(
             version=2,
         ),
         at_least("difference_disagrees", "agreement", "min_agreement"),
+        Measurement(
+            name="mismatch",
+            columns=tuple(
+                pa.field(f"{side}_mismatch_{head}", pa.float32())
+                for head in ("itc", "itm")
+                for side in ("source", "target")
+            ),
+            inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
+            run=mismatch,
+            settings=lambda recipe: {"crop_padding": recipe.captions.crop_padding},
+            roles=("image_text_matcher",),
+        ),
     ),
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imgdiff_assets.near_duplicates import SIGNATURE_COLUMNS, signatures
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
 
@@ -18,11 +19,15 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
 
 
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
-    """Cosine of the two images' vectors."""
+    """Cosine of the two images' vectors, and the signatures by which near-duplicates among other pairs are found."""
     pairs = [work.images(row["pair_id"]) for row in rows]
-    vectors = work.model("image_text_encoder").encode_images([image for pair in pairs for image in pair])
+    images = [image for pair in pairs for image in pair]
+    vectors = work.model("image_text_encoder").encode_images(images)
     similarities = np.sum(vectors[0::2] * vectors[1::2], axis=1)
-    return [{"image_similarity": float(similarity)} for similarity in similarities]
+    return [
+        {"image_similarity": float(similarity), **signature}
+        for similarity, signature in zip(similarities, signatures(images, vectors), strict=True)
+    ]
 
 
 STAGE = Stage(
@@ -35,10 +40,14 @@ STAGE = Stage(
     steps=(
         Measurement(
             name="compare",
-            columns=(pa.field("image_similarity", pa.float32()),),
+            columns=(
+                pa.field("image_similarity", pa.float32()),
+                *(pa.field(name, pa.string()) for name in SIGNATURE_COLUMNS),
+            ),
             inputs=ITEM_COLUMNS,
             run=compare,
             roles=("image_text_encoder",),
+            version=2,
         ),
         at_least("too_different", "image_similarity", "min_similarity"),
         below("too_similar", "image_similarity", "max_similarity"),

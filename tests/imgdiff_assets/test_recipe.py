@@ -94,7 +94,17 @@ def test_a_minimal_recipe_has_the_papers_thresholds(tmp_path: Path) -> None:
         ("captions: {difference_question: '{'}", r"captions.difference_question: .*\{source_caption\}, \{target_c"),
         ("prompt_pairs: {answer_pattern: '('}", r"prompt_pairs.answer_pattern: is not a regular expression"),
         ("prompt_pairs: {answer_pattern: '.*'}", r"prompt_pairs.answer_pattern: needs a group \(\?P<caption>"),
-        ("fine_tune_set: {questions: []}", r"fine_tune_set.questions: .*at least 1 item"),
+        (
+            "fine_tune_set: {questions: {difference: []}}",
+            r"fine_tune_set.questions: difference needs at least one wording",
+        ),
+        (
+            "fine_tune_set: {questions: {diff: [a]}}",
+            r"questions: unknown task 'diff'; did you mean 'difference'",
+        ),
+        ("fine_tune_set: {questions: {difference: ['{box}']}}", r"questions: cannot be filled .*\{subject\}"),
+        ("fine_tune_set: {tasks: [which]}", r"fine_tune_set.tasks: unknown task 'which'; did you mean 'which_image'"),
+        ("fine_tune_set: {tasks: []}", r"fine_tune_set.tasks: .*at least 1 item"),
         ("prompt_pairs: {known_words: [yes]}", r"prompt_pairs.known_words.0: .*valid string \(given: True\)"),
         ("1: 2", r"1: Keys should be strings"),
         ("[a]: 2", r"cannot be read as YAML: .*unhashable key.*line 3"),
@@ -207,7 +217,12 @@ def test_a_wrong_override_is_one_sentence_that_blames_the_override(
 
 def test_the_hash_changes_with_every_value() -> None:
     recipe = load_recipe("miniature")
-    variants = ["seed=9", "captions.min_match=0.123", "captioner.revision=main", "fine_tune_set.questions=[what]"]
+    variants = [
+        "seed=9",
+        "captions.min_match=0.123",
+        "captioner.revision=main",
+        "fine_tune_set.questions.difference=[what]",
+    ]
     hashes = {override_recipe(recipe, [override]).hash for override in variants}
     assert len({recipe.hash, *hashes}) == 1 + len(variants)
     assert load_recipe("miniature").hash == recipe.hash
