@@ -1,12 +1,12 @@
 """Real runs killed at random moments: what does the next run find, reuse, and make of it?
 
-    python -m benchmarks.faults [--moments 60] [--captions 8] [--seed 0] [--json FILE]
+    python -m benchmarks.faults [--moments 60] [--together 5] [--captions 8] [--seed 0] [--json FILE]
 
 Each trial runs `imgdiff run` with the miniature recipe over a fresh copy of one ingested home, in a process of its
 own, and ends it with SIGKILL. The moments go through the stages in turn: one of the stage's finished batches, and a
 part of the time to the next one. A second run then goes to the end. Its ledger is compared with that of a run that
 nothing broke: every column but `run_id` and `measured_at`, images byte by byte, and which files there are. The last
-trial starts two runs at once.
+trials start two runs at once.
 
 Batches are small, so that there are many; the libraries are imported once and every run is forked from there.
 """
@@ -265,6 +265,7 @@ def kill_once(ingested: Home, unbroken: Home, root: Path, moment: Moment, stage:
 def two_at_once(ingested: Home, unbroken: Home, root: Path) -> Trial:
     """Two runs over the same shards, started together: they share the work and give the same ledger."""
     home = Home(root / "shared")
+    shutil.rmtree(home.root, ignore_errors=True)
     shutil.copytree(ingested.root, home.root)
     first, second = start(home), start(home)
     one, other = watch(*first), watch(*second)
@@ -296,8 +297,8 @@ def table(trials: Sequence[Trial]) -> str:
     return "\n".join(lines)
 
 
-def measure(root: Path, count: int, captions: int, seed: int) -> list[Trial]:
-    """`count` kills and one pair of runs at once, below the folder `root`."""
+def measure(root: Path, count: int, together: int, captions: int, seed: int) -> list[Trial]:
+    """`count` kills and `together` pairs of runs at once, below the folder `root`."""
     import_libraries()
     ingested = ingested_home(root, captions, seed)
     unbroken = Home(root / "unbroken")
@@ -310,23 +311,25 @@ def measure(root: Path, count: int, captions: int, seed: int) -> list[Trial]:
         kill_once(ingested, unbroken, root, moment, whole.events[moment.event].stage)
         for moment in tqdm(moments, unit="kill", disable=None)
     ]
-    return [*trials, two_at_once(ingested, unbroken, root)]
+    return trials + [two_at_once(ingested, unbroken, root) for _ in range(together)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--moments", type=int, default=60, help="how many runs are killed (default 60)")
+    parser.add_argument("--together", type=int, default=5, help="how often two runs are started at once (default 5)")
     parser.add_argument("--captions", type=int, default=8, help="captions, in two shards (default 8)")
     parser.add_argument("--seed", type=int, default=0, help="seed of captions and moments (default 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        trials = measure(Path(folder), arguments.moments, arguments.captions, arguments.seed)
+        trials = measure(Path(folder), arguments.moments, arguments.together, arguments.captions, arguments.seed)
     print(table(trials))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        command = f"python -m benchmarks.faults --moments {arguments.moments} --captions {arguments.captions}"
-        values = {"command": f"{command} --seed {arguments.seed}", "trials": [asdict(trial) for trial in trials]}
+        options = {name: value for name, value in vars(arguments).items() if name != "json"}
+        command = " ".join(["python -m benchmarks.faults", *(f"--{name} {value}" for name, value in options.items())])
+        values = {"command": command, "trials": [asdict(trial) for trial in trials]}
         arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     raise SystemExit(not all(trial.lossless for trial in trials))
 

@@ -1,6 +1,7 @@
 """The one set of partitions that all stages share: shards, in the order they were ingested."""
 
 import dagster as dg
+from sqlalchemy.exc import IntegrityError
 
 from imgdiff_assets.home import Home
 from imgdiff_assets.shards import shard_keys
@@ -14,5 +15,8 @@ def register_shards(instance: dg.DagsterInstance, home: Home) -> list[str]:
     known = set(instance.get_dynamic_partitions("shard"))
     missing = [key for key in keys if key not in known]
     if missing:
-        instance.add_dynamic_partitions("shard", missing)
+        try:
+            instance.add_dynamic_partitions("shard", missing)
+        except IntegrityError:  # another process was faster with some of them, and none of ours is in
+            return register_shards(instance, home)
     return keys
