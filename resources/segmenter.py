@@ -2,7 +2,8 @@
 
 These are the paper's automatic masks: a grid of point prompts, three masks per point, filtered by the quality the
 model predicts and by how stable the mask is, duplicates removed. Only boxes are asked for, so everything stays on the
-device, no mask is encoded, and only masks of good predicted quality are enlarged to the image's size.
+device, no mask is encoded, and only masks of good predicted quality are drawn and enlarged to the image's size. Points
+of several images of one shape are decoded together.
 """
 
 import json
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from resources import devices, weights
+from resources.point_decoder import decode_points
 from resources.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -37,7 +39,9 @@ class SegmenterSettings(ModelSettings):
 
     points_per_side: int = Field(default=32, ge=1, description="Side of the square grid of point prompts.")
     points_per_batch: int = Field(
-        default=128, ge=1, description="Point prompts decoded at once; the results do not depend on it."
+        default=64,
+        ge=1,
+        description="Point prompts, of one image or several, decoded at once; the results do not depend on it.",
     )
     pred_iou_threshold: float = Field(
         default=0.88, ge=0, le=1, description="Masks whose predicted quality (IoU) is not above this are dropped."
@@ -96,16 +100,16 @@ class Segmenter:
             resized = [self._resize(image) for image in images]
             pixels = torch.stack([self._sam.preprocess(image) for image in resized])
             embeddings = self._sam.image_encoder(pixels.to(self._dtype)).float()
-            # The decoder takes one image and many prompts, so images are decoded one by one.
+            rows_by_shape: dict[tuple[int, ...], list[int]] = {}
+            for row, image in enumerate(images):
+                rows_by_shape.setdefault(image.shape, []).append(row)
             found = [
-                self._candidates(embedding, (small.shape[1], small.shape[2]), (image.shape[0], image.shape[1]))
-                for embedding, small, image in zip(embeddings, resized, images, strict=True)
+                self._candidates(torch.tensor(rows, device=self._device), embeddings, resized[rows[0]].shape, shape)
+                for shape, rows in rows_by_shape.items()
             ]
-            boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
-            counts = torch.tensor([len(scores) for _, scores in found], device=self._device)
-            rows = torch.arange(len(images), device=self._device).repeat_interleave(counts)
-            kept = batched_nms(boxes, scores, rows, self.settings.box_nms_threshold)
-            best, quality, owner = (values[kept].cpu().numpy() for values in (boxes, scores, rows))
+            owners, boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
+            kept = batched_nms(boxes, scores, owners, self.settings.box_nms_threshold)
+            owner, best, quality = (values[kept].cpu().numpy() for values in (owners, boxes, scores))
         return [(best[owner == row], quality[owner == row]) for row in range(len(images))]
 
     def _resize(self, image: NDArray[np.uint8]) -> "torch.Tensor":
@@ -121,48 +125,47 @@ class Segmenter:
         return functional.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
 
     def _candidates(
-        self, embedding: "torch.Tensor", input_size: tuple[int, int], image_size: tuple[int, int]
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Return boxes (K, 4) and predicted IoUs (K,) of the masks that pass the filters, duplicates included."""
+        self, rows: "torch.Tensor", embeddings: "torch.Tensor", input_shape: Sequence[int], shape: Sequence[int]
+    ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+        """Return the rows (K,), boxes (K, 4) and predicted IoUs (K,) of the masks that pass the filters.
+
+        `rows` are the images of one `shape` (H, W, 3), which the model sees as `input_shape` (3, h, w). Boxes of
+        duplicate masks are among them.
+        """
         import torch
 
-        points = self._grid * torch.tensor(input_size[::-1], device=self._device)
+        height, width = shape[:2]
+        points = self._grid * torch.tensor([input_shape[2], input_shape[1]], device=self._device)
+        at_once = self.settings.points_per_batch
         found = [
-            self._decode(embedding, chunk, input_size, image_size)
-            for chunk in torch.split(points, self.settings.points_per_batch)
+            self._decode(some_rows, embeddings[some_rows], some_points, input_shape, shape)
+            for some_rows in torch.split(rows, max(1, at_once // len(points)))
+            for some_points in torch.split(points, at_once)
         ]
-        boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
-        area_fractions = (boxes[:, 2:] - boxes[:, :2]).prod(1) / (image_size[0] * image_size[1])
-        settings = self.settings
-        sized = (area_fractions >= settings.min_area_fraction) & (area_fractions <= settings.max_area_fraction)
-        return boxes[sized], scores[sized]
+        owners, boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
+        fractions = (boxes[:, 2:] - boxes[:, :2]).prod(1) / (height * width)
+        sized = (fractions >= self.settings.min_area_fraction) & (fractions <= self.settings.max_area_fraction)
+        return owners[sized], boxes[sized], scores[sized]
 
     def _decode(
         self,
-        embedding: "torch.Tensor",
+        rows: "torch.Tensor",
+        embeddings: "torch.Tensor",
         points: "torch.Tensor",
-        input_size: tuple[int, int],
-        image_size: tuple[int, int],
-    ) -> tuple["torch.Tensor", "torch.Tensor"]:
-        """Return the boxes and predicted IoUs of the good and stable masks of some `points` (P, 2) of one image."""
+        input_shape: Sequence[int],
+        shape: Sequence[int],
+    ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
+        """Return the rows, boxes and predicted IoUs of the good and stable masks of some `points` (P, 2)."""
         import torch
 
-        labels = torch.ones(len(points), 1, dtype=torch.int, device=self._device)
-        sparse, dense = self._sam.prompt_encoder(points=(points[:, None], labels), boxes=None, masks=None)
+        settings, sam = self.settings, self._sam
         with torch.autocast(torch.device(self._device).type, self._dtype, enabled=self._dtype != torch.float32):
-            logits, quality = self._sam.mask_decoder(
-                image_embeddings=embedding[None],
-                image_pe=self._positions,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                multimask_output=True,
+            owners, logits, quality = decode_points(
+                sam, embeddings, self._positions, points.expand(len(rows), -1, -1), settings.pred_iou_threshold
             )
-        quality = quality.flatten().float()
-        good = quality > self.settings.pred_iou_threshold
-        small = logits.flatten(0, 1)[good].float()
-        masks = self._sam.postprocess_masks(small[:, None], input_size, image_size)[:, 0]
-        stable = _stability(masks, self._sam.mask_threshold) >= self.settings.stability_threshold
-        return _boxes_around(masks[stable] > self._sam.mask_threshold), quality[good][stable]
+        masks = sam.postprocess_masks(logits.float()[:, None], (input_shape[1], input_shape[2]), (shape[0], shape[1]))
+        stable = _stability(masks[:, 0], sam.mask_threshold) >= settings.stability_threshold
+        return rows[owners[stable]], _boxes_around(masks[stable, 0] > sam.mask_threshold), quality[stable]
 
 
 def _stability(logits: "torch.Tensor", threshold: float) -> "torch.Tensor":

@@ -14,6 +14,7 @@ from torchvision.ops import box_iou
 
 from resources import weights
 from resources.miniature.scenes import draw_scene
+from resources.point_decoder import attend_both_ways
 from resources.segmenter import Segmenter, SegmenterSettings, build_sam, load_sam
 
 SETTINGS = {
@@ -134,14 +135,28 @@ def test_the_number_of_points_decoded_at_once_is_no_part_of_what_boxes_depend_on
     assert one.identity() != SegmenterSettings(model="a", points_per_side=9).identity()
 
 
-def test_an_official_checkpoint_is_known_by_its_name(folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["vit_b", "vit_l", "vit_h"])
+def test_an_official_checkpoint_is_known_by_its_name(folder, tmp_path, monkeypatch, kind):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    monkeypatch.setitem(segment_anything.sam_model_registry, "vit_l", lambda: build_sam(config))
+    monkeypatch.setitem(segment_anything.sam_model_registry, kind, lambda: build_sam(config))
     state = load_file(folder / "model.safetensors")
-    torch.save(state, tmp_path / "sam_vit_l_0b3195.pth")
-    loaded = load_sam(tmp_path / "sam_vit_l_0b3195.pth").state_dict()
+    torch.save(state, tmp_path / f"sam_{kind}_0b3195.pth")
+    loaded = load_sam(tmp_path / f"sam_{kind}_0b3195.pth").state_dict()
     for name, tensor in state.items():
         torch.testing.assert_close(loaded[name], tensor.float())
+
+
+@pytest.mark.parametrize(("kind", "millions"), [("vit_b", 93.7), ("vit_l", 312.3), ("vit_h", 641.1)])
+def test_the_official_sizes_are_decoded_too(kind, millions):
+    """On the meta device: shapes are computed, numbers are not."""
+    with torch.device("meta"):
+        sam = segment_anything.sam_model_registry[kind]().eval()
+        assert sum(weight.numel() for weight in sam.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
+        embeddings = sam.image_encoder(torch.empty(2, 3, 1024, 1024))
+        assert embeddings.shape == (2, 256, 64, 64)
+        positions = sam.prompt_encoder.get_dense_pe()
+        tokens, pixels = attend_both_ways(sam.mask_decoder, embeddings, positions, torch.empty(16, 2, 256))
+    assert (tokens.shape, pixels.shape) == ((16, 7, 256), (16, 4096, 256))
 
 
 def test_a_checkpoint_of_unknown_size_is_an_error(tmp_path):
