@@ -5,10 +5,13 @@ import dagster as dg
 from imgdiff_assets.canaries import mistakes
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home_resource import HomeResource
+from imgdiff_assets.invariants import counted_by_invariant, violations
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialization import kept_share_warnings
 from imgdiff_assets.recipe_resource import RecipeResource
 from imgdiff_assets.stage import Stage
+
+LISTED = 50
 
 
 def canary_check(stage: Stage) -> dg.AssetChecksDefinition:
@@ -62,7 +65,31 @@ def kept_share_check(stage: Stage) -> dg.AssetChecksDefinition:
     return kept_share
 
 
+@dg.asset_check(
+    asset="fine_tune_set",
+    name="invariants",
+    blocking=True,
+    description="Answers fit the order of the images, one image twice never differs, boxes are inside, and no "
+    "caption, image or near-duplicate is on both sides of the split.",
+)
+def invariants(context: dg.AssetCheckExecutionContext, home: HomeResource) -> dg.AssetCheckResult:
+    ledger = Ledger(home.home.ledger)
+    op = context.op_execution_context
+    keys = (
+        list(op.partition_keys)
+        if op.has_partition_key_range or op.has_partition_key
+        else ledger.shards("fine_tune_set")
+    )
+    found = [{"shard": key, **finding} for key in keys for finding in violations(ledger, key)]
+    return dg.AssetCheckResult(
+        passed=not found,
+        metadata={"violations": dg.MetadataValue.json(found[:LISTED])},
+        description=f"{len(found)} samples violate {counted_by_invariant(found)}" if found else "all hold",
+    )
+
+
 CHECKS = [
+    invariants,
     *(canary_check(stage) for stage in STAGES if stage.filters),
     *(kept_share_check(stage) for stage in STAGES if stage.filters),
 ]

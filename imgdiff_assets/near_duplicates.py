@@ -5,7 +5,8 @@ side of its like. Instead the training side yields: what is too near to an image
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -53,32 +54,40 @@ def signatures(images: Sequence[Pixels], vectors: Floats) -> list[dict[str, str]
     return [dict(zip(SIGNATURE_COLUMNS, row, strict=True)) for row in rows]
 
 
-def nearest(
-    pairs: Sequence[Sequence[str]], others: Sequence[Sequence[str]]
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """How near each of `pairs` comes to any of `others`, both given by their signature columns.
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """The images of N pairs, source before target: (2N,) hashes and (2N, D) unit vectors."""
+
+    hashes: npt.NDArray[np.uint64]
+    vectors: Floats
+
+    def __len__(self) -> int:
+        return len(self.hashes) // 2
+
+
+def unpacked(pairs: Iterable[Sequence[str]]) -> Signatures:
+    """The signature columns of pairs, one sequence each, as arrays."""
+    pairs = list(pairs)
+    hashes = np.array([int(text, 16) for pair in pairs for text in pair[:2]], dtype=np.uint64)
+    data = b"".join(base64.b64decode(text) for pair in pairs for text in pair[2:])
+    vectors = np.frombuffer(data, "<f2").astype(np.float32)
+    return Signatures(hashes, vectors.reshape(len(hashes), -1) if pairs else np.zeros((0, 0), np.float32))
+
+
+def nearest(pairs: Signatures, others: Signatures) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """How near each of `pairs` comes to any of `others`.
 
     Returns, for each pair, the fewest bits and the largest cosine between one of its two images and one of theirs;
     with no others, 64 bits and -1.
     """
     bits = np.full(len(pairs), HASH_BITS, dtype=np.int64)
     cosines = np.full(len(pairs), -1.0)
-    if not pairs or not others:
+    if not len(pairs) or not len(others):
         return bits, cosines
-    hashes, vectors = _unpacked(pairs)
-    other_hashes, other_vectors = _unpacked(others)
     for start in range(0, len(pairs), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        mine = slice(2 * start, 2 * (start + _BLOCK))
-        differing = np.bitwise_count(hashes[mine, None] ^ other_hashes[None]).min(axis=1)
+        block, images = slice(start, start + _BLOCK), slice(2 * start, 2 * (start + _BLOCK))
+        differing = np.bitwise_count(pairs.hashes[images, None] ^ others.hashes[None]).min(axis=1)
         bits[block] = differing.reshape(-1, 2).min(axis=1)
-        alike = (vectors[mine] @ other_vectors.T).max(axis=1)
+        alike = (pairs.vectors[images] @ others.vectors.T).max(axis=1)
         cosines[block] = np.clip(alike.reshape(-1, 2).max(axis=1), -1, 1)
     return bits, cosines
-
-
-def _unpacked(pairs: Sequence[Sequence[str]]) -> tuple[npt.NDArray[np.uint64], Floats]:
-    """(2N,) hashes and (2N, D) vectors of N pairs, source before target."""
-    hashes = np.array([int(text, 16) for pair in pairs for text in pair[:2]], dtype=np.uint64)
-    data = b"".join(base64.b64decode(text) for pair in pairs for text in pair[2:])
-    return hashes, np.frombuffer(data, "<f2").astype(np.float32).reshape(len(hashes), -1)

@@ -111,6 +111,8 @@ def _compared(first_caption: str, second_caption: str) -> tuple[list[str], Phras
     shortest = min(len(first), len(second))
     start = next((index for index in range(shortest) if first[index] != second[index]), shortest)
     end = next((n for n in range(shortest - start) if first[-1 - n] != second[-1 - n]), shortest - start)
+    if start == shortest - end:
+        return None
     start = _phrase_start(first, start)
     phrases = [_split_article(caption[start : len(caption) - end]) for caption in (first, second)]
     if not all(text for _, text in phrases):

@@ -16,7 +16,7 @@ from imgdiff_assets.box_text import CONVENTIONS, box_text
 from imgdiff_assets.conversations import conversation, pick, split
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.images import HASH_COLUMNS
-from imgdiff_assets.near_duplicates import SIGNATURE_COLUMNS, nearest
+from imgdiff_assets.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.recipe import FineTuneSetSettings, Recipe
 from imgdiff_assets.reviews import ACCEPT, REJECT
 from imgdiff_assets.stage import Booleans, Canaries, Columns, Filter, Measurement, Row, Stage, Work, at_least, below
@@ -71,9 +71,8 @@ def _pairs(tables: Mapping[str, pa.Table], recipe: Recipe) -> dict[str, Row]:
     fraction = recipe.fine_tune_set.validation_fraction
     splits = [split(caption_id, recipe.seed, fraction) for caption_id in values_of(prompts["caption_id"])]
     signed = list(zip(*(values_of(compared[name]) for name in SIGNATURE_COLUMNS), strict=True))
-    bits, cosines = nearest(
-        signed, [images for images, side in zip(signed, splits, strict=True) if side == "validation"]
-    )
+    validating = [images for images, side in zip(signed, splits, strict=True) if side == "validation"]
+    bits, cosines = nearest(unpacked(signed), unpacked(validating))
     known: dict[str, Row] = {}
     rows = zip(
         rows_of(compared, ["pair_id", "image_similarity", "rejected_by"]),
