@@ -106,6 +106,7 @@ class Ledger:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._next_batch: dict[tuple[Path, str], int] = {}
 
     def table_path(self, asset: str, shard: str) -> Path:
         return self.root / asset / f"shard={shard}" / "rows.parquet"
@@ -173,7 +174,7 @@ class Ledger:
         Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time.
         """
         path = self.table_path(asset, shard)
-        group_rows = IMAGE_ROWS_PER_GROUP if any(is_image(field) for field in schema) else ROWS_PER_GROUP
+        group_rows = _rows_per_group(schema)
         names = [field.name for field in schema if is_image(field) and field.name not in rows.column_names]
         images = ImageColumns(names)
         schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
@@ -206,19 +207,23 @@ class Ledger:
     ) -> Path:
         """Make one measured batch durable; it survives a kill and is found by `staged_batches`."""
         folder = self.staging(asset, shard)
-        # After the last one, not by count: a torn batch may have been removed, and none may be overwritten.
-        numbers = [int(path.stem.rpartition("-")[2]) for path in folder.glob(f"{step}-*.parquet")]
-        number = max(numbers, default=-1) + 1
+        if (folder, step) not in self._next_batch:
+            # After the last one, not by count: a torn batch may have been removed, and none may be overwritten.
+            numbers = [int(path.stem.rpartition("-")[2]) for path in folder.glob(f"{step}-*.parquet")]
+            self._next_batch[folder, step] = max(numbers, default=-1) + 1
+        number = self._next_batch[folder, step]
         path = folder / f"{step}-{number:06d}.parquet"
         with atomic_file(path) as temporary:
-            pq.write_table(
-                pa.Table.from_pylist(list(rows), schema=schema), temporary, row_group_size=IMAGE_ROWS_PER_GROUP
-            )
+            table = pa.Table.from_pylist(list(rows), schema=schema)
+            pq.write_table(table, temporary, row_group_size=_rows_per_group(schema))
+        self._next_batch[folder, step] = number + 1
         return path
 
     def staged_batches(self, asset: str, shard: str, step: str) -> list[Path]:
         """The durable batches of one step, oldest first; what a kill left half-written is removed."""
         folder = self.staging(asset, shard)
+        # Another process may have added some since this one last did.
+        self._next_batch.pop((folder, step), None)
         for leftover in folder.glob("*.tmp"):
             leftover.unlink()
         for leftover in self.table_path(asset, shard).parent.glob("*.tmp"):
@@ -253,6 +258,10 @@ class Ledger:
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table` with exactly the non-image columns of `schema`; missing ones are null."""
     return _with_columns(table, pa.schema([field for field in schema if not is_image(field)]))
+
+
+def _rows_per_group(schema: pa.Schema) -> int:
+    return IMAGE_ROWS_PER_GROUP if any(is_image(field) for field in schema) else ROWS_PER_GROUP
 
 
 def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

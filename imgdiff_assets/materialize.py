@@ -53,6 +53,9 @@ Progress = Callable[[str, int, int], None]
 """Called as (what, rows done, rows to do) after every batch."""
 
 
+BATCH_WITHOUT_MODEL = 4_096
+
+
 class ShardFailed(RuntimeError):
     """More rows of a shard failed than the recipe tolerates; what could be measured is in the ledger."""
 
@@ -274,7 +277,8 @@ class _StageRun:
         self, step: Measurement, missing: list[int], fingerprints: pa.ChunkedArray, memo: Memo, work: _Work
     ) -> dict[int, Failure]:
         """Measure the rows with these indices; returns those that failed."""
-        measuring = Measuring(step, work, max([self.models.settings(role).batch_size for role in step.roles] or [256]))
+        sizes = [self.models.settings(role).batch_size for role in step.roles]
+        measuring = Measuring(step, work, max(sizes, default=BATCH_WITHOUT_MODEL))
         failures: dict[int, Failure] = {}
         what = f"{self.stage.name}: {step.name}"
         self.progress(what, 0, len(missing))

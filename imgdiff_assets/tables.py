@@ -33,8 +33,9 @@ def scattered(values: npt.NDArray[Any], rows: Integers, length: int, kind: pa.Da
 
 
 def values_of(column: pa.ChunkedArray) -> list[Any]:
-    """The column as Python values; of text several times as fast as Arrow's own."""
-    if pa.types.is_string(column.type):
+    """The column as Python values, several times as fast as Arrow's own way where NumPy knows the type."""
+    number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    if pa.types.is_string(column.type) or (number and column.null_count == 0):
         return list(column.to_numpy().tolist())
     return list(column.to_pylist())
 
