@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ class Ledger:
 
     def column_names(self, asset: str, shard: str) -> list[str]:
         """The columns that a table has, which an older version of the code may have written."""
-        return list(pq.read_schema(self.table_path(asset, shard)).names)
+        return list(_footer(self.table_path(asset, shard))[0])
 
     def read(self, asset: str, shard: str, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
         """One table, without its image columns unless asked for.
@@ -144,10 +145,10 @@ class Ledger:
     def record(self, asset: str, shard: str) -> dict[str, Any] | None:
         """The materialisation record in the table's footer; None when there is no whole table, or no record in it."""
         try:
-            metadata = pq.read_metadata(self.table_path(asset, shard)).metadata or {}
+            record = _footer(self.table_path(asset, shard))[1]
         except (pa.ArrowException, OSError):
             return None
-        return json.loads(metadata[RECORD_KEY]) if RECORD_KEY in metadata else None
+        return None if record is None else json.loads(record)
 
     def history(self, asset: str, shard: str) -> list[dict[str, Any]]:
         """The records of all materialisations, oldest first; a line torn by a kill is left out."""
@@ -258,6 +259,18 @@ class Ledger:
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table` with exactly the non-image columns of `schema`; missing ones are null."""
     return _with_columns(table, pa.schema([field for field in schema if not is_image(field)]))
+
+
+def _footer(path: Path) -> tuple[tuple[str, ...], bytes | None]:
+    """The columns of a table and the record in its footer, which is read once as long as the file is the same."""
+    status = path.stat()
+    return _read_footer(path, (status.st_ino, status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=64)
+def _read_footer(path: Path, version: tuple[int, int, int]) -> tuple[tuple[str, ...], bytes | None]:
+    schema = pq.read_schema(path)
+    return tuple(schema.names), (schema.metadata or {}).get(RECORD_KEY)
 
 
 def _rows_per_group(schema: pa.Schema) -> int:

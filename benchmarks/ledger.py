@@ -1,0 +1,279 @@
+"""What the machinery costs beside the models: `python -m benchmarks.ledger [--json FILE]`.
+
+Three parts, each in a process of its own, so that its peak memory is its own:
+
+- rows: a stage whose measurement is one line of arithmetic, through the engine as it is; made first, judged again by
+  another threshold, asked for again when nothing has changed;
+- pairs: image pairs of 1024 x 1024 pixels that need not be drawn or encoded; made first, then copied into a new table
+  because one of their prompt pairs has been rejected; encoding is timed apart;
+- shards: all stages over many shards, all up to date: what is stale, `imgdiff run`, the catalog made anew, and a job of
+  Dagster over the first hundred of them, as a click on Materialize starts it.
+"""
+
+import argparse
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from benchmarks.shards import clone_shards
+from imgdiff_assets.catalog_index import rebuild
+from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.graph import STAGE_NAMES
+from imgdiff_assets.hashing import content_id
+from imgdiff_assets.images import Pixels, encode_png, pixel_hash
+from imgdiff_assets.inputs import Inputs
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.materialize import materialize
+from imgdiff_assets.models import Models
+from imgdiff_assets.recipe import FilteredPairsSettings, Recipe, load_recipe
+from imgdiff_assets.run import dagster_instance, run
+from imgdiff_assets.shards import shard_keys
+from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
+from imgdiff_assets.stages import image_pairs
+from imgdiff_assets.staleness import Staleness
+from resources.miniature.scenes import draw_scene, parse_caption, random_caption
+
+SHARD = "shard-000000"
+SIDE = 1024
+DIFFERENT_PAIRS = 8
+PAIRS_PER_BATCH = 8
+SHARDS_OF_JOB = 100
+Figures = dict[str, float]
+
+
+class Clock:
+    """Wall and processor seconds of what is timed, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[tuple[float, float]]] = {}
+
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        wall, processor = time.perf_counter(), time.process_time()
+        yield
+        spent = time.perf_counter() - wall, time.process_time() - processor
+        self.seconds.setdefault(name, []).append(spent)
+
+    def figures(self) -> Figures:
+        """Medians."""
+        medians: Figures = {}
+        for name, spent in self.seconds.items():
+            medians[f"{name}_seconds"] = round(statistics.median(wall for wall, _ in spent), 4)
+            medians[f"{name}_processor_seconds"] = round(statistics.median(processor for _, processor in spent), 4)
+        return medians
+
+
+class _NoModels(Models):
+    """A model that is asked for nothing."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        super().__init__({"pair_generator": recipe.models.pair_generator}, {"pair_generator": lambda: None})
+
+    def identity(self, role: str) -> dict[str, Any]:
+        return self.settings(role).identity()
+
+    def device(self, role: str) -> str:
+        return "none"
+
+
+def _items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+    return tables["captions"]
+
+
+def _score(rows: Sequence[Row], work: Work) -> list[Row]:
+    return [{"image_similarity": int(row["caption_id"][:6], 16) % 1000 / 1000} for row in rows]
+
+
+ROW_STAGE = Stage(
+    name="filtered_pairs",
+    id_column="pair_id",
+    parents=("captions",),
+    description="arithmetic",
+    item_columns=(pa.field("caption_id", pa.string()), pa.field("caption", pa.string())),
+    items=_items,
+    row_id=lambda row: content_id("pair", row["caption_id"]),
+    steps=(
+        Measurement("score", (pa.field("image_similarity", pa.float32()),), ("caption_id", "caption"), _score),
+        at_least("too_different", "image_similarity", "min_similarity"),
+        below("too_similar", "image_similarity", "max_similarity"),
+    ),
+)
+
+
+def measure_rows(count: int) -> Figures:
+    """The engine over one shard of `count` captions, without images."""
+    recipe = load_recipe("miniature")
+    limits = [FilteredPairsSettings(min_similarity=low, max_similarity=0.9) for low in (0.2, 0.3)]
+    recipes = [recipe.model_copy(update={"filtered_pairs": limit}) for limit in limits]
+    captions = pa.table(
+        {
+            "caption_id": [content_id(number) for number in range(count)],
+            "caption": [f"a red ball and a blue cup on the sand, picture {number}" for number in range(count)],
+            "kept": np.ones(count, dtype=bool),
+        }
+    )
+    inputs, models, clock = Inputs("captions", lambda: {"captions": captions}), _NoModels(recipe), Clock()
+    before = _peak_memory()
+    for _ in range(5 if count <= 10_000 else 1):
+        with tempfile.TemporaryDirectory() as folder:
+            ledger = Ledger(Path(folder))
+            for name, settings in (("first", recipes[0]), ("threshold", recipes[1]), ("up_to_date", recipes[1])):
+                with clock.timed(name):
+                    materialize(ROW_STAGE, SHARD, inputs, settings, ledger, models, name)
+            size = ledger.table_path(ROW_STAGE.name, SHARD).stat().st_size
+    memory = (_peak_memory() - before) / count
+    sizes = {"memory_bytes_per_row": round(memory), "file_bytes_per_row": round(size / count)}
+    return {"rows": count, **clock.figures(), **sizes}
+
+
+def measure_pairs(count: int) -> Figures:
+    """The engine over one shard of image pairs, and how long the encoding takes that is left out."""
+    recipe, clock = load_recipe("miniature"), Clock()
+    cells: list[Row] = []
+    for seed in range(DIFFERENT_PAIRS):
+        row: Row = {"seed": seed, "width": SIDE, "height": SIDE}
+        for side in ("source", "target"):
+            pixels = _picture(2 * seed + (side == "target"))
+            with clock.timed("encoding_one_image"):
+                data = encode_png(pixels, recipe.image_pairs.compression)
+            row |= {f"{side}_hash": pixel_hash(pixels), f"{side}_image": {"bytes": data, "path": f"{seed}.png"}}
+        cells.append(row)
+    encoded = [len(row[name]["bytes"]) for row in cells for name in ("source_image", "target_image")]
+
+    def drawn(rows: Sequence[Row], work: Work) -> list[Row]:
+        return [_other_bytes(cells[int(row["pair_id"], 16) % DIFFERENT_PAIRS], row["pair_id"]) for row in rows]
+
+    (generate,) = image_pairs.STAGE.measurements
+    stage = replace(image_pairs.STAGE, steps=(replace(generate, run=drawn),))
+    settings = recipe.models.pair_generator.model_copy(update={"batch_size": PAIRS_PER_BATCH})
+    recipe = recipe.model_copy(update={"models": recipe.models.model_copy(update={"pair_generator": settings})})
+    prompts = {
+        "pair_id": [content_id(number) for number in range(count)],
+        "source_caption": ["a red ball on the sand"] * count,
+        "target_caption": ["a red cup on the sand"] * count,
+    }
+    before = _peak_memory()
+    with tempfile.TemporaryDirectory() as folder:
+        for name, rejected in (("first", 0), ("rewritten", 1)):
+            table = pa.table({**prompts, "kept": np.arange(count) >= rejected})
+            inputs = Inputs(name, lambda table=table: {"prompt_pairs": table})  # type: ignore[misc]
+            with clock.timed(name):
+                materialize(stage, SHARD, inputs, recipe, Ledger(Path(folder)), _NoModels(recipe), name)
+    sizes = {
+        "megabytes_per_pair": round(2 * statistics.mean(encoded) / 1e6, 2),
+        "memory_mib": round((_peak_memory() - before) / 2**20),
+    }
+    return {"pairs": count, **clock.figures(), **sizes}
+
+
+def _picture(seed: int) -> Pixels:
+    """A drawn scene of the size that large models make, with ripples, so that it compresses about as a photograph."""
+    rng = random.Random(seed)
+    objects, background = parse_caption(random_caption(rng)) or ((), "sand")
+    scene = Image.fromarray(draw_scene(rng, objects, background).image)
+    large = np.asarray(scene.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32)
+    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
+    ripples = np.stack([np.sin(x * y / (900 + 40 * channel) + seed) for channel in range(3)], axis=2)
+    return np.clip(large + 5 * ripples, 0, 255).astype(np.uint8)
+
+
+def _other_bytes(row: Row, name: str) -> Row:
+    """The same images with a name behind their end, so that Parquet does not store equal bytes once."""
+    cells = {key: {**row[key], "bytes": row[key]["bytes"] + name.encode()} for key in ("source_image", "target_image")}
+    return {**row, **cells}
+
+
+def measure_shards(count: int) -> Figures:
+    """A home with many shards in which there is nothing to do."""
+    recipe, clock = load_recipe("miniature"), Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        home = clone_shards(Path(folder), recipe, count)
+        before = _peak_memory()
+        for _ in range(3):
+            with clock.timed("what_is_stale"):
+                staleness = Staleness(home, recipe, STAGE_NAMES)
+                assert not any(staleness.stages(key) for key in shard_keys(home))
+        for _ in range(3):
+            with clock.timed("imgdiff_run"):
+                assert len(run(home, recipe).fresh) == count
+        keys = shard_keys(home)[:SHARDS_OF_JOB]
+        with clock.timed(f"dagster_job_over_{len(keys)}"):
+            _run_job(home, recipe, keys)
+        for _ in range(3):
+            with clock.timed("catalog_rebuild"):
+                assert rebuild(home) == count * len(STAGE_NAMES)
+        memory = (_peak_memory() - before) / 2**20
+    return {"shards": count, "stages": len(STAGE_NAMES), **clock.figures(), "memory_mib": round(memory)}
+
+
+def _run_job(home: Any, recipe: Recipe, keys: Sequence[str]) -> None:
+    """Ask for every asset of a range of shards."""
+    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    with dagster_instance(home) as instance:
+        result = (
+            build_definitions(home, recipe)
+            .resolve_implicit_global_asset_job_def()
+            .execute_in_process(
+                instance=instance,
+                tags=tags,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            )
+        )
+    assert result.success
+
+
+def _peak_memory() -> int:
+    """The most memory that this process has had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+PARTS = {"rows": measure_rows, "pairs": measure_pairs, "shards": measure_shards}
+
+
+def _apart(part: str, count: int) -> Figures:
+    """The figures of one part, measured by a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.ledger", "--here", part, str(count)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    figures: Figures = json.loads(output.splitlines()[-1])
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
+    parser.add_argument("--pairs", type=int, nargs="*", default=[2_000])
+    parser.add_argument("--shards", type=int, nargs="*", default=[1_000])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
+    parser.add_argument("--here", nargs=2, metavar=("PART", "COUNT"), help="one part, in this process")
+    arguments = parser.parse_args()
+    if arguments.here:
+        part, count = arguments.here
+        print(json.dumps(PARTS[part](int(count))))
+        return
+    results: dict[str, list[Figures]] = {}
+    for part in PARTS:
+        for count in getattr(arguments, part):
+            results.setdefault(part, []).append(_apart(part, count))
+            print("\n".join(f"{name:38}{value:>14,.4g}" for name, value in results[part][-1].items()), flush=True)
+    if arguments.json:
+        values = {"command": "python -m benchmarks.ledger", "processors": os.cpu_count(), **results}
+        arguments.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
