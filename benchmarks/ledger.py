@@ -6,8 +6,8 @@ Three parts, each in a process of its own, so that its peak memory is its own:
   another threshold, asked for again when nothing has changed;
 - pairs: image pairs of 1024 x 1024 pixels that need not be drawn or encoded; made first, then copied into a new table
   because one of their prompt pairs has been rejected; encoding is timed apart;
-- shards: all stages over many shards, all up to date: what is stale, `imgdiff run`, the catalog made anew, and a job of
-  Dagster over the first hundred of them, as a click on Materialize starts it.
+- shards: all stages over many shards, all up to date: what is stale, `imgdiff run`, the catalog made anew, and a job
+  of Dagster over the first hundred of them, as a click on Materialize starts it.
 """
 
 import argparse

@@ -80,7 +80,7 @@ def run_asset(
                 values,
                 ledger,
                 models,
-                context.run_id,
+                context.run.run_id,
                 log=telling(context.log.warning),
                 progress=logging_progress(context.log.info),
             )

@@ -376,7 +376,7 @@ class _StageRun:
         alive = np.flatnonzero(self._alive())
         reads = list(dict.fromkeys((*step.reads, step.score) if step.score else step.reads))
         columns = columns_of_table(self.rows.select(reads).take(alive), reads)
-        passes = step.passes(columns, self.settings)
+        passes = step.judge(columns, self.settings)
         self.rejected_by[alive[~passes]] = step.name
         self.record.filters.append(filter_statistic(step, columns, passes, self.settings))
 

@@ -89,7 +89,8 @@ class Derivation:
 class Canaries:
     """Planted rows that prove a filter works: judged together, `kept` must pass and `rejected` must not.
 
-    Without `rejected` rows the settings let everything pass, and there is nothing to prove.
+    A row has the columns that the filter reads, or, for a derived one, those that it is derived from. Without
+    `rejected` rows the settings let everything pass, and there is nothing to prove.
     """
 
     kept: Sequence[Row]
@@ -100,8 +101,8 @@ class Canaries:
 class Filter:
     """Keeps the rows for which `passes` is true, judging only rows still in the running.
 
-    `canaries` plants rows for given settings; they need only the columns in `reads`. `score` names the column whose
-    spread is reported, `threshold` the setting it is compared with.
+    `canaries` plants rows for given settings. `score` names the column whose spread is reported, `threshold` the
+    setting it is compared with.
     """
 
     name: str
@@ -111,26 +112,31 @@ class Filter:
     score: str | None = None
     threshold: str | None = None
 
+    def judge(self, columns: Columns, settings: Any) -> Booleans:
+        """Which rows pass: one value per row, also where `passes` gives one for all."""
+        return np.broadcast_to(np.asarray(self.passes(columns, settings), dtype=bool), len(columns[self.reads[0]]))
+
 
 CANARY_MARGIN = 1e-3
+"""How far from a threshold the rows planted for it lie."""
 
 
-def at_least(name: str, score: str, threshold: str) -> Filter:
-    """A filter that keeps rows whose score reaches a setting."""
+def at_least(name: str, score: str, threshold: str, canaries: Callable[[Any], Canaries] | None = None) -> Filter:
+    """A filter that keeps rows whose score reaches a setting; `canaries` for a score that is derived."""
 
     def passes(columns: Columns, settings: Any) -> Booleans:
         return np.asarray(columns[score] >= getattr(settings, threshold), dtype=bool)
 
-    return Filter(name, (score,), passes, _around(score, threshold, 1), score, threshold)
+    return Filter(name, (score,), passes, canaries or _around(score, threshold, 1), score, threshold)
 
 
-def below(name: str, score: str, threshold: str) -> Filter:
-    """A filter that keeps rows whose score stays under a setting."""
+def below(name: str, score: str, threshold: str, canaries: Callable[[Any], Canaries] | None = None) -> Filter:
+    """A filter that keeps rows whose score stays under a setting; `canaries` for a score that is derived."""
 
     def passes(columns: Columns, settings: Any) -> Booleans:
         return np.asarray(columns[score] < getattr(settings, threshold), dtype=bool)
 
-    return Filter(name, (score,), passes, _around(score, threshold, -1), score, threshold)
+    return Filter(name, (score,), passes, canaries or _around(score, threshold, -1), score, threshold)
 
 
 def _around(score: str, threshold: str, direction: int) -> Callable[[Any], Canaries]:

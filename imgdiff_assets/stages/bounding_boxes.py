@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
+from imgdiff_assets.canaries import planted_matches
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.recipe import BoundingBoxesSettings, Recipe
 from imgdiff_assets.regions import suppress
@@ -140,15 +141,26 @@ def _canary_without_box(settings: BoundingBoxesSettings) -> Canaries:
     return Canaries(kept=[{"found_in": "source"}], rejected=[{"found_in": None}])
 
 
+def _canary_unseen(settings: BoundingBoxesSettings) -> Canaries:
+    return planted_matches(settings.match_score, settings.min_match, both=settings.match_rule == "both")
+
+
+def _region(pair: str, name: str, left: float, similarity: float) -> Row:
+    corners = dict(zip(BOX_COLUMNS, (left, 0.0, left + 10.0, 10.0), strict=True))
+    return {"pair_id": pair, "found_in": name, **corners, SCORE: similarity}
+
+
 def _canary_overlaps(settings: BoundingBoxesSettings) -> Canaries:
-    """The same box twice, the less different one last to be judged; and one elsewhere."""
+    """The same box twice, the less different one last to be judged; one elsewhere; and one of another pair."""
+    kept = [_region("one", "target", 0, 0.1), _region("one", "source", 100, 0.5), _region("another", "source", 0, 0.4)]
+    return Canaries(kept, rejected=[_region("one", "source", 0, 0.3)] if settings.max_overlap < 1 else [])
 
-    def region(name: str, left: float, similarity: float) -> Row:
-        corners = dict(zip(BOX_COLUMNS, (left, 0.0, left + 10.0, 10.0), strict=True))
-        return {"pair_id": "canary", "found_in": name, **corners, SCORE: similarity}
 
-    kept = [region("target", 0, 0.1), region("source", 100, 0.5)]
-    return Canaries(kept, rejected=[region("source", 0, 0.3)] if settings.max_overlap < 1 else [])
+def _canary_many(settings: BoundingBoxesSettings) -> Canaries:
+    """As many boxes of one pair as are kept, the least different first; one of another pair; and one too many."""
+    count = settings.max_boxes
+    kept = [_region("one", "source", 20.0 * number, 0.5 - 0.4 * number / count) for number in range(count)]
+    return Canaries([*kept, _region("another", "source", 0, 0.9)], [_region("one", "target", 0, 0.6)])
 
 
 STAGE = Stage(
@@ -203,9 +215,9 @@ STAGE = Stage(
             tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
             _match_scores,
         ),
-        at_least("object_not_seen", "match", "min_match"),
+        at_least("object_not_seen", "match", "min_match", _canary_unseen),
         Filter("overlaps", RANKED_BY, _apart, _canary_overlaps, threshold="max_overlap"),
         Derivation(pa.field("rank", pa.int32()), RANKED_BY, _rank),
-        below("beyond_the_first", "rank", "max_boxes"),
+        below("beyond_the_first", "rank", "max_boxes", _canary_many),
     ),
 )

@@ -7,10 +7,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imgdiff_assets.canaries import planted_matches
 from imgdiff_assets.caption_edit import agreement
 from imgdiff_assets.recipe import CaptionsSettings, Recipe
 from imgdiff_assets.regions import BAR_WIDTH, draw_box, side_by_side
 from imgdiff_assets.stage import (
+    Canaries,
     Columns,
     Derivation,
     Measurement,
@@ -129,6 +131,10 @@ def _weaker_match(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
     return np.minimum(*(columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")))
 
 
+def _canary_misfit(settings: CaptionsSettings) -> Canaries:
+    return planted_matches(settings.match_score, settings.min_match, both=True)
+
+
 def _region_settings(recipe: Recipe) -> dict[str, Any]:
     return recipe.captions.model_dump(include={"region_view", "region_question", "crop_padding"})
 
@@ -183,7 +189,7 @@ STAGE = Stage(
             tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
             _weaker_match,
         ),
-        at_least("caption_misfits", "match", "min_match"),
+        at_least("caption_misfits", "match", "min_match", _canary_misfit),
         Measurement(
             name="tell_apart",
             columns=(pa.field("difference_caption", pa.string()), pa.field("agreement", pa.float32())),

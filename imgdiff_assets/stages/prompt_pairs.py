@@ -139,7 +139,12 @@ def _canary_inserted(settings: PromptPairsSettings) -> Canaries:
 
 
 def _canary_repeated(settings: PromptPairsSettings) -> Canaries:
-    return Canaries(kept=[{"repeated": False}], rejected=[{"repeated": True}])
+    """The same rewrite of one caption, but for its letters' case; of another caption it is no repetition."""
+
+    def rewrite(caption_id: str, text: str) -> Row:
+        return {"caption_id": caption_id, "target_caption": text}
+
+    return Canaries([rewrite("one", "a cat"), rewrite("another", "a cat")], [rewrite("one", "A cat.")])
 
 
 def _rewriting(recipe: Recipe) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from imgdiff_assets.caption_edit import words
+from imgdiff_assets.cli import DEMO_CAPTIONS
 from imgdiff_assets.graph import STAGE_NAMES, stage_named
 from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
@@ -20,6 +21,7 @@ from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialize import materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe, load_recipe
+from imgdiff_assets.run import run
 from imgdiff_assets.shards import ingest
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
@@ -208,3 +210,22 @@ def drawn_home(tmp_path_factory: pytest.TempPathFactory, drawn_recipe: Recipe) -
 def own_home(drawn_home: Home, tmp_path: Path) -> Home:
     """A copy for a test that changes it."""
     return Home(Path(shutil.copytree(drawn_home.root, tmp_path / "home")))
+
+
+@pytest.fixture(scope="session")
+def miniature_recipe() -> Recipe:
+    """The recipe that is shipped."""
+    return load_recipe("miniature")
+
+
+@pytest.fixture(scope="session")
+def miniature_home(tmp_path_factory: pytest.TempPathFactory, miniature_recipe: Recipe) -> Home:
+    """A shard of few captions through the whole graph, by Dagster and with the shipped weights; not to be changed."""
+    folder = tmp_path_factory.mktemp("miniature")
+    captions = DEMO_CAPTIONS.read_text(encoding="utf-8").splitlines()[:3]
+    (folder / "captions.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
+    home = Home(folder / "home")
+    ingest([folder / "captions.txt"], home)
+    report = run(home, miniature_recipe)
+    assert report.failures == []
+    return home
