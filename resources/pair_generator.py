@@ -1,20 +1,14 @@
 """Prompt pairs to image pairs: Stable Diffusion XL under Prompt-to-Prompt control."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from resources.devices import quiet_loading, resolve
+from resources.diffusion_pipelines import load_pipeline, to_pixels
 from resources.local_blend import LocalBlend
-from resources.prompt_edits import PromptEdit, edit_prompt
-from resources.prompt_to_prompt import EditWindows, generate_pairs
-from resources.settings import ModelSettings
-from resources.shortcuts import Shortcuts
-from resources.weights import locate
 
 
 class PairGeneratorSettings(ModelSettings):
@@ -80,36 +74,17 @@ class PairGenerator:
         Raises:
             FileNotFoundError: the weights are not on this machine, or are not a saved diffusers pipeline.
         """
-        import torch
         from diffusers import StableDiffusionXLPipeline
-        from diffusers.utils import logging as diffusers_log
-        from transformers.utils import logging as transformers_log
 
-        folder = locate(settings.model, settings.revision)
-        if not (folder / "model_index.json").is_file():
-            raise FileNotFoundError(
-                f"The field `model` is {settings.model!r}, but {folder} has no model_index.json: name the folder of a "
-                "saved StableDiffusionXLPipeline."
-            )
         self.settings = settings
-        with quiet_loading(diffusers_log, transformers_log):
-            self.pipeline: Any = StableDiffusionXLPipeline.from_pretrained(
-                folder,
-                variant=_variant(folder, settings.dtype),
-                dtype=getattr(torch, settings.dtype),
-                use_safetensors=True,
-                local_files_only=True,
-                add_watermarker=False,
-            ).to(resolve(settings.device))
-        self.pipeline.set_progress_bar_config(disable=True)
+        self.pipeline: Any = load_pipeline(StableDiffusionXLPipeline, settings)
         self._prepare_image_decoder()
 
     def _prepare_image_decoder(self) -> None:
-        """Decode image by image, to need the memory of one, and in float32 where the decoder overflows in float16."""
+        """Decode in float32 where the decoder overflows in float16."""
         import torch
 
         decoder = self.pipeline.vae
-        decoder.enable_slicing()
         if decoder.config.force_upcast and decoder.dtype == torch.float16:
             decoder.to(torch.float32)
             # The pipeline hands over latents of its own type.
@@ -162,22 +137,10 @@ class PairGenerator:
             guidance_scale=settings.guidance_scale,
             output_type="np",
         )
-        images: NDArray[np.float32] = output.images
-        if not np.isfinite(images).all():
-            raise FloatingPointError(
-                f"The model {settings.model!r} made images that are not numbers in {settings.dtype}: set the field "
-                "`dtype` to bfloat16 or float32."
-            )
-        return (images * 255).round().astype(np.uint8).reshape(2, len(seeds), *images.shape[1:])
+        images = to_pixels(output.images, settings)
+        return images.reshape(2, len(seeds), *images.shape[1:])
 
     def _edit(self, source: str, target: str) -> PromptEdit:
         tokenizers = [each for each in (self.pipeline.tokenizer, self.pipeline.tokenizer_2) if each is not None]
         edit = edit_prompt(tokenizers, source, target, self.settings.edit)
         return edit.reweighted(np.where(edit.changed, self.settings.changed_word_weight, 1))
-
-
-def _variant(folder: Path, dtype: str) -> str | None:
-    """Which weight files to read: the half-precision variant where it is what is wanted, or all there is."""
-    files = list(folder.glob("unet/*.safetensors"))
-    halves = [file for file in files if ".fp16." in file.name]
-    return "fp16" if halves and (dtype == "float16" or len(halves) == len(files)) else None

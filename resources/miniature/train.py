@@ -15,6 +15,7 @@ ROLES = (
     "image_text_matcher",
     "captioner",
     "prompt_rewriter",
+    "inpainter",
 )
 
 
@@ -29,8 +30,9 @@ ROLES = (
 def main(roles: tuple[str, ...], output: Path) -> None:
     """Train the given roles, or all, on scenes that are drawn for it, and save their weights.
 
-    Roles: pair_generator, segmenter, image_text_encoder, image_text_matcher, captioner, prompt_rewriter. All but the
-    first and the last learn from the pair generator's pictures too: if it is trained anew, train them anew.
+    Roles: pair_generator, segmenter, image_text_encoder, image_text_matcher, captioner, prompt_rewriter, inpainter.
+    All but the first and the prompt rewriter learn from the pair generator's pictures, or go on from its weights: if
+    it is trained anew, train them anew.
 
     Seeded; needs no accelerator and no download. All roles together take under three hours on two cores.
     """

@@ -156,7 +156,7 @@ def denoising_loss(denoiser: Denoiser, latents: Tensor, tokens: Tensor, signal_s
     return loss
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
     outer = ("token_embedding", "position_embedding", "conv_in", "conv_out")
     return not any(part in name for part in outer)
 
@@ -171,7 +171,7 @@ def train(autoencoder: AutoencoderKL, checkpoint: Path) -> Denoiser:
     scenes = encode_scenes(autoencoder, tokenizer, SCENES, SEED)
     prepare(SEED)
     denoiser = Denoiser(tokenizer)
-    optimisers = Optimisers(denoiser, LEARNING_RATE, _is_hidden)
+    optimisers = Optimisers(denoiser, LEARNING_RATE, is_hidden)
     averages = AveragedWeights(denoiser, 0.9985)
     first = 0
     if checkpoint.exists():

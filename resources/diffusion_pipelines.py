@@ -1,0 +1,63 @@
+"""What the roles that run diffusers pipelines share: loading them, and pictures out of what they return."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.devices import quiet_loading, resolve
+from resources.settings import ModelSettings
+from resources.weights import locate
+
+
+def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
+    """Return the pipeline that `settings` name, on its device, from safetensors only and without progress bars.
+
+    Raises:
+        FileNotFoundError: the weights are not on this machine, or are not a saved diffusers pipeline.
+    """
+    import torch
+    from diffusers.utils import logging as diffusers_log
+    from transformers.utils import logging as transformers_log
+
+    folder = locate(settings.model, settings.revision)
+    if not (folder / "model_index.json").is_file():
+        raise FileNotFoundError(
+            f"The field `model` is {settings.model!r}, but {folder} has no model_index.json: name the folder of a "
+            f"saved {pipeline_class.__name__}."
+        )
+    with quiet_loading(diffusers_log, transformers_log):
+        pipeline = pipeline_class.from_pretrained(
+            folder,
+            variant=_variant(folder, settings.dtype),
+            dtype=getattr(torch, settings.dtype),
+            use_safetensors=True,
+            local_files_only=True,
+            add_watermarker=False,
+        ).to(resolve(settings.device))
+    pipeline.set_progress_bar_config(disable=True)
+    # Image by image, to need the memory of one.
+    pipeline.vae.enable_slicing()
+    return pipeline
+
+
+def to_pixels(images: NDArray[np.float32], settings: ModelSettings) -> NDArray[np.uint8]:
+    """Return (N, height, width, 3) images from 0 to 1 as uint8.
+
+    Raises:
+        FloatingPointError: the model overflowed.
+    """
+    if not np.isfinite(images).all():
+        raise FloatingPointError(
+            f"The model {settings.model!r} made images that are not numbers in {settings.dtype}: set the field "
+            "`dtype` to bfloat16 or float32."
+        )
+    return (images * 255).round().astype(np.uint8)
+
+
+def _variant(folder: Path, dtype: str) -> str | None:
+    """Which weight files to read: the half-precision variant where it is what is wanted, or all there is."""
+    files = list(folder.glob("unet/*.safetensors"))
+    halves = [file for file in files if ".fp16." in file.name]
+    return "fp16" if halves and (dtype == "float16" or len(halves) == len(files)) else None
