@@ -30,6 +30,7 @@ KINDS = {
     "image_text_matcher": "huggingface",
     "segmenter": "pytorch",
     "captioner": "huggingface",
+    "inpainter": "pytorch",
 }
 OWNER = "team:imgdiff"
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.funnel import funnel
 from imgdiff_assets.graph import STAGES
-from imgdiff_assets.images import PairImages, Pixels
+from imgdiff_assets.images import Pixels
 from imgdiff_assets.ledger import Ledger, atomic_file
 from imgdiff_assets.samples import BOX_COLUMNS, read_samples
 from imgdiff_assets.scan import scan
@@ -32,11 +32,11 @@ class _Shard:
     key: str
     captions: Mapping[str, Row]
     drawn: frozenset[str]
-    images: PairImages | None
+    images: SampleImages | None
 
     def pair(self, pair_id: str) -> tuple[Pixels, Pixels] | None:
         """The two images, or None where none were drawn."""
-        return self.images(pair_id) if self.images is not None and pair_id in self.drawn else None
+        return self.images.pairs(pair_id) if self.images is not None and pair_id in self.drawn else None
 
 
 def write_contact_sheet(ledger: Ledger, path: Path, shards: Sequence[str] | None = None) -> int:
@@ -78,7 +78,7 @@ def _opened(ledger: Ledger, key: str) -> Iterator[_Shard]:
     names = ["pair_id", "source_caption", "target_caption"]
     pairs = scan(ledger, "image_pairs", names, pc.field("source_hash").is_valid(), [key]).to_pylist()
     prompts = scan(ledger, "prompt_pairs", names, shards=[key]).to_pylist()
-    images = PairImages(ledger, key) if pairs else None
+    images = SampleImages(ledger, key) if pairs else None
     try:
         captions = {row["pair_id"]: row for row in [*prompts, *pairs]}
         yield _Shard(key, captions, frozenset(row["pair_id"] for row in pairs), images)
@@ -92,10 +92,11 @@ def _kept_cards(ledger: Ledger, shard: _Shard) -> Iterator[Card]:
     first = {sample.pair_id: sample.sample_id for sample in reversed(samples)}
     for sample in sorted(samples, key=lambda sample: first[sample.pair_id] != sample.sample_id):
         captions = shard.captions[sample.pair_id]
+        erased = sample.erased_from is not None
         yield Card(
             captions["source_caption"],
-            captions["target_caption"],
-            shard.pair(sample.pair_id),
+            f"without {sample.subject}" if erased else captions["target_caption"],
+            shard.images(sample) if shard.images is not None else None,
             sample.box,
             label="",
             text=sample.conversations[-1]["value"],

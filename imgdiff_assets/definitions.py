@@ -8,6 +8,8 @@ from imgdiff_assets.assets.filtered_pairs import filtered_pairs
 from imgdiff_assets.assets.fine_tune_set import fine_tune_set
 from imgdiff_assets.assets.image_pairs import image_pairs
 from imgdiff_assets.assets.prompt_pairs import prompt_pairs
+from imgdiff_assets.assets.removal_captions import removal_captions
+from imgdiff_assets.assets.removed_pairs import removed_pairs
 from imgdiff_assets.checks import CHECKS
 from imgdiff_assets.home import Home
 from imgdiff_assets.home_resource import HomeResource
@@ -19,7 +21,16 @@ from resources.dagster_resources import role_resources
 def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
     """The graph over one home, with the values of one recipe as the launchpad's defaults."""
     return dg.Definitions(
-        assets=[prompt_pairs, image_pairs, filtered_pairs, bounding_boxes, captions, fine_tune_set],
+        assets=[
+            prompt_pairs,
+            image_pairs,
+            filtered_pairs,
+            bounding_boxes,
+            captions,
+            removed_pairs,
+            removal_captions,
+            fine_tune_set,
+        ],
         asset_checks=CHECKS,
         resources={
             "home": HomeResource(root=str(home.root)),

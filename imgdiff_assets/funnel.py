@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.plain_text import counted
-from imgdiff_assets.scan import PARENT_IDS, scan
+from imgdiff_assets.scan import parent_columns, parent_keys, scan
 from imgdiff_assets.stage import ERROR_PREFIX, UPSTREAM, Stage
 
 
@@ -70,8 +70,7 @@ def funnel(ledger: Ledger, shards: Sequence[str] | None = None) -> Funnel:
 
 
 def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:
-    parent = PARENT_IDS[stage.name]
-    table = scan(ledger, stage.name, [parent, "kept", "rejected_by"], shards=shards)
+    table = scan(ledger, stage.name, [*parent_columns(stage), "kept", "rejected_by"], shards=shards)
     verdicts = {
         count["values"]: count["counts"]
         for count in pc.value_counts(table["rejected_by"]).to_pylist()
@@ -86,7 +85,7 @@ def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:
     return StageFunnel(
         stage=stage.name,
         shards=len(set(ledger.shards(stage.name)) & set(shards)),
-        rows_in=pc.count_distinct(candidates[parent]).as_py(),
+        rows_in=pc.count_distinct(parent_keys(stage, candidates)).as_py(),
         rows=candidates.num_rows,
         kept=pc.sum(table["kept"]).as_py() or 0,
         upstream=upstream,

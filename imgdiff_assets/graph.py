@@ -1,7 +1,16 @@
 """The stages in the order of the graph."""
 
 from imgdiff_assets.stage import Stage
-from imgdiff_assets.stages import bounding_boxes, captions, filtered_pairs, fine_tune_set, image_pairs, prompt_pairs
+from imgdiff_assets.stages import (
+    bounding_boxes,
+    captions,
+    filtered_pairs,
+    fine_tune_set,
+    image_pairs,
+    prompt_pairs,
+    removal_captions,
+    removed_pairs,
+)
 
 STAGES: tuple[Stage, ...] = (
     prompt_pairs.STAGE,
@@ -9,6 +18,8 @@ STAGES: tuple[Stage, ...] = (
     filtered_pairs.STAGE,
     bounding_boxes.STAGE,
     captions.STAGE,
+    removed_pairs.STAGE,
+    removal_captions.STAGE,
     fine_tune_set.STAGE,
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)

@@ -1,9 +1,10 @@
-"""Encoded images in, pixel arrays out; and the images of a shard's pairs, a few at a time."""
+"""Encoded images in, pixel arrays out; and the images of a shard's rows, a few at a time."""
 
 import hashlib
 import io
 import zlib
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,32 +42,58 @@ def pixel_hash(pixels: Pixels) -> str:
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-class PairImages:
-    """The decoded images of one shard's `image_pairs`, keeping the latest few pairs."""
+class StoredImages:
+    """The decoded images of rows, by id, keeping those of the latest few rows.
 
-    KEPT_PAIRS = 64
+    `locate` says where the cells of a row lie, `columns` which of them are meant.
+    """
 
-    def __init__(self, ledger: Ledger, shard: str) -> None:
-        self._path = ledger.table_path("image_pairs", shard)
-        self._cells = ImageColumns(["source_image", "target_image"])
-        pairs = self._cells.read_others(self._path, ["pair_id", *HASH_COLUMNS]).to_pylist()
-        self._rows = {pair["pair_id"]: row for row, pair in enumerate(pairs)}
-        self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
-        """Of each pair, the pixel hashes of its two images."""
-        self._pairs: OrderedDict[str, tuple[Pixels, Pixels]] = OrderedDict()
+    KEPT_ROWS = 64
 
-    def __call__(self, pair_id: str) -> tuple[Pixels, Pixels]:
-        """Source and target image, each (H, W, 3) uint8."""
-        if pair_id not in self._pairs:
-            cells = self.encoded(pair_id)
-            self._pairs[pair_id] = (decode(cells["source_image"]["bytes"]), decode(cells["target_image"]["bytes"]))
-            if len(self._pairs) > self.KEPT_PAIRS:
-                self._pairs.popitem(last=False)
-        return self._pairs[pair_id]
+    def __init__(self, columns: Sequence[str], locate: Callable[[str], CellReference]) -> None:
+        self._columns, self._locate = columns, locate
+        self._cells = ImageColumns(columns)
+        self._decoded: OrderedDict[str, tuple[Pixels, ...]] = OrderedDict()
 
-    def encoded(self, pair_id: str) -> dict[str, Any]:
-        """The two image cells (`{"bytes", "path"}`) as they lie in the ledger. Raises KeyError for an unknown pair."""
-        return self._cells.read(CellReference(self._path, self._rows[pair_id]))
+    def __call__(self, identity: str) -> tuple[Pixels, ...]:
+        """One (H, W, 3) uint8 image per column. Raises KeyError for an unknown id."""
+        if identity not in self._decoded:
+            cells = self.encoded(identity)
+            self._decoded[identity] = tuple(decode(cells[column]["bytes"]) for column in self._columns)
+            if len(self._decoded) > self.KEPT_ROWS:
+                self._decoded.popitem(last=False)
+        return self._decoded[identity]
+
+    def encoded(self, identity: str) -> dict[str, Any]:
+        """The cells (`{"bytes", "path"}`) as they lie in the ledger. Raises KeyError for an unknown id."""
+        return self._cells.read(self._locate(identity))
 
     def close(self) -> None:
         self._cells.close()
+
+
+class PairImages(StoredImages):
+    """Source and target image of the pairs of one shard, by `pair_id`."""
+
+    def __init__(self, ledger: Ledger, shard: str) -> None:
+        path = ledger.table_path("image_pairs", shard)
+        super().__init__(("source_image", "target_image"), lambda identity: CellReference(path, rows[identity]))
+        pairs = self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
+        rows = {pair["pair_id"]: row for row, pair in enumerate(pairs)}
+        self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
+        """Of each pair, the pixel hashes of its two images."""
+
+    def __call__(self, identity: str) -> tuple[Pixels, Pixels]:
+        """Source and target image, each (H, W, 3) uint8. Raises KeyError for an unknown pair."""
+        source, target = super().__call__(identity)
+        return source, target
+
+
+class ErasedImages(StoredImages):
+    """The images of one shard from which a region was erased, by `region_id`."""
+
+    def __init__(self, ledger: Ledger, shard: str) -> None:
+        path = ledger.table_path("removed_pairs", shard)
+        super().__init__(("erased_image",), lambda identity: CellReference(path, rows[identity]))
+        regions = self._cells.read_others(path, ["region_id"])["region_id"].to_pylist()
+        rows = {region: row for row, region in enumerate(regions)}

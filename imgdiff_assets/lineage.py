@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.hashing import ID_LENGTH
 from imgdiff_assets.home import Home
+from imgdiff_assets.inputs import CAPTION_FILE
 from imgdiff_assets.ledger import Ledger, is_image
 from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.scan import PARENT_IDS, scan
+from imgdiff_assets.scan import PARENT_IDS, parent_of, scan
 from imgdiff_assets.shards import read_captions, shard_keys
 from imgdiff_assets.stage import COMMON_COLUMNS, Row, Stage
 from imgdiff_assets.verdicts import in_words
@@ -90,19 +91,16 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
     values = {name: caption[name] for name in ("caption", "source", "line")}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
-    parents = {root.id: root}
-    pairs: dict[str, Node] = {}
+    found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
     for stage in STAGES:
-        rows = _rows_below(ledger, stage, shard, [*parents, *pairs], known)
+        above = {identity for table in stage.parents for identity in found.get(table, ())}
+        rows = _rows_below(ledger, stage, shard, sorted(above), known)
         record = ledger.record(stage.name, shard) or {}
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
         for node, row in zip(nodes, rows, strict=True):
-            # A sample that is about no region hangs on its pair.
-            parent = parents.get(row[PARENT_IDS[stage.name]]) or pairs[row["pair_id"]]
-            parent.children.append(node)
-        parents = {node.id: node for node in nodes}
-        if stage.name == "filtered_pairs":
-            pairs = parents
+            table, identity = parent_of(stage, row)
+            found[table][identity].children.append(node)
+        found[stage.name] = {node.id: node for node in nodes}
     _mark(root, TABLE_OF_ID[column], identity)
     return root
 

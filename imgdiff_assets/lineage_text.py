@@ -120,6 +120,16 @@ def _region_captions(values: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _erasure(values: Mapping[str, Any]) -> list[str]:
+    if values["erased_hash"] is None:
+        return []
+    return [f"erased from the {values['found_in']} image, seed {values['seed']}"]
+
+
+def _removal_caption(values: Mapping[str, Any]) -> list[str]:
+    return [f"was there: {values['region_caption']}"] if values["region_caption"] else []
+
+
 def _sample(values: Mapping[str, Any]) -> list[str]:
     turns = [f"{turn['from']}: {turn['value']}" for turn in values["conversations"] or ()]
     return [f"task {values['task']}, split {values['split']}", *turns]
@@ -132,5 +142,7 @@ CONTENTS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
     "filtered_pairs": lambda values: [],
     "bounding_boxes": _region,
     "captions": _region_captions,
+    "removed_pairs": _erasure,
+    "removal_captions": _removal_caption,
     "fine_tune_set": _sample,
 }

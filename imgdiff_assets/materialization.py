@@ -135,10 +135,23 @@ def settings_hash(stage: Stage, recipe: Recipe, models: Models) -> str:
     return content_hash(
         stage.settings(recipe).model_dump(mode="json"),
         [
-            (step.name, step.settings(recipe), [models.identity(role) for role in step.roles])
+            (step.name, step.settings(recipe), [role_identity(stage, role, recipe, models) for role in step.roles])
             for step in stage.measurements
         ],
     )
+
+
+def role_identity(stage: Stage, role: str, recipe: Recipe, models: Models) -> dict[str, Any]:
+    """What the stage's measurements depend on of a role; a stage that is switched off needs no weights.
+
+    Raises FileNotFoundError when those of another stage are missing.
+    """
+    try:
+        return models.identity(role)
+    except FileNotFoundError:
+        if stage.enabled(recipe):
+            raise
+        return {**models.settings(role).identity(), "weights": None}
 
 
 def output_hash(table: pa.Table) -> str:

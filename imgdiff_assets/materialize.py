@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from imgdiff_assets.environment import library_versions
 from imgdiff_assets.hashing import CHUNK_ROWS, content_hash, row_hashes
-from imgdiff_assets.images import HASH_COLUMNS, PairImages
+from imgdiff_assets.images import HASH_COLUMNS, ErasedImages, PairImages, StoredImages
 from imgdiff_assets.inputs import Inputs, MissingInput
 from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
 from imgdiff_assets.materialization import (
@@ -29,6 +29,7 @@ from imgdiff_assets.materialization import (
     filter_statistic,
     fresh_record,
     output_hash,
+    role_identity,
     settings_hash,
 )
 from imgdiff_assets.measuring import Failure, Measuring
@@ -66,7 +67,8 @@ class _Work:
 
     recipe: Recipe
     models: Models
-    pair_images: PairImages | None
+    pair_images: PairImages | None = None
+    erased_images: StoredImages | None = None
 
     def model(self, role: str) -> Any:
         return self.models.open(role)
@@ -75,6 +77,16 @@ class _Work:
         if self.pair_images is None:
             raise LookupError("this stage comes before the images")
         return self.pair_images(pair_id)
+
+    def erased(self, region_id: str) -> npt.NDArray[np.uint8]:
+        if self.erased_images is None:
+            raise LookupError("this stage comes before the erased images")
+        return self.erased_images(region_id)[0]
+
+    def close(self) -> None:
+        for images in (self.pair_images, self.erased_images):
+            if images is not None:
+                images.close()
 
 
 def materialize(
@@ -126,7 +138,7 @@ class _StageRun:
                 step.name,
                 step.version,
                 step.settings(recipe),
-                [models.identity(role) for role in step.roles],
+                [role_identity(stage, role, recipe, models) for role in step.roles],
             )
             for step in stage.measurements
         }
@@ -141,12 +153,13 @@ class _StageRun:
             inputs_hash=inputs.hash,
             settings=self.settings.model_dump(mode="json"),
             seed=recipe.seed,
-            models={role: models.identity(role) for role in stage.roles},
+            models={role: role_identity(stage, role, recipe, models) for role in stage.roles},
         )
         self.rows = pa.table({})
         self.rejected_by = _no_texts(0)
         self.errors = _no_texts(0)
         self.references: list[CellReference | None] = []
+        self.made: dict[str, CellReference] = {}
         self.error_share = 0.0
 
     def run(self) -> Materialization:
@@ -162,8 +175,7 @@ class _StageRun:
         self.rejected_by = _no_texts(len(items))
         self.rejected_by[~parent_kept] = UPSTREAM
         self.errors = _no_texts(len(items))
-        needs_images = "image_pairs" in self.stage.parents
-        work = _Work(self.recipe, self.models, PairImages(self.ledger, self.shard) if needs_images else None)
+        work = self._work()
         try:
             if work.pair_images is not None:
                 self._check_images(work.pair_images)
@@ -175,8 +187,7 @@ class _StageRun:
                 else:
                     self._filter(step)
         finally:
-            if work.pair_images is not None:
-                work.pair_images.close()
+            work.close()
         self._commit(time.monotonic() - started)
         if self.error_share > self.recipe.max_error_share:
             raise ShardFailed(self._error_summary())
@@ -192,6 +203,24 @@ class _StageRun:
         record.reused, record.measured, record.calls, record.step_seconds = record.rows_in, 0, {}, {}
         record.changed, record.seconds = False, 0.0
         return record
+
+    def _work(self) -> _Work:
+        """What the stage's measurements may use: images of its parents, and those it makes itself."""
+        work = _Work(self.recipe, self.models)
+        if "image_pairs" in self.stage.parents:
+            work.pair_images = PairImages(self.ledger, self.shard)
+        if "removed_pairs" in self.stage.parents:
+            work.erased_images = ErasedImages(self.ledger, self.shard)
+        elif "erased_image" in self.stage.schema.names:
+            work.erased_images = StoredImages(["erased_image"], self._made)
+        return work
+
+    def _made(self, identity: str) -> CellReference:
+        """Where the images are that were made of a row of this very stage."""
+        if not self.made:
+            ids = self.rows[self.stage.id_column].to_pylist()
+            self.made = {key: made for key, made in zip(ids, self.references, strict=True) if made is not None}
+        return self.made[identity]
 
     def _items(self) -> pa.Table:
         try:

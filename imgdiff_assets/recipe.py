@@ -17,6 +17,7 @@ from imgdiff_assets.tasks import QUESTION_FIELDS, TASKS
 from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
+from resources.inpainter import InpainterSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
@@ -174,6 +175,64 @@ class CaptionsSettings(StageSettings):
         return _template(question, source_caption="", target_caption="")
 
 
+class RemovedPairsSettings(StageSettings):
+    """Regions of images erased: each image with an object, and without it."""
+
+    enabled: bool = Field(False, description="Whether regions are erased, and asked about in `which_image` samples.")
+    min_area_fraction: float = Field(
+        0.01, ge=0, le=1, description="Smaller boxes are not erased (share of the image)."
+    )
+    max_area_fraction: float = Field(0.5, gt=0, le=1, description="Larger boxes are not erased (share of the image).")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the best proposal is erased.")
+    max_candidates: int = Field(8, ge=1, description="Regions erased per image, best proposals first.")
+    mask_padding: int = Field(5, ge=0, description="Pixels around a box that are painted over with it.")
+    crop_padding: int = Field(0, ge=0, description="Pixels added around a box before its crops are compared.")
+    max_erased_similarity: float = Field(
+        0.90,
+        ge=-1,
+        le=1,
+        description="Erasures whose crop is more like the original (cosine) are rejected: `not_erased`.",
+    )
+    max_regions: int = Field(3, ge=1, description="Erasures kept per image, most changed first.")
+
+    @model_validator(mode="after")
+    def _some_box_can_pass(self) -> "RemovedPairsSettings":
+        return _ordered(self, "min_area_fraction", "max_area_fraction")
+
+
+class RemovalCaptionsSettings(StageSettings):
+    """What stood in each erased region, seen in the one image and not in the other."""
+
+    region_view: Literal["crop", "full"] = Field(
+        "full", description="Show the captioner the region's crop, or the whole image with the box in the question."
+    )
+    region_question: str = Field(
+        "Describe in one short sentence the object inside the box with the normalised corners "
+        "[{x1:.2f}, {y1:.2f}, {x2:.2f}, {y2:.2f}].",
+        description="May use {x1} {y1} {x2} {y2} (fractions of width and height).",
+    )
+    crop_padding: int = Field(5, ge=0, description="Pixels added around a box before its crop is captioned or scored.")
+    match_score: Literal["itc", "itm"] = Field(
+        "itc", description="Contrastive cosine, or the matching head's probability."
+    )
+    min_original_match: float = Field(
+        0.35, ge=-1, le=1, description="The caption must fit the original crop at least this well."
+    )
+    max_erased_match: float = Field(
+        0.20, ge=-1, le=1, description="A caption that fits the erased crop this well names what is still there."
+    )
+
+    @field_validator("region_question")
+    @classmethod
+    def _region_question_can_be_asked(cls, question: str) -> str:
+        return _template(question, x1=0.0, y1=0.0, x2=1.0, y2=1.0)
+
+    @model_validator(mode="after")
+    def _one_image_shows_it(self) -> "RemovalCaptionsSettings":
+        # Else a caption could fit the erased image better, and the answer would be the wrong way round.
+        return _ordered(self, "max_erased_match", "min_original_match")
+
+
 class FineTuneSetSettings(StageSettings):
     """Conversations over the two images, one or more tasks to a region or pair, with a split by caption."""
 
@@ -246,9 +305,19 @@ class Models(StageSettings):
     image_text_matcher: ImageTextMatcherSettings
     segmenter: SegmenterSettings
     captioner: CaptionerSettings
+    inpainter: InpainterSettings = InpainterSettings(model="stabilityai/sdxl-turbo")
 
 
-_STAGE_SECTIONS = ("prompt_pairs", "image_pairs", "filtered_pairs", "bounding_boxes", "captions", "fine_tune_set")
+_STAGE_SECTIONS = (
+    "prompt_pairs",
+    "image_pairs",
+    "filtered_pairs",
+    "bounding_boxes",
+    "captions",
+    "removed_pairs",
+    "removal_captions",
+    "fine_tune_set",
+)
 
 
 class Recipe(StageSettings):
@@ -266,6 +335,8 @@ class Recipe(StageSettings):
     filtered_pairs: FilteredPairsSettings = FilteredPairsSettings()
     bounding_boxes: BoundingBoxesSettings = BoundingBoxesSettings()
     captions: CaptionsSettings = CaptionsSettings()
+    removed_pairs: RemovedPairsSettings = RemovedPairsSettings()
+    removal_captions: RemovalCaptionsSettings = RemovalCaptionsSettings()
     fine_tune_set: FineTuneSetSettings = FineTuneSetSettings()
 
     @model_validator(mode="after")

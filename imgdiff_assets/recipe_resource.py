@@ -15,6 +15,8 @@ from imgdiff_assets.recipe import (
     ImagePairsSettings,
     PromptPairsSettings,
     Recipe,
+    RemovalCaptionsSettings,
+    RemovedPairsSettings,
 )
 from resources.dagster_resources import launchable_class
 from resources.settings import ModelSettings
@@ -40,6 +42,14 @@ class CaptionsConfig(CaptionsSettings, dg.Config):
     pass
 
 
+class RemovedPairsConfig(RemovedPairsSettings, dg.Config):
+    pass
+
+
+class RemovalCaptionsConfig(RemovalCaptionsSettings, dg.Config):
+    pass
+
+
 class FineTuneSetConfig(FineTuneSetSettings, dg.Config):
     pass
 
@@ -50,6 +60,8 @@ STAGE_CONFIGS: dict[str, type[dg.Config]] = {
     "filtered_pairs": FilteredPairsConfig,
     "bounding_boxes": BoundingBoxesConfig,
     "captions": CaptionsConfig,
+    "removed_pairs": RemovedPairsConfig,
+    "removal_captions": RemovalCaptionsConfig,
     "fine_tune_set": FineTuneSetConfig,
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from resources.crops import padded
 
@@ -56,6 +57,20 @@ def suppress(
         best = left[is_first][np.cumsum(is_first) - 1]
         left = left[~is_first & (_overlap(boxes[left], boxes[best]) <= max_overlap)]
     return kept
+
+
+def ranks(order: npt.NDArray[np.intp], groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The place (0, 1, 2, ...) of each of (N,) within its group, taken in `order`."""
+    order = order[np.argsort(groups[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    places = np.empty(len(order), dtype=np.int64)
+    places[order] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    return places
+
+
+def numbered(names: Sequence[str] | npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    """Equal numbers for equal names, from 0 on."""
+    return np.asarray(pa.array(names, pa.string()).dictionary_encode().indices, dtype=np.int64)
 
 
 def draw_box(pixels: Pixels, box: Sequence[float], line: int = BOX_LINE, margin: int = BOX_MARGIN) -> Pixels:

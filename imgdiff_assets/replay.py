@@ -6,7 +6,7 @@ where it arises; if there is none, the whole chain gives the same again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.compare import Comparison, Verdict, closest, compare, tolerance
 from imgdiff_assets.environment import library_versions
-from imgdiff_assets.graph import STAGES
+from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import PairImages, Pixels
+from imgdiff_assets.images import ErasedImages, PairImages, Pixels
 from imgdiff_assets.ledger import Ledger, is_image
 from imgdiff_assets.lineage import ancestors, find_row
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recorded import recorded_recipe
-from imgdiff_assets.scan import scan
+from imgdiff_assets.scan import parent_columns, parent_of, scan
 from imgdiff_assets.stage import Measurement, Row, Stage
 
 KINDS = {"pair_id": "pair", "region_id": "region", "sample_id": "sample"}
@@ -89,12 +89,25 @@ class _Work:
     recipe: Recipe
     models: Models
     pair_images: PairImages
+    erased_images: ErasedImages | None
 
     def model(self, role: str) -> Any:
         return self.models.open(role)
 
     def images(self, pair_id: str) -> tuple[Pixels, Pixels]:
         return self.pair_images(pair_id)
+
+    def erased(self, region_id: str) -> Pixels:
+        if self.erased_images is None:
+            raise LookupError("nothing has been erased in this shard")
+        return self.erased_images(region_id)[0]
+
+    def with_images(self, step: Measurement, row: Row) -> Row:
+        """The row with the image cells that this step filled."""
+        names = {column.name for column in step.columns if is_image(column)}
+        if "erased_image" in names and self.erased_images is not None:
+            return {**row, **self.erased_images.encoded(row["region_id"])}
+        return {**row, **self.pair_images.encoded(row["pair_id"])} if names else row
 
 
 def shared_models(recipe: Recipe) -> Models:
@@ -119,17 +132,33 @@ def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], 
     known = ancestors(ledger, column, identity, shard)
     result = Replay(KINDS[column], identity, shard)
     above: dict[str, tuple[str, Any]] = {}
-    with closing(PairImages(ledger, shard)) as images:
-        for stage in STAGES:
+    with ExitStack() as opened:
+        pairs = opened.enter_context(closing(PairImages(ledger, shard)))
+        erased = None
+        if ledger.exists("removed_pairs", shard):
+            erased = opened.enter_context(closing(ErasedImages(ledger, shard)))
+        for stage in _stages_above(ledger, known, shard):
             if stage.id_column not in known:
                 continue
             row = _read_row(ledger, stage, shard, known)
             if row is None:
                 continue
-            _replay_row(result, ledger, stage, row, above, base, models_of, images)
+            _replay_row(result, ledger, stage, row, above, base, models_of, pairs, erased)
     result.surroundings = list(dict.fromkeys(result.surroundings))
     result.origins = list(dict.fromkeys(result.origins))
     return result
+
+
+def _stages_above(ledger: Ledger, known: Mapping[str, str], shard: str) -> Sequence[Stage]:
+    """The stages that a row may come from; a sample comes from one of the branches, a region goes into all."""
+    if "sample_id" not in known:
+        return STAGES
+    stage = stage_named("fine_tune_set")
+    where = pc.field("sample_id") == known["sample_id"]
+    row = scan(ledger, stage.name, parent_columns(stage), where, [shard]).to_pylist()[0]
+    branch, _ = parent_of(stage, row)
+    beside = {"captions"} if branch == "removal_captions" else {"removed_pairs", "removal_captions"}
+    return [other for other in STAGES if other.name not in beside]
 
 
 def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]) -> Row | None:
@@ -148,7 +177,8 @@ def _replay_row(
     above: dict[str, tuple[str, Any]],
     base: Recipe,
     models_of: Callable[[Recipe], Models],
-    images: PairImages,
+    pairs: PairImages,
+    erased: ErasedImages | None,
 ) -> None:
     """Make the measurements of one row again; `above` has the values of the rows above, each with its stage."""
     shard = result.shard
@@ -158,19 +188,14 @@ def _replay_row(
     )
     recipe = recorded_recipe(base, [record])
     models = models_of(recipe)
-    work = _Work(recipe, models, images)
+    work = _Work(recipe, models, pairs, erased)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
     result.origins += _older(stage, row, above) + _origins(stage, record, models, roles)
     for step in measured:
-        result.steps.append(_replay_step(stage, step, _with_images(step, row, images), work))
+        result.steps.append(_replay_step(stage, step, work.with_images(step, row), work))
     result.surroundings += _surroundings(measured_by, models, [role for role in roles if role in models.opened])
     above.update({name: (stage.name, value) for name, value in row.items()})
-
-
-def _with_images(step: Measurement, row: Row, images: PairImages) -> Row:
-    """The row with the image cells that this step filled."""
-    return {**row, **images.encoded(row["pair_id"])} if any(is_image(column) for column in step.columns) else row
 
 
 def _replay_step(stage: Stage, step: Measurement, row: Row, work: _Work) -> Replayed:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from imgdiff_assets.images import HASH_COLUMNS
+from imgdiff_assets.images import HASH_COLUMNS, ErasedImages, PairImages, Pixels
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.scan import scan
 
@@ -23,6 +23,8 @@ SAMPLE_COLUMNS = (
     "conversations",
     "split",
     *HASH_COLUMNS,
+    "erased_from",
+    "erased_hash",
 )
 
 
@@ -35,7 +37,8 @@ class Sample:
     """One kept row of `fine_tune_set`.
 
     `first` is the side (`source` or `target`) that is shown first; the box is xyxy in pixels of both images, None
-    for a sample that is about no region.
+    for a sample that is about no region. `SampleImages` gives the two images: those of the pair, or, where
+    `erased_from` names one of them, that one and the same without the region.
     """
 
     sample_id: str
@@ -50,7 +53,28 @@ class Sample:
     split: str
     source_hash: str
     target_hash: str
+    erased_from: str | None
+    erased_hash: str | None
     box: tuple[float, float, float, float] | None
+
+
+class SampleImages:
+    """The source and the target image of samples of one shard, each (H, W, 3) uint8."""
+
+    def __init__(self, ledger: Ledger, shard: str) -> None:
+        self.pairs = PairImages(ledger, shard)
+        self._erased = ErasedImages(ledger, shard) if ledger.exists("removed_pairs", shard) else None
+
+    def __call__(self, sample: Sample) -> tuple[Pixels, Pixels]:
+        source, target = self.pairs(sample.pair_id)
+        if sample.erased_from is None or sample.region_id is None or self._erased is None:
+            return source, target
+        return (source, target)[sample.erased_from == "target"], self._erased(sample.region_id)[0]
+
+    def close(self) -> None:
+        for images in (self.pairs, self._erased):
+            if images is not None:
+                images.close()
 
 
 def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None) -> list[Sample]:
@@ -62,10 +86,15 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
     rows = scan(ledger, "fine_tune_set", (*SAMPLE_COLUMNS, *BOX_COLUMNS), where, [shard]).to_pylist()
     pairs = scan(ledger, "image_pairs", ("pair_id", *HASH_COLUMNS), pc.field("kept"), [shard]).to_pylist()
     drawn = {row["pair_id"]: row for row in pairs}
+    erased: dict[str, str] = {}
+    if any(row["erased_from"] for row in rows):
+        regions = scan(ledger, "removed_pairs", ("region_id", "erased_hash"), pc.field("kept"), [shard]).to_pylist()
+        erased = {row["region_id"]: row["erased_hash"] for row in regions}
     samples = []
     for row in rows:
         pair: dict[str, Any] = drawn.get(row["pair_id"], {})
-        if any(row[name] is None or row[name] != pair.get(name) for name in HASH_COLUMNS):
+        stale = any(row[name] is None or row[name] != pair.get(name) for name in HASH_COLUMNS)
+        if stale or (row["erased_from"] and row["erased_hash"] != erased.get(row["region_id"])):
             raise StaleSample(
                 f"{shard}: sample {row['sample_id']} is older than its images or captions; "
                 f"`imgdiff run --shards {shard}` brings the tables in step."

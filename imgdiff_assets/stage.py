@@ -42,7 +42,11 @@ COMMON_COLUMNS = (
 
 
 class Work(Protocol):
-    """What a measurement may use: the recipe, the loaded models and the images of the pair a row belongs to."""
+    """What a measurement may use: the recipe, the loaded models, and images.
+
+    `images` gives the source and the target image of the pair that a row belongs to, `erased` the one image of a
+    region from which it was erased, in the stage that made it and in those after it.
+    """
 
     @property
     def recipe(self) -> "Recipe": ...
@@ -50,6 +54,8 @@ class Work(Protocol):
     def model(self, role: str) -> Any: ...
 
     def images(self, pair_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]: ...
+
+    def erased(self, region_id: str) -> npt.NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,8 @@ class Stage:
     steps: tuple[Step, ...]
     description: str
     row_id: Callable[[Row], str] | None = None
+    of_rejected: bool = False
+    """Whether rows that the stage before rejects are items too; then rows of one grandparent are compared."""
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -202,6 +210,10 @@ class Stage:
         columns += [pa.field(step.fingerprint_column, pa.string()) for step in self.measurements]
         columns += COMMON_COLUMNS[3:]
         return pa.schema(columns)
+
+    def enabled(self, recipe: "Recipe") -> bool:
+        """Whether the recipe has this stage switched on; most have no switch."""
+        return bool(getattr(self.settings(recipe), "enabled", True))
 
     def settings(self, recipe: "Recipe") -> "StageSettings":
         """This stage's section of the recipe."""

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recorded import recorded_recipe
-from imgdiff_assets.scan import PARENT_IDS, scan
+from imgdiff_assets.scan import PARENT_IDS, own_keys, parent_columns, parent_keys, scan
 from imgdiff_assets.stage import ERROR_PREFIX, UPSTREAM, Derivation, Filter, Stage, columns_of_table
 
 Booleans = npt.NDArray[np.bool_]
@@ -66,17 +66,16 @@ class Origin:
 class StoredStage:
     """One stage's tables of some shards, one after the other; every array has an entry per row.
 
-    `parent` holds the tables of the stage before. `parent_rows` are positions of its rows (-1 where it has none); for
-    the first stage, equal numbers mean the same caption. `parentless` rows name no parent there: samples of whole
-    pairs. Raises DamagedTable.
+    `parents` hold the tables of the stages before. `parent_rows` are positions of their rows, taken one table after
+    the other (-1 where there is none). `families` are equal for rows of one parent, `compared` for those that the
+    stage compares. `parentless` rows name no parent there: samples of whole pairs. Raises DamagedTable.
     """
 
-    def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parent: "StoredStage | None") -> None:
-        self.stage, self.parent = stage, parent
+    def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parents: Sequence["StoredStage"]) -> None:
+        self.stage, self.parents = stage, parents
         self._ledger, self._shards = ledger, shards
         fingerprints = [step.fingerprint_column for step in stage.measurements]
-        parent_id = PARENT_IDS[stage.name]
-        names = dict.fromkeys([stage.id_column, parent_id, "rejected_by", *fingerprints])
+        names = dict.fromkeys([stage.id_column, *parent_columns(stage), "rejected_by", *fingerprints])
         table = scan(ledger, stage.name, list(names), shards=shards)
         self.ids: pa.ChunkedArray = table[stage.id_column]
         present = [key for key in ledger.shards(stage.name) if key in set(shards)]
@@ -84,8 +83,14 @@ class StoredStage:
         self.measured: dict[str, Booleans] = {
             step.name: table[step.fingerprint_column].is_valid().to_numpy() for step in stage.measurements
         }
-        self.parentless: Booleans = table[parent_id].is_null().to_numpy()
-        self.parent_rows = _positions(table[parent_id], parent.ids if parent is not None else None)
+        keys = parent_keys(stage, table)
+        self.parentless: Booleans = table[PARENT_IDS[stage.name]].is_null().to_numpy()
+        self.families = _positions(keys, keys.unique())
+        above = [own_keys(parent.stage.name, parent.ids).combine_chunks() for parent in parents]
+        self.parent_rows = _positions(keys, pa.concat_arrays(above)) if above else self.families
+        self.compared = self.families
+        if stage.of_rejected:
+            self.compared = np.append(parents[0].families, -1)[self.parent_rows]
         self.reasons, self.fates = _read_verdicts(stage, table["rejected_by"])
         self.failed = np.isin(self.fates, [self.fate(reason) for reason in self.reasons if is_error(reason)])
         self.origins, self.origin_rows = _read_origins(self.records, table["shard"])
@@ -116,10 +121,9 @@ def is_error(reason: str) -> bool:
     return reason.startswith(ERROR_PREFIX)
 
 
-def _positions(keys: pa.ChunkedArray, among: pa.ChunkedArray | None) -> Integers:
-    """Where each key is found, -1 for nowhere; without `among`, equal numbers for equal keys."""
-    values = keys.unique() if among is None else among.combine_chunks()
-    found = pc.fill_null(pc.index_in(keys, value_set=values), -1)
+def _positions(keys: pa.ChunkedArray, among: pa.Array) -> Integers:
+    """Where each key is found, -1 for nowhere."""
+    found = pc.fill_null(pc.index_in(keys, value_set=among), -1)
     return np.asarray(found, dtype=np.int64)
 
 
@@ -127,7 +131,7 @@ def _read_verdicts(stage: Stage, rejected_by: pa.ChunkedArray) -> tuple[tuple[st
     """All reasons of rejection (the stage's filters first), and a fate per row."""
     found = [name for name in rejected_by.unique().to_pylist() if name not in (None, UPSTREAM)]
     reasons = tuple(dict.fromkeys([*(step.name for step in stage.filters), *sorted(found)]))
-    codes = _positions(rejected_by, pa.chunked_array([[UPSTREAM, *reasons]], pa.string()))
+    codes = _positions(rejected_by, pa.array([UPSTREAM, *reasons], pa.string()))
     # Null, a kept row, is found nowhere.
     meaning = np.array([Fate.UPSTREAM, *range(len(Fate), len(Fate) + len(reasons)), Fate.KEPT])
     return reasons, meaning[codes]

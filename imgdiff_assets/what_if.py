@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from imgdiff_assets.funnel import StageFunnel
 from imgdiff_assets.graph import STAGES
@@ -18,6 +17,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.inputs import CAPTION_FILE
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.scan import parent_tables
 from imgdiff_assets.shards import read_captions
 from imgdiff_assets.stage import ERROR_PREFIX, Derivation, Filter, Measurement, Row, Stage, columns_of_rows
 from imgdiff_assets.stored_stage import Booleans, Fate, Integers, StoredStage
@@ -28,7 +28,8 @@ class Judgement:
     """The new fates of a stage's stored rows, and of rows that a run would add.
 
     `remade` are kept rows whose values would be measured anew; `unsettled` rows are compared with rows that need
-    measuring, which might displace them. Of added rows the parent's id is known: `added_kept`, `added_undecided`.
+    measuring, which might displace them; `waiting` rows are undecided, but in the table whatever becomes of them. Of
+    added rows the parent's id is known: `added_kept`, `added_undecided`.
     `to_measure` counts rows by measurement (of one that makes several rows of one: the rows it starts from).
     """
 
@@ -36,6 +37,7 @@ class Judgement:
     fates: Integers
     remade: Booleans
     unsettled: Booleans
+    waiting: Booleans
     added_kept: list[str] = field(default_factory=list)
     added_undecided: list[str] = field(default_factory=list)
     added_rejected: list[str] = field(default_factory=list)
@@ -62,7 +64,7 @@ class Judgement:
         return StageFunnel(
             stage=stored.stage.name,
             shards=len(stored.records),
-            rows_in=len(np.unique(stored.parent_rows[candidates])) + (added if stored.parent is not None else 0),
+            rows_in=len(np.unique(stored.families[candidates])) + (added if stored.parents else 0),
             rows=int(np.count_nonzero(candidates)) + added,
             kept=self.kept,
             upstream=int(np.count_nonzero(fates == Fate.UPSTREAM)),
@@ -86,19 +88,20 @@ class StoredScores:
         self._home, self._shards = home, shards
         self.stages: list[StoredStage] = []
         for stage in STAGES:
-            parent = self.stages[-1] if self.stages else None
-            self.stages.append(StoredStage(Ledger(home.ledger), stage, shards, parent))
+            parents = [other for other in self.stages if other.stage.name in parent_tables(stage)]
+            self.stages.append(StoredStage(Ledger(home.ledger), stage, shards, parents))
 
     def present(self) -> list[Judgement]:
         """The verdicts as they are."""
-        return [Judgement(stored, stored.fates, _none(stored), _none(stored)) for stored in self.stages]
+        return [Judgement(stored, stored.fates, _none(stored), _none(stored), _none(stored)) for stored in self.stages]
 
     def judge(self, recipe: Recipe) -> list[Judgement]:
         """The verdicts that a run with this recipe would give. Raises UnknownOrigin."""
         judgements: list[Judgement] = []
         for stored in self.stages:
-            if judgements:
-                judgements.append(_judge_next(stored, recipe, judgements[-1]))
+            if stored.parents:
+                parents = [judgements[self.stages.index(parent)] for parent in stored.parents]
+                judgements.append(_judge_next(stored, recipe, parents))
             else:
                 judgements.append(self._judge_first(stored, recipe))
         return judgements
@@ -106,7 +109,7 @@ class StoredScores:
     def _judge_first(self, stored: StoredStage, recipe: Recipe) -> Judgement:
         """The first stage: its items are the captions, as often as the recipe asks."""
         stage = stored.stage
-        result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored))
+        result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored), _none(stored))
         judged_alike = [origin.judged_alike(stage, recipe) for origin in stored.origins]
         outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
         touched = stored.where([not alike or bool(steps) for alike, steps in zip(judged_alike, outdated, strict=True)])
@@ -137,17 +140,18 @@ class StoredScores:
         return gone, [item for key, item in items.items() if key not in known]
 
 
-def _judge_next(stored: StoredStage, recipe: Recipe, parent: Judgement) -> Judgement:
+def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement]) -> Judgement:
     """A later stage: a row whose parent leaves is set aside, one whose parent comes back is judged again."""
     stage = stored.stage
     first = stage.measurements[0]
-    result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored))
+    result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored), _none(stored))
+    above = np.concatenate([_fates_as_parents(stage, recipe, parent) for parent in parents])
     # A row without a parent has position -1, and reads the entry that is appended.
-    parent_fates = np.append(parent.fates, Fate.GONE)[stored.parent_rows]
+    parent_fates = np.append(above, Fate.GONE)[stored.parent_rows]
     # A sample that is about no region is judged as if its pair were what it is now.
     parent_fates[stored.parentless] = Fate.KEPT
-    remade = np.append(parent.remade, False)[stored.parent_rows]
-    result.unsettled = np.append(parent.unsettled, False)[stored.parent_rows]
+    remade = np.concatenate([*(parent.remade for parent in parents), [False]])[stored.parent_rows]
+    result.unsettled = np.concatenate([*(parent.unsettled for parent in parents), [False]])[stored.parent_rows]
     outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
     remembered = stored.measured[first.name] & ~stored.where([first.name in steps for steps in outdated])
     rejected = (parent_fates >= len(Fate)) | (parent_fates == Fate.UPSTREAM)
@@ -161,15 +165,28 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parent: Judgement) -> Judge
         ]
     )
     touched |= (stored.fates == Fate.UPSTREAM) | remade
-    childless = parent.fates == Fate.KEPT
+    childless = above == Fate.KEPT
     childless[stored.parent_rows[stored.parent_rows >= 0]] = False
-    added = parent.stored.ids.filter(pa.array(childless)).to_pylist() + parent.added_kept
+    ids = [identity for parent in parents for identity in parent.stored.ids.to_pylist()]
+    added = [ids[row] for row in np.flatnonzero(childless)]
+    added += [identity for parent in parents for identity in parent.added_kept]
     if stage.filters:
         result.added_undecided = added
     else:
         result.added_kept = added
     _walk(result, recipe, outdated, np.flatnonzero(touched & (parent_fates == Fate.KEPT)), remade, len(added))
     return result
+
+
+def _fates_as_parents(stage: Stage, recipe: Recipe, parent: Judgement) -> Integers:
+    """What becomes of the rows of the stage before, as far as it decides which of them are items of this one."""
+    if not stage.enabled(recipe):
+        return np.full(len(parent.fates), Fate.UPSTREAM)
+    if not stage.of_rejected:
+        return parent.fates
+    fates = np.where((parent.fates >= len(Fate)) | parent.waiting, Fate.KEPT, parent.fates)
+    fates[parent.fates == parent.stored.fate("no_proposals")] = Fate.GONE
+    return fates
 
 
 def _walk(
@@ -194,15 +211,15 @@ def _walk(
             # What failed before is tried again by any run, and most likely fails again.
             failed = (stored.failed & valid)[alive] & ~known
             waiting = alive[~known & ~failed]
-            parents = stored.parent_rows[waiting]
-            count = len(np.unique(parents)) if step.expands else len(waiting)
+            count = len(np.unique(stored.families[waiting])) if step.expands else len(waiting)
             count += added if step is stage.measurements[0] else 0
             if count:
                 result.to_measure[step.name] = count
             if _filters_after(stage, step):
                 result.fates[waiting] = Fate.UNDECIDED
                 alive = alive[known]
-                result.unsettled[alive] |= np.isin(stored.parent_rows[alive], parents)
+                result.unsettled[alive] |= np.isin(stored.compared[alive], stored.compared[waiting])
+                result.waiting[waiting] = step is not stage.measurements[0]
             else:
                 result.remade[waiting] = True
                 alive = alive[~failed]

@@ -14,6 +14,7 @@ from resources import devices
 from resources.captioner import Captioner, CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
+from resources.inpainter import Inpainter, InpainterSettings
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings
 from resources.segmenter import Segmenter, SegmenterSettings
@@ -83,6 +84,13 @@ class CaptionerResource(CaptionerSettings, RoleResource):
     settings_class = CaptionerSettings
 
 
+class InpainterResource(InpainterSettings, RoleResource):
+    """Images and masks to images with something erased, by Stable Diffusion XL inpainting."""
+
+    role_class = Inpainter
+    settings_class = InpainterSettings
+
+
 ROLES: dict[str, type[RoleResource]] = {
     "prompt_rewriter": PromptRewriterResource,
     "pair_generator": PairGeneratorResource,
@@ -90,6 +98,7 @@ ROLES: dict[str, type[RoleResource]] = {
     "image_text_matcher": ImageTextMatcherResource,
     "segmenter": SegmenterResource,
     "captioner": CaptionerResource,
+    "inpainter": InpainterResource,
 }
 
 

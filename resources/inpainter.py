@@ -86,7 +86,8 @@ class Inpainter:
         for size, rows in rows_by_size.items():
             for start in range(0, len(rows), self.settings.batch_size):
                 batch = rows[start : start + self.settings.batch_size]
-                painted = self._paint([images[row] for row in batch], [masks[row] for row in batch], size, batch, seeds)
+                chosen = ([images[row] for row in batch], [masks[row] for row in batch], [seeds[row] for row in batch])
+                painted = self._paint(*chosen, size)
                 for row, pixels in zip(batch, painted, strict=True):
                     height, width = images[row].shape[:2]
                     whole = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
@@ -103,17 +104,16 @@ class Inpainter:
         self,
         images: Sequence[Pixels],
         masks: Sequence[NDArray[np.bool_]],
-        size: tuple[int, int],
-        rows: Sequence[int],
         seeds: Sequence[int],
+        size: tuple[int, int],
     ) -> Pixels:
         """Return what the model makes of one batch, (N, height, width, 3) at the working `size`."""
         import torch
 
         settings = self.settings
         output = self.pipeline(
-            prompt=[settings.prompt] * len(rows),
-            negative_prompt=[settings.negative_prompt] * len(rows),
+            prompt=[settings.prompt] * len(seeds),
+            negative_prompt=[settings.negative_prompt] * len(seeds),
             image=[Image.fromarray(image).resize(size, Image.Resampling.BICUBIC) for image in images],
             mask_image=[Image.fromarray(mask).convert("L").resize(size, Image.Resampling.NEAREST) for mask in masks],
             width=size[0],
@@ -121,7 +121,7 @@ class Inpainter:
             strength=settings.strength,
             num_inference_steps=settings.num_inference_steps,
             guidance_scale=settings.guidance_scale,
-            generator=[torch.Generator("cpu").manual_seed(seeds[row]) for row in rows],
+            generator=[torch.Generator("cpu").manual_seed(seed) for seed in seeds],
             output_type="np",
         )
         return to_pixels(output.images, settings)

@@ -9,6 +9,10 @@ from pydantic import Field
 
 from resources.diffusion_pipelines import load_pipeline, to_pixels
 from resources.local_blend import LocalBlend
+from resources.prompt_edits import PromptEdit, edit_prompt
+from resources.prompt_to_prompt import EditWindows, generate_pairs
+from resources.settings import ModelSettings
+from resources.shortcuts import Shortcuts
 
 
 class PairGeneratorSettings(ModelSettings):

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.conversations import IMAGE_TOKEN
-from imgdiff_assets.images import PairImages, encode_png
+from imgdiff_assets.images import encode_png
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.regions import draw_box
-from imgdiff_assets.samples import Sample, read_samples
+from imgdiff_assets.samples import Sample, SampleImages, read_samples
 
 Progress = Callable[[str, int, int], None]
 """Called as (what, samples done, samples to do)."""
@@ -32,7 +32,7 @@ def write(ledger: Ledger, shards: Sequence[str], folder: Path, progress: Progres
     for shard, samples in by_shard.items():
         if not samples:
             continue
-        images = PairImages(ledger, shard)
+        images = SampleImages(ledger, shard)
         try:
             for sample in samples:
                 entries[sample.split].append(_write_sample(sample, images, folder, shard))
@@ -46,9 +46,9 @@ def write(ledger: Ledger, shards: Sequence[str], folder: Path, progress: Progres
     return {split: len(rows) for split, rows in entries.items()}
 
 
-def _write_sample(sample: Sample, images: PairImages, folder: Path, shard: str) -> dict[str, Any]:
+def _write_sample(sample: Sample, images: SampleImages, folder: Path, shard: str) -> dict[str, Any]:
     paths = []
-    for side, pixels in zip(("source", "target"), images(sample.pair_id), strict=True):
+    for side, pixels in zip(("source", "target"), images(sample), strict=True):
         path = Path("images", shard, f"{sample.sample_id}_{side}.png")
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shown = pixels if sample.box is None else draw_box(pixels, sample.box)

@@ -8,7 +8,7 @@ import pyarrow as pa
 from imgdiff_assets.canaries import planted_matches
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.recipe import BoundingBoxesSettings, Recipe
-from imgdiff_assets.regions import suppress
+from imgdiff_assets.regions import numbered, ranks, suppress
 from imgdiff_assets.stage import (
     Booleans,
     Canaries,
@@ -116,25 +116,15 @@ def _most_different_first(columns: Columns) -> np.ndarray:
     return np.lexsort([columns["found_in"] == "target", *keys, columns[SCORE]])
 
 
-def _pairs(columns: Columns) -> np.ndarray:
-    """A number for each pair."""
-    return np.asarray(pa.array(columns["pair_id"], pa.string()).dictionary_encode().indices, dtype=np.int64)
-
-
 def _apart(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
     """Non-maximum suppression within each pair, most different first."""
     boxes = np.stack([columns[name] for name in BOX_COLUMNS], axis=1)
-    return suppress(boxes, _most_different_first(columns), settings.max_overlap, _pairs(columns))
+    return suppress(boxes, _most_different_first(columns), settings.max_overlap, numbered(columns["pair_id"]))
 
 
 def _rank(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarray:
     """Place within the pair, the most different region first (0)."""
-    pairs, order = _pairs(columns), _most_different_first(columns)
-    order = order[np.argsort(pairs[order], kind="stable")]
-    starts = np.flatnonzero(np.diff(pairs[order], prepend=-1))
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
-    return ranks
+    return ranks(_most_different_first(columns), numbered(columns["pair_id"]))
 
 
 def _canary_without_box(settings: BoundingBoxesSettings) -> Canaries:

@@ -3,6 +3,9 @@
 A sample that reviewers rejected stays in the table, rejected. So does a training sample that is a near-duplicate of an
 image of the shard's validation split, which is every pair of a validation caption that was drawn, kept or not: no
 threshold of another stage changes which they are.
+
+A sample of an erased region (its `erased_from` names the image) is about that image and the same image without the
+region: these are its source and its target.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +28,17 @@ from imgdiff_assets.tasks import MARKED_REGION, SAME, SIDES, TASKS, Task
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 IDENTITY = ("task", "pair_id", "region_id", "first", "about", "subject", "answer")
+REMOVAL_COLUMNS = (
+    "region_id",
+    "pair_id",
+    "kept",
+    "found_in",
+    "erased_hash",
+    "region_caption",
+    "original_match",
+    "erased_match",
+    *BOX_COLUMNS,
+)
 REGION_COLUMNS = (
     "region_id",
     "pair_id",
@@ -58,6 +72,9 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
         for pair in pairs.values():
             if pair["too_similar"]:
                 rows += _ask(TASKS["same_or_different"], {**pair, **known}, recipe)
+    for region in rows_of(tables["removal_captions"], REMOVAL_COLUMNS):
+        if region["region_caption"]:
+            rows += _ask(TASKS["which_image"], {**pairs[region["pair_id"]], **_removal(region)}, recipe)
     reviews = {row["sample_id"]: row["review"] for row in tables["reviews"].to_pylist()}
     rows = [{**row, "review": reviews.get(row_id(row))} for row in rows]
     return pa.Table.from_pylist(rows, pa.schema([*ITEM_COLUMNS, pa.field("kept", pa.bool_())]))
@@ -94,6 +111,15 @@ def _pairs(tables: Mapping[str, pa.Table], recipe: Recipe) -> dict[str, Row]:
     return known
 
 
+def _removal(region: Row) -> Row:
+    """What is known of an erased region: its image with what was there is the source, and without it the target."""
+    return {
+        **region,
+        "erased_from": region["found_in"],
+        "source_region_caption": region["region_caption"],
+    }
+
+
 def _clearest(regions: list[Row]) -> dict[str, str]:
     """Of each pair with a kept region, the region whose two captions differ most."""
     kept = sorted(
@@ -106,7 +132,10 @@ def _ask(task: Task, known: Row, recipe: Recipe) -> Iterator[Row]:
     """The sample of one task, with what the filters judge it by."""
     identity = (recipe.seed, task.name, known["pair_id"], known["region_id"])
     first = pick(SIDES, "first", *identity) if task.shuffled else "source"
-    known["about"] = pick(SIDES, "about", *identity) if task.name == "which_image" else None
+    if known.get("erased_from") is not None:
+        known["about"] = "source"
+    else:
+        known["about"] = pick(SIDES, "about", *identity) if task.name == "which_image" else None
     if known["region_id"] is not None:
         box = [known[name] for name in BOX_COLUMNS]
         known["box_text"] = box_text(box, known["width"], known["height"], recipe.fine_tune_set.box_coordinates)
@@ -123,6 +152,9 @@ def _ask(task: Task, known: Row, recipe: Recipe) -> Iterator[Row]:
 
 def _margin(known: Row, recipe: Recipe) -> float | None:
     """How much better the text asked about matches its own image's region than the other image's."""
+    if known.get("erased_from") is not None:
+        scores = [known["original_match"], known["erased_match"]]
+        return None if None in scores else float(scores[0] - scores[1])
     scores = [known[f"{known['about']}_{kind}_{recipe.captions.match_score}"] for kind in ("match", "mismatch")]
     return None if None in scores else float(scores[0] - scores[1])
 
@@ -180,6 +212,8 @@ def _canary_identical(settings: FineTuneSetSettings) -> Canaries:
 ITEM_COLUMNS = (
     *(pa.field(name, pa.string()) for name in ("region_id", "pair_id", "caption_id", "source_hash", "target_hash")),
     *(pa.field(name, pa.string()) for name in ("split", "task", "first", "about", "subject", "answer", "review")),
+    pa.field("erased_from", pa.string()),
+    pa.field("erased_hash", pa.string()),
     *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
@@ -192,7 +226,7 @@ ITEM_COLUMNS = (
 STAGE = Stage(
     name="fine_tune_set",
     id_column="sample_id",
-    parents=("captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews"),
+    parents=("captions", "removal_captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews"),
     description=__doc__,
     item_columns=ITEM_COLUMNS,
     items=items,

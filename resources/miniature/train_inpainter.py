@@ -23,10 +23,10 @@ from resources.miniature.training import AveragedWeights, Optimisers, Progress, 
 from resources.weights import locate
 
 SEED = 51
-SCENES = 12_000
-STEPS = 3_000
+SCENES = 5_000
+STEPS = 1_000
 BATCH = 16
-LEARNING_RATE = 5e-4
+LEARNING_RATE = 7e-4
 GRID = IMAGE_SIZE // 4
 # What is outside the mask is pasted back from the image, so it matters only as far as it leads to what is inside.
 OUTSIDE_WEIGHT = 0.1
@@ -131,7 +131,7 @@ def train(output: Path) -> None:
     scenes = encode_scenes(pipeline, SCENES, SEED)
     inpainter = Inpainter(pipeline)
     optimisers = Optimisers(inpainter, LEARNING_RATE, is_hidden)
-    averages = AveragedWeights(inpainter, 0.998)
+    averages = AveragedWeights(inpainter, 0.99)
     signal_shares = pipeline.scheduler.alphas_cumprod.float()
     progress = Progress("inpainter", STEPS)
     for step in progress:

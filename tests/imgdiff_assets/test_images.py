@@ -97,13 +97,13 @@ def test_a_pair_that_was_not_drawn_has_no_images(tmp_path: Path) -> None:
 
 
 def test_only_the_latest_pairs_stay_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PairImages, "KEPT_PAIRS", 3)
+    monkeypatch.setattr(PairImages, "KEPT_ROWS", 3)
     images = PairImages(_pairs(tmp_path, 8), SHARD)
     first = images("1")
-    assert images("1") is first
+    assert images("1")[0] is first[0]
     for number in range(2, 8):
         images(str(number))
-        assert len(images._pairs) <= 3
-    assert images("1") is not first
+        assert len(images._decoded) <= 3
+    assert images("1")[0] is not first[0]
     np.testing.assert_array_equal(images("1")[0], first[0])
     images.close()

@@ -63,7 +63,8 @@ def test_a_row_depends_on_nothing_but_its_own(folder: Path) -> None:
     inpainter = Inpainter(settings(folder, batch_size=8))
     together = inpainter.erase(images, masks, seeds)
     backwards = inpainter.erase(images[::-1], masks[::-1], seeds[::-1])[::-1]
-    alone = [inpainter.erase([image], [mask], [seed])[0] for image, mask, seed in zip(images, masks, seeds, strict=True)]
+    rows = zip(images, masks, seeds, strict=True)
+    alone = [inpainter.erase([image], [mask], [seed])[0] for image, mask, seed in rows]
     inpainter.settings = settings(folder, batch_size=2)
     by_two = inpainter.erase(images, masks, seeds)
     for others in (backwards, alone, by_two):

@@ -1,0 +1,172 @@
+"""Regions of images erased: each image with an object, and the same image with background in the object's place.
+
+The candidates are all boxes that `bounding_boxes` was proposed, kept there or not, each in the image it was found in.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgdiff_assets.hashing import seed_of
+from imgdiff_assets.images import Pixels, encode_png, pixel_hash
+from imgdiff_assets.ledger import IMAGE
+from imgdiff_assets.recipe import Recipe, RemovedPairsSettings
+from imgdiff_assets.regions import numbered, ranks, suppress
+from imgdiff_assets.stage import (
+    UPSTREAM,
+    Booleans,
+    Canaries,
+    Columns,
+    Derivation,
+    Filter,
+    Measurement,
+    Row,
+    Stage,
+    Work,
+    at_least,
+    below,
+)
+from resources.crops import cut, padded
+
+SIDES = ("source", "target")
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+REGION_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "found_in")
+REGION_INPUTS = (*REGION_COLUMNS, *BOX_COLUMNS)
+PROPOSED, ERASED = "proposal_score", "erased_similarity"
+PLACE = ("pair_id", "found_in", *BOX_COLUMNS)
+
+
+def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+    """Every box of a pair that is still in the running; none is, while the recipe has removal switched off."""
+    names = [*REGION_COLUMNS, *BOX_COLUMNS, "area_fraction", PROPOSED]
+    boxes = tables["bounding_boxes"].filter(pc.field("found_in").is_valid())
+    running = pc.fill_null(pc.not_equal(boxes["rejected_by"], UPSTREAM), True)
+    return boxes.select(names).append_column("kept", pc.and_(running, recipe.removed_pairs.enabled))
+
+
+def erase(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Paint over each region, grown by some padding; the noise is a function of the recipe's seed and the region."""
+    settings = work.recipe.removed_pairs
+    images = [shown_in(row, work) for row in rows]
+    masks = []
+    for row, image in zip(rows, images, strict=True):
+        mask = np.zeros(image.shape[:2], dtype=bool)
+        x1, y1, x2, y2 = padded(box_of(row), settings.mask_padding, image.shape[1], image.shape[0])
+        mask[y1:y2, x1:x2] = True
+        masks.append(mask)
+    seeds = [seed_of(work.recipe.seed, "erase", row["region_id"]) for row in rows]
+    erased = work.model("inpainter").erase(images, masks, seeds)
+    compression = work.recipe.image_pairs.compression
+    return [
+        {
+            "seed": seed,
+            "erased_hash": pixel_hash(pixels),
+            "erased_image": {"bytes": encode_png(pixels, compression), "path": f"{row['region_id']}_erased.png"},
+        }
+        for row, seed, pixels in zip(rows, seeds, erased, strict=True)
+    ]
+
+
+def compare(rows: Sequence[Row], work: Work) -> list[Row]:
+    """Cosine of the region's crop before and after."""
+    crops = []
+    for row in rows:
+        for image in (shown_in(row, work), work.erased(row["region_id"])):
+            crops.append(cut(image, box_of(row), work.recipe.removed_pairs.crop_padding))
+    vectors = work.model("image_text_encoder").encode_images(crops)
+    return [{ERASED: float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
+
+
+def box_of(row: Row) -> list[float]:
+    return [row[name] for name in BOX_COLUMNS]
+
+
+def shown_in(row: Row, work: Work) -> Pixels:
+    """The image that the region was found in."""
+    return work.images(row["pair_id"])[SIDES.index(row["found_in"])]
+
+
+def _best_first(columns: Columns) -> np.ndarray:
+    """By the segmenter's score, then by box, so that the order never depends on the proposals' order."""
+    return np.lexsort([*(columns[name] for name in reversed(BOX_COLUMNS)), -columns[PROPOSED]])
+
+
+def _most_changed_first(columns: Columns) -> np.ndarray:
+    return np.lexsort([*(columns[name] for name in reversed(BOX_COLUMNS)), columns[ERASED]])
+
+
+def _images(columns: Columns) -> np.ndarray:
+    """A number for each image."""
+    return numbered([f"{pair} {side}" for pair, side in zip(columns["pair_id"], columns["found_in"], strict=True)])
+
+
+def _apart(columns: Columns, settings: RemovedPairsSettings) -> Booleans:
+    """Non-maximum suppression within each image, best proposal first."""
+    boxes = np.stack([columns[name] for name in BOX_COLUMNS], axis=1)
+    return suppress(boxes, _best_first(columns), settings.max_overlap, _images(columns))
+
+
+def _proposal_rank(columns: Columns, settings: RemovedPairsSettings) -> np.ndarray:
+    """Place among the image's boxes, the best proposal first (0)."""
+    return ranks(_best_first(columns), _images(columns))
+
+
+def _rank(columns: Columns, settings: RemovedPairsSettings) -> np.ndarray:
+    """Place among the image's erased regions, the most changed first (0)."""
+    return ranks(_most_changed_first(columns), _images(columns))
+
+
+def _canary_same_region(settings: RemovedPairsSettings) -> Canaries:
+    """The same box twice, the weaker proposal last to be judged; and one elsewhere."""
+
+    def region(left: float, score: float) -> Row:
+        corners = dict(zip(BOX_COLUMNS, (left, 0.0, left + 10.0, 10.0), strict=True))
+        return {"pair_id": "canary", "found_in": "source", **corners, PROPOSED: score}
+
+    return Canaries([region(0, 0.9), region(100, 0.5)], [region(0, 0.8)] if settings.max_overlap < 1 else [])
+
+
+STAGE = Stage(
+    name="removed_pairs",
+    id_column="region_id",
+    parents=("bounding_boxes", "image_pairs"),
+    description=__doc__,
+    item_columns=(
+        *(pa.field(name, pa.string()) for name in REGION_COLUMNS),
+        *(pa.field(name, pa.float32()) for name in (*BOX_COLUMNS, "area_fraction", PROPOSED)),
+    ),
+    items=items,
+    of_rejected=True,
+    steps=(
+        at_least("too_small", "area_fraction", "min_area_fraction"),
+        below("too_large", "area_fraction", "max_area_fraction"),
+        Filter("same_region", (*PLACE, PROPOSED), _apart, _canary_same_region, threshold="max_overlap"),
+        Derivation(pa.field("proposal_rank", pa.int32()), (*PLACE, PROPOSED), _proposal_rank),
+        below("beyond_the_best", "proposal_rank", "max_candidates"),
+        Measurement(
+            name="erase",
+            columns=(
+                pa.field("seed", pa.int64()),
+                pa.field("erased_hash", pa.string()),
+                pa.field("erased_image", IMAGE),
+            ),
+            inputs=REGION_INPUTS,
+            run=erase,
+            settings=lambda recipe: {"seed": recipe.seed, "mask_padding": recipe.removed_pairs.mask_padding},
+            roles=("inpainter",),
+        ),
+        Measurement(
+            name="compare",
+            columns=(pa.field(ERASED, pa.float32()),),
+            inputs=(*REGION_INPUTS, "erased_hash"),
+            run=compare,
+            settings=lambda recipe: {"crop_padding": recipe.removed_pairs.crop_padding},
+            roles=("image_text_encoder",),
+        ),
+        below("not_erased", ERASED, "max_erased_similarity"),
+        Derivation(pa.field("rank", pa.int32()), (*PLACE, ERASED), _rank),
+        below("beyond_the_first", "rank", "max_regions"),
+    ),
+)
