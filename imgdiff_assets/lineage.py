@@ -102,6 +102,7 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
             found[table][identity].children.append(node)
         found[stage.name] = {node.id: node for node in nodes}
     _mark(root, TABLE_OF_ID[column], identity)
+    _lead_to_the_marked(root)
     return root
 
 
@@ -214,3 +215,11 @@ def _mark(node: Node, table: str, identity: str) -> None:
     node.asked_for = node.table == table and node.id == identity
     for child in node.children:
         _mark(child, table, identity)
+
+
+def _lead_to_the_marked(node: Node) -> bool:
+    """Leave out what is neither on the way to the row asked for nor below it; says whether anything is left."""
+    if node.asked_for:
+        return True
+    node.children = [child for child in node.children if _lead_to_the_marked(child)]
+    return bool(node.children)
