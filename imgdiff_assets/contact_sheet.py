@@ -13,7 +13,7 @@ from imgdiff_assets.funnel import funnel
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.images import Pixels
 from imgdiff_assets.ledger import Ledger, atomic_file
-from imgdiff_assets.samples import BOX_COLUMNS, read_samples
+from imgdiff_assets.samples import BOX_COLUMNS, SampleImages, read_samples
 from imgdiff_assets.scan import scan
 from imgdiff_assets.sheet_drawing import Card, Section, draw_page
 from imgdiff_assets.stage import UPSTREAM, Row, Stage
@@ -94,7 +94,7 @@ def _kept_cards(ledger: Ledger, shard: _Shard) -> Iterator[Card]:
         captions = shard.captions[sample.pair_id]
         erased = sample.erased_from is not None
         yield Card(
-            captions["source_caption"],
+            captions[f"{sample.erased_from or 'source'}_caption"],
             f"without {sample.subject}" if erased else captions["target_caption"],
             shard.images(sample) if shard.images is not None else None,
             sample.box,

@@ -40,8 +40,10 @@ def test_a_sample_is_led_back_to_its_caption(drawn_home: Home, drawn_recipe: Rec
     assert {row["shard"] for row in samples} == set(SHARDS)
     for sample in samples:
         chain = list(nodes(lineage(drawn_home, drawn_recipe, sample["sample_id"])))
-        assert [node.table for node in chain] == ["caption", *STAGE_NAMES], "one row of each table, nothing else"
-        assert [node.asked_for for node in chain] == [False] * 6 + [True]
+        branch = ["removed_pairs", "removal_captions"] if sample["erased_from"] else ["captions"]
+        above = ["caption", "prompt_pairs", "image_pairs", "filtered_pairs", "bounding_boxes", *branch]
+        assert [node.table for node in chain] == [*above, "fine_tune_set"], "one row of each table, nothing else"
+        assert [node.asked_for for node in chain] == [False] * len(above) + [True]
         assert {node.shard for node in chain} == {sample["shard"]}
         by_table = {node.table: node for node in chain}
         prompt = prompts[sample["pair_id"]]
