@@ -93,13 +93,13 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
     for stage in STAGES:
-        above = {identity for table in stage.parents for identity in found.get(table, ())}
+        above = {parent for table in stage.parents for parent in found.get(table, ())}
         rows = _rows_below(ledger, stage, shard, sorted(above), known)
         record = ledger.record(stage.name, shard) or {}
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
         for node, row in zip(nodes, rows, strict=True):
-            table, identity = parent_of(stage, row)
-            found[table][identity].children.append(node)
+            table, parent = parent_of(stage, row)
+            found[table][parent].children.append(node)
         found[stage.name] = {node.id: node for node in nodes}
     _mark(root, TABLE_OF_ID[column], identity)
     _lead_to_the_marked(root)

@@ -52,6 +52,7 @@ OVERRIDES = (
     "captions.max_caption_similarity=0.9",
     "captions.min_match=0.5",
     "captions.min_agreement=0",
+    "removed_pairs.enabled=false",
     "removed_pairs.max_erased_similarity=0.97",
     "removal_captions.region_question='what was here ?'",
     "fine_tune_set.validation_fraction=0.5",

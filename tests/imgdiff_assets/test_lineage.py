@@ -40,8 +40,7 @@ def test_a_sample_is_led_back_to_its_caption(drawn_home: Home, drawn_recipe: Rec
     assert {row["shard"] for row in samples} == set(SHARDS)
     for sample in samples:
         chain = list(nodes(lineage(drawn_home, drawn_recipe, sample["sample_id"])))
-        branch = ["removed_pairs", "removal_captions"] if sample["erased_from"] else ["captions"]
-        above = ["caption", "prompt_pairs", "image_pairs", "filtered_pairs", "bounding_boxes", *branch]
+        above = ["caption", "prompt_pairs", "image_pairs", "filtered_pairs", "bounding_boxes", "captions"]
         assert [node.table for node in chain] == [*above, "fine_tune_set"], "one row of each table, nothing else"
         assert [node.asked_for for node in chain] == [False] * len(above) + [True]
         assert {node.shard for node in chain} == {sample["shard"]}
@@ -70,7 +69,8 @@ def test_rows_of_every_table_are_found_with_all_below_them(
             id_column = next(stage.id_column for stage in STAGES if stage.name == name)
             assert ids == sorted(other[id_column] for other in expected[name] if other.get(column) == row[column])
         above = [node.table for node in found if node.table not in below]
-        assert above == ["caption", *STAGE_NAMES[: STAGE_NAMES.index(table)]]
+        beside = {"removed_pairs", "removal_captions"}
+        assert above == ["caption", *(name for name in STAGE_NAMES if name not in beside.union(below))]
 
 
 def test_a_caption_has_all_its_rows_below(drawn_home: Home, drawn_recipe: Recipe) -> None:

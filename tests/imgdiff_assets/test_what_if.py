@@ -71,6 +71,12 @@ class Dice:
             results.append((np.array(boxes, np.float32).reshape(-1, 4), np.ones(len(boxes), np.float32)))
         return results
 
+    def erase(self, images: Sequence[Pixels], masks: Sequence[Any], seeds: Sequence[int]) -> list[Pixels]:
+        return [
+            np.where(mask[..., None], (image + seed % 97).astype(np.uint8), image)
+            for image, mask, seed in zip(images, masks, seeds, strict=True)
+        ]
+
     def answer(self, images: Sequence[Sequence[Pixels]], questions: Sequence[str]) -> list[str]:
         answers = []
         for group, question in zip(images, questions, strict=True):
@@ -115,6 +121,14 @@ RECIPE = load_recipe(
         "captions.max_caption_similarity=0.97",
         "captions.min_match=0.2",
         "captions.min_agreement=0.6",
+        "removed_pairs.min_area_fraction=0.03",
+        "removed_pairs.max_area_fraction=0.5",
+        "removed_pairs.max_candidates=3",
+        "removed_pairs.max_erased_similarity=0.9",
+        "removed_pairs.max_regions=1",
+        "removal_captions.region_question='what was here ?'",
+        "removal_captions.min_original_match=0.4",
+        "removal_captions.max_erased_match=0.4",
     ],
 )
 
@@ -185,6 +199,11 @@ OVERRIDES = st.lists(
         st.floats(0, 1).map("bounding_boxes.max_overlap={:.4f}".format),
         st.integers(1, 5).map("bounding_boxes.max_boxes={}".format),
         st.floats(0.5, 1).map("captions.max_caption_similarity={:.4f}".format),
+        st.floats(0, 1).map("removed_pairs.max_erased_similarity={:.4f}".format),
+        st.integers(1, 4).map("removed_pairs.max_candidates={}".format),
+        st.integers(1, 3).map("removed_pairs.max_regions={}".format),
+        st.just("removed_pairs.enabled=false"),
+        st.floats(0.4, 1).map("removal_captions.min_original_match={:.4f}".format),
         st.floats(0, 1).map("captions.min_match={:.4f}".format),
         st.floats(0, 1).map("captions.min_agreement={:.4f}".format),
         st.integers(1, 3).map("prompt_pairs.attempts={}".format),

@@ -17,6 +17,7 @@ from resources.dagster_resources import (
 )
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
+from resources.inpainter import InpainterSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
@@ -31,6 +32,7 @@ class Models(pydantic.BaseModel):
     image_text_matcher: ImageTextMatcherSettings = ImageTextMatcherSettings(model="miniature:image_text_matcher")
     segmenter: SegmenterSettings = SegmenterSettings(model="miniature:segmenter", points_per_side=5)
     captioner: CaptionerSettings = CaptionerSettings(model="miniature:captioner", max_new_tokens=9)
+    inpainter: InpainterSettings = InpainterSettings(model="miniature:inpainter", prompt="nothing")
 
 
 @pytest.fixture
