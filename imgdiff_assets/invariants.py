@@ -17,7 +17,7 @@ from imgdiff_assets.tasks import LETTERS, SAME, TASKS, other
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 CAPTIONS = ("source_caption", "target_caption")
 COLUMNS = (
-    *("sample_id", "pair_id", "caption_id", "split", "task", "first", "about", "answer"),
+    *("sample_id", "pair_id", "region_id", "caption_id", "split", "task", "first", "about", "answer", "erased_from"),
     *HASH_COLUMNS,
     *BOX_COLUMNS,
     *("width", "height"),
@@ -35,6 +35,7 @@ def violations(ledger: Ledger, shard: str) -> list[Finding]:
     settings = (ledger.record("fine_tune_set", shard) or {}).get("settings", {})
     return [
         *wrong_sides(rows, {row["pair_id"]: row for row in prompts}),
+        *answers_not_seen(rows, _scores_of_sides(ledger, shard, rows)),
         *identical_images(rows),
         *boxes_outside(rows),
         *on_both_sides(rows),
@@ -66,6 +67,49 @@ def wrong_sides(rows: Rows, prompts: Mapping[str, Mapping[str, Any]]) -> list[Fi
         if not right:
             found.append(_finding("wrong_side", row, f"answers {row['answer']!r} with the {row['first']} image first"))
     return found
+
+
+def answers_not_seen(rows: Rows, scores: Mapping[str, Mapping[str, float]]) -> list[Finding]:
+    """Answers to `which_image` that name the image which the text asked about fits no better.
+
+    `scores` has, by `sample_id`, how well the text matches its region in the `source` and in the `target` image.
+    """
+    found = []
+    for row in rows:
+        if row["task"] != "which_image":
+            continue
+        named = row["first"] if row["answer"] == LETTERS[0] else other(row["first"])
+        score = scores.get(row["sample_id"], {})
+        if not score or not score[named] > score[other(named)]:
+            found.append(_finding("answer_not_seen", row, f"answers {row['answer']!r}; its text matches {score}"))
+    return found
+
+
+def _scores_of_sides(ledger: Ledger, shard: str, rows: Rows) -> dict[str, dict[str, float]]:
+    """The scores that `answers_not_seen` asks for, by the head of the matcher that the recipe judged by."""
+    asked = [row for row in rows if row["task"] == "which_image"]
+    scores: dict[str, dict[str, float]] = {}
+    for asset, sides in (("captions", _caption_scores), ("removal_captions", _removal_scores)):
+        own = [row for row in asked if (row["erased_from"] is not None) == (asset == "removal_captions")]
+        if own:
+            head = (ledger.record(asset, shard) or {}).get("settings", {}).get("match_score", "itc")
+            names = sorted({name for row in own for name in sides(row["about"], head).values()})
+            regions = scan(ledger, asset, ["region_id", *names], shards=[shard]).to_pylist()
+            known = {region["region_id"]: region for region in regions}
+            for row in own:
+                region = known.get(row["region_id"], {})
+                values = {side: region.get(name) for side, name in sides(row["about"], head).items()}
+                if None not in values.values():
+                    scores[row["sample_id"]] = values
+    return scores
+
+
+def _caption_scores(about: str, head: str) -> dict[str, str]:
+    return {about: f"{about}_match_{head}", other(about): f"{about}_mismatch_{head}"}
+
+
+def _removal_scores(about: str, head: str) -> dict[str, str]:
+    return {"source": f"original_match_{head}", "target": f"erased_match_{head}"}
 
 
 def identical_images(rows: Rows) -> list[Finding]:

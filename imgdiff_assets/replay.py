@@ -26,6 +26,8 @@ from imgdiff_assets.scan import parent_columns, parent_of, scan
 from imgdiff_assets.stage import Measurement, Row, Stage
 
 KINDS = {"pair_id": "pair", "region_id": "region", "sample_id": "sample"}
+HOMONYMS = {"answer"}
+"""Columns that mean one thing in one table and another in the next."""
 NOTHING_MADE = (
     "a caption is given, not made: replay a pair, a region or a sample of it (`imgdiff lineage` lists them)."
 )
@@ -216,7 +218,7 @@ def _older(stage: Stage, row: Row, above: Mapping[str, tuple[str, Any]]) -> list
         f"{stage.name} is older than {above[column.name][0]}: its {column.name} was {row[column.name]!r}, and is "
         f"{above[column.name][1]!r} now."
         for column in stage.item_columns
-        if column.name in above and above[column.name][1] != row[column.name]
+        if column.name in above and column.name not in HOMONYMS and above[column.name][1] != row[column.name]
     ]
 
 

@@ -178,6 +178,8 @@ class Stage:
     row_id: Callable[[Row], str] | None = None
     of_rejected: bool = False
     """Whether rows that the stage before rejects are items too; then rows of one grandparent are compared."""
+    item_settings: Callable[["Recipe"], Mapping[str, Any]] = lambda recipe: {}
+    """The part of the recipe that the items depend on, beside the tables: what-if cannot tell what others are."""
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:

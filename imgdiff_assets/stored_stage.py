@@ -43,6 +43,10 @@ class Origin:
         """Whether the recipe has the settings that these shards were judged by."""
         return bool(self.record["settings"] == stage.settings(recipe).model_dump(mode="json"))
 
+    def other_items(self, stage: Stage, recipe: Recipe) -> bool:
+        """Whether the recipe's items may be others than these shards were made of."""
+        return stage.item_settings(recorded_recipe(recipe, [self.record])) != stage.item_settings(recipe)
+
     def outdated(self, stage: Stage, recipe: Recipe) -> frozenset[str]:
         """The measurements that the recipe would make anew: other settings, another model, newer code.
 

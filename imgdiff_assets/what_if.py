@@ -158,6 +158,8 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
     result.fates[rejected] = np.where(remembered, Fate.UPSTREAM, Fate.GONE)[rejected]
     result.fates[parent_fates == Fate.GONE] = Fate.GONE
     result.fates[parent_fates == Fate.UNDECIDED] = Fate.UNDECIDED
+    others = stored.where([origin.other_items(stage, recipe) for origin in stored.origins])
+    result.fates[others] = Fate.UNDECIDED
     touched = stored.where(
         [
             not origin.judged_alike(stage, recipe) or bool(steps)
@@ -174,7 +176,9 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
         result.added_undecided = added
     else:
         result.added_kept = added
-    _walk(result, recipe, outdated, np.flatnonzero(touched & (parent_fates == Fate.KEPT)), remade, len(added))
+    _walk(
+        result, recipe, outdated, np.flatnonzero(touched & ~others & (parent_fates == Fate.KEPT)), remade, len(added)
+    )
     return result
 
 

@@ -27,7 +27,7 @@ from imgdiff_assets.tables import look_up, rows_of, values_of
 from imgdiff_assets.tasks import MARKED_REGION, SAME, SIDES, TASKS, Task
 
 BOX_COLUMNS = ("x1", "y1", "x2", "y2")
-IDENTITY = ("task", "pair_id", "region_id", "first", "about", "subject", "answer")
+IDENTITY = ("task", "pair_id", "region_id", "erased_from", "first", "about", "subject", "answer")
 REMOVAL_COLUMNS = (
     "region_id",
     "pair_id",
@@ -230,6 +230,10 @@ STAGE = Stage(
     description=__doc__,
     item_columns=ITEM_COLUMNS,
     items=items,
+    item_settings=lambda recipe: {
+        "seed": recipe.seed,
+        **recipe.fine_tune_set.model_dump(include={"tasks", "validation_fraction", "box_coordinates"}),
+    },
     row_id=row_id,
     steps=(
         Filter("review", ("review",), _not_rejected, _canary_reviewed),
