@@ -70,7 +70,7 @@ def wrong_sides(rows: Rows, prompts: Mapping[str, Mapping[str, Any]]) -> list[Fi
 
 
 def answers_not_seen(rows: Rows, scores: Mapping[str, Mapping[str, float]]) -> list[Finding]:
-    """Answers to `which_image` that name the image which the text asked about fits no better.
+    """Answers to `which_image` that name the image which the text asked about fits less well.
 
     `scores` has, by `sample_id`, how well the text matches its region in the `source` and in the `target` image.
     """
@@ -80,7 +80,7 @@ def answers_not_seen(rows: Rows, scores: Mapping[str, Mapping[str, float]]) -> l
             continue
         named = row["first"] if row["answer"] == LETTERS[0] else other(row["first"])
         score = scores.get(row["sample_id"], {})
-        if not score or not score[named] > score[other(named)]:
+        if not score or score[named] < score[other(named)]:
             found.append(_finding("answer_not_seen", row, f"answers {row['answer']!r}; its text matches {score}"))
     return found
 
