@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imgdiff_assets.cli_export import export
 from imgdiff_assets.cli_replay import replay
 from imgdiff_assets.cli_what_if import what_if
-from imgdiff_assets.export.formats import FORMATS, writer
 from imgdiff_assets.home import Home
 from imgdiff_assets.plain_text import counted, listed
 from imgdiff_assets.reports import ingest_json, ingest_text, run_json, run_text
@@ -149,6 +149,7 @@ def stats(shards: Sequence[str], as_json: bool) -> None:
 
 
 main.add_command(what_if)
+main.add_command(export)
 main.add_command(replay)
 
 
@@ -175,39 +176,6 @@ def lineage(identity: str, recipe: str | None, as_json: bool) -> None:
         echo_json(tree.to_json())
     else:
         click.echo(to_text(tree))
-
-
-@main.command(short_help="Write the kept samples as a trainer reads them.")
-@click.option(
-    "--format", "format_name", type=click.Choice(sorted(FORMATS)), required=True, help="What the trainer reads."
-)
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder, or an older export."
-)
-@as_json_option
-def export(format_name: str, out: Path, as_json: bool) -> None:
-    """Write the kept samples as a trainer reads them, with red boxes drawn into the images.
-
-    llava: `train.json` and `validation.json`, lists of {id, image: [two paths], conversations}, and `images/`. The
-    folder is there whole or not at all; the same samples give the same bytes.
-
-    \b
-    imgdiff export --format llava --out exports/llava
-    """
-    from imgdiff_assets.export.folder import export_folder
-    from imgdiff_assets.ledger import Ledger
-
-    ledger = Ledger(Home.from_environment().ledger)
-    with ProgressBars() as progress:
-        counts = export_folder(
-            out,
-            format_name,
-            lambda folder: writer(format_name)(ledger, ledger.shards("fine_tune_set"), folder, progress),
-        )
-    if as_json:
-        echo_json({"out": str(out), "format": format_name, "samples": counts})
-    else:
-        click.echo(f"{out}: " + ", ".join(f"{counted(count, f'{split} sample')}" for split, count in counts.items()))
 
 
 @main.group(short_help="The DuckDB file that tracks every materialisation.")

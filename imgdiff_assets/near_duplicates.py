@@ -78,7 +78,7 @@ def nearest(pairs: Signatures, others: Signatures) -> tuple[npt.NDArray[np.int64
     """How near each of `pairs` comes to any of `others`.
 
     Returns, for each pair, the fewest bits and the largest cosine between one of its two images and one of theirs;
-    with no others, 64 bits and -1.
+    with no others, 64 bits and -1. Vectors of another model, known by their size, are not compared.
     """
     bits = np.full(len(pairs), HASH_BITS, dtype=np.int64)
     cosines = np.full(len(pairs), -1.0)
@@ -88,6 +88,8 @@ def nearest(pairs: Signatures, others: Signatures) -> tuple[npt.NDArray[np.int64
         block, images = slice(start, start + _BLOCK), slice(2 * start, 2 * (start + _BLOCK))
         differing = np.bitwise_count(pairs.hashes[images, None] ^ others.hashes[None]).min(axis=1)
         bits[block] = differing.reshape(-1, 2).min(axis=1)
+        if pairs.vectors.shape[1] != others.vectors.shape[1]:
+            continue
         alike = (pairs.vectors[images] @ others.vectors.T).max(axis=1)
         cosines[block] = np.clip(alike.reshape(-1, 2).max(axis=1), -1, 1)
     return bits, cosines

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from imgdiff_assets.box_text import Coordinates
 from imgdiff_assets.hashing import content_hash
-from imgdiff_assets.tasks import QUESTION_FIELDS, TASKS
+from imgdiff_assets.tasks import QUESTION_FIELDS, TASKS, task_named
 from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
@@ -279,16 +279,14 @@ class FineTuneSetSettings(StageSettings):
     @classmethod
     def _tasks_are_known(cls, tasks: list[str]) -> list[str]:
         for name in tasks:
-            if name not in TASKS:
-                raise ValueError(_unknown(name, list(TASKS), "task"))
+            task_named(name)
         return sorted(set(tasks), key=list(TASKS).index)
 
     @field_validator("questions")
     @classmethod
     def _questions_can_be_asked(cls, questions: dict[str, list[str]]) -> dict[str, list[str]]:
         for name, wordings in questions.items():
-            if name not in TASKS:
-                raise ValueError(_unknown(name, list(TASKS), "task"))
+            task_named(name)
             if not wordings:
                 raise ValueError(f"{name} needs at least one wording")
             for wording in wordings:
@@ -437,11 +435,9 @@ def _known_keys(path: Sequence[Any]) -> list[str]:
     return list(cast(type[BaseModel], model).model_fields)
 
 
-def _unknown(key: str, known: Sequence[str], what: str = "key") -> str:
+def _unknown(key: str, known: Sequence[str]) -> str:
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown {what} {key!r}" + (
-        f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}."
-    )
+    return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}.")
 
 
 def _explain(source: str, error: ValidationError) -> str:

@@ -22,9 +22,18 @@ SAMPLE_COLUMNS = (
     "answer",
     "conversations",
     "split",
+    "width",
+    "height",
     *HASH_COLUMNS,
     "erased_from",
     "erased_hash",
+)
+REGION_COLUMNS = (
+    "region_id",
+    "source_object",
+    "target_object",
+    "source_region_caption",
+    "target_region_caption",
 )
 
 
@@ -38,7 +47,8 @@ class Sample:
 
     `first` is the side (`source` or `target`) that is shown first; the box is xyxy in pixels of both images, None
     for a sample that is about no region. `SampleImages` gives the two images: those of the pair, or, where
-    `erased_from` names one of them, that one and the same without the region.
+    `erased_from` names one of them, that one and the same without the region. Objects and region captions are those of
+    the pair's region, None for any other sample.
     """
 
     sample_id: str
@@ -51,11 +61,17 @@ class Sample:
     answer: str
     conversations: Sequence[dict[str, str]]
     split: str
+    width: int
+    height: int
     source_hash: str
     target_hash: str
     erased_from: str | None
     erased_hash: str | None
     box: tuple[float, float, float, float] | None
+    source_object: str | None
+    target_object: str | None
+    source_region_caption: str | None
+    target_region_caption: str | None
 
 
 class SampleImages:
@@ -70,6 +86,14 @@ class SampleImages:
         if sample.erased_from is None or sample.region_id is None or self._erased is None:
             return source, target
         return (source, target)[sample.erased_from == "target"], self._erased(sample.region_id)[0]
+
+    def encoded(self, sample: Sample, side: str) -> dict[str, Any]:
+        """One of the two images as it lies in the ledger (`{"bytes", "path"}`)."""
+        if sample.erased_from is None or sample.region_id is None or self._erased is None:
+            return dict(self.pairs.encoded(sample.pair_id)[f"{side}_image"])
+        if side == "source":
+            return dict(self.pairs.encoded(sample.pair_id)[f"{sample.erased_from}_image"])
+        return dict(self._erased.encoded(sample.region_id)["erased_image"])
 
     def close(self) -> None:
         for images in (self.pairs, self._erased):
@@ -90,15 +114,20 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
     if any(row["erased_from"] for row in rows):
         regions = scan(ledger, "removed_pairs", ("region_id", "erased_hash"), pc.field("kept"), [shard]).to_pylist()
         erased = {row["region_id"]: row["erased_hash"] for row in regions}
+    captions = scan(ledger, "captions", REGION_COLUMNS, pc.field("kept"), [shard]).to_pylist()
+    described = {row["region_id"]: {name: row[name] for name in REGION_COLUMNS[1:]} for row in captions}
     samples = []
     for row in rows:
         pair: dict[str, Any] = drawn.get(row["pair_id"], {})
+        of_region = row["region_id"] is not None and row["erased_from"] is None
+        region = described.get(row["region_id"]) if of_region else dict.fromkeys(REGION_COLUMNS[1:])
         stale = any(row[name] is None or row[name] != pair.get(name) for name in HASH_COLUMNS)
-        if stale or (row["erased_from"] and row["erased_hash"] != erased.get(row["region_id"])):
+        if stale or region is None or (row["erased_from"] and row["erased_hash"] != erased.get(row["region_id"])):
             raise StaleSample(
                 f"{shard}: sample {row['sample_id']} is older than its images or captions; "
                 f"`imgdiff run --shards {shard}` brings the tables in step."
             )
         box = None if row["x1"] is None else (row["x1"], row["y1"], row["x2"], row["y2"])
-        samples.append(Sample(**{name: row[name] for name in SAMPLE_COLUMNS}, box=box))
+        values = {name: row[name] for name in SAMPLE_COLUMNS}
+        samples.append(Sample(**values, box=box, **region))
     return samples

@@ -4,6 +4,7 @@ A task is a function of what is known and of which image is shown first; it asks
 way round it gives the answer for that order: `flip` says how the two are related.
 """
 
+import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -201,6 +202,16 @@ TASKS: Mapping[str, Task] = {
         ),
     )
 }
+
+
+def task_named(name: str) -> Task:
+    """Raises ValueError, with the nearest right name, for one that is not a task's."""
+    if name not in TASKS:
+        nearest = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(TASKS)}."
+        raise ValueError(f"unknown task {name!r}; {hint}")
+    return TASKS[name]
+
 
 QUESTION_FIELDS = ("subject", "region", "coordinates")
 """What a question may have in braces."""

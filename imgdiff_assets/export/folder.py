@@ -1,45 +1,62 @@
-"""An exported folder: there whole or not at all, and never in place of anything else."""
+"""An exported folder: there whole or not at all, never in place of anything else, and taken up where it was left.
+
+While it is made it lies beside its place, under a name that begins with a dot, with the plan that it is made by. An
+export by the same plan goes on with what is there; any other begins anew.
+"""
 
 import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from imgdiff_assets.export.options import ExportError
 
 MARKER = "export.json"
 MADE_BY = "imgdiff export"
+PLAN = ".plan"
 
 
-class ExportError(ValueError):
-    """A place that cannot be exported to, or nothing to export."""
+def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
+    """Call `write` on a folder beside `out`, then put that folder in the place of `out`.
 
-
-def export_folder(out: Path, format_name: str, write: Callable[[Path], Mapping[str, int]]) -> dict[str, int]:
-    """Call `write` on an empty folder beside `out`, then put that folder in the place of `out`.
-
-    `out` may be missing, empty, or an earlier export, which stays until the new one is complete. Returns what `write`
-    returns: the number of samples of each split. Raises ExportError and whatever `write` raises.
+    `out` may be missing, empty, or an earlier export, which stays until the new one is complete. What `write` returns,
+    with its count of `samples` by split, is written into the folder too. When `write` raises or is killed, the folder
+    is kept, and given to the next `write` that has the same `plan`. Raises ExportError and whatever `write` raises.
     """
     out = out.expanduser().absolute()
     _check(out)
     temporary, replaced = (out.with_name(f".{out.name}.{state}") for state in ("partial", "replaced"))
-    for leftover in (temporary, replaced):
-        shutil.rmtree(leftover, ignore_errors=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
     try:
-        temporary.mkdir(parents=True)
-        counts = dict(write(temporary))
-        if not any(counts.values()):
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ExportError(f"{out}: another export is writing it; wait for it, or name another folder.") from None
+    try:
+        shutil.rmtree(replaced, ignore_errors=True)
+        if _plan_of(temporary) != plan:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir()
+            (temporary / PLAN).write_text(plan, encoding="utf-8")
+        report = dict(write(temporary))
+        if not any(report["samples"].values()):
+            shutil.rmtree(temporary)
             raise ExportError("There are no kept samples to export; `imgdiff stats` shows what was rejected and why.")
-        marker = {"made_by": MADE_BY, "format": format_name, "samples": counts}
-        (temporary / MARKER).write_text(json.dumps(marker, indent=1) + "\n", encoding="utf-8")
+        marker = json.dumps({"made_by": MADE_BY, **report}, indent=1, ensure_ascii=False)
+        (temporary / MARKER).write_text(marker + "\n", encoding="utf-8")
+        (temporary / PLAN).unlink()
         if out.exists():
             os.replace(out, replaced)
         os.replace(temporary, out)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    shutil.rmtree(replaced, ignore_errors=True)
-    return counts
+        shutil.rmtree(replaced, ignore_errors=True)
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+    return report
 
 
 def _check(out: Path) -> None:
@@ -55,3 +72,10 @@ def _is_export(folder: Path) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(marker, dict) and marker.get("made_by") == MADE_BY
+
+
+def _plan_of(folder: Path) -> str | None:
+    try:
+        return (folder / PLAN).read_text(encoding="utf-8")
+    except OSError:
+        return None

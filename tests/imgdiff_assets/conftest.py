@@ -20,9 +20,10 @@ from imgdiff_assets.inputs import read_inputs
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialize import materialize
 from imgdiff_assets.models import Models
-from imgdiff_assets.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.run import run
 from imgdiff_assets.shards import ingest
+from imgdiff_assets.tasks import TASKS
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
 KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")
@@ -248,4 +249,19 @@ def miniature_home(tmp_path_factory: pytest.TempPathFactory, miniature_recipe: R
     ingest([folder / "captions.txt"], home)
     report = run(home, miniature_recipe)
     assert report.failures == []
+    return home
+
+
+@pytest.fixture(scope="session")
+def task_recipe(drawn_recipe: Recipe) -> Recipe:
+    return override_recipe(drawn_recipe, [f"fine_tune_set.tasks={list(TASKS)}", "fine_tune_set.min_match_margin=0"])
+
+
+@pytest.fixture(scope="session")
+def task_home(
+    drawn_home: Home, task_recipe: Recipe, run_stages: RunStages, tmp_path_factory: pytest.TempPathFactory
+) -> Home:
+    """The drawn home with samples of every task; tests leave it as it is."""
+    home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
+    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["fine_tune_set"])
     return home

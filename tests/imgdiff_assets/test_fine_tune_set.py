@@ -1,8 +1,6 @@
 """The samples of all tasks that the real stages make, and the invariants that find what is wrong with a sample."""
 
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,23 +27,7 @@ from imgdiff_assets.stages.fine_tune_set import STAGE
 from imgdiff_assets.tasks import LETTERS, SAME, SIDES, TASKS
 
 SHARDS = ["shard-000000", "shard-000001"]
-ALL_TASKS = [f"fine_tune_set.tasks={list(TASKS)}", "fine_tune_set.min_match_margin=0"]
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def task_recipe(drawn_recipe: Recipe) -> Recipe:
-    return override_recipe(drawn_recipe, ALL_TASKS)
-
-
-@pytest.fixture(scope="module")
-def task_home(
-    drawn_home: Home, task_recipe: Recipe, run_stages: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Home:
-    """The drawn home with samples of every task; tests leave it as it is."""
-    home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
-    run_stages(home, task_recipe, SHARDS, ["fine_tune_set"])
-    return home
 
 
 def rows_of(home: Home, asset: str = "fine_tune_set", shards: Sequence[str] = SHARDS) -> Rows:

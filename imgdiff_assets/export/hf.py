@@ -1,0 +1,98 @@
+"""The form that Hugging Face `datasets` reads: Parquet files with `Image` columns, and a dataset card.
+
+`load_dataset(FOLDER)`, or the name that it has on the Hub. One file per shard and split; `image_1` is shown first,
+or is the only one; `box` is xyxy in pixels, null for samples about no region.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from imgdiff_assets.export.conversation_files import asked, messages
+from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.view import SPLITS, View
+
+TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id")
+
+
+def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
+    import datasets
+
+    features = _features(options)
+    rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
+    for view in views:
+        sample = view.sample
+        values = {name: getattr(sample, name) for name in TEXTS if name not in ("question", "answer")}
+        pictures = {
+            f"image_{number}": {"bytes": picture.encoded(), "path": picture.path.name}
+            for number, picture in enumerate(view.pictures, 1)
+        }
+        rows[sample.split].append(
+            {
+                **pictures,
+                **values,
+                "question": view.question,
+                "answer": view.answer,
+                "messages": messages(asked(view), view.answer),
+                "box": list(sample.box) if sample.box is not None else None,
+            }
+        )
+        yield {"tasks": sample.task}
+    (folder / "data").mkdir(exist_ok=True)
+    datasets.disable_progress_bars()
+    for split, found in rows.items():
+        if found:
+            path = folder / "data" / f"{split}-{re.sub(r'[^0-9a-z]+', '-', shard)}.parquet"
+            datasets.Dataset.from_list(found, features=features).to_parquet(path)
+
+
+def _features(options: Options) -> Any:
+    from datasets import Features, Image, List, Value
+
+    text = Value("string")
+    return Features(
+        {
+            **{f"image_{number}": Image() for number in ((1,) if options.single else (1, 2))},
+            **dict.fromkeys(TEXTS, text),
+            "messages": List({"role": text, "content": text}),
+            "box": List(Value("float32")),
+        }
+    )
+
+
+def finish(folder: Path, entries: Entries, options: Options) -> None:
+    from huggingface_hub import DatasetCard, DatasetCardData
+
+    counts = {split: sum(1 for _ in entries(split)) for split in SPLITS}
+    present = [split for split, count in counts.items() if count]
+    card = DatasetCardData(
+        language="en",
+        pretty_name="Image differences",
+        task_categories=["image-text-to-text", "visual-question-answering"],
+        tags=["image-difference", "synthetic", "multi-image"],
+        size_categories=[_size_category(sum(counts.values()))],
+        configs=[
+            {
+                "config_name": "default",
+                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in present],
+            }
+        ],
+    )
+    tasks = sorted({entry["tasks"] for split in SPLITS for entry in entries(split)})
+    pictures = (
+        "`image_1` (both images side by side)" if options.single else "`image_1`, `image_2` (in the order shown)"
+    )
+    DatasetCard(
+        f"---\n{card.to_yaml()}\n---\n\n# Image differences\n\n"
+        f"Questions about pairs of nearly identical images. Tasks: {', '.join(tasks)}. "
+        + ", ".join(f"{count:,} {split}" for split, count in counts.items())
+        + f".\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per picture; `box` is "
+        "[x1, y1, x2, y2] in pixels of either image.\n"
+    ).save(folder / "README.md")
+
+
+def _size_category(count: int) -> str:
+    limits = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    return next((name for limit, name in limits if count < limit), "1M<n<10M")

@@ -1,0 +1,34 @@
+"""The form that LLaMA-Factory reads: ShareGPT messages with as many `<image>` as paths, and `dataset_info.json`.
+
+Train with `dataset_dir` set to the folder and `dataset: imgdiff_train`.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgdiff_assets.export.conversation_files import asked, messages, picture_paths, write_json_list
+from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.view import SPLITS, View
+
+TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
+
+
+def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
+    for view in views:
+        images = picture_paths(view, folder)
+        yield {"messages": messages(asked(view, separator=""), view.answer), "images": images}
+
+
+def finish(folder: Path, entries: Entries, options: Options) -> None:
+    info = {}
+    for split in SPLITS:
+        write_json_list(folder / f"{split}.json", entries(split))
+        info[f"imgdiff_{split}"] = {
+            "file_name": f"{split}.json",
+            "formatting": "sharegpt",
+            "columns": {"messages": "messages", "images": "images"},
+            "tags": TAGS,
+        }
+    (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")

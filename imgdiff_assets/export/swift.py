@@ -1,0 +1,41 @@
+"""The form that ms-swift reads: JSON lines of messages and images, boxes as `objects`.
+
+A box in a text is the tag `<bbox>`, which the trainer replaces by the numbers of `objects.bbox` (xyxy in pixels of the
+image that `image_id` counts) in the convention of the model that is trained. Paths are relative to the folder, from
+which the training is started.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from imgdiff_assets.box_text import CONVENTIONS
+from imgdiff_assets.export.conversation_files import asked, messages, picture_paths, write_json_lines
+from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.view import SPLITS, View, corners
+
+BOX_TAG = "<bbox>"
+
+
+def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
+    for view in views:
+        images = picture_paths(view, folder)
+        # The trainer puts a box in the place of every tag; what a model said must not ask for one.
+        question, answer = (text.replace(BOX_TAG, "bbox") for text in (asked(view, separator=""), view.answer))
+        sample = view.sample
+        if sample.box is not None:
+            question = question.replace(corners(sample), f"inside the box {BOX_TAG}")
+        if sample.task == "grounding":
+            answer = BOX_TAG
+            for convention in CONVENTIONS.values():
+                question = question.replace(f" {convention}", "")
+        entry: Entry = {"messages": messages(question, answer), "images": images}
+        if BOX_TAG in (question + answer) and sample.box is not None:
+            box = [round(value) for value in sample.box]
+            entry["objects"] = {"ref": [], "bbox": [box], "bbox_type": "real", "image_id": [0]}
+        yield entry
+
+
+def finish(folder: Path, entries: Entries, options: Options) -> None:
+    for split in SPLITS:
+        write_json_lines(folder / f"{split}.jsonl", entries(split))
