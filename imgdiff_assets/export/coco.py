@@ -2,7 +2,8 @@
 
 A region is two annotations: the replaced object's box in the source image and the replacing object's in the target
 image. As always in COCO `bbox` is [x, y, width, height] in pixels, where everything else here has xyxy corners.
-Samples about no region, or about one that was erased, have nothing to annotate; a region that several samples are about is annotated once.
+Samples about no region, or about one that was erased, have nothing to annotate; a region that several samples are
+about is annotated once.
 """
 
 import json
