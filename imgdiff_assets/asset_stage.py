@@ -1,6 +1,5 @@
 """What every asset of the graph does: run its stage over the partitions of the run, and report each of them."""
 
-import dataclasses
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,7 +7,10 @@ from typing import Any
 
 import dagster as dg
 
+from imgdiff_assets.asset_metadata import definition_description, definition_metadata, materialization_metadata
+from imgdiff_assets.canaries import mistakes
 from imgdiff_assets.catalog_index import index, refresh_view
+from imgdiff_assets.graph import stage_named
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.inputs import OUTSIDE, MissingInput, read_inputs
 from imgdiff_assets.ledger import Ledger
@@ -17,6 +19,7 @@ from imgdiff_assets.materialize import ShardFailed, materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.partitions import SHARDS
 from imgdiff_assets.progress import logging_progress, telling
+from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recipe_resource import RecipeResource
 from imgdiff_assets.shards import ShardError
 from imgdiff_assets.stage import Stage
@@ -33,6 +36,8 @@ KINDS = {
     "inpainter": "pytorch",
 }
 OWNER = "team:imgdiff"
+EXPECTED = (ShardFailed, MissingInput, ShardError, OSError)
+"""Failures that say in one sentence what to do; of any other the traceback is logged."""
 
 # All shards of a request go into one run, which loads each model once; the option is marked as beta.
 warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
@@ -50,7 +55,8 @@ def asset_arguments(stage: Stage) -> dict[str, Any]:
         "kinds": {"parquet", *(KINDS[role] for role in stage.roles)},
         "owners": [OWNER],
         "code_version": stage.code_version,
-        "description": stage.description,
+        "description": definition_description(stage),
+        "metadata": definition_metadata(stage),
     }
 
 
@@ -63,48 +69,60 @@ def run_asset(
 ) -> None:
     """Bring the stage's table of every partition of this run up to date.
 
-    A shard that fails does not stop the others: their materialisations are recorded before the failure is raised.
+    A shard that fails does not stop the others. When the run fails or is cancelled, what was done is recorded.
     """
     settings = {role: resource.settings for role, resource in roles.items()}
     models = Models(settings, {role: resource.open for role, resource in roles.items()})
     values = recipe.recipe(settings)
+    _refuse_blind_filters(stage, values)
     ledger = Ledger(home.home.ledger)
-    keys = list(context.partition_keys)
     done: list[Materialization] = []
     failures: list[str] = []
-    for key in keys:
-        try:
-            record = materialize(
-                stage,
-                key,
-                read_inputs(stage, home.home, key),
-                values,
-                ledger,
-                models,
-                context.run.run_id,
-                log=telling(context.log.warning),
-                progress=logging_progress(context.log.info),
-            )
-        except (ShardFailed, MissingInput, ShardError, OSError) as error:
-            failures.append(str(error))
-            context.log.error(str(error))
-            written = isinstance(error, ShardFailed)
-        else:
-            done.append(record)
-            written = record.changed
-        if written and (stored := ledger.record(stage.name, key)) is not None:
-            with _warned_of_the_catalog(context):
-                index(home.home, [stored])
-    with _warned_of_the_catalog(context):
-        refresh_view(home.home, stage)
-    if failures:
+    finished = False
+    try:
+        for key in context.partition_keys:
+            try:
+                record = materialize(
+                    stage,
+                    key,
+                    read_inputs(stage, home.home, key),
+                    values,
+                    ledger,
+                    models,
+                    context.run.run_id,
+                    log=telling(context.log.warning),
+                    progress=logging_progress(context.log.info),
+                )
+            except Exception as error:
+                failures.append(str(error) if isinstance(error, EXPECTED) else f"{stage.name} of {key}: {error!r}")
+                context.log.error(failures[-1], exc_info=not isinstance(error, EXPECTED))
+                written = isinstance(error, ShardFailed)
+            else:
+                done.append(record)
+                written = record.changed
+            if written and (stored := ledger.record(stage.name, key)) is not None:
+                with _warned_of_the_catalog(context):
+                    index(home.home, [stored])
+        with _warned_of_the_catalog(context):
+            refresh_view(home.home, stage)
+        finished = not failures
+    finally:
         for record in done:
-            context.log_event(
-                dg.AssetMaterialization(stage.name, partition=record.shard, metadata=metadata_of(record, stage))
-            )
+            metadata = materialization_metadata(record, stage, ledger, home.browser_url)
+            if finished:
+                context.add_asset_metadata(metadata, partition_key=record.shard)
+            else:
+                context.log_event(dg.AssetMaterialization(stage.name, partition=record.shard, metadata=metadata))
+    if failures:
         raise dg.Failure("\n".join(failures), allow_retries=False)
-    for record in done:
-        context.add_asset_metadata(metadata_of(record, stage), partition_key=record.shard)
+
+
+def _refuse_blind_filters(stage: Stage, recipe: Recipe) -> None:
+    """The check `canaries` stops its own run; a later run of the stages below must not go on past it."""
+    parents = [stage_named(parent) for parent in stage.parents if parent not in OUTSIDE]
+    found = [sentence for parent in parents for sentence in mistakes(parent, parent.settings(recipe))]
+    if found:
+        raise dg.Failure("\n".join(found), allow_retries=False)
 
 
 @contextmanager
@@ -114,32 +132,3 @@ def _warned_of_the_catalog(context: dg.AssetExecutionContext) -> Iterator[None]:
         yield
     except CatalogUnavailable as error:
         context.log.warning(f"{error} The ledger has everything; `imgdiff catalog rebuild` makes the catalog anew.")
-
-
-def metadata_of(record: Materialization, stage: Stage) -> dict[str, Any]:
-    """What the web UI shows, and plots over time, of one materialisation."""
-    share = record.kept / record.rows_in if record.rows_in else 0.0
-    metadata: dict[str, Any] = {
-        "dagster/row_count": record.rows,
-        "rows_in": record.rows_in,
-        "kept": record.kept,
-        "kept_per_row_in": share,
-        "measured": record.measured,
-        "reused": record.reused,
-        "errors": record.errors,
-        "seconds": record.seconds,
-        "changed": record.changed,
-        "model_calls": dg.MetadataValue.json(record.calls),
-    }
-    if record.filters:
-        metadata["filters"] = dg.MetadataValue.table(
-            records=[
-                dg.TableRecord({name: _cell(value) for name, value in dataclasses.asdict(statistic).items()})
-                for statistic in record.filters
-            ]
-        )
-    return metadata
-
-
-def _cell(value: Any) -> str | int | float | bool:
-    return "" if value is None else value

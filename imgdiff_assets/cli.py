@@ -1,6 +1,5 @@
 """The `imgdiff` command. Modules are imported where a command needs them, so that help and statistics come at once."""
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import click
 
 from imgdiff_assets.cli_export import export
 from imgdiff_assets.cli_replay import replay
+from imgdiff_assets.cli_ui import ui
 from imgdiff_assets.cli_what_if import what_if
 from imgdiff_assets.home import Home
 from imgdiff_assets.plain_text import counted, listed
@@ -151,6 +151,7 @@ def stats(shards: Sequence[str], as_json: bool) -> None:
 main.add_command(what_if)
 main.add_command(export)
 main.add_command(replay)
+main.add_command(ui)
 
 
 @main.command(short_help="Tell where a row came from and what became of it.")
@@ -245,37 +246,6 @@ def demo(as_json: bool) -> None:
         ):
             click.echo(f"  {f'{command} {words}':<62} {purpose}")
     _exit_if_failed(report)
-
-
-@main.command(short_help="Open the graph in Dagster's web UI.")
-@click.option("--port", type=int, default=3000, show_default=True, help="Where the browser finds it.")
-def ui(port: int) -> None:
-    """Open the graph in Dagster's web UI: the same assets, partitions and runs as the command line made.
-
-    Ctrl-C stops it. Its state is kept in IMGDIFF_HOME/dagster.
-
-    \b
-    imgdiff ui --port 3001
-    """
-    import importlib.util
-
-    if importlib.util.find_spec("dagster_webserver") is None:
-        raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
-    from imgdiff_assets.partitions import register_shards
-    from imgdiff_assets.recipe import load_recipe
-    from imgdiff_assets.run import dagster_folder, dagster_instance
-
-    home = Home.from_environment()
-    load_recipe()
-    with dagster_instance(home) as instance:
-        register_shards(instance, home)
-    os.environ["IMGDIFF_HOME"] = str(home.root)
-    os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
-    # Dagster advises its other command line, which needs a project layout of its own.
-    quiet = ["-W", "ignore:Function `dev_command` is superseded"]
-    dagster = ["-m", "dagster", "dev", "-m", "imgdiff_assets.definitions", "--port", str(port)]
-    sys.stdout.flush()
-    os.execv(sys.executable, [sys.executable, *quiet, *dagster])
 
 
 def _run(

@@ -1,5 +1,7 @@
 """The whole graph on one screen: recipe -> Definitions. What `dagster dev` and `imgdiff run` load."""
 
+import os
+
 import dagster as dg
 
 from imgdiff_assets.assets.bounding_boxes import bounding_boxes
@@ -10,6 +12,7 @@ from imgdiff_assets.assets.image_pairs import image_pairs
 from imgdiff_assets.assets.prompt_pairs import prompt_pairs
 from imgdiff_assets.assets.removal_captions import removal_captions
 from imgdiff_assets.assets.removed_pairs import removed_pairs
+from imgdiff_assets.automation import automation_condition, conditions_sensor, inbox, lost_runs, stale_shards
 from imgdiff_assets.checks import CHECKS
 from imgdiff_assets.home import Home
 from imgdiff_assets.home_resource import HomeResource
@@ -20,20 +23,28 @@ from resources.dagster_resources import role_resources
 
 def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
     """The graph over one home, with the values of one recipe as the launchpad's defaults."""
+    stages = [
+        prompt_pairs,
+        image_pairs,
+        filtered_pairs,
+        bounding_boxes,
+        captions,
+        removed_pairs,
+        removal_captions,
+        fine_tune_set,
+    ]
     return dg.Definitions(
-        assets=[
-            prompt_pairs,
-            image_pairs,
-            filtered_pairs,
-            bounding_boxes,
-            captions,
-            removed_pairs,
-            removal_captions,
-            fine_tune_set,
-        ],
+        assets=dg.map_asset_specs(
+            lambda spec: spec.replace_attributes(
+                automation_condition=automation_condition(home, spec.key.to_user_string())
+            ),
+            stages,
+        ),
         asset_checks=CHECKS,
+        schedules=[stale_shards(home, recipe.automation)],
+        sensors=[inbox(home, recipe.automation), lost_runs(home), conditions_sensor()],
         resources={
-            "home": HomeResource(root=str(home.root)),
+            "home": HomeResource(root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL", "")),
             "recipe": recipe_resource(recipe),
             **role_resources(recipe.models),
         },

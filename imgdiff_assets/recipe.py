@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
+from zoneinfo import available_timezones
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -294,6 +295,35 @@ class FineTuneSetSettings(StageSettings):
         return {name: list(questions.get(name) or task.questions) for name, task in TASKS.items()}
 
 
+class AutomationSettings(StageSettings):
+    """When the graph brings itself up to date. No row depends on it."""
+
+    cron: str | None = Field(
+        None,
+        description="When stale shards are run, as in `0 3 * * *`; without it the schedule is there, for three at "
+        "night, but switched off.",
+    )
+    timezone: str = Field("UTC", description="The time zone of `cron`, as in `Europe/Berlin`.")
+    inbox_seconds: int = Field(
+        30, ge=1, description="The inbox is looked at this often, and takes a file that stood still for as long."
+    )
+    shard_size: int = Field(1_000, ge=1, description="Most captions of a file of the inbox in one shard.")
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_has_five_fields(cls, cron: str | None) -> str | None:
+        if cron is not None and len(cron.split()) != 5:
+            raise ValueError("write five fields: minute, hour, day, month and day of the week, as in 0 3 * * *")
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, timezone: str) -> str:
+        if timezone not in available_timezones():
+            raise ValueError("is not a time zone; write it as in Europe/Berlin")
+        return timezone
+
+
 class Models(StageSettings):
     """The model of each role."""
 
@@ -336,6 +366,7 @@ class Recipe(StageSettings):
     removed_pairs: RemovedPairsSettings = RemovedPairsSettings()
     removal_captions: RemovalCaptionsSettings = RemovalCaptionsSettings()
     fine_tune_set: FineTuneSetSettings = FineTuneSetSettings()
+    automation: AutomationSettings = AutomationSettings()
 
     @model_validator(mode="after")
     def _shares_are_of_stages(self) -> "Recipe":
@@ -348,8 +379,8 @@ class Recipe(StageSettings):
 
     @property
     def hash(self) -> str:
-        """Changes whenever any value does."""
-        return content_hash(self.model_dump(mode="json"))[:16]
+        """Changes whenever any value does that a run depends on."""
+        return content_hash(self.model_dump(mode="json", exclude={"automation"}))[:16]
 
 
 class _Loader(yaml.SafeLoader):

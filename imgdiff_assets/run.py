@@ -17,6 +17,8 @@ from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.partitions import register_shards
 from imgdiff_assets.progress import Progress, hearing, listening
 from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.requests import group
+from imgdiff_assets.runs_in_progress import fail_lost_runs
 from imgdiff_assets.shards import ShardError, check_key
 from imgdiff_assets.staleness import Staleness
 
@@ -67,8 +69,9 @@ def run(
 ) -> RunReport:
     """Bring the tables of `select` (default: all stages) over `shards` (default: all) up to date.
 
-    Shards that follow one another become one Dagster run, so that each model is loaded once. Raises ShardError for an
-    unknown shard, ValueError for an unknown stage.
+    Shards that follow one another and lack the same tables become one Dagster run, so that each model is loaded once.
+    A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
+    Raises ShardError for an unknown shard, ValueError for an unknown stage.
     """
     unknown = sorted(set(select or ()) - set(STAGE_NAMES))
     if unknown:
@@ -79,34 +82,36 @@ def run(
         stack.enter_context(hearing(log))
         if progress is not None:
             stack.enter_context(listening(progress))
+        fail_lost_runs(home, instance)
         keys = register_shards(instance, home)
         if not keys:
             raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
         for key in shards or ():
             if check_key(key) not in keys:
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
-        chosen = list(shards or keys)
         staleness = Staleness(home, recipe, select or STAGE_NAMES)
-        stale = [key for key in chosen if staleness.stages(key)]
-        report.fresh = [key for key in chosen if key not in set(stale)]
+        stages = {key: staleness.stages(key) for key in shards or keys}
+        fresh = report.fresh = [key for key, names in stages.items() if not names]
+        todo = stale = {key: names for key, names in stages.items() if names}
         job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
-        selection = [dg.AssetKey(name) for name in select or STAGE_NAMES]
-        for first, last in contiguous(keys, stale):
-            log(f"running {first}" + (f" to {last}" if last != first else ""))
-            result = job.execute_in_process(
-                instance=instance,
-                asset_selection=selection,
-                tags={
-                    "dagster/asset_partition_range_start": first,
-                    "dagster/asset_partition_range_end": last,
-                    "imgdiff/recipe": recipe.name,
-                    "imgdiff/recipe_hash": recipe.hash,
-                },
-                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-            )
-            report.run_ids.append(result.run_id)
-            report.failures += [sentence for event in result.all_events for sentence in _failure(event)]
+        while todo:
+            failed: set[str] = set()
+            for request in group(keys, todo, fresh):
+                log(f"running {request.shards}")
+                result = job.execute_in_process(
+                    instance=instance,
+                    asset_selection=[dg.AssetKey(name) for name in request.stages],
+                    tags={**request.tags, "imgdiff/recipe": recipe.name, "imgdiff/recipe_hash": recipe.hash},
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    raise_on_error=False,
+                )
+                report.run_ids.append(result.run_id)
+                failures = [event for event in result.all_events if event.is_step_failure]
+                report.failures += [_sentence(event) for event in failures]
+                failed |= {str(event.step_key) for event in failures}
+            # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
+            left = {key: staleness.stages(key) for key in todo} if failed and failed <= set(STAGE_NAMES) else {}
+            todo = {key: names for key, names in left.items() if names and names[0] not in failed}
     ledger = Ledger(home.ledger)
     for stage in STAGES:
         for key in stale:
@@ -116,23 +121,10 @@ def run(
     return report
 
 
-def contiguous(keys: Sequence[str], chosen: Sequence[str]) -> list[tuple[str, str]]:
-    """`chosen` as ranges (first, last) of neighbours in `keys`."""
-    wanted = set(chosen)
-    ranges: list[tuple[str, str]] = []
-    previous_chosen = False
-    for key in keys:
-        if key in wanted:
-            ranges = [*ranges[:-1], (ranges[-1][0], key)] if previous_chosen else [*ranges, (key, key)]
-        previous_chosen = key in wanted
-    return ranges
-
-
-def _failure(event: dg.DagsterEvent) -> list[str]:
-    if not event.is_step_failure:
-        return []
+def _sentence(event: dg.DagsterEvent) -> str:
+    """Why a step failed, in one sentence."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
-        return [str(data.user_failure_data.description)]
+        return str(data.user_failure_data.description)
     error = data.error.cause or data.error if data.error is not None else None
-    return [f"{event.step_key}: {error.message.strip().splitlines()[0] if error else 'failed'}"]
+    return f"{event.step_key}: {error.message.strip().splitlines()[0] if error else 'failed'}"
