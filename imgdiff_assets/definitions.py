@@ -50,6 +50,8 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
         },
         # One process for all stages of a run: a process per step would load every model again.
         executor=dg.in_process_executor,
+        # The terminal is for progress and results; what a run says is in the web UI, and in the ledger.
+        loggers={"console": dg.colored_console_logger.configured({"log_level": "CRITICAL"}, "quiet_console")},
     )
 
 
