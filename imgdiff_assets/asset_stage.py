@@ -74,7 +74,7 @@ def run_asset(
     settings = {role: resource.settings for role, resource in roles.items()}
     models = Models(settings, {role: resource.open for role, resource in roles.items()})
     values = recipe.recipe(settings)
-    _refuse_blind_filters(stage, values)
+    refuse_blind_filters(stage, values)
     ledger = Ledger(home.home.ledger)
     done: list[Materialization] = []
     failures: list[str] = []
@@ -117,7 +117,7 @@ def run_asset(
         raise dg.Failure("\n".join(failures), allow_retries=False)
 
 
-def _refuse_blind_filters(stage: Stage, recipe: Recipe) -> None:
+def refuse_blind_filters(stage: Stage, recipe: Recipe) -> None:
     """The check `canaries` stops its own run; a later run of the stages below must not go on past it."""
     parents = [stage_named(parent) for parent in stage.parents if parent not in OUTSIDE]
     found = [sentence for parent in parents for sentence in mistakes(parent, parent.settings(recipe))]

@@ -29,9 +29,9 @@ STAGES_SELECTION = dg.AssetSelection.assets(*STAGE_NAMES)
 
 
 def stale_runs(
-    home: Home, instance: dg.DagsterInstance, shards: Collection[str] | None = None, key_prefix: str | None = None
+    home: Home, instance: dg.DagsterInstance, requester: str, shards: Collection[str] | None = None
 ) -> list[dg.RunRequest]:
-    """The runs that bring the stale ones of `shards` (default: all) up to date; with a prefix they have run keys.
+    """The runs that bring the stale ones of `shards` (default: all) up to date, with run keys that begin so.
 
     A shard that a queued or running run holds is left to it. When that run was started with an older recipe, the
     shard is stale still when it has ended, and is requested then.
@@ -44,7 +44,7 @@ def stale_runs(
     fresh = {key for key, names in stages.items() if not names}
     return [
         dg.RunRequest(
-            run_key=f"{key_prefix}:{request.first}" if key_prefix else None,
+            run_key=f"{requester}:{request.first}",
             asset_selection=[dg.AssetKey(name) for name in request.stages],
             tags={**request.tags, "imgdiff/recipe": recipe.name, "imgdiff/recipe_hash": recipe.hash},
         )
@@ -65,7 +65,7 @@ def stale_shards(home: Home, settings: AutomationSettings) -> dg.ScheduleDefinit
         "models or code; of their tables only those. Nothing stale, nothing run.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        requests = stale_runs(home, context.instance)
+        requests = stale_runs(home, context.instance, "stale_shards")
         return requests or dg.SkipReason("Every shard is up to date, or in the hands of a run.")
 
     return schedule
@@ -90,7 +90,7 @@ def inbox(home: Home, settings: AutomationSettings) -> dg.SensorDefinition:
             context.log.info(line)
         # Asked of the ledger, not of the report: shards that a killed tick made are requested too.
         arrived = inbox_shards(home, after=cursor.get("requested", ""))
-        requests = stale_runs(home, context.instance, arrived, "inbox") if arrived else []
+        requests = stale_runs(home, context.instance, "inbox", arrived) if arrived else []
         reason = "\n".join(report.lines) or ("Files are still being written." if report.waiting else "Nothing new.")
         requested = arrived[-1] if arrived else cursor.get("requested", "")
         return dg.SensorResult(
@@ -160,14 +160,13 @@ def automation_condition(home: Home, stage: str) -> Any:
     return mine & ~dg.AutomationCondition.any_deps_in_progress()
 
 
-def conditions_sensor() -> dg.AutomationConditionSensorDefinition:
-    """Evaluates the assets' conditions. It is off: it does what the schedule does, as soon as something is stale."""
-    return dg.AutomationConditionSensorDefinition(
-        name="as_soon_as_stale",
-        target=STAGES_SELECTION,
-        use_user_code_server=True,
-        minimum_interval_seconds=60,
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description="Runs shards as soon as they are stale, instead of on the schedule. Its evaluations show for each "
-        "asset which shards are stale.",
-    )
+AS_SOON_AS_STALE = dg.AutomationConditionSensorDefinition(
+    name="as_soon_as_stale",
+    target=STAGES_SELECTION,
+    use_user_code_server=True,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Runs shards as soon as they are stale, instead of on the schedule. Its evaluations show for each "
+    "asset which shards are stale.",
+)
+"""Evaluates the assets' conditions. It is off, for it does what the schedule does."""

@@ -26,6 +26,7 @@ KEPT_SHARE = "Each shard keeps a share of its rows within the recipe's `kept_sha
 
 
 def _of_samples(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
+    """What the fine-tune set promises its readers."""
     for key in shards:
         for finding in sample_violations(ledger, key):
             yield {
@@ -39,8 +40,8 @@ ALL_INVARIANTS = (
     *INVARIANTS,
     Invariant(
         "invariants",
-        "Answers fit the order of the images, one image twice never differs, boxes are inside, and no caption, image or "
-        "near-duplicate is on both sides of the split.",
+        "Answers fit the order of the images, one image twice never differs, boxes are inside, and no caption, image "
+        "or near-duplicate is on both sides of the split.",
         _of_samples,
         lambda stage: stage.name == "fine_tune_set",
         blocking=True,

@@ -35,4 +35,4 @@ def ui(port: int) -> None:
         register_shards(instance, home)
     os.environ["IMGDIFF_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
-    sys.exit(serve(port, click.echo))
+    sys.exit(serve(port, dagster_folder(home) / "web_ui.log", click.echo))

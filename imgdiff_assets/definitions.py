@@ -12,7 +12,7 @@ from imgdiff_assets.assets.image_pairs import image_pairs
 from imgdiff_assets.assets.prompt_pairs import prompt_pairs
 from imgdiff_assets.assets.removal_captions import removal_captions
 from imgdiff_assets.assets.removed_pairs import removed_pairs
-from imgdiff_assets.automation import automation_condition, conditions_sensor, inbox, lost_runs, stale_shards
+from imgdiff_assets.automation import AS_SOON_AS_STALE, automation_condition, inbox, lost_runs, stale_shards
 from imgdiff_assets.checks import CHECKS
 from imgdiff_assets.home import Home
 from imgdiff_assets.home_resource import HomeResource
@@ -42,7 +42,7 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
         ),
         asset_checks=CHECKS,
         schedules=[stale_shards(home, recipe.automation)],
-        sensors=[inbox(home, recipe.automation), lost_runs(home), conditions_sensor()],
+        sensors=[inbox(home, recipe.automation), lost_runs(home), AS_SOON_AS_STALE],
         resources={
             "home": HomeResource(root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL", "")),
             "recipe": recipe_resource(recipe),
@@ -50,8 +50,6 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
         },
         # One process for all stages of a run: a process per step would load every model again.
         executor=dg.in_process_executor,
-        # The terminal is for progress and results; what a run says is in the web UI, and in the ledger.
-        loggers={"console": dg.colored_console_logger.configured({"log_level": "CRITICAL"}, "quiet_console")},
     )
 
 

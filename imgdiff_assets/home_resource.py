@@ -1,7 +1,7 @@
 """The project's home as a Dagster resource, which also tells that its run is alive."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import dagster as dg
@@ -23,7 +23,7 @@ class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["HomeResource", None, None]:
         """The resource lives as long as its run's process works on it."""
-        with alive(self.home, context.run_id or ""):
+        with alive(self.home, context.run.run_id) if context.run is not None else nullcontext():
             yield self
 
     @property

@@ -25,10 +25,9 @@ SAMPLED_PAIRS = 16
 TOLERANCE = 1e-3
 COSINE, SHARE = (-1.0, 1.0), (0.0, 1.0)
 RANGES: Mapping[str, tuple[float, float]] = {
-    "image_similarity": COSINE,
-    "region_similarity": COSINE,
-    "caption_similarity": COSINE,
+    "similarity": COSINE,
     "match": COSINE,
+    "match_margin": (-2.0, 2.0),
     "itc": COSINE,
     "itm": SHARE,
     "area_fraction": SHARE,
@@ -102,7 +101,8 @@ def scores_out_of_range(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> 
         low, high = limits
         scores = rows[name].to_numpy(zero_copy_only=False)
         outside = ~((low - TOLERANCE <= scores) & (scores <= high + TOLERANCE)) & rows[name].is_valid().to_numpy()
-        if any(step.score == name for step in stage.filters):
+        # A sample has only the scores of its task.
+        if "task" not in stage.schema.names and any(step.score == name for step in stage.filters):
             outside |= rows[name].is_null().to_numpy() & rows["kept"].to_numpy(zero_copy_only=False)
         for row in rows.filter(pa.array(outside)).select([stage.id_column, "shard", name]).to_pylist():
             yield {**row, "problem": f"{name} is {row.pop(name)}, not from {low:g} to {high:g}"}

@@ -102,6 +102,7 @@ def run(
                     instance=instance,
                     asset_selection=[dg.AssetKey(name) for name in request.stages],
                     tags={**request.tags, "imgdiff/recipe": recipe.name, "imgdiff/recipe_hash": recipe.hash},
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                     raise_on_error=False,
                 )
                 report.run_ids.append(result.run_id)

@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 HOST = "127.0.0.1"
@@ -31,26 +32,29 @@ class PortInUse(OSError):
     """Something else listens there."""
 
 
-def serve(port: int, say: Callable[[str], None]) -> int:
+def serve(port: int, log: Path, say: Callable[[str], None]) -> int:
     """Run the web UI until Ctrl-C, SIGTERM or SIGHUP; returns 0, or the exit code of a UI that stopped by itself.
 
-    The processes have a group of their own, so that Ctrl-C reaches this one alone, which stops them in order. Raises
-    PortInUse.
+    The processes have a group of their own, so that Ctrl-C reaches this one alone, which stops them in order. What
+    they print, above all the logs of every run, goes to the file `log`. Raises PortInUse.
     """
     _require_free(port)
     command = [sys.executable, *DAGSTER, "--host", HOST, "--port", str(port), "--log-level", "error"]
     stop = _StopSignal()
-    process = subprocess.Popen(command, start_new_session=True)
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
     try:
         address = f"http://{HOST}:{port}"
         while process.poll() is None and not stop.received and not _answers(address):
             time.sleep(0.2)
         if process.poll() is None and not stop.received:
-            say(f"The web UI is at {address} (Ctrl-C stops it).")
+            say(f"The web UI is at {address} (Ctrl-C stops it; it logs to {log}).")
         while process.poll() is None and not stop.received:
             time.sleep(0.2)
         if stop.received:
             say("Stopping. Runs that are under way are started again with the next web UI, where they were.")
+        else:
+            say(f"Dagster stopped by itself; {log} says why.")
     finally:
         _stop(process)
     return 0 if stop.received else process.returncode
