@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from imgdiff_assets import automation
-from imgdiff_assets.automation import AS_SOON_AS_STALE, automation_condition, inbox, lost_runs, stale_shards
+from imgdiff_assets.automation import AS_SOON_AS_STALE, inbox, lost_runs, stale_shards
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.home import Home
@@ -65,7 +65,14 @@ def test_the_schedule_asks_for_what_is_missing_or_failed_and_for_nothing_else(
     ("change", "expected"),
     [
         ("filtered_pairs.min_similarity=0.71", [FAILED_IN_PART, ("shard-000001", "shard-000001", ALL[2:]), MISSING]),
-        ("captioner.max_new_tokens=7", [FAILED_IN_PART, ("shard-000001", "shard-000001", ALL[4:]), MISSING]),
+        (
+            "captioner.max_new_tokens=7",
+            [
+                FAILED_IN_PART,
+                ("shard-000001", "shard-000001", ["captions", "removal_captions", "fine_tune_set"]),
+                MISSING,
+            ],
+        ),
         ("pair_generator.num_inference_steps=3", [("shard-000000", "shard-000001", ALL[1:]), MISSING]),
         ("prompt_rewriter.temperature=0.5", [("shard-000000", "shard-000002", ALL)]),
     ],
