@@ -2,7 +2,9 @@
 
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from PIL import Image
 
 from imgdiff_assets.caption_edit import words
 from imgdiff_assets.cli import DEMO_CAPTIONS
-from imgdiff_assets.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.images import Pixels, pixel_hash
@@ -20,10 +22,14 @@ from imgdiff_assets.inputs import read_inputs
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialize import materialize
 from imgdiff_assets.models import Models
+from imgdiff_assets.progress import Progress
 from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.replay import shared_models
 from imgdiff_assets.run import run
-from imgdiff_assets.shards import ingest
+from imgdiff_assets.shards import ingest, shard_keys
+from imgdiff_assets.stage import Stage
 from imgdiff_assets.tasks import TASKS
+from resources.dagster_resources import ROLES
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
 KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")
@@ -264,4 +270,95 @@ def task_home(
     """The drawn home with samples of every task; tests leave it as it is."""
     home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
     run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["fine_tune_set"])
+    return home
+
+
+class CountedModels(Models):
+    """The miniature's models; counts what each is asked for: `{"pair_generator.generate": 6}` pairs, and so on."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        shared = shared_models(recipe)
+        super().__init__(shared._settings, shared._openers)
+        self.calls: Counter[str] = Counter()
+
+    def open(self, role: str) -> Any:
+        return _Counted(super().open(role), role, self.calls)
+
+
+class _Counted:
+    def __init__(self, model: Any, role: str, calls: Counter[str]) -> None:
+        self._model, self._role, self._calls = model, role, calls
+
+    def __getattr__(self, name: str) -> Any:
+        def call(items: Sequence[Any], *others: Any) -> Any:
+            self._calls[f"{self._role}.{name}"] += len(items)
+            return getattr(self._model, name)(items, *others)
+
+        return call
+
+
+MEASURED = (
+    "a red ball on the grass",
+    "a blue boat and a green tree on the sand",
+    "a yellow house on the snow",
+    "a white star on the carpet",
+    "an orange moon and a pink cup on the floor",
+    "a green cup on the road",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """What a run over some shards did: calls of the models by what they were asked for, rows by measurement."""
+
+    calls: dict[str, int]
+    measured: dict[str, int]
+    opened: set[str]
+
+
+class Measured:
+    """Real runs of the miniature's models over a few captions."""
+
+    batches_of_three = tuple(f"{role}.batch_size=3" for role in ROLES)
+
+    def recipe(self, *overrides: str) -> Recipe:
+        return load_recipe("miniature", [*self.batches_of_three, *overrides])
+
+    def ingest(self, root: Path, captions: Sequence[str], shard_size: int = 100) -> Home:
+        root.mkdir(exist_ok=True)
+        file = root / "captions.txt"
+        file.write_text("\n".join(captions) + "\n", encoding="utf-8")
+        ingest([file], Home(root / "home"), shard_size=shard_size)
+        return Home(root / "home")
+
+    def run(
+        self,
+        home: Home,
+        recipe: Recipe,
+        stages: Sequence[Stage] = STAGES,
+        run_id: str = "run-1",
+        progress: Progress = lambda what, done, total: None,
+    ) -> MeasuredRun:
+        models, measured = CountedModels(recipe), Counter[str]()
+        for shard in shard_keys(home):
+            for stage in stages:
+                inputs, ledger = read_inputs(stage, home, shard), Ledger(home.ledger)
+                record = materialize(stage, shard, inputs, recipe, ledger, models, run_id, progress=progress)
+                measured.update({f"{stage.name}.{step}": rows for step, rows in record.calls.items() if rows})
+        return MeasuredRun(dict(models.calls), dict(measured), models.opened)
+
+
+@pytest.fixture(scope="session")
+def measured() -> Measured:
+    return Measured()
+
+
+@pytest.fixture(scope="session")
+def measured_home(tmp_path_factory: pytest.TempPathFactory, measured: Measured) -> Home:
+    """Six captions in one shard through all stages, in batches of three; tests leave it as it is."""
+    import torch
+
+    torch.set_num_threads(1)
+    home = measured.ingest(tmp_path_factory.mktemp("measured"), MEASURED)
+    measured.run(home, measured.recipe())
     return home
