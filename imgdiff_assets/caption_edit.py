@@ -81,3 +81,16 @@ def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> 
             longest[position] = diagonal + 1 if word == other else max(above, longest[position - 1])
             diagonal = above
     return longest[-1]
+
+
+def marked(source_text: str, target_text: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:
+    """Both texts cut into runs of words, each with whether it differs from the other text; joined by spaces."""
+    texts = source_text.split(), target_text.split()
+    # As words, so that neither case nor a full stop is a difference.
+    source, target = ([" ".join(words(token)) for token in tokens] for tokens in texts)
+    runs: tuple[list[tuple[str, bool]], list[tuple[str, bool]]] = ([], [])
+    for operation, i1, i2, j1, j2 in difflib.SequenceMatcher(None, source, target, autojunk=False).get_opcodes():
+        for side, tokens, start, end in ((0, texts[0], i1, i2), (1, texts[1], j1, j2)):
+            if start < end:
+                runs[side].append((" ".join(tokens[start:end]), operation != "equal"))
+    return runs

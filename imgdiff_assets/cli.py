@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imgdiff_assets.cli_browse import browse
+from imgdiff_assets.cli_certificate import certificate
 from imgdiff_assets.cli_export import export
 from imgdiff_assets.cli_replay import replay
+from imgdiff_assets.cli_report import report as report_command
 from imgdiff_assets.cli_ui import ui
 from imgdiff_assets.cli_what_if import what_if
 from imgdiff_assets.home import Home
@@ -148,6 +151,9 @@ def stats(shards: Sequence[str], as_json: bool) -> None:
         click.echo(counts.to_text())
 
 
+main.add_command(browse)
+main.add_command(certificate)
+main.add_command(report_command)
 main.add_command(what_if)
 main.add_command(export)
 main.add_command(replay)

@@ -2,7 +2,7 @@
 
 import shutil
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,24 +70,31 @@ def funnel(ledger: Ledger, shards: Sequence[str] | None = None) -> Funnel:
 
 
 def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:
-    table = scan(ledger, stage.name, [*parent_columns(stage), "kept", "rejected_by"], shards=shards)
-    verdicts = {
-        count["values"]: count["counts"]
-        for count in pc.value_counts(table["rejected_by"]).to_pylist()
-        if count["values"] is not None
+    table = scan(ledger, stage.name, [*parent_columns(stage), "rejected_by"], shards=shards)
+    verdicts = {count["values"]: count["counts"] for count in pc.value_counts(table["rejected_by"]).to_pylist()}
+    candidates = table.filter(pc.fill_null(pc.not_equal(table["rejected_by"], UPSTREAM), True))
+    rows_in = pc.count_distinct(parent_keys(stage, candidates)).as_py()
+    return stage_funnel(stage, len(set(ledger.shards(stage.name)) & set(shards)), rows_in, verdicts)
+
+
+def stage_funnel(stage: Stage, shards: int, rows_in: int, verdicts: Mapping[str | None, int]) -> StageFunnel:
+    """The count of one table, from its rows per `rejected_by`."""
+    verdicts = dict(verdicts)
+    kept, upstream = verdicts.pop(None, 0), verdicts.pop(UPSTREAM, 0)
+    errors = {
+        name.removeprefix(ERROR_PREFIX): verdicts.pop(name)
+        for name in sorted(filter(None, verdicts))
+        if _is_error(name)
     }
-    upstream = verdicts.pop(UPSTREAM, 0)
-    errors = {name.removeprefix(ERROR_PREFIX): verdicts.pop(name) for name in sorted(verdicts) if _is_error(name)}
     order = [step.name for step in stage.filters]
     # A table that is older than the code may name filters that are no more.
-    order += sorted(set(verdicts) - set(order))
-    candidates = table.filter(pc.fill_null(pc.not_equal(table["rejected_by"], UPSTREAM), True))
+    order += sorted(set(filter(None, verdicts)) - set(order))
     return StageFunnel(
         stage=stage.name,
-        shards=len(set(ledger.shards(stage.name)) & set(shards)),
-        rows_in=pc.count_distinct(parent_keys(stage, candidates)).as_py(),
-        rows=candidates.num_rows,
-        kept=pc.sum(table["kept"]).as_py() or 0,
+        shards=shards,
+        rows_in=rows_in,
+        rows=kept + sum(verdicts.values()) + sum(errors.values()),
+        kept=kept,
         upstream=upstream,
         rejected={name: verdicts.get(name, 0) for name in order},
         errors=errors,

@@ -42,12 +42,16 @@ class LineageError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A threshold on a score: its value in the recipe now, and the value the row was judged by."""
+    """A threshold on a score: its value in the recipe now, and the value the row was judged by.
+
+    `keeps_larger` tells on which side of it a score passes.
+    """
 
     filter: str
     setting: str
     now: float
     judged_by: float | None
+    keeps_larger: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,12 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
 
     Above the row only its own ancestors are listed, below it everything. Raises LineageError, DamagedTable.
     """
+    return lineage_of(home, recipe, *find_row(home, Ledger(home.ledger), prefix))
+
+
+def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: str) -> Node:
+    """The same, of a row whose shard is known: one of `TABLE_OF_ID`, by its id column and id. Raises DamagedTable."""
     ledger = Ledger(home.ledger)
-    column, identity, shard = find_row(home, ledger, prefix)
     known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
@@ -202,8 +210,9 @@ def _scores(stage: Stage, row: Row, recipe: Recipe, record: Mapping[str, Any]) -
         score = step.score or (step.reads[0] if len(step.reads) == 1 else None)
         if step.threshold is None or score is None:
             continue
-        now = getattr(stage.settings(recipe), step.threshold)
-        limits.setdefault(score, []).append(Limit(step.name, step.threshold, now, judged.get(step.name)))
+        settings = stage.settings(recipe)
+        now, larger = getattr(settings, step.threshold), step.keeps_larger(settings)
+        limits.setdefault(score, []).append(Limit(step.name, step.threshold, now, judged.get(step.name), larger))
     measured = [column.name for step in stage.measurements for column in step.columns]
     names = [name for name in measured if name.endswith(("_similarity", "_itc", "_itm", "_score"))]
     names += [name for name in limits if name not in names]

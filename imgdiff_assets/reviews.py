@@ -33,7 +33,7 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One reviewer's verdict on one sample; `at` is UTC in ISO 8601."""
+    """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what a stratified queue was drawn by."""
 
     sample_id: str
     shard: str
@@ -41,6 +41,7 @@ class Review:
     verdict: str
     note: str = ""
     queue: str = CHOSEN
+    score: str = ""
     at: str = ""
 
 

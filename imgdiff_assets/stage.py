@@ -122,6 +122,11 @@ class Filter:
         """Which rows pass: one value per row, also where `passes` gives one for all."""
         return np.broadcast_to(np.asarray(self.passes(columns, settings), dtype=bool), len(columns[self.reads[0]]))
 
+    def keeps_larger(self, settings: Any) -> bool:
+        """Of a filter with a score and a threshold: whether scores beyond the threshold pass, or those below it."""
+        beyond = np.array([getattr(settings, str(self.threshold)) + 1.0])
+        return bool(self.judge(dict.fromkeys(self.reads, beyond), settings)[0])
+
 
 CANARY_MARGIN = 1e-3
 """How far from a threshold the rows planted for it lie."""

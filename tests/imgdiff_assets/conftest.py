@@ -198,16 +198,18 @@ def drawn_models() -> type[DrawnModels]:
     return DrawnModels
 
 
-RunStages = Callable[[Home, Recipe, Sequence[str], Sequence[str]], None]
+RunStages = Callable[..., None]
 
 
-def materialize_stages(home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] = STAGE_NAMES) -> None:
+def materialize_stages(
+    home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] = STAGE_NAMES, run_id: str = "run-1"
+) -> None:
     """The named stages over some shards, by the artist."""
     models = DrawnModels(recipe)
     for shard in shards:
         for name in names:
             stage = stage_named(name)
-            materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, "run-1")
+            materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, run_id)
 
 
 @pytest.fixture(scope="session")

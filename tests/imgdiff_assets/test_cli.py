@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import socket
 import struct
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.recipe import SHIPPED
+from imgdiff_assets.reviews import ACCEPT, RANDOM, Review, add_review
 from imgdiff_assets.terminal import ProgressBars, SeveralValues
 
 SHARDS = ["shard-000000", "shard-000001", "shard-000002"]
@@ -30,6 +32,9 @@ COMMANDS = [
     ["run"],
     ["stats"],
     ["what-if"],
+    ["browse"],
+    ["certificate"],
+    ["report"],
     ["lineage"],
     ["export"],
     ["catalog", "rebuild"],
@@ -293,3 +298,40 @@ def test_progress_is_a_bar_on_a_terminal() -> None:
     assert "image_pairs: generate" in shown
     assert "20/20" in shown
     assert "100%" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "0.0.0.0"], "--allow-remote"),
+        (["--host", "0.0.0.0", "--allow-remote"], "needs a token"),
+        (["--token", "short"], "at least 16"),
+        (["--dagster-url", "javascript:alert(1)"], "begins with http"),
+        (["--host", "nonesuch.invalid.", "--allow-remote", "--token", "0123456789abcdef"], "try another port"),
+        (["--recipe", "nonesuch.yaml"], "no such recipe"),
+    ],
+)
+def test_browse_refuses_with_one_sentence(invoke: Any, drawn_home: Home, arguments: list[str], words: str) -> None:
+    fails_with_one_sentence(invoke(drawn_home.root, "browse", "--port", "0", *arguments), words)
+
+
+def test_browse_tells_a_port_in_use(invoke: Any, drawn_home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        fails_with_one_sentence(invoke(drawn_home.root, "browse", "--port", port), f"--port {port}")
+
+
+def test_certificate_and_report_as_text_and_json(invoke: Any, own_home: Home, tmp_path: Path) -> None:
+    rows = Ledger(own_home.ledger).read("fine_tune_set", SHARDS[0]).to_pylist()
+    assert "None of" in invoke(own_home.root, "certificate").stdout
+    for row in rows:
+        add_review(own_home, Review(row["sample_id"], SHARDS[0], "Ann", ACCEPT, queue=RANDOM))
+    assert f"as {len(rows)} reviewed samples tell" in invoke(own_home.root, "certificate").stdout
+    value = json.loads(invoke(own_home.root, "certificate", "--score", "captions.agreement", "--json").stdout)
+    assert (value["overall"]["reviewed"], value["overall"]["accepted"]) == (len(rows), len(rows))
+    fails_with_one_sentence(invoke(own_home.root, "certificate", "--score", "x"), "the scores are")
+    out = tmp_path / "report.html"
+    value = json.loads(invoke(own_home.root, "report", "--out", str(out), "--json").stdout)
+    assert (value["report"], value["bytes"]) == (str(out), out.stat().st_size)
+    assert value["funnel"]["captions"] == 12
+    assert str(own_home.root / "report.html") in invoke(own_home.root, "report").stdout

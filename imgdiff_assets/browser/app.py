@@ -1,0 +1,125 @@
+"""The site as an ASGI application: an address to a page, read-only but for reviews."""
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from imgdiff_assets.browser.candidates import BadQuestion
+from imgdiff_assets.browser.certificate_page import certificate_page
+from imgdiff_assets.browser.funnel_page import funnel_page, shards_page
+from imgdiff_assets.browser.gallery_page import gallery_page
+from imgdiff_assets.browser.images import SIDES, VERSION_LENGTH, NoImage, Picture
+from imgdiff_assets.browser.review_page import review_page, take_review
+from imgdiff_assets.browser.row_page import find_page, row_page
+from imgdiff_assets.browser.security import Guard
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.browser.story import NoRow
+from imgdiff_assets.hashing import ID_LENGTH
+
+STATIC = Path(__file__).parent / "static"
+ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")
+FOREVER = "private, max-age=31536000, immutable"
+
+Page = Callable[[Site, Mapping[str, str]], str]
+
+
+def create_app(site: Site, token: str | None = None) -> Starlette:
+    """The whole site over one home. With a token, only those who have it are let in."""
+    app = Starlette(
+        routes=[
+            Route("/", _page(funnel_page)),
+            Route("/shards", _page(shards_page)),
+            Route("/gallery", _page(gallery_page)),
+            Route("/find", _find),
+            Route("/row/{identity}", _row),
+            Route("/review", _page(review_page)),
+            Route("/review", _take_review, methods=["POST"]),
+            Route("/certificate", _page(certificate_page)),
+            Route("/thumbnail/{identity}", _thumbnail),
+            Route("/image/{identity}/{side}", _image),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[Middleware(Guard, token=token)],
+        exception_handlers={
+            HTTPException: lambda request, error: _sorry(request, error.status_code, error.detail),  # type: ignore[attr-defined]
+            BadQuestion: lambda request, error: _sorry(request, 400, str(error)),
+            NoRow: lambda request, error: _sorry(request, 404, str(error)),
+            NoImage: lambda request, error: _sorry(request, 404, str(error)),
+            Exception: lambda request, error: _sorry(request, 500, "The server has printed what went wrong."),
+        },
+    )
+    app.state.site = site
+    return app
+
+
+def _site(request: Request) -> Site:
+    site: Site = request.app.state.site
+    return site
+
+
+def _page(page: Page) -> Callable[[Request], Response]:
+    """An endpoint; Starlette runs it in a thread of its pool."""
+
+    def endpoint(request: Request) -> Response:
+        return HTMLResponse(page(_site(request), dict(request.query_params)), headers={"cache-control": "no-store"})
+
+    return endpoint
+
+
+def _identity(request: Request) -> str:
+    identity: str = request.path_params["identity"]
+    if not ID.fullmatch(identity):
+        raise HTTPException(404, f"An id has {ID_LENGTH} hexadecimal digits.")
+    return identity
+
+
+def _row(request: Request) -> Response:
+    page = row_page(_site(request), _identity(request))
+    return HTMLResponse(page, headers={"cache-control": "no-store"})
+
+
+def _find(request: Request) -> Response:
+    """An id, or how it begins, leads to its row; several are listed."""
+    found = find_page(_site(request), request.query_params.get("id", ""))
+    return RedirectResponse(found, 303) if found.startswith("/row/") else HTMLResponse(found)
+
+
+def _thumbnail(request: Request) -> Response:
+    return _picture(request, _site(request).pictures.thumbnail(_identity(request)))
+
+
+def _image(request: Request) -> Response:
+    side: str = request.path_params["side"]
+    if side not in SIDES:
+        raise HTTPException(404, "An image is source or target.")
+    return _picture(request, _site(request).pictures.image(_identity(request), side))
+
+
+def _picture(request: Request, picture: Picture) -> Response:
+    """Kept by the browser for good when its address names the content, else asked for again by its name."""
+    etag = f'"{picture.etag}"'
+    version = request.query_params.get("v")
+    named = version is not None and len(version) >= VERSION_LENGTH and picture.etag.startswith(version)
+    headers = {"etag": etag, "cache-control": FOREVER if named else "private, no-cache"}
+    if etag in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return Response(picture.data, media_type=picture.media_type, headers=headers)
+
+
+async def _take_review(request: Request) -> Response:
+    body = await request.body()
+    return RedirectResponse(await run_in_threadpool(take_review, _site(request), body), 303)
+
+
+def _sorry(request: Request, status: int, text: str) -> Response:
+    page = _site(request).render("sorry.html", status=status, text=text)
+    return HTMLResponse(page, status, headers={"cache-control": "no-store"})

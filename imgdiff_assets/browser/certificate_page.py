@@ -1,0 +1,26 @@
+"""The certificate: how good the samples are, by score and by threshold, as far as reviewers have looked."""
+
+from collections.abc import Mapping
+
+from imgdiff_assets.browser.candidates import BadQuestion
+from imgdiff_assets.browser.samples import DEFAULT_SCORE, certificate, judged_scores
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.graph import stage_named
+
+
+def certificate_page(site: Site, values: Mapping[str, str]) -> str:
+    """`score` is what the bands and thresholds are of. Raises BadQuestion."""
+    score = values.get("score", "") or DEFAULT_SCORE
+    judged = judged_scores()
+    if score not in judged:
+        raise BadQuestion(f"score: {score!r} is none of {', '.join(judged)}")
+    stage, filter_name, setting = judged[score]
+    return site.render(
+        "certificate.html",
+        certificate=certificate(site.index, site.recipe, score),
+        scores=list(judged),
+        stage=stage,
+        filter_name=filter_name,
+        setting=setting,
+        threshold=getattr(stage_named(stage).settings(site.recipe), setting),
+    )

@@ -1,0 +1,30 @@
+"""The gallery: rows of one stage as cards, with the filters that chose them."""
+
+from collections.abc import Mapping
+
+from imgdiff_assets.browser.candidates import REVIEWS, SPLITS, VERDICTS, read_page, read_question, scores_of
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.stage import UPSTREAM
+
+
+def gallery_page(site: Site, values: Mapping[str, str]) -> str:
+    """Raises BadQuestion."""
+    question = read_question(values)
+    stage = stage_named(question.stage)
+    found = site.index.rows(f"SELECT DISTINCT rejected_by AS name FROM {stage.name} WHERE rejected_by IS NOT NULL")
+    present = {row["name"] for row in found}
+    reasons = [step.name for step in stage.filters]
+    reasons += sorted(present - {*reasons, UPSTREAM}) + ([UPSTREAM] if UPSTREAM in present else [])
+    return site.render(
+        "gallery.html",
+        question=question,
+        page=read_page(site.index, question),
+        stage_names=STAGE_NAMES,
+        reasons=reasons,
+        scores=list(scores_of(stage)),
+        verdicts=VERDICTS,
+        splits=SPLITS if "split" in stage.schema.names else (),
+        reviews=REVIEWS if stage.id_column == "sample_id" else (),
+        filters={step.name: step for step in stage.filters},
+    )

@@ -1,0 +1,187 @@
+"""The tables of the ledger without their images, in memory: what the pages ask, while runs replace the files.
+
+A file is read whole and closed before anything is asked of it, and its rows take the place of the older ones in one
+transaction. So a page sees each table either before or after a run, never half of it, and blocks no writer.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import Ledger, conform, is_image
+from imgdiff_assets.reviews import read_reviews
+from imgdiff_assets.stage import UPSTREAM, Stage
+
+SECONDS_BETWEEN_LOOKS = 1.0
+ROW = pa.field("row", pa.int64())
+SHARD = pa.field("shard", pa.string())
+MATERIALIZED = pa.schema(
+    [
+        ("asset", pa.string()),
+        ("shard", pa.string()),
+        ("run_id", pa.string()),
+        ("finished_at", pa.string()),
+        ("judged", pa.int64()),
+        ("kept", pa.int64()),
+    ]
+)
+REVIEWED = pa.schema([("sample_id", pa.string()), ("review", pa.string())])
+
+FileState = tuple[int, int, int]
+
+
+class Index:
+    """Answers SQL about all shards, or `shards` alone. Safe to use from several threads.
+
+    There is one table per stage (each row with its `shard` and its position `row` in the file there), `materialized`
+    (a row per materialisation) and `reviewed` (what reviewers together say of a sample).
+    """
+
+    def __init__(self, home: Home, shards: Sequence[str] | None = None) -> None:
+        self.home = home
+        self.ledger = Ledger(home.ledger)
+        self._only = None if shards is None else frozenset(shards)
+        self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.damaged: dict[tuple[str, str], str] = {}
+        self._states: dict[tuple[str, str], FileState] = {}
+        self._reviews_state: FileState | None = None
+        self._looked_at = float("-inf")
+        self._lock = threading.Lock()
+        self._connection = duckdb.connect(":memory:")
+        for stage in STAGES:
+            self._create(stage.name, light_schema(stage))
+        self._create("materialized", MATERIALIZED)
+        self._create("reviewed", REVIEWED)
+
+    def _create(self, name: str, schema: pa.Schema) -> None:
+        self._connection.register("empty_rows", schema.empty_table())
+        self._connection.execute(f"CREATE TABLE {name} AS SELECT * FROM empty_rows")
+        self._connection.unregister("empty_rows")
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The answer to one question, as of now."""
+        found: list[dict[str, Any]] = self.table(sql, parameters).to_pylist()
+        return found
+
+    def table(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
+        """The same, as an Arrow table."""
+        self.refresh()
+        with self._connection.cursor() as cursor:
+            return cursor.sql(sql, params=list(parameters)).to_arrow_table()
+
+    def refresh(self, at_once: bool = False) -> None:
+        """Take in what has changed since; files are looked at once a second at most, unless `at_once`."""
+        with self._lock:
+            if not at_once and time.monotonic() - self._looked_at < SECONDS_BETWEEN_LOOKS:
+                return
+            for stage in STAGES:
+                self._refresh_stage(stage)
+            self._refresh_reviews()
+            self._looked_at = time.monotonic()
+
+    def _refresh_stage(self, stage: Stage) -> None:
+        keys = [key for key in self.ledger.shards(stage.name) if self._only is None or key in self._only]
+        present = {key: _state(self.ledger.table_path(stage.name, key)) for key in keys}
+        known = {key: state for (asset, key), state in self._states.items() if asset == stage.name}
+        changed = [key for key, state in present.items() if state is not None and state != known.get(key)]
+        gone = [key for key in known if present.get(key) is None]
+        if not changed and not gone:
+            return
+        tables, history = [], []
+        for key in changed:
+            table, lines = self._read(stage, key)
+            tables.append(table)
+            history += lines
+            self._states[stage.name, key] = present[key]  # type: ignore[assignment]
+        for key in gone:
+            for known_of in (self._states, self.records, self.damaged):
+                known_of.pop((stage.name, key), None)
+        rows = pa.concat_tables(tables) if tables else light_schema(stage).empty_table()
+        with self._connection.cursor() as cursor:
+            cursor.begin()
+            cursor.execute(f"DELETE FROM {stage.name} WHERE shard IN (SELECT unnest(?))", [[*changed, *gone]])
+            cursor.execute(
+                "DELETE FROM materialized WHERE asset = ? AND shard IN (SELECT unnest(?))",
+                [stage.name, [*changed, *gone]],
+            )
+            for name, values in ((stage.name, rows), ("materialized", pa.Table.from_pylist(history, MATERIALIZED))):
+                cursor.register("new_rows", values)
+                cursor.execute(f"INSERT INTO {name} SELECT * FROM new_rows")
+                cursor.unregister("new_rows")
+            cursor.commit()
+
+    def _read(self, stage: Stage, key: str) -> tuple[pa.Table, list[dict[str, Any]]]:
+        """Rows and history of one table; none of one that is damaged or has just been moved away."""
+        schema = light_schema(stage)
+        self.damaged.pop((stage.name, key), None)
+        try:
+            table = self.ledger.read(stage.name, key)
+            self.records[stage.name, key] = self.ledger.record(stage.name, key) or {}
+        except (pa.ArrowException, OSError) as error:
+            self.damaged[stage.name, key] = " ".join(str(error).split())
+            return schema.empty_table(), []
+        table = conform(table, pa.schema([field for field in schema if field not in (SHARD, ROW)]))
+        table = table.append_column(SHARD, pa.repeat(pa.scalar(key), table.num_rows))
+        table = table.append_column(ROW, pa.array(range(table.num_rows), pa.int64()))
+        history = [
+            {
+                "asset": stage.name,
+                "shard": key,
+                "run_id": record["run_id"],
+                "finished_at": record["finished_at"],
+                "judged": record["rows"] - record["rejections"].get(UPSTREAM, 0),
+                "kept": record["kept"],
+            }
+            for record in self.ledger.history(stage.name, key)
+        ]
+        return table, history
+
+    def _refresh_reviews(self) -> None:
+        state = _state(self.home.reviews)
+        if state == self._reviews_state:
+            return
+        shards = read_reviews(self.home).by_shard
+        rows = [{"sample_id": name, "review": said} for of_shard in shards.values() for name, said in of_shard.items()]
+        with self._connection.cursor() as cursor:
+            cursor.begin()
+            cursor.register("new_rows", pa.Table.from_pylist(rows, REVIEWED))
+            cursor.execute("DELETE FROM reviewed")
+            cursor.execute("INSERT INTO reviewed SELECT DISTINCT ON (sample_id) * FROM new_rows")
+            cursor.unregister("new_rows")
+            cursor.commit()
+        self._reviews_state = state
+
+    def shards(self) -> list[str]:
+        """The shards that have any table, in order."""
+        self.refresh()
+        return sorted({key for _, key in list(self._states)})
+
+    def find(self, identity: str) -> tuple[str, str] | None:
+        """(stage, shard) of the first table, from the end of the graph, that has a row with this very id."""
+        for stage in reversed(STAGES):
+            sql = f"SELECT shard FROM {stage.name} WHERE {stage.id_column} = ? LIMIT 1"
+            if found := self.rows(sql, [identity]):
+                return stage.name, found[0]["shard"]
+        return None
+
+
+def light_schema(stage: Stage) -> pa.Schema:
+    """The columns that the index holds of a stage: no images, no fingerprints."""
+    columns = [field for field in stage.schema if not is_image(field) and not field.name.endswith("_fingerprint")]
+    return pa.schema([*columns, SHARD, ROW])
+
+
+def _state(path: os.PathLike[str]) -> FileState | None:
+    """What tells whether a file has changed; None when there is none."""
+    try:
+        state = os.stat(path)
+    except OSError:
+        return None
+    return state.st_mtime_ns, state.st_size, state.st_ino

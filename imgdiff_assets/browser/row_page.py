@@ -1,0 +1,52 @@
+"""The page of one row, found by its id or how it begins."""
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlencode
+
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.browser.story import NoRow, facts, id_columns, story_of
+from imgdiff_assets.hashing import ID_LENGTH
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.lineage import SHORTEST_PREFIX, LineageError, find_row
+from imgdiff_assets.scan import DamagedTable
+from imgdiff_assets.shards import ShardError
+
+
+def row_page(site: Site, identity: str) -> str:
+    """Raises NoRow."""
+    return site.render("row.html", story=story_of(site, identity), dagster=_Dagster(site.dagster_url), facts=facts)
+
+
+def find_page(site: Site, text: str) -> str:
+    """The address of the one row whose id begins so, or a page that lists several. Raises NoRow."""
+    prefix = text.strip().lower()
+    if not SHORTEST_PREFIX <= len(prefix) <= ID_LENGTH or not all(sign in "0123456789abcdef" for sign in prefix):
+        raise NoRow(f"Give an id, or the first {SHORTEST_PREFIX} or more of its {ID_LENGTH} hexadecimal digits.")
+    found: dict[str, str] = {}
+    for column, table in id_columns():
+        sql = f"SELECT DISTINCT {column} AS id FROM {table} WHERE starts_with({column}, ?) ORDER BY id LIMIT 50"
+        for row in site.index.rows(sql, [prefix]):
+            found.setdefault(row["id"], column.removesuffix("_id"))
+    if len(found) > 1:
+        return site.render("find.html", prefix=prefix, found=found)
+    if not found:
+        try:
+            _, identity, _ = find_row(site.home, Ledger(site.home.ledger), prefix)
+        except (LineageError, DamagedTable, ShardError):
+            raise NoRow(f"No caption, pair, region or sample has an id that begins with {prefix}.") from None
+        return f"/row/{identity}"
+    return f"/row/{next(iter(found))}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Dagster:
+    """Addresses in Dagster's web UI; empty text where there is none."""
+
+    url: str
+
+    def run(self, run_id: str | None) -> str:
+        return f"{self.url}/runs/{quote(run_id, safe='')}" if self.url and run_id else ""
+
+    def partition(self, asset: str, shard: str) -> str:
+        query = urlencode({"view": "partitions", "partition": shard})
+        return f"{self.url}/assets/{quote(asset, safe='')}?{query}" if self.url else ""

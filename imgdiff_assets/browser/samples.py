@@ -1,0 +1,66 @@
+"""The samples that people review: what the graph made, whatever reviewers say of it; and the queues they come in."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from imgdiff_assets.browser.candidates import ancestors, scores_of, source_of
+from imgdiff_assets.browser.index import Index
+from imgdiff_assets.certificate import BANDS, CONFIDENCE, Certificate, band_edges, band_of, certify
+from imgdiff_assets.graph import STAGES, stage_named
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.reviews import STRATIFIED, read_reviews
+
+SAMPLES = STAGES[-1]
+MADE = "(t.rejected_by IS NULL OR t.rejected_by = 'review')"
+DEFAULT_SCORE = "captions.match"
+
+
+def sample_scores(index: Index, score: str) -> dict[str, float]:
+    """Every sample's score, by sample id in the order of the ids, which are hashes: a random order."""
+    column = scores_of(SAMPLES)[score]
+    table = index.table(
+        f"SELECT t.sample_id, {column}::DOUBLE AS score FROM {source_of(SAMPLES, column)} "
+        f"WHERE {MADE} AND {column} IS NOT NULL ORDER BY t.sample_id"
+    )
+    return dict(zip(table["sample_id"].to_pylist(), table["score"].to_pylist(), strict=True))
+
+
+def judged_scores() -> dict[str, tuple[str, str, str]]:
+    """The scores of a sample that a filter compares with a threshold: to stage, filter and setting."""
+    return {
+        f"{stage.name}.{step.score}": (stage.name, step.name, step.threshold)
+        for stage in [*ancestors(SAMPLES), SAMPLES]
+        for step in stage.filters
+        if step.score and step.threshold and f"{stage.name}.{step.score}" in scores_of(SAMPLES)
+    }
+
+
+def certificate(
+    index: Index, recipe: Recipe, score: str, bands: int = BANDS, confidence: float = CONFIDENCE
+) -> Certificate:
+    """What the reviews say of the samples as they are now. Raises KeyError for a score that no filter judges."""
+    name, filter_name, _ = judged_scores()[score]
+    stage = stage_named(name)
+    step = next(step for step in stage.filters if step.name == filter_name)
+    larger = step.keeps_larger(stage.settings(recipe))
+    reviews = read_reviews(index.home).by_sample
+    return certify(score, larger, sample_scores(index, score), reviews, bands, confidence)
+
+
+def next_sample(scores: Mapping[str, float], reviewed: Collection[str], queue: str) -> str | None:
+    """The first sample of a queue that is not `reviewed`; every reviewer gets the same order.
+
+    `random`: as the ids fall. `stratified`: one from each band of the score in turn.
+    """
+    ids = list(scores)
+    order: Any = range(len(ids))
+    if queue == STRATIFIED and ids:
+        values = np.array(list(scores.values()))
+        places = band_of(values, band_edges(values))
+        turns = np.empty(len(ids), dtype=np.int64)
+        for place in np.unique(places):
+            turns[places == place] = np.arange(np.count_nonzero(places == place))
+        order = np.lexsort([places, turns]).tolist()
+    return next((ids[number] for number in order if ids[number] not in reviewed), None)

@@ -1,0 +1,86 @@
+"""What all pages share: the ledger they read, and how a template becomes a page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from imgdiff_assets.browser.candidates import Question
+from imgdiff_assets.browser.images import GAP, VERSION_LENGTH, Pictures, version_of
+from imgdiff_assets.browser.index import Index
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.home import Home
+from imgdiff_assets.plain_text import counted, printable
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.verdicts import REASONS, in_words
+
+CACHE = "cache/thumbnails"
+
+
+@dataclass(slots=True)
+class Site:
+    """One home (or some shards of it), seen through one recipe, whose thresholds are drawn and compared."""
+
+    home: Home
+    recipe: Recipe
+    dagster_url: str = ""
+    shards: Sequence[str] | None = None
+    index: Index = field(init=False)
+    pictures: Pictures = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.index = Index(self.home, self.shards)
+        self.pictures = Pictures(self.index, self.home.root / CACHE)
+
+    def render(self, template: str, **values: Any) -> str:
+        """A page; whatever is put into it is escaped."""
+        return TEMPLATES.get_template(template).render(site=self, damaged=dict(self.index.damaged), **values)
+
+
+def number(value: Any) -> str:
+    """A score as people read it: four digits at most."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else f"{value:,}"
+
+
+def plain(value: Any) -> Any:
+    """What is put into a page: text in one line, its control and direction characters made visible."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def block(text: str) -> Markup:
+    """Text whose lines and indentation stay."""
+    kept = "\n".join(line[: len(line) - len(line.lstrip(" "))] + printable(line) for line in text.splitlines())
+    return Markup(escape(kept))
+
+
+def gallery(**values: Any) -> str:
+    """The address of a gallery."""
+    return Question().address(**values)
+
+
+def reason_in_words(name: str) -> str:
+    return in_words({"kept": False, "rejected_by": name, "error": None}).partition(": ")[2] or REASONS.get(name, "")
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("imgdiff_assets.browser"),
+    autoescape=True,
+    finalize=plain,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+FILTERS: Mapping[str, Any] = {
+    "block": block,
+    "number": number,
+    "counted": counted,
+    "in_words": reason_in_words,
+    # For the package's own style sheet alone.
+    "inline": Markup,
+}
+TEMPLATES.filters.update(FILTERS)
+TEMPLATES.globals.update(gallery=gallery, stages=STAGES, version_of=version_of, version_length=VERSION_LENGTH, gap=GAP)

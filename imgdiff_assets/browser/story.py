@@ -1,0 +1,242 @@
+"""One row's story: the chain it came by, its siblings, what reviewers say, and what to type to learn more."""
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from imgdiff_assets.browser.candidates import BOX_COLUMNS
+from imgdiff_assets.browser.index import Index
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.caption_edit import marked
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.lineage import CAPTION as CAPTION_TABLE
+from imgdiff_assets.lineage import (
+    TABLE_OF_ID,
+    LineageError,
+    Node,
+    find_row,
+    lineage_of,
+)
+from imgdiff_assets.recipe import Recipe, RecipeError, override_recipe
+from imgdiff_assets.reviews import Review, read_reviews
+from imgdiff_assets.scan import DamagedTable
+from imgdiff_assets.shards import ShardError
+
+REPEATED = {
+    "image_pairs": ("source_caption", "target_caption"),
+    "filtered_pairs": ("source_hash", "target_hash"),
+    "bounding_boxes": ("source_hash", "target_hash", "source_object", "target_object"),
+    "captions": ("source_hash", "target_hash", "source_object", "target_object"),
+    "fine_tune_set": ("difference_caption",),
+}
+"""Columns that a table only repeats from the ones above it."""
+
+MARKED_TEXTS = (
+    ("prompt_pairs", "source_caption", "target_caption"),
+    ("captions", "source_region_caption", "target_region_caption"),
+)
+
+
+class NoRow(LookupError):
+    """No row has this id, or the row is being replaced at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A box of the pair and what became of it: `rejected_by` is the last filter that it met, None if it was kept."""
+
+    region_id: str
+    box: tuple[float, float, float, float]
+    label: str
+    kept: bool
+    rejected_by: str | None
+    samples: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What the page of one row tells. `chain` leads from the caption to the row, and on while nothing branches."""
+
+    identity: str
+    asked: Node
+    chain: list[Node]
+    children: list[Node]
+    pair: dict[str, Any] | None
+    regions: list[Region]
+    region_id: str | None
+    reviews: list[Review]
+    commands: list[tuple[str, str]]
+
+    @property
+    def sample(self) -> Node | None:
+        """The sample among the rows of the chain."""
+        return next((node for node in self.chain if node.table == "fine_tune_set"), None)
+
+    @property
+    def region_index(self) -> int | None:
+        """Which of the regions the row is, or is made of."""
+        return next((at for at, region in enumerate(self.regions) if region.region_id == self.region_id), None)
+
+    def marked(self, table: str) -> Any:
+        """The two texts of a row of the chain as runs of words, each with whether it differs; None without them."""
+        for name, source, target in MARKED_TEXTS:
+            for node in self.chain:
+                if node.table == table == name and node.values.get(source) and node.values.get(target):
+                    return marked(node.values[source], node.values[target])
+        return None
+
+
+def id_columns() -> list[tuple[str, str]]:
+    """Every kind of id, with a table of the index that has all of that kind."""
+    return [(column, "prompt_pairs" if table == CAPTION_TABLE else table) for column, table in TABLE_OF_ID.items()]
+
+
+def story_of(site: Site, identity: str) -> Story:
+    """Everything the page tells of one row. Raises NoRow."""
+    for _ in range(2):
+        try:
+            column, shard = _locate(site, identity)
+            root = lineage_of(site.home, site.recipe, column, identity, shard)
+            return _story(site, identity, root)
+        except (DamagedTable, ShardError, LookupError, ValueError, OSError) as error:
+            if isinstance(error, NoRow):
+                raise
+            # A run has replaced a table between two reads.
+            site.index.refresh(at_once=True)
+    raise NoRow(f"{identity}: the tables of this row are being replaced; reload the page.")
+
+
+def _locate(site: Site, identity: str) -> tuple[str, str]:
+    """(id column, shard) of a row."""
+    for column, table in id_columns():
+        if found := site.index.rows(f"SELECT shard FROM {table} WHERE {column} = ? LIMIT 1", [identity]):
+            return column, found[0]["shard"]
+    try:
+        column, _, shard = find_row(site.home, Ledger(site.home.ledger), identity)
+    except LineageError as error:
+        raise NoRow(f"No caption, pair, region or sample has the id {identity}.") from error
+    return column, shard
+
+
+def _story(site: Site, identity: str, root: Node) -> Story:
+    chain = _path(root)
+    asked = chain[-1]
+    while len(chain[-1].children) == 1:
+        chain.append(chain[-1].children[0])
+    ids = {node.table: node.id for node in chain}
+    pair_id = ids.get("prompt_pairs")
+    region_id = ids.get("bounding_boxes")
+    reviews = read_reviews(site.home).by_sample.get(ids.get("fine_tune_set", ""), {})
+    return Story(
+        identity=identity,
+        asked=asked,
+        chain=chain,
+        children=chain[-1].children,
+        pair=_pair(site.index, pair_id),
+        regions=_regions(site.index, pair_id),
+        region_id=region_id,
+        reviews=sorted(reviews.values(), key=lambda review: review.at),
+        commands=list(_commands(site.recipe, identity, chain)),
+    )
+
+
+def _path(node: Node) -> list[Node]:
+    """From the root to the row that was asked for."""
+    if node.asked_for:
+        return [node]
+    for child in node.children:
+        if path := _path(child):
+            return [node, *path]
+    return []
+
+
+def _pair(index: Index, pair_id: str | None) -> dict[str, Any] | None:
+    rows = index.rows(
+        "SELECT pair_id, width, height, source_hash, target_hash FROM image_pairs "
+        "WHERE pair_id = ? AND source_hash IS NOT NULL AND target_hash IS NOT NULL",
+        [pair_id],
+    )
+    return rows[0] if rows else None
+
+
+def _regions(index: Index, pair_id: str | None) -> list[Region]:
+    """All boxes of the pair, kept ones first, then the most different first."""
+    rows = index.rows(
+        "SELECT b.region_id, b.found_in, b.x1, b.y1, b.x2, b.y2, b.kept AND coalesce(c.kept, true) AS kept, "
+        "coalesce(b.rejected_by, c.rejected_by) AS rejected_by "
+        "FROM bounding_boxes AS b LEFT JOIN captions AS c ON b.shard = c.shard AND b.region_id = c.region_id "
+        "WHERE b.pair_id = ? AND b.x1 IS NOT NULL ORDER BY NOT b.kept, b.rank, b.region_similarity, b.region_id",
+        [pair_id],
+    )
+    samples: dict[str, list[dict[str, Any]]] = {}
+    for sample in index.rows(
+        "SELECT sample_id, region_id, task, kept, rejected_by FROM fine_tune_set WHERE pair_id = ? ORDER BY sample_id",
+        [pair_id],
+    ):
+        samples.setdefault(sample["region_id"], []).append(sample)
+    regions = []
+    for number, row in enumerate(rows, 1):
+        made = samples.get(row["region_id"], [])
+        rejected = row["rejected_by"] or next((sample["rejected_by"] for sample in made if not sample["kept"]), None)
+        regions.append(
+            Region(
+                region_id=row["region_id"],
+                box=tuple(row[name] for name in BOX_COLUMNS),
+                label=f"{number}, found in the {row['found_in']} image",
+                kept=rejected is None,
+                rejected_by=rejected,
+                samples=tuple(made),
+            )
+        )
+    return regions
+
+
+def _commands(recipe: Recipe, identity: str, chain: list[Node]) -> Iterator[tuple[str, str]]:
+    """What to type, and what for."""
+    yield f"imgdiff lineage {identity}", "this chain as a tree of text"
+    if any(node.table == "prompt_pairs" for node in chain):
+        yield f"imgdiff replay {identity}", "make it again, and compare"
+    yield from islice(_turning_points(recipe, chain), 1)
+
+
+def _turning_points(recipe: Recipe, chain: list[Node]) -> Iterator[tuple[str, str]]:
+    """What-ifs that would turn the verdict: let a rejected row pass its filter, or drop a kept one, nearest first."""
+    rejecting = chain[-1].verdict.removeprefix("rejected by ").partition(":")[0]
+    limits = [
+        (abs(score.value - limit.now), node.table, score.value, limit)
+        for node in chain
+        for score in node.scores
+        for limit in score.limits
+        if isinstance(score.value, float) and (chain[-1].kept or limit.filter == rejecting)
+    ]
+    for _, table, value, limit in sorted(limits, key=lambda entry: entry[:2]):
+        passes = value >= limit.now if limit.keeps_larger else value < limit.now
+        # Just beyond the score, on the side where the verdict turns.
+        turned = math.floor(value * 1e4) / 1e4 if limit.keeps_larger != passes else math.ceil(value * 1e4 + 0.1) / 1e4
+        override = f"{table}.{limit.setting}={turned:g}"
+        with suppress(RecipeError):
+            override_recipe(recipe, [override])
+            yield (
+                f"imgdiff what-if --set {override}",
+                f"the threshold that {'would drop it' if passes else f'{limit.filter} would let it pass by'}",
+            )
+
+
+def facts(node: Node) -> list[tuple[str, str, str]]:
+    """What a row of the chain adds to the rows above it: (name, text, title), long hashes shortened."""
+    hidden = {"conversations", *TABLE_OF_ID, *BOX_COLUMNS, *REPEATED.get(node.table, ())}
+    found = []
+    for name, value in node.values.items():
+        if value is None or name in hidden:
+            continue
+        text = f"{value:.4g}" if isinstance(value, float) else str(value)
+        short = f"{text[:12]}…" if name.endswith("_hash") else text
+        found.append((name, short, text if short != text else ""))
+    if node.table == "bounding_boxes" and node.values.get("x1") is not None:
+        found.append(
+            ("box", ", ".join(f"{node.values[name]:.4g}" for name in BOX_COLUMNS), "x1, y1, x2, y2 in pixels")
+        )
+    return found

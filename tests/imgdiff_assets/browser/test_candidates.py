@@ -1,0 +1,126 @@
+"""The gallery's questions against a plain recount, and its pages against each other."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+
+from imgdiff_assets.browser.candidates import BadQuestion, Question, read_page, read_question, scores_of
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.graph import STAGE_NAMES, STAGES, stage_named
+
+
+def pages(site: Site, question: Question, size: int) -> list[list[dict[str, Any]]]:
+    """All pages, from the first on."""
+    found, address = [], question.address()
+    while address:
+        page = read_page(site.index, follow(address), size)
+        found.append(page.rows)
+        address = page.next or ""
+    return found
+
+
+def follow(address: str) -> Question:
+    return read_question(dict(parse_qsl(address.partition("?")[2])))
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+@pytest.mark.parametrize("descending", [False, True])
+def test_pages_show_every_row_once_in_order(site: Site, stage: Any, descending: bool) -> None:
+    expected = site.index.rows(f"SELECT {stage.id_column} AS id FROM {stage.name} ORDER BY shard, row")
+    for sort in ("", *scores_of(stage)):
+        question = Question(stage.name, "all", sort=sort, descending=descending)
+        rows = [row for page in pages(site, question, 11) for row in page]
+        assert sorted(row["id"] for row in rows) == sorted(row["id"] for row in expected)
+        if sort:
+            scores = [row[sort] for row in rows if row[sort] is not None]
+            assert scores == sorted(scores, reverse=descending)
+            assert all(row[sort] is None for row in rows[len(scores) :]), "rows without the score come last"
+        else:
+            in_order = [row["id"] for row in expected]
+            assert [row["id"] for row in rows] == (in_order[::-1] if descending else in_order)
+
+
+@pytest.mark.parametrize("sort", ["", "bounding_boxes.region_similarity", "filtered_pairs.image_similarity"])
+def test_back_leads_where_one_came_from(site: Site, sort: str) -> None:
+    forwards = pages(site, Question("bounding_boxes", "all", sort=sort), 4)
+    assert len(forwards) > 3
+    page = read_page(site.index, Question("bounding_boxes", "all", sort=sort, after=forwards[-2][-1]["place"]), 4)
+    backwards = [page.rows]
+    while page.previous:
+        page = read_page(site.index, follow(page.previous), 4)
+        backwards.append(page.rows)
+    assert backwards[::-1] == forwards
+
+
+def test_filters_agree_with_a_recount(site: Site) -> None:
+    rows = read_page(site.index, Question("bounding_boxes", "all"), 1000).rows
+    name, score = rows[0]["source_object"], "bounding_boxes.region_similarity"
+    for question, keeps in (
+        (Question("bounding_boxes"), lambda row: row["kept"]),
+        (Question("bounding_boxes", "rejected"), lambda row: not row["kept"]),
+        (Question("bounding_boxes", reason="too_small"), lambda row: row["rejected_by"] == "too_small"),
+        (Question("bounding_boxes", "all", shard="shard-000001"), lambda row: row["shard"] == "shard-000001"),
+        (
+            Question("bounding_boxes", "all", object=name.upper()),
+            lambda row: name in row["source_object"] or name in row["target_object"],
+        ),
+        (
+            Question("bounding_boxes", "all", score=score, low=0.5, high=0.9),
+            lambda row: row[score] is not None and 0.5 <= row[score] < 0.9,
+        ),
+        (
+            Question("bounding_boxes", "all", score="filtered_pairs.image_similarity", low=0.9),
+            lambda row: row["filtered_pairs.image_similarity"] >= 0.9,
+        ),
+    ):
+        expected = [row["id"] for row in rows if keeps(row)]
+        page = read_page(site.index, question, 1000)
+        assert [row["id"] for row in page.rows] == expected
+        assert page.total == len(expected)
+        assert follow(question.address()) == question
+
+
+def test_splits_and_reviews(site: Site) -> None:
+    counts = [read_page(site.index, Question(split=split)).total for split in ("train", "validation", "")]
+    assert counts[0] + counts[1] == counts[2]
+    assert read_page(site.index, Question(review="none")).total == counts[2]
+    assert read_page(site.index, Question(review="accept")).total == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"stage": "nonesuch"}, "none of prompt_pairs"),
+        ({"stage": "fine_tune_set; DROP TABLE captions"}, "none of prompt_pairs"),
+        ({"verdict": "perhaps"}, "none of kept, rejected, all"),
+        ({"score": "t.kept"}, "none of"),
+        ({"sort": "1); --"}, "none of"),
+        ({"split": "test"}, "none of train, validation"),
+        ({"review": "yes"}, "none of accept, reject, none"),
+        ({"low": "much"}, "is not a number"),
+        ({"object": "x" * 201}, "at most 200 characters"),
+        ({"nonesuch": "1"}, "nonesuch is not something to filter by"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(values: dict[str, str], words: str) -> None:
+    with pytest.raises(BadQuestion, match=words):
+        read_question(values)
+
+
+@pytest.mark.parametrize(("sort", "place"), [("", "shard-000000~x"), ("", "shard"), ("captions.match", "a~b")])
+def test_a_place_that_is_none(site: Site, sort: str, place: str) -> None:
+    with pytest.raises(BadQuestion, match="is not a place"):
+        read_page(site.index, Question(sort=sort, after=place))
+
+
+@pytest.mark.parametrize("text", ["'", "'; DROP TABLE captions; --", "\\", "%", "\x00", "🐙", "'' OR 1=1"])
+@pytest.mark.parametrize("field", ["reason", "shard", "object"])
+def test_text_is_compared_not_executed(site: Site, field: str, text: str) -> None:
+    for stage in STAGE_NAMES:
+        assert read_page(site.index, Question(stage, "all", **{field: text})).total == 0
+
+
+def test_scores_of_a_sample_reach_back_to_its_pair() -> None:
+    scores = scores_of(stage_named("fine_tune_set"))
+    assert {"filtered_pairs.image_similarity", "bounding_boxes.match", "captions.match"} <= set(scores)

@@ -1,0 +1,148 @@
+"""Pictures as the site gives them: whole ones as in the ledger, thumbnails from a cache, and never a wrong one."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from starlette.testclient import TestClient
+
+from imgdiff_assets.browser.app import FOREVER
+from imgdiff_assets.browser.images import NoImage, Pictures
+from imgdiff_assets.browser.index import Index
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.graph import stage_named
+from imgdiff_assets.home import Home
+from imgdiff_assets.images import PairImages, decode
+from imgdiff_assets.ledger import CellReference, Ledger
+
+STAGE = stage_named("image_pairs")
+SHARD = "shard-000000"
+
+
+def drawn(site: Site) -> list[dict[str, Any]]:
+    return site.index.rows("SELECT * FROM image_pairs WHERE source_hash IS NOT NULL ORDER BY shard, row")
+
+
+def test_images_are_those_of_the_ledger(site: Site, client: TestClient) -> None:
+    for row in drawn(site):
+        images = PairImages(Ledger(site.home.ledger), row["shard"])
+        for side, pixels in zip(("source", "target"), images(row["pair_id"]), strict=True):
+            answer = client.get(f"/image/{row['pair_id']}/{side}")
+            assert answer.headers["content-type"] == "image/png"
+            assert np.array_equal(decode(answer.content), pixels)
+        images.close()
+
+
+def test_a_thumbnail_has_source_and_target(site: Site, client: TestClient) -> None:
+    row = drawn(site)[0]
+    answer = client.get(f"/thumbnail/{row['pair_id']}")
+    assert answer.headers["content-type"] == "image/webp"
+    with Image.open(io.BytesIO(answer.content)) as sheet:
+        assert sheet.size == (2 * row["width"] + row["width"] // 32, row["height"])
+        shown = np.asarray(sheet.convert("RGB"), dtype=float)
+    source, target = (decode(client.get(f"/image/{row['pair_id']}/{side}").content) for side in ("source", "target"))
+    assert np.abs(shown[:, : row["width"]] - source).mean() < 12
+    assert np.abs(shown[:, -row["width"] :] - target).mean() < 12
+
+
+def test_a_picture_is_sent_once(site: Site, client: TestClient) -> None:
+    row = drawn(site)[0]
+    version = f"{row['source_hash'][:12]}-{row['target_hash'][:12]}"
+    for address, named in (
+        (f"/thumbnail/{row['pair_id']}?v={version}", True),
+        (f"/image/{row['pair_id']}/source?v={row['source_hash'][:12]}", True),
+        (f"/thumbnail/{row['pair_id']}?v=0123456789ab", False),
+        (f"/thumbnail/{row['pair_id']}?v=", False),
+        (f"/image/{row['pair_id']}/target", False),
+    ):
+        answer = client.get(address)
+        assert (answer.headers["cache-control"] == FOREVER) is named
+        again = client.get(address, headers={"if-none-match": answer.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+def test_thumbnails_are_drawn_once_and_survive_a_restart(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    index = Index(own_home)
+    pair = index.rows("SELECT pair_id FROM image_pairs WHERE source_hash IS NOT NULL")[0]["pair_id"]
+    first = Pictures(index, tmp_path / "cache").thumbnail(pair)
+    monkeypatch.setattr(Pictures, "_draw", lambda *arguments: pytest.fail("drawn again"))
+    pictures = Pictures(index, tmp_path / "cache")
+    assert [pictures.thumbnail(pair) for _ in range(2)] == [first, first]
+
+
+def test_a_cache_that_cannot_be_written_is_no_hindrance(own_home: Home, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    index = Index(own_home)
+    pair = index.rows("SELECT pair_id FROM image_pairs WHERE source_hash IS NOT NULL")[0]["pair_id"]
+    assert Pictures(index, tmp_path / "file" / "cache").thumbnail(pair).data
+
+
+@pytest.fixture
+def rewrite(own_home: Home, commit_rows: Any) -> Callable[[int, bool], None]:
+    """`rewrite(first, backwards)`: the table of image pairs without its first rows, or turned round."""
+
+    def call(first: int, backwards: bool) -> None:
+        ledger = Ledger(own_home.ledger)
+        rows = ledger.read("image_pairs", SHARD, STAGE.schema).to_pylist()
+        references = [CellReference(ledger.table_path("image_pairs", SHARD), number) for number in range(len(rows))]
+        step = -1 if backwards else 1
+        commit_rows(ledger, "image_pairs", SHARD, rows[first:][::step], references[first:][::step])
+
+    return call
+
+
+def test_rows_that_moved_are_found_again(own_home: Home, tmp_path: Path, rewrite: Any) -> None:
+    index = Index(own_home)
+    pictures = Pictures(index, tmp_path / "cache")
+    pairs = [row["pair_id"] for row in index.rows("SELECT pair_id FROM image_pairs WHERE source_hash IS NOT NULL")]
+    before = {pair: pictures.image(pair, "source") for pair in pairs}
+    rewrite(0, True)
+    assert {pair: pictures.image(pair, "source") for pair in pairs} == before
+
+
+def test_a_pair_that_went_is_told(own_home: Home, tmp_path: Path, rewrite: Any) -> None:
+    index = Index(own_home)
+    pictures = Pictures(index, tmp_path / "cache")
+    pair = index.rows(f"SELECT pair_id FROM image_pairs WHERE shard = '{SHARD}' AND row = 0")[0]["pair_id"]
+    rewrite(1, False)
+    with pytest.raises(NoImage, match=pair):
+        pictures.image(pair, "source")
+
+
+def test_an_image_that_is_damaged_is_told(own_home: Home, tmp_path: Path, commit_rows: Any) -> None:
+    ledger, cell = Ledger(own_home.ledger), {"bytes": b"<script>alert(1)</script>", "path": "x.png"}
+    rows = ledger.read("image_pairs", SHARD, STAGE.schema).to_pylist()
+    commit_rows(ledger, "image_pairs", SHARD, [{**row, "source_image": cell, "target_image": cell} for row in rows])
+    index = Index(own_home)
+    pair = index.rows(f"SELECT pair_id FROM image_pairs WHERE shard = '{SHARD}' AND row = 0")[0]["pair_id"]
+    pictures = Pictures(index, tmp_path / "cache")
+    for ask in (lambda: pictures.image(pair, "source"), lambda: pictures.thumbnail(pair)):
+        with pytest.raises(NoImage, match="cannot be decoded"):
+            ask()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/image/0123456789abcdef/source",
+        "/image/0123456789abcdef/../../etc/passwd",
+        "/image/..%2f..%2fetc%2fpasswd/source",
+        "/thumbnail/0123456789abcdef",
+        "/thumbnail/0123456789ABCDEF",
+        "/static/../app.py",
+        "/static/..%2fapp.py",
+        "/static/%2e%2e/app.py",
+    ],
+)
+def test_no_path_leads_out(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_only_two_sides(site: Site, client: TestClient) -> None:
+    assert client.get(f"/image/{drawn(site)[0]['pair_id']}/rows").status_code == 404

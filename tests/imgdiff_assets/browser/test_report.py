@@ -1,0 +1,50 @@
+"""The report: one file with everything in it, and nothing from elsewhere."""
+
+import re
+from pathlib import Path
+
+from imgdiff_assets.browser.report import write_report
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.reviews import ACCEPT, RANDOM, Review, add_review
+
+
+def test_everything_is_inside(seen_home: Home, drawn_recipe: Recipe, tmp_path: Path) -> None:
+    counts = write_report(seen_home, drawn_recipe, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r'(?:src|href|action)="(?!data:)', page)
+    assert "<script" not in page
+    assert not re.search(r"url\(|@import", page)
+    assert f"{counts.captions} captions gave {counts.samples} samples" in page
+    for stage in counts.stages:
+        for reason, count in stage.rejected.items():
+            assert (f"{stage.stage}: {reason} <span" in page) is (count > 0), reason
+    assert "image_pairs: error:out_of_memory" in page
+    assert page.count("data:image/webp;base64,") > 20
+    assert page.count('<line class="threshold"') > 5
+    assert "&lt;b&gt;a red ball&lt;/b&gt;" in page, "hostile captions are text"
+
+
+def test_the_same_ledger_gives_the_same_bytes(seen_home: Home, drawn_recipe: Recipe, tmp_path: Path) -> None:
+    for name in ("first.html", "second.html"):
+        write_report(seen_home, drawn_recipe, tmp_path / name)
+    assert (tmp_path / "first.html").read_bytes() == (tmp_path / "second.html").read_bytes()
+
+
+def test_some_shards_alone(seen_home: Home, drawn_recipe: Recipe, tmp_path: Path) -> None:
+    counts = write_report(seen_home, drawn_recipe, tmp_path / "report.html", ["shard-000001"], rows=1)
+    assert counts.captions == 2
+    assert "1 shard, shard-000001" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_certificate_is_quoted(own_home: Home, drawn_recipe: Recipe, tmp_path: Path) -> None:
+    for row in Ledger(own_home.ledger).read("fine_tune_set", "shard-000000").to_pylist():
+        add_review(own_home, Review(row["sample_id"], "shard-000000", "Ann", ACCEPT, queue=RANDOM))
+    write_report(own_home, drawn_recipe, tmp_path / "report.html")
+    assert "100.0 % are right" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_an_empty_home_has_a_report(drawn_recipe: Recipe, tmp_path: Path) -> None:
+    write_report(Home(tmp_path / "none"), drawn_recipe, tmp_path / "report.html")
+    assert "Not made yet." in (tmp_path / "report.html").read_text(encoding="utf-8")
