@@ -91,14 +91,17 @@ def wilson(accepted: float, reviewed: float, confidence: float = CONFIDENCE) -> 
 
 
 def band_edges(scores: Scores, bands: int = BANDS) -> Scores:
-    """Edges of bands with about equally many samples each; fewer bands where scores are alike."""
+    """Edges of bands with about equally many samples each; fewer bands where scores are alike. NaN has no place."""
+    scores = scores[~np.isnan(scores)]
     edges: Scores = np.unique(np.quantile(scores, np.linspace(0, 1, bands + 1))) if len(scores) else np.zeros(0)
     return edges if len(edges) != 1 else np.array([edges[0], edges[0]])
 
 
 def band_of(scores: Scores, edges: Scores) -> npt.NDArray[np.int64]:
-    """The number of each score's band."""
-    return np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, max(len(edges) - 2, 0))
+    """The number of each score's band; samples without the score (NaN) make one more band, the last."""
+    bands = max(len(edges) - 1, 0)
+    places = np.clip(np.searchsorted(edges, scores, side="right") - 1, 0, max(bands - 1, 0))
+    return np.where(np.isnan(scores), bands, places)
 
 
 def certify(
@@ -109,7 +112,7 @@ def certify(
     bands: int = BANDS,
     confidence: float = CONFIDENCE,
 ) -> Certificate:
-    """The certificate of the samples in `scores` (sample id to score), from the reviews by sample and reviewer.
+    """The certificate of the samples in `scores` (by id; NaN for none), from the reviews by sample and reviewer.
 
     Samples are drawn at random, or evenly from bands of the score. Each reviewed sample therefore stands for as many
     as its band has per review, and the interval is Wilson's with Kish's effective number of reviews (1965).
@@ -120,7 +123,7 @@ def certify(
     verdicts = [_verdict(reviews.get(identity, {}), score) for identity in ids]
     reviewed = np.array([verdict is not None for verdict in verdicts], dtype=bool)
     accepted = np.array([verdict == ACCEPT for verdict in verdicts], dtype=bool)
-    sizes = np.bincount(places, minlength=max(len(edges) - 1, 1))
+    sizes = np.bincount(places, minlength=len(edges) + 1)
     drawn = np.bincount(places[reviewed], minlength=len(sizes))
     weights = (sizes / np.maximum(drawn, 1))[places] if len(ids) else values
 
@@ -137,6 +140,7 @@ def certify(
         low, high = wilson(share * effective, effective, confidence)
         return Precision(population, count, right, share, low, high)
 
+    # No threshold on the score touches a sample without it; NaN passes no comparison.
     passing = [(edge, values >= edge if keeps_larger else values < edge) for edge in edges[:-1]]
     if not keeps_larger:
         passing = [(edge, values < edge) for edge in edges[1:-1]] + [(edges[-1], values <= edges[-1])]

@@ -83,7 +83,7 @@ def _identity(request: Request) -> str:
 
 
 def _row(request: Request) -> Response:
-    page = row_page(_site(request), _identity(request))
+    page = row_page(_site(request), _identity(request), "erased" in request.query_params)
     return HTMLResponse(page, headers={"cache-control": "no-store"})
 
 
@@ -94,13 +94,16 @@ def _find(request: Request) -> Response:
 
 
 def _thumbnail(request: Request) -> Response:
-    return _picture(request, _site(request).pictures.thumbnail(_identity(request)))
+    erased = request.query_params.get("erased")
+    if erased is not None and not ID.fullmatch(erased):
+        raise HTTPException(404, "No such region.")
+    return _picture(request, _site(request).pictures.thumbnail(_identity(request), erased))
 
 
 def _image(request: Request) -> Response:
     side: str = request.path_params["side"]
     if side not in SIDES:
-        raise HTTPException(404, "An image is source or target.")
+        raise HTTPException(404, "An image is source, target or erased.")
     return _picture(request, _site(request).pictures.image(_identity(request), side))
 
 

@@ -22,6 +22,7 @@ TEXT_COLUMNS = (
     "difference_caption",
     "source_hash",
     "target_hash",
+    "erased_hash",
     "width",
     "height",
 )
@@ -203,7 +204,10 @@ def columns_of(stage: Stage) -> str:
     """SELECT: id, verdict, box, texts, every score by its name."""
     review = "reviewed.review" if stage.id_column == "sample_id" else "NULL"
     names = [f"t.{stage.id_column} AS id", "t.shard", "t.kept", "t.rejected_by", "t.error", f"{review} AS review"]
-    names += [f"{_first_with(stage, name)} AS {name}" for name in ("pair_id", "split", *TEXT_COLUMNS)]
+    names += [f"{_first_with(stage, name)} AS {name}" for name in ("pair_id", "region_id", "split", *TEXT_COLUMNS)]
+    # Of a sample, the image that it was erased from is named otherwise.
+    found_in = "t.erased_from" if "erased_from" in stage.schema.names else _first_with(stage, "found_in")
+    names.append(f"{found_in} AS found_in")
     boxes = [name if name in stage.schema.names else None for name in BOX_COLUMNS]
     names += [f"t.{name}" if name else "NULL" for name in boxes] if all(boxes) else []
     names += [f'{column}::DOUBLE AS "{name}"' for name, column in scores_of(stage).items()]

@@ -16,15 +16,23 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.ledger import is_image
 
-SIDES = ("source", "target")
+SIDES = SOURCE, TARGET, ERASED = ("source", "target", "erased")
 THUMBNAIL = 192
 """Longest side of one image of a thumbnail, in pixels; smaller images stay as they are."""
 
 GAP = 1 / 32
 """Space between the two images of a thumbnail, as a share of the width of one."""
 
-KEPT_GROUPS = 4
+PLACES = {
+    SOURCE: ("image_pairs", "pair_id"),
+    TARGET: ("image_pairs", "pair_id"),
+    ERASED: ("removed_pairs", "region_id"),
+}
+"""Where an image is: the table, and the id of its row."""
+
+KEPT_GROUPS = 8
 KEPT_THUMBNAILS = 4096
 QUALITY = 85
 VERSION_LENGTH = 12
@@ -44,8 +52,11 @@ class Picture:
 
 
 def version_of(row: Mapping[str, Any]) -> str:
-    """A name for the content of both images, from their hashes: a thumbnail's address has it."""
-    return f"{row['source_hash'][:VERSION_LENGTH]}-{row['target_hash'][:VERSION_LENGTH]}"
+    """A name for the content of a row's two images, from their hashes: a thumbnail's address has it."""
+    left, right = row["source_hash"], row["target_hash"]
+    if row.get("erased_hash"):
+        left, right = row[f"{row['found_in']}_hash"], row["erased_hash"]
+    return f"{left[:VERSION_LENGTH]}-{right[:VERSION_LENGTH]}"
 
 
 class Pictures:
@@ -60,54 +71,62 @@ class Pictures:
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
-    def image(self, pair_id: str, side: str) -> Picture:
-        """One image as the ledger holds it. Raises NoImage."""
-        row, cells = self._cells(pair_id)
-        data = cells[f"{side}_image"]["bytes"]
-        with _decoding(pair_id), Image.open(io.BytesIO(data)) as image:
+    def image(self, identity: str, side: str) -> Picture:
+        """One image as the ledger holds it: `source` or `target` of a pair, a region `erased`. Raises NoImage."""
+        row, cell = self._cell(identity, side)
+        with _decoding(identity), Image.open(io.BytesIO(cell)) as image:
             media_type = Image.MIME.get(image.format or "", "application/octet-stream")
-        if not media_type.startswith("image/"):
-            raise NoImage(f"{pair_id}: is not an image")
-        return Picture(data, media_type, row[f"{side}_hash"])
+        return Picture(cell, media_type, row[f"{side}_hash"])
 
-    def thumbnail(self, pair_id: str) -> Picture:
-        """Both images side by side as WebP. Raises NoImage."""
-        row = self._row(pair_id)
+    def thumbnail(self, pair_id: str, erased: str | None = None) -> Picture:
+        """Two images side by side as WebP: source and target, or one of them and the same with the region `erased`.
+
+        Raises NoImage.
+        """
+        row = self._row(pair_id, SOURCE)
+        left, right = (pair_id, SOURCE), (pair_id, TARGET)
+        if erased is not None:
+            row |= self._row(erased, ERASED)
+            left, right = (pair_id, row["found_in"]), (erased, ERASED)
         name = f"{version_of(row)}-{THUMBNAIL}"
         with self._lock:
             data = self._thumbnails.get(name)
         if data is None:
-            data = self._read_cached(name) or self._draw(pair_id, name)
+            data = self._read_cached(name) or self._draw(left, right, name)
             with self._lock:
                 self._thumbnails[name] = data
                 if len(self._thumbnails) > KEPT_THUMBNAILS:
                     self._thumbnails.popitem(last=False)
         return Picture(data, "image/webp", name)
 
-    def _row(self, pair_id: str) -> dict[str, Any]:
+    def _row(self, identity: str, side: str) -> dict[str, Any]:
+        """What the index knows of an image's row. Raises NoImage."""
+        table, column = PLACES[side]
+        hashes = "found_in, erased_hash" if side == ERASED else "source_hash, target_hash"
         found = self._index.rows(
-            "SELECT shard, row, source_hash, target_hash FROM image_pairs "
-            "WHERE pair_id = ? AND source_hash IS NOT NULL AND target_hash IS NOT NULL",
-            [pair_id],
+            f"SELECT shard, row, {hashes} FROM {table} WHERE {column} = ? AND {side}_hash IS NOT NULL", [identity]
         )
         if not found:
-            raise NoImage(f"{pair_id}: no images of this pair were drawn")
+            raise NoImage(f"{identity}: no such image was made")
         return found[0]
 
-    def _cells(self, pair_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The pair's row of the index, and its cells. A table that was replaced just now is looked at once more."""
+    def _cell(self, identity: str, side: str) -> tuple[dict[str, Any], bytes]:
+        """An image's row of the index, and its bytes. A table that was replaced just now is looked at once more."""
+        table, column = PLACES[side]
         for _ in range(2):
-            row = self._row(pair_id)
+            row = self._row(identity, side)
+            path = self._index.ledger.table_path(table, row["shard"])
             try:
-                cells = self._read_row(self._index.ledger.table_path("image_pairs", row["shard"]), row["row"])
+                cells = self._read_row(path, row["row"], column)
             except (pa.ArrowException, OSError, IndexError):
                 cells = {}
-            if cells.get("pair_id") == pair_id and cells["source_image"] and cells["target_image"]:
-                return row, cells
+            if cells.get(column) == identity and cells[f"{side}_image"]:
+                return row, cells[f"{side}_image"]["bytes"]
             self._index.refresh(at_once=True)
-        raise NoImage(f"{pair_id}: its images cannot be read just now")
+        raise NoImage(f"{identity}: its image cannot be read just now")
 
-    def _read_row(self, path: Path, row: int) -> dict[str, Any]:
+    def _read_row(self, path: Path, row: int, column: str) -> dict[str, Any]:
+        """A row's id and its images, from the row group around it."""
         state = os.stat(path)
         with self._lock, pq.ParquetFile(path) as file:
             first = 0
@@ -116,7 +135,8 @@ class Pictures:
                 if row < first + size:
                     key = (path, state.st_mtime_ns, state.st_ino, group)
                     if key not in self._groups:
-                        self._groups[key] = file.read_row_group(group, ["pair_id", "source_image", "target_image"])
+                        names = [field.name for field in file.schema_arrow if is_image(field)]
+                        self._groups[key] = file.read_row_group(group, [column, *names])
                         if len(self._groups) > KEPT_GROUPS:
                             self._groups.popitem(last=False)
                     cells: dict[str, Any] = self._groups[key].slice(row - first, 1).to_pylist()[0]
@@ -124,10 +144,10 @@ class Pictures:
                 first += size
         raise IndexError(row)
 
-    def _draw(self, pair_id: str, name: str) -> bytes:
-        _, cells = self._cells(pair_id)
-        with _decoding(pair_id):
-            source, target = (Image.open(io.BytesIO(cells[f"{side}_image"]["bytes"])).convert("RGB") for side in SIDES)
+    def _draw(self, left: tuple[str, str], right: tuple[str, str], name: str) -> bytes:
+        cells = [self._cell(*place)[1] for place in (left, right)]
+        with _decoding(left[0]):
+            source, target = (Image.open(io.BytesIO(cell)).convert("RGB") for cell in cells)
         source.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
         target = target.resize(source.size, Image.Resampling.LANCZOS)
         width, height = source.size

@@ -84,7 +84,7 @@ def _picture(site: Site, row: dict[str, Any]) -> str | None:
     if not row["source_hash"]:
         return None
     try:
-        data = site.pictures.thumbnail(row["pair_id"]).data
+        data = site.pictures.thumbnail(row["pair_id"], row["region_id"] if row["erased_hash"] else None).data
     except NoImage:
         return None
     return f"data:image/webp;base64,{base64.b64encode(data).decode()}"

@@ -12,9 +12,11 @@ from imgdiff_assets.scan import DamagedTable
 from imgdiff_assets.shards import ShardError
 
 
-def row_page(site: Site, identity: str) -> str:
+def row_page(site: Site, identity: str, erased: bool = False) -> str:
     """Raises NoRow."""
-    return site.render("row.html", story=story_of(site, identity), dagster=_Dagster(site.dagster_url), facts=facts)
+    return site.render(
+        "row.html", story=story_of(site, identity, erased), dagster=_Dagster(site.dagster_url), facts=facts
+    )
 
 
 def find_page(site: Site, text: str) -> str:

@@ -18,11 +18,11 @@ DEFAULT_SCORE = "captions.match"
 
 
 def sample_scores(index: Index, score: str) -> dict[str, float]:
-    """Every sample's score, by sample id in the order of the ids, which are hashes: a random order."""
+    """Every sample's score (NaN if it has none), by sample id in the order of the ids, which are hashes: at random."""
     column = scores_of(SAMPLES)[score]
     table = index.table(
-        f"SELECT t.sample_id, {column}::DOUBLE AS score FROM {source_of(SAMPLES, column)} "
-        f"WHERE {MADE} AND {column} IS NOT NULL ORDER BY t.sample_id"
+        f"SELECT t.sample_id, coalesce({column}::DOUBLE, 'NaN'::DOUBLE) AS score FROM {source_of(SAMPLES, column)} "
+        f"WHERE {MADE} ORDER BY t.sample_id"
     )
     return dict(zip(table["sample_id"].to_pylist(), table["score"].to_pylist(), strict=True))
 

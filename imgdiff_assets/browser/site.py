@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup, escape
 
 from imgdiff_assets.browser.candidates import Question
-from imgdiff_assets.browser.images import GAP, VERSION_LENGTH, Pictures, version_of
+from imgdiff_assets.browser.images import GAP, Pictures, version_of
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home import Home
@@ -57,6 +57,17 @@ def block(text: str) -> Markup:
     return Markup(escape(kept))
 
 
+def row_address(table: str, identity: str) -> str:
+    """Where a row's story is; a region and the region erased have one id."""
+    return f"/row/{identity}" + ("?erased=1" if table in ("removed_pairs", "removal_captions") else "")
+
+
+def thumbnail_address(row: Mapping[str, Any]) -> str:
+    """Where the two images of a row of the gallery are: source and target, or with and without its region."""
+    erased = f"erased={row['region_id']}&" if row["erased_hash"] else ""
+    return f"/thumbnail/{row['pair_id']}?{erased}v={version_of(row)}"
+
+
 def gallery(**values: Any) -> str:
     """The address of a gallery."""
     return Question().address(**values)
@@ -83,4 +94,6 @@ FILTERS: Mapping[str, Any] = {
     "inline": Markup,
 }
 TEMPLATES.filters.update(FILTERS)
-TEMPLATES.globals.update(gallery=gallery, stages=STAGES, version_of=version_of, version_length=VERSION_LENGTH, gap=GAP)
+TEMPLATES.globals.update(
+    gallery=gallery, stages=STAGES, row_address=row_address, thumbnail_address=thumbnail_address, gap=GAP
+)

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.funnel import Funnel, stage_funnel
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.scan import PARENT_IDS
+from imgdiff_assets.scan import parent_columns, parent_keys
 from imgdiff_assets.stage import UPSTREAM, Stage
 
 MOST_BINS = 40
@@ -76,11 +77,11 @@ def _count(index: Index, stage: Stage, shard: str) -> Any:
         row["rejected_by"]: row["n"]
         for row in index.rows(f"SELECT rejected_by, count(*) AS n FROM {stage.name} {where} GROUP BY ALL", values)
     }
-    rows_in = index.rows(
-        f"SELECT count(DISTINCT {PARENT_IDS[stage.name]}) AS n FROM {stage.name} {where} "
-        "AND rejected_by IS DISTINCT FROM ?",
+    parents = index.table(
+        f"SELECT {', '.join(parent_columns(stage))} FROM {stage.name} {where} AND rejected_by IS DISTINCT FROM ?",
         [*values, UPSTREAM],
-    )[0]["n"]
+    )
+    rows_in = pc.count_distinct(parent_keys(stage, parents)).as_py()
     shards = len([key for asset, key in index.records if asset == stage.name and shard in ("", key)])
     return stage_funnel(stage, shards, rows_in, verdicts)
 

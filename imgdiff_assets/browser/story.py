@@ -25,11 +25,16 @@ from imgdiff_assets.reviews import Review, read_reviews
 from imgdiff_assets.scan import DamagedTable
 from imgdiff_assets.shards import ShardError
 
+ERASED = "removed_pairs"
+"""The stage that makes a branch of its own of a region."""
+
 REPEATED = {
     "image_pairs": ("source_caption", "target_caption"),
     "filtered_pairs": ("source_hash", "target_hash"),
     "bounding_boxes": ("source_hash", "target_hash", "source_object", "target_object"),
     "captions": ("source_hash", "target_hash", "source_object", "target_object"),
+    "removed_pairs": ("source_hash", "target_hash"),
+    "removal_captions": ("source_hash", "target_hash", "erased_hash", "found_in"),
     "fine_tune_set": ("difference_caption",),
 }
 """Columns that a table only repeats from the ones above it."""
@@ -58,12 +63,15 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What the page of one row tells. `chain` leads from the caption to the row, and on while nothing branches."""
+    """What the page of one row tells. `chain` leads from the caption to the row, and on while nothing branches.
+
+    `others` were made of rows of the chain too.
+    """
 
     identity: str
     asked: Node
     chain: list[Node]
-    children: list[Node]
+    others: list[Node]
     pair: dict[str, Any] | None
     regions: list[Region]
     region_id: str | None
@@ -74,6 +82,17 @@ class Story:
     def sample(self) -> Node | None:
         """The sample among the rows of the chain."""
         return next((node for node in self.chain if node.table == "fine_tune_set"), None)
+
+    @property
+    def images(self) -> list[tuple[str, str, str]]:
+        """(name, id, side) of the two images: source and target, or one of them and the same with a region erased."""
+        erased = next((node for node in self.chain if node.table == ERASED and node.values["erased_hash"]), None)
+        if self.pair is None:
+            return []
+        pair_id = self.pair["pair_id"]
+        if erased is None:
+            return [(side, pair_id, side) for side in ("source", "target")]
+        return [(erased.values["found_in"], pair_id, erased.values["found_in"]), ("erased", erased.id, "erased")]
 
     @property
     def region_index(self) -> int | None:
@@ -94,13 +113,13 @@ def id_columns() -> list[tuple[str, str]]:
     return [(column, "prompt_pairs" if table == CAPTION_TABLE else table) for column, table in TABLE_OF_ID.items()]
 
 
-def story_of(site: Site, identity: str) -> Story:
-    """Everything the page tells of one row. Raises NoRow."""
+def story_of(site: Site, identity: str, erased: bool = False) -> Story:
+    """Everything the page tells of one row; of a region, with `erased`, what came of erasing it. Raises NoRow."""
     for _ in range(2):
         try:
             column, shard = _locate(site, identity)
             root = lineage_of(site.home, site.recipe, column, identity, shard)
-            return _story(site, identity, root)
+            return _story(site, identity, root, erased)
         except (DamagedTable, ShardError, LookupError, ValueError, OSError) as error:
             if isinstance(error, NoRow):
                 raise
@@ -121,11 +140,17 @@ def _locate(site: Site, identity: str) -> tuple[str, str]:
     return column, shard
 
 
-def _story(site: Site, identity: str, root: Node) -> Story:
+def _story(site: Site, identity: str, root: Node, erased: bool) -> Story:
     chain = _path(root)
     asked = chain[-1]
-    while len(chain[-1].children) == 1:
-        chain.append(chain[-1].children[0])
+    others: list[Node] = []
+    while chain[-1].children:
+        following = [child for child in chain[-1].children if (child.table == ERASED) == (erased and _branches(chain))]
+        others += [child for child in chain[-1].children if child not in following]
+        if len(following) != 1:
+            others += following
+            break
+        chain.append(following[0])
     ids = {node.table: node.id for node in chain}
     pair_id = ids.get("prompt_pairs")
     region_id = ids.get("bounding_boxes")
@@ -134,13 +159,18 @@ def _story(site: Site, identity: str, root: Node) -> Story:
         identity=identity,
         asked=asked,
         chain=chain,
-        children=chain[-1].children,
+        others=others,
         pair=_pair(site.index, pair_id),
         regions=_regions(site.index, pair_id),
         region_id=region_id,
         reviews=sorted(reviews.values(), key=lambda review: review.at),
         commands=list(_commands(site.recipe, identity, chain)),
     )
+
+
+def _branches(chain: list[Node]) -> bool:
+    """Whether the erased image is made next."""
+    return chain[-1].table == "bounding_boxes"
 
 
 def _path(node: Node) -> list[Node]:

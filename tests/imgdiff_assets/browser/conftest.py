@@ -15,20 +15,31 @@ from imgdiff_assets.browser.site import Site
 from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import CellReference, Ledger, is_image
-from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.recipe import Recipe, override_recipe
 
 ADDRESS = "http://localhost:8080"
 
 
 @pytest.fixture(scope="session")
-def seen_home(drawn_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A copy, so that thumbnails are cached in no other test's home."""
-    return Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("seen") / "home")))
+def seen_recipe(drawn_recipe: Recipe) -> Recipe:
+    """With regions erased, so that there are samples of both branches."""
+    return override_recipe(drawn_recipe, ["removed_pairs.enabled=true", "removed_pairs.max_regions=2"])
 
 
 @pytest.fixture(scope="session")
-def site(seen_home: Home, drawn_recipe: Recipe) -> Site:
-    return Site(seen_home, drawn_recipe, "http://dagster.example:3000")
+def seen_home(
+    drawn_home: Home, seen_recipe: Recipe, run_stages: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Home:
+    """Read by tests, which leave it as it is, and fill its cache of thumbnails."""
+    home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("seen") / "home")))
+    branch = ["removed_pairs", "removal_captions", "fine_tune_set"]
+    run_stages(home, seen_recipe, ["shard-000000", "shard-000001"], branch)
+    return home
+
+
+@pytest.fixture(scope="session")
+def site(seen_home: Home, seen_recipe: Recipe) -> Site:
+    return Site(seen_home, seen_recipe, "http://dagster.example:3000")
 
 
 @pytest.fixture(scope="session")

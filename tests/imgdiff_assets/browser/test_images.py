@@ -16,7 +16,7 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.graph import stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import PairImages, decode
+from imgdiff_assets.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger import CellReference, Ledger
 
 STAGE = stage_named("image_pairs")
@@ -35,6 +35,23 @@ def test_images_are_those_of_the_ledger(site: Site, client: TestClient) -> None:
             assert answer.headers["content-type"] == "image/png"
             assert np.array_equal(decode(answer.content), pixels)
         images.close()
+
+
+def test_an_erased_region_is_seen_beside_what_it_was_erased_from(site: Site, client: TestClient) -> None:
+    row = site.index.rows("SELECT * FROM removed_pairs WHERE erased_hash IS NOT NULL ORDER BY region_id")[0]
+    original = decode(client.get(f"/image/{row['pair_id']}/{row['found_in']}").content)
+    erased = decode(client.get(f"/image/{row['region_id']}/erased").content)
+    assert pixel_hash(erased) == row["erased_hash"]
+    answer = client.get(f"/thumbnail/{row['pair_id']}?erased={row['region_id']}")
+    with Image.open(io.BytesIO(answer.content)) as sheet:
+        shown = np.asarray(sheet.convert("RGB"), dtype=float)
+    assert np.abs(shown[:, : original.shape[1]] - original).mean() < 12
+    assert np.abs(shown[:, -original.shape[1] :] - erased).mean() < 12
+    sample = site.index.rows("SELECT * FROM fine_tune_set WHERE erased_from IS NOT NULL ORDER BY sample_id")[0]
+    page = client.get(f"/row/{sample['sample_id']}").text
+    assert f"/image/{sample['pair_id']}/{sample['erased_from']}" in page
+    assert f"/image/{sample['region_id']}/erased" in page
+    assert "<h3>removed_pairs <code>" in page
 
 
 def test_a_thumbnail_has_source_and_target(site: Site, client: TestClient) -> None:
