@@ -128,15 +128,17 @@ def _tell_pixels(
     key = _heads(attention, attention.k_proj(names))
     key = key * key.shape[-1] ** -0.5
     prompts = len(tokens) // len(placed)
+    # Pixels come last in the scores, for a softmax over the few tokens is slow where these lie side by side.
     if prompts > 1:
         query = _heads(attention, attention.q_proj(placed))  # (B, heads, p, c)
         shared = key.unflatten(0, (-1, prompts)).transpose(1, 2).flatten(2, 3)  # (B, heads, prompts × t, c)
-        scores = (query @ shared.mT).unflatten(3, (prompts, -1)).permute(0, 3, 2, 1, 4).flatten(0, 1)
+        scores = (shared @ query.mT).unflatten(2, (prompts, -1)).transpose(1, 2).flatten(0, 1)
     else:
         reading = (key @ _per_head(attention, attention.q_proj)).flatten(1, 2)
-        bias = key @ attention.q_proj.bias.unflatten(0, (heads, -1, 1))
-        scores = (placed @ reading.transpose(1, 2) + bias.flatten(1)[:, None]).unflatten(2, (heads, -1))
+        bias = key @ attention.q_proj.bias.unflatten(0, (heads, -1, 1))  # (N, heads, t, 1)
+        scores = (reading @ placed.mT).view(*bias.shape[:3], -1) + bias
     value = _heads(attention, attention.v_proj(tokens))
     output = attention.out_proj.weight.T.unflatten(0, (heads, -1))  # (heads, c, C)
-    told: torch.Tensor = scores.softmax(-1).flatten(2) @ (value @ output).flatten(1, 2) + attention.out_proj.bias
-    return told
+    told = scores.softmax(2).flatten(1, 2).mT @ (value @ output).flatten(1, 2)
+    answers: torch.Tensor = told + attention.out_proj.bias
+    return answers

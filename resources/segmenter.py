@@ -41,7 +41,8 @@ class SegmenterSettings(ModelSettings):
     points_per_batch: int = Field(
         default=64,
         ge=1,
-        description="Point prompts, of one image or several, decoded at once; the results do not depend on it.",
+        description="Point prompts, of one image or several, decoded at once; the results do not depend on it. On a "
+        "CPU 16 is faster.",
     )
     pred_iou_threshold: float = Field(
         default=0.88, ge=0, le=1, description="Masks whose predicted quality (IoU) is not above this are dropped."

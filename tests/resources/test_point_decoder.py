@@ -60,7 +60,8 @@ def test_masks_are_those_of_the_library(make, images):
     with torch.inference_mode():
         positions = sam.prompt_encoder.get_dense_pe()
         logits, quality = decode_with_the_library(sam, embeddings, positions, points)
-        least = quality.median().item()
+        middle = quality.numel() // 2
+        least = quality.flatten().sort().values[middle - 1 : middle + 1].mean().item()
         owners, masks, qualities = decode_points(sam, embeddings, positions, points, least)
     good = quality > least
     assert 0 < good.sum() < good.numel()
