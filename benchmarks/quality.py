@@ -177,16 +177,18 @@ def write_parents(home: Home, pairs: Sequence[DrawnPair]) -> list[str]:
     return ids
 
 
+ROLES = {
+    "image_text_encoder": ImageTextEncoder,
+    "image_text_matcher": ImageTextMatcher,
+    "segmenter": Segmenter,
+    "captioner": Captioner,
+}
+
+
 def open_models(recipe: Recipe) -> Models:
     """The recipe's models, loaded on first use."""
-    classes = {
-        "image_text_encoder": ImageTextEncoder,
-        "image_text_matcher": ImageTextMatcher,
-        "segmenter": Segmenter,
-        "captioner": Captioner,
-    }
-    settings = {role: getattr(recipe.models, role) for role in classes}
-    openers = {role: (lambda role=role: devices.load(classes[role], settings[role])) for role in classes}
+    settings = {role: getattr(recipe.models, role) for role in ROLES}
+    openers = {role: (lambda role=role: devices.load(ROLES[role], settings[role])) for role in ROLES}
     return Models(settings, openers)
 
 

@@ -278,7 +278,7 @@ def save_captioner(folder: Path, sizes: Sizes) -> None:
         kept = head[letters].clone()
         head.zero_()
         head[letters] = kept
-        # With the usual small weights every question would have one answer.
+        # Larger than usual, that answers may depend on questions.
         model.get_input_embeddings().weight *= 50
     model.save_pretrained(folder)
     LlavaProcessor(

@@ -1,0 +1,130 @@
+"""The benchmark's ways of measuring, and that what it compares does the same work."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from benchmarks import quality
+from benchmarks.speed import boxes, pairs, regions, stages, timing
+from benchmarks.speed.__main__ import main
+from benchmarks.speed.random_models import SMALL, save_captioner
+from benchmarks.speed.whole import Load, measure, save_models
+from imgdiff_assets.recipe import load_recipe
+from resources.captioner import Captioner, CaptionerSettings
+from resources.miniature.scenes import OBJECTS
+
+# SDXL's scheduler hands a tensor to numpy in a way that numpy is about to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    torch.set_num_threads(1)
+    sam = json.loads(json.dumps(SMALL.sam))
+    sam["image_encoder"] |= {"img_size": 64, "depth": 1, "global_attn_indexes": [0]}
+    sam["prompt_encoder"] |= {"image_embedding_size": [4, 4], "input_image_size": [64, 64]}
+    return save_models(tmp_path_factory.mktemp("models"), dataclasses.replace(SMALL, sam=sam))
+
+
+def test_what_is_compared_takes_turns() -> None:
+    order: list[str] = []
+    times = timing.take_turns({"one": lambda: order.append("one"), "two": lambda: order.append("two")}, rounds=2)
+    assert order == ["two", "one", "one", "two", "two", "one"]
+    assert [len(seconds) for seconds in times.values()] == [2, 2]
+
+
+def test_ratios_are_taken_turn_by_turn() -> None:
+    figure = timing.ratio("one / two", [2.0, 30.0, 8.0], [1.0, 10.0, 1.0], goal="≥ 2")
+    assert (figure.value, figure.spread) == (3.0, (2.0, 8.0))
+
+
+def test_peak_memory_is_what_a_call_needs_on_top() -> None:
+    kept = np.ones(50 * 2**20, np.uint8)
+    assert timing.peak_memory(lambda: np.ones(100 * 2**20, np.uint8).sum()) == pytest.approx(100, abs=15)
+    assert kept.all()
+
+
+def test_all_ways_to_make_a_pair_make_the_same(models: dict[str, Path]) -> None:
+    ways = pairs.Pairs(models["pair_generator"], latent_side=8, steps=3, dtype="float32")
+    stock, fused, maps = ways.stock(), ways.fused(), ways.materialised()
+    torch.testing.assert_close(fused, maps, atol=1e-3, rtol=1e-4)
+    assert torch.equal(fused[0], stock[0])
+    assert (fused[1] - stock[1]).abs().max() > 0.01
+
+
+def test_boxes_are_compared_with_those_of_the_library(models: dict[str, Path]) -> None:
+    images = [scene.image for pair in quality.draw_pairs(2, seed=0) for scene in pair.scenes]
+    (trained, _), (random, _) = (
+        boxes.measure_trained(images, 1),
+        boxes.measure_random(models["segmenter"], images[:1], 2, 0.5, "float32", 1),
+    )
+    same, _, found = trained.note.split()[:3]
+    assert int(same) == int(found) > 0
+    assert random.value > 0
+
+
+def test_regions_are_scored_either_way(tmp_path: Path) -> None:
+    drawn = [
+        (pair.scenes[0].image, pair.scenes[1].image, pair.boxes[0], pair.claim) for pair in quality.draw_pairs(6, 0)
+    ]
+    scoring = regions.Scoring("miniature:image_text_encoder", "miniature:image_text_matcher", "float32", 0.5)
+    assert scoring.in_batches(drawn) == scoring.one_by_one(drawn, tmp_path) == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_other_side_is_given_the_same_weights_boxes_and_nouns(tmp_path: Path) -> None:
+    recipe = load_recipe("miniature", stages.OVERRIDES)
+    drawn = quality.draw_pairs(3, seed=0)
+    found = stages._propose_and_frame(recipe, drawn)
+    home = stages.Home(tmp_path / "home")
+    ids = quality.write_parents(home, drawn)
+    models = stages._with_given_proposals(recipe, found)
+    for name in ("filtered_pairs", "bounding_boxes"):
+        stages._materialise(name, home, recipe, models)
+    by_id = dict(zip(ids, drawn, strict=True))
+    job = json.loads(stages._job(tmp_path, home, by_id, found, tmp_path / "captioner").read_text(encoding="utf-8"))
+    rows = stages.Ledger(home.ledger).read("bounding_boxes", quality.SHARD)
+    assert sum(len(boxes) for boxes in job["proposals"].values()) == len(rows)
+    assert sum(len(pair["boxes"]) for pair in job["pairs"]) == sum(rows["kept"].to_pylist()) > 0
+    assert {name for name in OBJECTS if " " not in name} <= set(job["nouns"])
+    x, y, width, height = next(iter(job["proposals"].values()))[0]
+    assert 0 <= x - width / 2 < x + width / 2 <= 64 + 2 * stages.FRAME
+    assert 0 <= y - height / 2 < y + height / 2 <= 64 + 2 * stages.FRAME
+
+
+def test_random_answers_are_of_one_length(tmp_path: Path) -> None:
+    save_captioner(tmp_path / "captioner", SMALL)
+    captioner = Captioner(CaptionerSettings(model=str(tmp_path / "captioner"), max_new_tokens=7))
+    shown = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+    answers = captioner.answer([[shown], [shown]], ["What is left?", "And what is right of it, if anything?"])
+    assert [len(answer) for answer in answers] == [7, 7]
+    assert "".join(answers).isalpha()
+
+
+def test_the_whole_work_on_a_pair_is_measured(models: dict[str, Path]) -> None:
+    load = Load(image_size=64, steps=1, points_per_side=2, compared=2, matched=1, captioned=1, answer_tokens=2)
+    figures = measure(models, 1, load, "float32")
+    assert [one.what.partition(",")[0] for one in figures[:4]] == [
+        "image_pairs",
+        "filtered_pairs",
+        "bounding_boxes",
+        "captions",
+    ]
+    whole = sum(one.value for one in figures[:4])
+    assert figures[4].value == pytest.approx(1 / whole)
+    assert (
+        figures[4].note.removeprefix("bounded by ") == max(figures[:4], key=lambda one: one.value).what.split(",")[0]
+    )
+    assert figures[5].value == pytest.approx(whole / 13.2)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_full_size_needs_a_gpu() -> None:
+    result = CliRunner().invoke(main, ["--full-size"])
+    assert result.exit_code == 1
+    assert "--full-size needs a GPU" in result.output
