@@ -10,6 +10,7 @@ import dagster as dg
 from imgdiff_assets.asset_metadata import definition_description, definition_metadata, materialization_metadata
 from imgdiff_assets.canaries import mistakes
 from imgdiff_assets.catalog_index import index, refresh_view
+from imgdiff_assets.given_pairs import stage_of_shard
 from imgdiff_assets.graph import stage_named
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.inputs import OUTSIDE, MissingInput, read_inputs
@@ -82,10 +83,11 @@ def run_asset(
     try:
         for key in context.partition_keys:
             try:
+                own = stage_of_shard(stage, home.home, key)
                 record = materialize(
-                    stage,
+                    own,
                     key,
-                    read_inputs(stage, home.home, key),
+                    read_inputs(own, home.home, key),
                     values,
                     ledger,
                     models,

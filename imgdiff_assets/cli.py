@@ -10,6 +10,7 @@ import click
 from imgdiff_assets.cli_browse import browse
 from imgdiff_assets.cli_certificate import certificate
 from imgdiff_assets.cli_export import export
+from imgdiff_assets.cli_ingest_pairs import ingest_pairs
 from imgdiff_assets.cli_replay import replay
 from imgdiff_assets.cli_report import report as report_command
 from imgdiff_assets.cli_ui import ui
@@ -154,6 +155,7 @@ def stats(shards: Sequence[str], as_json: bool) -> None:
 main.add_command(browse)
 main.add_command(certificate)
 main.add_command(report_command)
+main.add_command(ingest_pairs)
 main.add_command(what_if)
 main.add_command(export)
 main.add_command(replay)

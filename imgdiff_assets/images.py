@@ -5,6 +5,7 @@ import io
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,16 @@ class PairImages(StoredImages):
         """Source and target image, each (H, W, 3) uint8. Raises KeyError for an unknown pair."""
         source, target = super().__call__(identity)
         return source, target
+
+
+class GivenImages(StoredImages):
+    """The images of the pairs of one file that were given, by `pair_id`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(("source_image", "target_image"), lambda identity: CellReference(path, rows[identity]))
+        rows = {
+            pair: row for row, pair in enumerate(self._cells.read_others(path, ["pair_id"])["pair_id"].to_pylist())
+        }
 
 
 class ErasedImages(StoredImages):

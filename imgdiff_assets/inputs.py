@@ -12,7 +12,7 @@ from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.reviews import verdicts_hash, verdicts_of_shard
-from imgdiff_assets.shards import caption_path, read_captions
+from imgdiff_assets.shards import caption_path, pair_images_path, read_captions
 from imgdiff_assets.stage import Stage
 
 CAPTION_FILE = "caption_file"
@@ -30,10 +30,14 @@ class MissingInput(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a stage starts from. Equal hashes mean equal content; `read` gives the tables by name, without images."""
+    """What a stage starts from. Equal hashes mean equal content; `read` gives the tables by name, without images.
+
+    `given_images` is the file with the images of a shard whose pairs were given.
+    """
 
     hash: str
     read: Callable[[], dict[str, pa.Table]]
+    given_images: Path | None = None
 
 
 def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
@@ -53,7 +57,8 @@ def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
             for parent in stage.parents
         }
 
-    return Inputs(content_hash(hashes), read)
+    given = pair_images_path(home, shard) if stage.name == "image_pairs" else None
+    return Inputs(content_hash(hashes), read, given)
 
 
 _OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard}

@@ -100,7 +100,10 @@ def _prompt_pair(values: Mapping[str, Any]) -> list[str]:
 
 
 def _image_pair(values: Mapping[str, Any]) -> list[str]:
-    return ["" if values["seed"] is None else f"{values['width']} × {values['height']} pixels, seed {values['seed']}"]
+    if values["width"] is None:
+        return []
+    seed = "given" if values["seed"] is None else f"seed {values['seed']}"
+    return [f"{values['width']} × {values['height']} pixels, {seed}"]
 
 
 def _region(values: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from imgdiff_assets.environment import library_versions
 from imgdiff_assets.hashing import CHUNK_ROWS, content_hash, row_hashes
-from imgdiff_assets.images import HASH_COLUMNS, ErasedImages, PairImages, StoredImages
+from imgdiff_assets.images import HASH_COLUMNS, ErasedImages, GivenImages, PairImages, StoredImages
 from imgdiff_assets.inputs import Inputs, MissingInput
 from imgdiff_assets.ledger import CellReference, Ledger, conform, is_image
 from imgdiff_assets.materialization import (
@@ -69,6 +69,7 @@ class _Work:
     models: Models
     pair_images: PairImages | None = None
     erased_images: StoredImages | None = None
+    given_images: StoredImages | None = None
 
     def model(self, role: str) -> Any:
         return self.models.open(role)
@@ -83,8 +84,13 @@ class _Work:
             raise LookupError("this stage comes before the erased images")
         return self.erased_images(region_id)[0]
 
+    def given(self, pair_id: str) -> Mapping[str, Any]:
+        if self.given_images is None:
+            raise LookupError("no images were given")
+        return self.given_images.encoded(pair_id)
+
     def close(self) -> None:
-        for images in (self.pair_images, self.erased_images):
+        for images in (self.pair_images, self.erased_images, self.given_images):
             if images is not None:
                 images.close()
 
@@ -209,6 +215,8 @@ class _StageRun:
         work = _Work(self.recipe, self.models)
         if "image_pairs" in self.stage.parents:
             work.pair_images = PairImages(self.ledger, self.shard)
+        if self.inputs.given_images is not None and self.inputs.given_images.exists():
+            work.given_images = GivenImages(self.inputs.given_images)
         if "removed_pairs" in self.stage.parents:
             work.erased_images = ErasedImages(self.ledger, self.shard)
         elif "erased_image" in self.stage.schema.names:

@@ -14,15 +14,17 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.compare import Comparison, Verdict, closest, compare, tolerance
 from imgdiff_assets.environment import library_versions
+from imgdiff_assets.given_pairs import stage_of_shard
 from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import ErasedImages, PairImages, Pixels
+from imgdiff_assets.images import ErasedImages, GivenImages, PairImages, Pixels
 from imgdiff_assets.ledger import Ledger, is_image
 from imgdiff_assets.lineage import ancestors, find_row
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recorded import recorded_recipe
 from imgdiff_assets.scan import parent_columns, parent_of, scan
+from imgdiff_assets.shards import has_pairs, pair_images_path
 from imgdiff_assets.stage import Measurement, Row, Stage
 
 KINDS = {"pair_id": "pair", "region_id": "region", "sample_id": "sample"}
@@ -92,6 +94,7 @@ class _Work:
     models: Models
     pair_images: PairImages
     erased_images: ErasedImages | None
+    given_images: GivenImages | None
 
     def model(self, role: str) -> Any:
         return self.models.open(role)
@@ -103,6 +106,11 @@ class _Work:
         if self.erased_images is None:
             raise LookupError("nothing has been erased in this shard")
         return self.erased_images(region_id)[0]
+
+    def given(self, pair_id: str) -> Mapping[str, Any]:
+        if self.given_images is None:
+            raise LookupError("no images were given")
+        return self.given_images.encoded(pair_id)
 
     def with_images(self, step: Measurement, row: Row) -> Row:
         """The row with the image cells that this step filled."""
@@ -136,16 +144,19 @@ def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], 
     above: dict[str, tuple[str, Any]] = {}
     with ExitStack() as opened:
         pairs = opened.enter_context(closing(PairImages(ledger, shard)))
-        erased = None
+        erased = given = None
         if ledger.exists("removed_pairs", shard):
             erased = opened.enter_context(closing(ErasedImages(ledger, shard)))
-        for stage in _stages_above(ledger, known, shard):
+        if has_pairs(home, shard):
+            given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
+        for base_stage in _stages_above(ledger, known, shard):
+            stage = stage_of_shard(base_stage, home, shard)
             if stage.id_column not in known:
                 continue
             row = _read_row(ledger, stage, shard, known)
             if row is None:
                 continue
-            _replay_row(result, ledger, stage, row, above, base, models_of, pairs, erased)
+            _replay_row(result, ledger, stage, row, above, base, models_of, pairs, erased, given)
     result.surroundings = list(dict.fromkeys(result.surroundings))
     result.origins = list(dict.fromkeys(result.origins))
     return result
@@ -181,6 +192,7 @@ def _replay_row(
     models_of: Callable[[Recipe], Models],
     pairs: PairImages,
     erased: ErasedImages | None,
+    given: GivenImages | None,
 ) -> None:
     """Make the measurements of one row again; `above` has the values of the rows above, each with its stage."""
     shard = result.shard
@@ -190,7 +202,7 @@ def _replay_row(
     )
     recipe = recorded_recipe(base, [record])
     models = models_of(recipe)
-    work = _Work(recipe, models, pairs, erased)
+    work = _Work(recipe, models, pairs, erased, given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
     result.origins += _older(stage, row, above) + _origins(stage, record, models, roles)

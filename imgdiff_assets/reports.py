@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 LISTED_SHARDS = 3
 
 
-def ingest_text(report: "IngestReport") -> str:
-    """One line: captions accepted, known already, rejected."""
-    parts = [counted(report.accepted, "new caption")]
+def ingest_text(report: "IngestReport", noun: str = "caption") -> str:
+    """One line: captions (or pairs) accepted, known already, rejected."""
+    parts = [counted(report.accepted, f"new {noun}")]
     if report.shards:
         parts[0] += f" in {counted(len(report.shards), 'shard')} ({', '.join(listed(report.shards, LISTED_SHARDS))})"
     if report.duplicates:

@@ -38,6 +38,16 @@ SCHEMA = pa.schema(
     ]
 )
 
+PAIR_SCHEMA = pa.schema(
+    [
+        *SCHEMA,
+        *(pa.field(name, pa.string()) for name in ("target_caption", "source_object", "target_object")),
+        *(pa.field(name, pa.string()) for name in ("source_hash", "target_hash")),
+        *(pa.field(name, pa.int32()) for name in ("width", "height")),
+    ]
+)
+"""A shard of given image pairs; the caption is the source image's."""
+
 
 class IngestError(ValueError):
     """A file that cannot be ingested at all; the message is one sentence."""
@@ -121,12 +131,42 @@ def caption_path(home: Home, key: str) -> Path:
 
 
 def read_captions(home: Home, key: str) -> pa.Table:
-    """The captions of one shard. Raises ShardError."""
+    """The captions of one shard; of given pairs, with all that is known of them. Raises ShardError."""
     path = caption_path(home, key)
     try:
-        return pq.read_table(path, schema=SCHEMA, partitioning=None)
+        return pq.read_table(path, schema=PAIR_SCHEMA if has_pairs(home, key) else SCHEMA, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise ShardError(f"{path}: is not a readable caption table ({' '.join(str(error).split())}).") from error
+
+
+def has_pairs(home: Home, key: str) -> bool:
+    """Whether the shard's image pairs were given. Raises ShardError."""
+    path = caption_path(home, key)
+    try:
+        return bool(PAIR_SCHEMA.names == pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return False
+
+
+def given_pair_id(caption_id: str) -> str:
+    """The `pair_id` of a given pair."""
+    return content_id("given_pair", caption_id)
+
+
+def pair_images_path(home: Home, key: str) -> Path:
+    """Where the images of a shard of given pairs are."""
+    return home.captions / f"{key}.images.parquet"
+
+
+def next_key(home: Home) -> str:
+    """The key of the next new shard; for whoever holds the lock."""
+    keys = shard_keys(home)
+    return f"shard-{int(keys[-1].removeprefix('shard-')) + 1 if keys else 0:06d}"
+
+
+def rejected_path(home: Home) -> Path:
+    """Where lines and rows that cannot be used are kept."""
+    return home.captions / "rejected.jsonl"
 
 
 def ingest(
@@ -153,11 +193,11 @@ def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: i
     files_failed = []
     for file in files:
         before = len(rows), duplicates, len(rejected)
-        source = _printable(str(file))
+        source = printable(str(file))
         try:
             # The whole file first: one that breaks off in the middle contributes nothing, and can be ingested again.
             for line, name, value in list(_read(file, column)):
-                reason, caption = _clean(value)
+                reason, caption = clean(value)
                 if reason is not None:
                     rejected.append(RejectedCaption(source, line, name, reason, str(value)[:KEPT_TEXT]))
                     continue
@@ -168,7 +208,7 @@ def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: i
                 seen.add(identity)
                 rows.append({"caption_id": identity, "caption": caption, "source": source, "line": line})
         except IngestError as error:
-            files_failed.append(_printable(str(error)))
+            files_failed.append(printable(str(error)))
         else:
             if before == (len(rows), duplicates, len(rejected)):
                 files_failed.append(f"{source}: holds no captions; nothing was ingested from it.")
@@ -181,16 +221,16 @@ def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: i
         new.append(key)
     if rejected:
         lines = [json.dumps(asdict(rejection)) for rejection in rejected]
-        append_lines(home.captions / "rejected.jsonl", lines)
+        append_lines(rejected_path(home), lines)
     return IngestReport(new, len(rows), duplicates, rejected, files_failed)
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """A path whose name is not UTF-8 can be neither stored nor printed as it is."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def _clean(value: object) -> tuple[str | None, str]:
+def clean(value: object) -> tuple[str | None, str]:
     """Why a value is no caption (None if it is one), and the caption with its white space normalised."""
     if isinstance(value, _Unreadable):
         return value.reason, ""

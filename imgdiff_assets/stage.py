@@ -45,7 +45,8 @@ class Work(Protocol):
     """What a measurement may use: the recipe, the loaded models, and images.
 
     `images` gives the source and the target image of the pair that a row belongs to, `erased` the one image of a
-    region from which it was erased, in the stage that made it and in those after it.
+    region from which it was erased, in the stage that made it and in those after it, `given` the encoded images of a
+    pair that was ingested.
     """
 
     @property
@@ -56,6 +57,8 @@ class Work(Protocol):
     def images(self, pair_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]: ...
 
     def erased(self, region_id: str) -> npt.NDArray[np.uint8]: ...
+
+    def given(self, pair_id: str) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from imgdiff_assets.given_pairs import stage_of_shard
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home import Home
 from imgdiff_assets.inputs import MissingInput, read_inputs
@@ -18,18 +19,19 @@ class Staleness:
     """Compares the tables of some stages with what one recipe and its models would make."""
 
     def __init__(self, home: Home, recipe: Recipe, select: Sequence[str]) -> None:
-        """Raises FileNotFoundError when the weights of a model are missing."""
         self._stages = [stage for stage in STAGES if stage.name in select]
         self._home = home
         self._ledger = Ledger(home.ledger)
         roles = type(recipe.models).model_fields
-        models = Models({role: getattr(recipe.models, role) for role in roles}, {})
-        self._settings = {stage.name: settings_hash(stage, recipe, models) for stage in self._stages}
+        self._recipe = recipe
+        self._models = Models({role: getattr(recipe.models, role) for role in roles}, {})
+        self._settings: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def stages(self, shard: str) -> list[str]:
         """The stages whose table is missing, damaged, failed in part, or made from something else.
 
-        A stage after a stale one is stale, for its input may change.
+        A stage after a stale one is stale, for its input may change. Raises FileNotFoundError when the weights of a
+        model are missing.
         """
         stale: list[str] = []
         for stage in self._stages:
@@ -37,9 +39,17 @@ class Staleness:
                 stale.append(stage.name)
         return stale
 
+    def _settings_hash(self, stage: Stage) -> str:
+        key = stage.name, stage.roles
+        if key not in self._settings:
+            self._settings[key] = settings_hash(stage, self._recipe, self._models)
+        return self._settings[key]
+
     def _fresh(self, stage: Stage, shard: str) -> bool:
+        stage = stage_of_shard(stage, self._home, shard)
+        settings = self._settings_hash(stage)
         try:
             inputs = read_inputs(stage, self._home, shard)
         except (MissingInput, pa.ArrowException, OSError):
             return False
-        return fresh_record(self._ledger, stage, shard, self._settings[stage.name], inputs.hash) is not None
+        return fresh_record(self._ledger, stage, shard, settings, inputs.hash) is not None

@@ -39,9 +39,13 @@ class Origin:
 
     record: Mapping[str, Any]
 
+    def given(self, stage: Stage) -> bool:
+        """Whether these are rows of given pairs that no model had a part in: no recipe judges or measures them."""
+        return bool(stage.roles) and not self.record["models"]
+
     def judged_alike(self, stage: Stage, recipe: Recipe) -> bool:
         """Whether the recipe has the settings that these shards were judged by."""
-        return bool(self.record["settings"] == stage.settings(recipe).model_dump(mode="json"))
+        return self.given(stage) or bool(self.record["settings"] == stage.settings(recipe).model_dump(mode="json"))
 
     def other_items(self, stage: Stage, recipe: Recipe) -> bool:
         """Whether the recipe's items may be others than these shards were made of."""
@@ -52,6 +56,8 @@ class Origin:
 
         Models are compared by their settings; whether weight files have changed is not looked into.
         """
+        if self.given(stage):
+            return frozenset()
         versions = self.record["code_version"].split(".")
         if len(versions) != len(stage.measurements):
             return frozenset(step.name for step in stage.measurements)

@@ -26,9 +26,11 @@ def look_up(table: pa.Table, key: str, values: pa.ChunkedArray) -> pa.Table:
 
 
 def scattered(values: npt.NDArray[Any], rows: Integers, length: int, kind: pa.DataType) -> pa.Array:
-    """A column of `length` with the values at `rows`, null elsewhere."""
+    """A column of `length` with the values at `rows`, null elsewhere and for NaN."""
     column, missing = np.zeros(length, dtype=values.dtype), np.ones(length, dtype=bool)
     column[rows], missing[rows] = values, False
+    if np.issubdtype(column.dtype, np.floating):
+        missing |= np.isnan(column)
     return pa.array(column, mask=missing).cast(kind)
 
 

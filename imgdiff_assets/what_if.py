@@ -18,7 +18,7 @@ from imgdiff_assets.inputs import CAPTION_FILE
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.scan import parent_tables
-from imgdiff_assets.shards import read_captions
+from imgdiff_assets.shards import has_pairs, read_captions
 from imgdiff_assets.stage import ERROR_PREFIX, Derivation, Filter, Measurement, Row, Stage, columns_of_rows
 from imgdiff_assets.stored_stage import Booleans, Fate, Integers, StoredStage
 
@@ -132,11 +132,13 @@ class StoredScores:
         items = {
             tuple(item[name] for name in keys): item
             for shard in self._shards
+            if not has_pairs(self._home, shard)
             for item in stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe).to_pylist()
             if item["caption_id"] in run
         }
         known = set(rows)
-        gone = np.array([row not in items for row in rows], dtype=bool)
+        drawn = stored.where([not origin.given(stored.stage) for origin in stored.origins])
+        gone = np.array([row not in items for row in rows], dtype=bool) & drawn
         return gone, [item for key, item in items.items() if key not in known]
 
 

@@ -77,21 +77,27 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
 
 
 def match(rows: Sequence[Row], work: Work) -> list[Row]:
-    """Source crop against the replaced object, target crop against the replacing one, wherever the box was found."""
-    crops, texts = [], []
+    """Source crop against the replaced object, target crop against the replacing one, wherever the box was found.
+
+    Of a given pair that names no objects there is nothing to match.
+    """
+    named = [row for row in rows if row["source_object"] is not None]
+    crops = [crop for row in named for crop in _crops(row, work)]
+    texts = [row[name] for row in named for name in OBJECT_COLUMNS]
+    scores = iter(zip(*work.model("image_text_matcher").match(crops, texts), strict=True))
+    results: list[Row] = []
     for row in rows:
-        crops += _crops(row, work)
-        texts += [row["source_object"], row["target_object"]]
-    itc, itm = work.model("image_text_matcher").match(crops, texts)
-    return [
-        {
-            "source_match_itc": float(itc[index]),
-            "target_match_itc": float(itc[index + 1]),
-            "source_match_itm": float(itm[index]),
-            "target_match_itm": float(itm[index + 1]),
-        }
-        for index in range(0, 2 * len(rows), 2)
-    ]
+        sides = {"source": (None, None), "target": (None, None)}
+        if row["source_object"] is not None:
+            sides = {side: next(scores) for side in sides}
+        results.append(
+            {
+                f"{side}_match_{head}": None if score is None else float(score)
+                for side, both in sides.items()
+                for head, score in zip(("itc", "itm"), both, strict=True)
+            }
+        )
+    return results
 
 
 def _crops(row: Row, work: Work) -> list[np.ndarray]:
@@ -108,6 +114,11 @@ def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarr
     """What the match filter compares: the weaker side if both must fit, else the stronger."""
     sides = [columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")]
     return np.minimum(*sides) if settings.match_rule == "both" else np.maximum(*sides)
+
+
+def _seen(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
+    """A region of a pair that names no objects has no score, and is not judged."""
+    return ~np.asarray(columns["match"] < settings.min_match, dtype=bool)
 
 
 def _most_different_first(columns: Columns) -> np.ndarray:
@@ -205,7 +216,7 @@ STAGE = Stage(
             tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
             _match_scores,
         ),
-        at_least("object_not_seen", "match", "min_match", _canary_unseen),
+        Filter("object_not_seen", ("match",), _seen, _canary_unseen, "match", "min_match"),
         Filter("overlaps", RANKED_BY, _apart, _canary_overlaps, threshold="max_overlap"),
         Derivation(pa.field("rank", pa.int32()), RANKED_BY, _rank),
         below("beyond_the_first", "rank", "max_boxes", _canary_many),

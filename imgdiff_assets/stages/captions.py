@@ -52,7 +52,7 @@ def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
             views.append(
                 [image if settings.region_view == "full" else cut(image, (x1, y1, x2, y2), settings.crop_padding)]
             )
-            questions.append(settings.region_question.format(**box, object=name))
+            questions.append(settings.region_question.format(**box, object=name or "object"))
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     results: list[Row | NoAnswer] = []
     for both in zip(answers[0::2], answers[1::2], strict=True):
