@@ -110,9 +110,9 @@ def _region(values: Mapping[str, Any]) -> list[str]:
     if values["found_in"] is None:
         return []
     box = ", ".join(_number(values[name]) for name in ("x1", "y1", "x2", "y2"))
-    return [
-        f"box ({box}) found in the {values['found_in']} image: {values['source_object']} → {values['target_object']}"
-    ]
+    objects = (values["source_object"], values["target_object"])
+    named = f": {' → '.join(objects)}" if all(objects) else ""
+    return [f"box ({box}) found in the {values['found_in']} image{named}"]
 
 
 def _region_captions(values: Mapping[str, Any]) -> list[str]:
