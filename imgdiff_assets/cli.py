@@ -9,8 +9,10 @@ import click
 
 from imgdiff_assets.cli_browse import browse
 from imgdiff_assets.cli_certificate import certificate
+from imgdiff_assets.cli_doctor import doctor
 from imgdiff_assets.cli_export import export
 from imgdiff_assets.cli_ingest_pairs import ingest_pairs
+from imgdiff_assets.cli_models import models
 from imgdiff_assets.cli_replay import replay
 from imgdiff_assets.cli_report import report as report_command
 from imgdiff_assets.cli_ui import ui
@@ -24,6 +26,7 @@ from imgdiff_assets.terminal import (
     SeveralValues,
     as_json_option,
     echo_json,
+    overrides_option,
     recipe_option,
     shards_option,
     this_command,
@@ -91,13 +94,7 @@ def ingest(files: Sequence[Path], column: str | None, shard_size: int, as_json: 
 @main.command(cls=SeveralValues, short_help="Bring the tables up to date.")
 @shards_option
 @click.option("--select", multiple=True, metavar="ASSET...", help="Only these stages.  [default: all]")
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE...",
-    help="Change values of the recipe for this run.",
-)
+@overrides_option
 @recipe_option
 @as_json_option
 def run(
@@ -160,6 +157,8 @@ main.add_command(what_if)
 main.add_command(export)
 main.add_command(replay)
 main.add_command(ui)
+main.add_command(models)
+main.add_command(doctor)
 
 
 @main.command(short_help="Tell where a row came from and what became of it.")

@@ -37,7 +37,8 @@ class Materialization:
     """The record of one stage over one shard; stored in the table's footer and in the catalog.
 
     `settings` is the stage's section of the recipe, `models` the settings and the weights of each role. `devices` and
-    `versions` say on what its run measured: by device, the roles it loaded; by library, its version.
+    `versions` say on what its run measured: by device, the roles it loaded; by library, its version. `peak_memory` is
+    in bytes by role, on its device; see `resources.devices` for what that means on a CPU.
     """
 
     asset: str
@@ -65,6 +66,7 @@ class Materialization:
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    peak_memory: dict[str, int] = field(default_factory=dict)
     filters: list[FilterStatistic] = field(default_factory=list)
     changed: bool = True
 

@@ -48,6 +48,7 @@ from imgdiff_assets.stage import (
     columns_of_table,
 )
 from imgdiff_assets.tables import Integers, rows_of, scattered, values_of
+from resources import devices
 
 Log = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -170,6 +171,7 @@ class _StageRun:
 
     def run(self) -> Materialization:
         started = time.monotonic()
+        devices.begin_peaks()
         present = self._present()
         if present is not None:
             return present
@@ -431,6 +433,9 @@ class _StageRun:
         names, counts = np.unique(self.rejected_by[~kept].astype(str), return_counts=True)
         record.rejections = dict(zip(names.tolist(), counts.tolist(), strict=True))
         record.seconds = round(seconds, 3)
+        record.peak_memory = {
+            role: peak for role in self.stage.roles if (peak := self.models.peak_memory(role)) is not None
+        }
         record.devices = {role: self.models.device(role) for role in self.stage.roles if role in self.models.opened}
         record.versions = library_versions()
         record.finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

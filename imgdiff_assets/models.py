@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from imgdiff_assets.hashing import content_hash
 from resources import devices, weights
-from resources.settings import ModelSettings
+from resources.settings import ChatModelSettings, ModelSettings
 
 
 class Models:
@@ -24,15 +25,25 @@ class Models:
     def identity(self, role: str) -> dict[str, Any]:
         """What a measurement by this role depends on: its settings, and its weights by content, not by name.
 
-        Raises FileNotFoundError when the weights are missing.
+        Of a model behind a server only its name and what the server says of it are known. Raises FileNotFoundError
+        when the weights are missing, ModelUnavailable when the server does not answer.
         """
         settings = self._settings[role]
+        if isinstance(settings, ChatModelSettings) and settings.served:
+            from resources.chat_server import served_identity
+
+            return {**settings.identity(), "weights": f"served:{content_hash(served_identity(settings))}"}
         path = weights.locate(settings.model, settings.revision)
         return {**settings.identity(), "weights": weights.digest(path)}
 
     def device(self, role: str) -> str:
-        """Where the role's model runs on this machine."""
-        return devices.describe(self._settings[role].device)
+        """Where the role's model runs: on what of this machine, or on a server."""
+        settings = self._settings[role]
+        return devices.SERVER if settings.served else devices.describe(settings.device)
+
+    def peak_memory(self, role: str) -> int | None:
+        """The role's peak memory in bytes since the stage began; see `resources.devices`."""
+        return devices.peak_memory(self._settings[role])
 
     def open(self, role: str) -> Any:
         """The loaded model. Not to be held on to: another model may need its room."""

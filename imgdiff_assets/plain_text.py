@@ -15,6 +15,16 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
+def bytes_text(count: float) -> str:
+    """`4.1 MB`, `12 GB`: in powers of 1000, as disks and hubs count."""
+    unit = "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 999.5 or unit == "TB":
+            break
+        count /= 1000
+    return f"{count:.{0 if unit == 'B' or count >= 9.95 else 1}f} {unit}"
+
+
 def listed(items: Sequence[object], most: int) -> list[str]:
     """At most `most` of the items as text, and how many more there are."""
     lines = [str(item) for item in items[:most]]

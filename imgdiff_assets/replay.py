@@ -123,10 +123,9 @@ class _Work:
 def shared_models(recipe: Recipe) -> Models:
     """The process's models, with the settings of `recipe`."""
     from resources.dagster_resources import ROLES
-    from resources.devices import load
 
     settings = {role: getattr(recipe.models, role) for role in ROLES}
-    return Models(settings, {role: lambda role=role: load(ROLES[role].role_class, settings[role]) for role in ROLES})  # type: ignore[misc]
+    return Models(settings, {role: lambda role=role: ROLES[role].load(settings[role]) for role in ROLES})  # type: ignore[misc]
 
 
 def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], Models] = shared_models) -> Replay:

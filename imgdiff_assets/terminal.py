@@ -18,6 +18,13 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one
 shards_option = click.option(
     "--shards", multiple=True, metavar="KEY...", help="Only these shards, such as shard-000000.  [default: all]"
 )
+overrides_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE...",
+    help="Change values of the recipe for this run.",
+)
 recipe_option = click.option(
     "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
 )

@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from resources import devices, weights
-from resources.settings import ModelSettings
+from resources.settings import ChatModelSettings
 from resources.transformers_models import answer, load_model, prepare_to_answer
 
 
-class CaptionerSettings(ModelSettings):
+class CaptionerSettings(ChatModelSettings):
     """Settings of the captioner.
 
-    `model` is a folder or hub id of a transformers image-text-to-text model (safetensors) with its processor.
+    `model` is a folder or hub id of a transformers image-text-to-text model with its processor, or what the server at
+    `base_url` calls one.
     """
 
     max_new_tokens: int = Field(default=64, ge=1, description="Where an answer is cut off, in tokens.")
@@ -33,7 +34,7 @@ class Captioner:
         self._model = load_model(AutoModelForImageTextToText, folder, settings.dtype, self._device)
         self._processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
         _see_whole_images(self._processor.image_processor)
-        prepare_to_answer(self._model, self._processor.tokenizer, settings.max_new_tokens)
+        prepare_to_answer(self._model, self._processor.tokenizer, settings)
 
     def answer(self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> list[str]:
         """Return the likeliest answer to each question about its own one or more images (H, W, 3) of any shapes.

@@ -37,6 +37,8 @@ MATERIALIZATIONS = pa.schema(
         ("calls", pa.string()),
         ("step_seconds", pa.string()),
         ("models", pa.string()),
+        ("devices", pa.string()),
+        ("peak_memory", pa.string()),
     ]
 )
 FILTER_STATISTICS = pa.schema(
@@ -83,6 +85,10 @@ class Catalog:
                     empty = schema.empty_table()
                     connection.register("empty_rows", empty)
                     connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM empty_rows")
+                    # A catalog of an older version lacks columns; all that have been added since are text.
+                    present = connection.table(name).columns
+                    for column in [column for column in schema.names if column not in present]:
+                        connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} VARCHAR")
                     connection.unregister("empty_rows")
                 yield connection
             finally:
@@ -113,7 +119,7 @@ class Catalog:
             connection.register("new_statistics", new_statistics)
             for name, rows in (("materializations", "new_records"), ("filter_statistics", "new_statistics")):
                 connection.execute(f"DELETE FROM {name} {forgotten}")
-                connection.execute(f"INSERT INTO {name} SELECT * FROM {rows}")
+                connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}")
             connection.commit()
 
     def create_view(self, name: str, pattern: str, columns: Sequence[str]) -> None:

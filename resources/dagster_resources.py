@@ -12,6 +12,7 @@ import pydantic
 
 from resources import devices
 from resources.captioner import Captioner, CaptionerSettings
+from resources.chat_server import ServedCaptioner, ServedPromptRewriter
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
 from resources.inpainter import Inpainter, InpainterSettings
@@ -24,9 +25,13 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`."""
+    """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`.
+
+    `served_class` plays the role by a model behind a server, where the settings allow that.
+    """
 
     role_class: ClassVar[type[Any]]
+    served_class: ClassVar[type[Any]]
     settings_class: ClassVar[type[ModelSettings]]
 
     @property
@@ -39,13 +44,19 @@ class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Ask again rather than keep it: so it can be let go when another role needs the accelerator.
         """
-        return devices.load(self.role_class, self.settings)
+        return self.load(self.settings)
+
+    @classmethod
+    def load(cls, settings: ModelSettings) -> Any:
+        """Return the process's one instance of the role with these settings."""
+        return devices.load(cls.served_class if settings.served else cls.role_class, settings)
 
 
 class PromptRewriterResource(PromptRewriterSettings, RoleResource):
     """Captions to rewritten captions, by a language model."""
 
     role_class = PromptRewriter
+    served_class = ServedPromptRewriter
     settings_class = PromptRewriterSettings
 
 
@@ -81,6 +92,7 @@ class CaptionerResource(CaptionerSettings, RoleResource):
     """Images and a question to an answer, by a vision-language model."""
 
     role_class = Captioner
+    served_class = ServedCaptioner
     settings_class = CaptionerSettings
 
 

@@ -1,35 +1,41 @@
 """Which models are loaded on which device, shared by the whole process.
 
-A role is fetched with `load` each time it is used and not held on to: that is what lets an accelerator too small for
-all models of a run hold them in turn, and what attributes its peak memory to the right role.
+A role is fetched with `load` each time it is used and not held on to: that is what lets a machine too small for all
+models of a run hold them in turn, and what attributes peak memory to the right role.
+
+Peak memory is the most that was allocated on the accelerator, by all models there; on a CPU, the most that the whole
+process had in memory (its resident set), or where the system keeps no peak that can be begun anew, what it has in
+memory when the role gives way to the next.
 """
 
 import gc
+import pickle
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
 from resources import weights
+from resources.failures import ModelUnavailable, is_out_of_memory
 from resources.settings import ModelSettings
 
 Settings = TypeVar("Settings", bound=ModelSettings)
 Role = TypeVar("Role")
 
-# The share of an accelerator's memory that is kept for activations when deciding whether another model fits.
+# The share of an accelerator's memory that is kept for activations when deciding whether another model fits. A CPU's
+# memory belongs to others too, and is asked only for the weights.
 ACTIVATION_SHARE = 0.25
+
+SERVER = "server"
 
 
 @dataclass(slots=True)
 class RoleUse:
-    """What a role cost this process so far.
-
-    `peak_memory_bytes` is the most memory allocated on the accelerator (by all models there) while the role was the
-    last one fetched; zero on a CPU.
-    """
+    """What a role cost this process so far; `peak_memory_bytes` is over the times it was the last one fetched."""
 
     loads: int = 0
     load_seconds: float = 0.0
@@ -45,7 +51,8 @@ class _Loaded:
 _lock = RLock()
 _loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()  # the least recently fetched comes first
 _uses: dict[str, RoleUse] = {}
-_current: tuple[str, str] | None = None  # role and device of the last fetch
+_peaks: dict[str, int] = {}  # by role's settings, since `begin_peaks`
+_current: tuple[str, str, str] | None = None  # role, settings and device of the last fetch
 
 
 def resolve(device: str) -> str:
@@ -93,27 +100,53 @@ def describe(device: str) -> str:
 def load(role: Callable[[Settings], Role], settings: Settings) -> Role:
     """Return the one instance of the class `role` with these settings, loading it if need be.
 
-    Before a load that would not fit on an accelerator, the least recently fetched models there are let go. On a CPU
-    all models stay.
+    Before a load that would not fit, the least recently fetched models on that device are let go.
+
+    Raises:
+        FileNotFoundError: its weights are not on this machine.
+        ModelUnavailable: it cannot be loaded.
     """
     with _lock:
         name = f"{role.__module__}.{role.__qualname__}"
         key = (name, settings.model_dump_json())
-        device = resolve(settings.device)
+        device = SERVER if settings.served else resolve(settings.device)
         _attribute_peak_memory()
         if key not in _loaded:
-            if device != "cpu":
+            if not settings.served:
                 _make_room(device, _bytes_needed(settings))
             started = time.perf_counter()
-            _loaded[key] = _Loaded(role(settings), device)
+            with _explained(settings):
+                _loaded[key] = _Loaded(role(settings), device)
             use = _uses.setdefault(name, RoleUse())
             use.loads += 1
             use.load_seconds += time.perf_counter() - started
         _loaded.move_to_end(key)
         global _current
-        _current = (name, device)
+        _current = (*key, device)
         instance: Role = _loaded[key].instance
         return instance
+
+
+@contextmanager
+def _explained(settings: ModelSettings) -> Iterator[None]:
+    """Say of any error of a library what model it is about, and what its users can do."""
+    try:
+        yield
+    except (FileNotFoundError, ModelUnavailable):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "its pickled weights hold more than tensors, and loading them could run any code"
+            advice = "take a model that is published as safetensors"
+        elif "trust_remote_code" in reason:
+            reason = "it brings code of its own, which would be run"
+            advice = "take a model whose classes transformers and diffusers have themselves"
+        elif is_out_of_memory(error):
+            advice = "take a smaller one, set `dtype` to a half precision, or see with `imgdiff doctor` what fits"
+        else:
+            advice = "correct the fields `model` and `revision`, or fetch it again with `imgdiff models pull`"
+        raise ModelUnavailable(f"The model {settings.model!r} is not loaded: {reason[:500]}: {advice}.") from error
 
 
 @contextmanager
@@ -134,6 +167,23 @@ def uses() -> dict[str, RoleUse]:
     with _lock:
         _attribute_peak_memory()
         return dict(_uses)
+
+
+def begin_peaks() -> None:
+    """Forget the peaks that `peak_memory` tells of: another stage begins."""
+    with _lock:
+        _attribute_peak_memory()
+        _peaks.clear()
+
+
+def peak_memory(settings: ModelSettings) -> int | None:
+    """Return the peak memory in bytes while a role with these settings was the last one fetched, since `begin_peaks`.
+
+    None if it was not fetched, or is served.
+    """
+    with _lock:
+        _attribute_peak_memory()
+        return _peaks.get(settings.model_dump_json())
 
 
 def unload_all() -> None:
@@ -157,25 +207,29 @@ def release_memory() -> None:
 
 
 def _bytes_needed(settings: ModelSettings) -> int:
-    """Estimate from above the accelerator memory that the weights take, zero where the files are not known."""
+    """The memory that the weights take, zero where the files are not known."""
     try:
-        on_disk = weights.size(weights.locate(settings.model, settings.revision))
+        return weights.memory(weights.locate(settings.model, settings.revision), settings.dtype)
     except FileNotFoundError:
         return 0  # some libraries know models by names of their own
-    return 2 * on_disk if settings.dtype == "float32" else on_disk
 
 
 def _make_room(device: str, needed: int) -> None:
     for key in [key for key, loaded in _loaded.items() if loaded.device == device]:
-        free, total = _memory(device)
-        if free >= needed + ACTIVATION_SHARE * total:
+        free, total = memory(device)
+        if free >= needed + (0 if device == "cpu" else ACTIVATION_SHARE * total):
             return
         del _loaded[key]
         release_memory()
 
 
-def _memory(device: str) -> tuple[int, int]:
-    """Return the accelerator's (free, total) bytes; what torch holds without using it counts as free."""
+def memory(device: str) -> tuple[int, int]:
+    """Return the device's (free, total) bytes; what torch holds without using it counts as free."""
+    if device == "cpu":
+        import psutil
+
+        machine = psutil.virtual_memory()
+        return machine.available, machine.total
     import torch
 
     free, total = torch.cuda.mem_get_info(device)
@@ -183,11 +237,29 @@ def _memory(device: str) -> tuple[int, int]:
 
 
 def _attribute_peak_memory() -> None:
-    """Credit the accelerator's peak since the last fetch to the role that was fetched then, and begin a new one."""
-    import torch
-
-    if _current is None or not _current[1].startswith("cuda"):
+    """Credit the peak since the last fetch to the role that was fetched then, and begin a new one."""
+    if _current is None or _current[2] == SERVER:
         return
-    name, device = _current
-    _uses[name].peak_memory_bytes = max(_uses[name].peak_memory_bytes, torch.cuda.max_memory_allocated(device))
-    torch.cuda.reset_peak_memory_stats(device)
+    name, settings, device = _current
+    peak = _peak(device)
+    _uses[name].peak_memory_bytes = max(_uses[name].peak_memory_bytes, peak)
+    _peaks[settings] = max(_peaks.get(settings, 0), peak)
+
+
+def _peak(device: str) -> int:
+    """Return the peak memory since the last call, and begin a new one."""
+    if device.startswith("cuda"):
+        import torch
+
+        peak = torch.cuda.max_memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return peak
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        high = int(status.partition("VmHWM:")[2].split()[0]) * 1024
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return high
+    except (OSError, IndexError, ValueError):
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)

@@ -10,6 +10,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
 
 
+class ModelUnavailable(OSError):
+    """A model that cannot be loaded, or a server that does not answer; the message says what to do."""
+
+
 def is_of_the_machine(error: BaseException) -> bool:
     """Whether any other input would have failed too.
 
@@ -20,7 +24,7 @@ def is_of_the_machine(error: BaseException) -> bool:
     if is_out_of_memory(error):
         return False
     if isinstance(error, OSError):
-        return error.errno is not None or isinstance(error, ConnectionError | FileNotFoundError)
+        return error.errno is not None or isinstance(error, ConnectionError | FileNotFoundError | ModelUnavailable)
     # By name, for torch is not imported to look at an error.
     lost = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
     return isinstance(error, ImportError) or lost or "CUDA error" in str(error)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field, field_validator
 
 from resources import devices, weights
-from resources.settings import ModelSettings
+from resources.settings import ChatModelSettings
 from resources.transformers_models import answer, load_model, prepare_to_answer
 
 if TYPE_CHECKING:
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 PLACEHOLDER = "{caption}"
 
 
-class PromptRewriterSettings(ModelSettings):
+class PromptRewriterSettings(ChatModelSettings):
     """Settings of the prompt rewriter.
 
-    `model` is a folder or hub id of a transformers causal language model (safetensors) with its tokenizer. The prompt
-    is the user's turn of the model's chat template, or plain text if it has none.
+    `model` is a folder or hub id of a transformers causal language model with its tokenizer, or what the server at
+    `base_url` calls one. The prompt is the user's turn of the model's chat template, or plain text if it has none.
     """
 
     prompt: str = Field(description=f"What is said to the model; `{PLACEHOLDER}` stands for the caption.")
@@ -29,7 +29,6 @@ class PromptRewriterSettings(ModelSettings):
     top_p: float = Field(
         default=0.95, gt=0, le=1, description="Only the likeliest words that together have this probability are drawn."
     )
-    max_new_tokens: int = Field(default=128, ge=1, description="Where an answer is cut off, in tokens.")
 
     @field_validator("prompt")
     @classmethod
@@ -37,6 +36,10 @@ class PromptRewriterSettings(ModelSettings):
         if PLACEHOLDER not in prompt:
             raise ValueError(f"the prompt must contain {PLACEHOLDER}, where the caption goes")
         return prompt
+
+    def question(self, caption: str) -> str:
+        """Return what is said to the model about `caption`."""
+        return self.prompt.replace(PLACEHOLDER, caption)
 
 
 class PromptRewriter:
@@ -50,7 +53,7 @@ class PromptRewriter:
         folder = weights.locate(settings.model, settings.revision)
         self._model = load_model(AutoModelForCausalLM, folder, settings.dtype, self._device)
         self._tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        prepare_to_answer(self._model, self._tokenizer, settings.max_new_tokens)
+        prepare_to_answer(self._model, self._tokenizer, settings)
 
     def rewrite(self, captions: Sequence[str], seeds: Sequence[int]) -> list[str]:
         """Return the model's whole answer to each caption, drawn by that caption's own seed (0 to 2**64 - 1).
@@ -76,7 +79,7 @@ class PromptRewriter:
         return answers
 
     def _prompt(self, caption: str) -> str:
-        content = self.settings.prompt.replace(PLACEHOLDER, caption)
+        content = self.settings.question(caption)
         if not self._tokenizer.chat_template:
             return content
         turn = {"role": "user", "content": content}

@@ -15,10 +15,14 @@ class ModelSettings(BaseModel):
 
     model: str = Field(
         min_length=1,
-        description="Weights: `miniature:<role>` (shipped with the package), a local folder or file, or a model id "
-        "of the Hugging Face hub that is in the local cache.",
+        description="Weights: `miniature:<role>` (shipped with the package), a local folder or file, a model id of "
+        "the Hugging Face hub, or a checkpoint file of Segment Anything by its published name.",
     )
-    revision: str | None = Field(default=None, description="Branch, tag or commit of a hub model; none means `main`.")
+    revision: str | None = Field(
+        default=None,
+        description="Branch, tag or commit of a hub model; none means `main`. Only a commit stays what it is: "
+        "`imgdiff models pull` prints it.",
+    )
     dtype: Literal["float32", "float16", "bfloat16"] = Field(
         default="float32", description="Floating-point type the model is run in, whatever it is stored in."
     )
@@ -27,6 +31,40 @@ class ModelSettings(BaseModel):
         default=8, ge=1, description="Rows the model sees at once; the results do not depend on it."
     )
 
+    @property
+    def served(self) -> bool:
+        """Whether a server runs the model, so that its weights are not on this machine."""
+        return False
+
     def identity(self) -> dict[str, Any]:
         """Everything a measurement depends on: all fields but those that say only where and how fast it is made."""
         return self.model_dump(exclude={"device", "batch_size"})
+
+
+class ChatModelSettings(ModelSettings):
+    """Settings of a role that a chat model plays: one of transformers, or one behind an OpenAI-compatible server."""
+
+    max_new_tokens: int = Field(default=128, ge=1, description="Where an answer is cut off, in tokens.")
+    stop: list[str] = Field(
+        default=[], max_length=4, description="An answer ends before the first of these strings, at most four."
+    )
+    base_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Address of an OpenAI-compatible server that runs `model`, such as http://localhost:8000/v1; "
+        "none: it is loaded here. The environment variable IMGDIFF_API_KEY holds its key, if it asks for one.",
+    )
+    concurrency: int = Field(default=16, ge=1, description="Requests of a batch that a server is sent at once.")
+    timeout_seconds: float = Field(default=120, gt=0, description="How long a server may take for one answer.")
+    max_retries: int = Field(
+        default=5, ge=0, description="How often a request is repeated that a busy or ailing server did not answer."
+    )
+
+    @property
+    def served(self) -> bool:
+        return self.base_url is not None
+
+    def identity(self) -> dict[str, Any]:
+        """Everything an answer depends on. Where a server is says nothing of what it runs."""
+        elsewhere = {"base_url", "concurrency", "timeout_seconds", "max_retries"}
+        return {name: value for name, value in super().identity().items() if name not in elsewhere}

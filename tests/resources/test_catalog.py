@@ -34,6 +34,8 @@ def _record(
         "calls": {"compare": 7},
         "step_seconds": {"compare": 1.25},
         "models": {"image_text_encoder": {"model": 'it\'s "quoted"', "revision": None}},
+        "devices": {"image_text_encoder": "cpu (AVX2)"},
+        "peak_memory": {"image_text_encoder": 1_000_000_000},
         "filters": filters,
         "changed": True,
         **changes,
@@ -170,3 +172,13 @@ def test_no_lock_or_connection_stays_behind(catalog: Catalog) -> None:
         assert connection.execute("SELECT count(*) FROM materializations").fetchall() == [(1,)]
     catalog.path.unlink()
     assert _rows(catalog, "materializations") == []
+
+
+def test_a_catalog_of_an_older_version_gets_the_columns_it_lacks(catalog: Catalog) -> None:
+    catalog.add([_record()])
+    with catalog.connect() as connection:
+        for column in ("devices", "peak_memory"):
+            connection.execute(f"ALTER TABLE materializations DROP COLUMN {column}")
+    catalog.add([_record(shard="shard-000001")])
+    old, new = _rows(catalog, "materializations")
+    assert (old["peak_memory"], json.loads(new["peak_memory"])) == (None, {"image_text_encoder": 1_000_000_000})

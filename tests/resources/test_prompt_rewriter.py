@@ -105,13 +105,6 @@ def test_a_prompt_without_a_place_for_the_caption_is_an_error():
         PromptRewriterSettings(model=MODEL, prompt="rewrite this")
 
 
-def test_weights_that_are_not_safetensors_are_refused(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "pickled")
-    (tmp_path / "pickled" / "model.safetensors").rename(tmp_path / "pickled" / "pytorch_model.bin")
-    with pytest.raises(FileNotFoundError, match=r"has no \*\.safetensors"):
-        changed(model=str(tmp_path / "pickled"))
-
-
 class TestSeededSampler:
     PROBABILITIES = torch.tensor([0.5, 0.2, 0.2, 0.08, 0.02])
     ROWS = 20_000

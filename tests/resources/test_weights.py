@@ -1,4 +1,5 @@
 import hashlib
+import json
 import os
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def test_a_hub_model_is_found_in_the_cache(hub_cache: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "revision", "command"),
     [
-        ("team/other", None, "`hf download team/other`"),
+        ("team/other", None, "`imgdiff models pull` (or `hf download team/other`)"),
         ("team/model", "v2", "`hf download team/model --revision v2`"),
     ],
 )
@@ -142,3 +143,63 @@ class TestDigest:
         write(tmp_path / "copy" / "model.safetensors", b"from the hub")
         write(tmp_path / "copy" / "config.json", b"{}")
         assert weights.digest(weights.locate("team/model")) == weights.digest(tmp_path / "copy")
+
+
+def save_tensors(path: Path, *shapes: tuple[int, ...]) -> Path:
+    import torch
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({str(number): torch.zeros(shape).half() for number, shape in enumerate(shapes)}, path)
+    return path
+
+
+def test_memory_is_by_the_type_the_weights_are_loaded_in(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "model-00001-of-00002.safetensors", (3, 4), ())
+    save_tensors(tmp_path / "model-00002-of-00002.safetensors", (7,))
+    assert weights.parameter_count(tmp_path) == 20
+    assert (weights.memory(tmp_path, "bfloat16"), weights.memory(tmp_path, "float32")) == (40, 80)
+
+
+def test_pickled_weights_are_taken_for_half_precision(tmp_path: Path) -> None:
+    file = write(tmp_path / "sam.pth", b"x" * 100)
+    assert weights.parameter_count(file) is None
+    assert (weights.memory(file, "float16"), weights.memory(file, "float32")) == (100, 200)
+
+
+def write_index(folder: Path, suffix: str = "safetensors") -> list[str]:
+    shards = [f"model-0000{number}-of-00002.{suffix}" for number in (1, 2)]
+    index = {"weight_map": {str(number): shard for number, shard in enumerate(shards)}}
+    write(folder / f"model.{suffix}.index.json", json.dumps(index).encode())
+    return shards
+
+
+def test_an_interrupted_download_is_not_taken_for_a_model(hub_cache: Path) -> None:
+    snapshot = next(hub_cache.glob("*/snapshots/*"))
+    first, second = write_index(snapshot)
+    write(snapshot / first)
+    with pytest.raises(
+        FileNotFoundError, match=rf"not whole .*\({second} is missing\): `imgdiff models pull` goes on"
+    ):
+        weights.locate("team/model")
+    write(snapshot / second)
+    assert weights.locate("team/model") == snapshot
+
+
+def test_of_several_formats_one_is_enough(tmp_path: Path) -> None:
+    shards = write_index(tmp_path, "bin")
+    assert weights.missing_files(tmp_path) == shards
+    write(tmp_path / "model.safetensors")
+    assert weights.missing_files(tmp_path) == []
+
+
+def test_a_pipeline_without_one_of_its_parts_is_not_whole(tmp_path: Path) -> None:
+    parts = {"_class_name": "P", "unet": ["diffusers", "U"], "scheduler": ["diffusers", "S"], "none": [None, None]}
+    write(tmp_path / "model_index.json", json.dumps({**parts, "vae": ["diffusers", "V"]}).encode())
+    write(tmp_path / "unet" / "config.json", b"{}")
+    write(tmp_path / "scheduler" / "scheduler_config.json", b"{}")
+    assert weights.missing_files(tmp_path) == ["unet", "vae"]
+    for part in ("unet", "vae"):
+        write(tmp_path / part / "config.json", b"{}")
+        write(tmp_path / part / "model.safetensors")
+    assert weights.missing_files(tmp_path) == []

@@ -1,0 +1,165 @@
+"""Chat models behind an OpenAI-compatible server (vLLM, SGLang, `transformers serve`), in the two roles they play.
+
+A server says what it serves by name only: the weights behind it cannot be hashed. So what is known of them is the name
+and what the server tells of it; when other weights are served by the same name, measurements made before are kept.
+"""
+
+import base64
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resources.captioner import CaptionerSettings
+from resources.failures import ModelUnavailable
+from resources.prompt_rewriter import PromptRewriterSettings
+from resources.settings import ChatModelSettings
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+API_KEY = "IMGDIFF_API_KEY"
+# What a server says of a model that holds from one day, and one server of the same model, to the next.
+LASTING = ("id", "owned_by", "root", "parent")
+# What says that the server or the account is at fault, not the question.
+SERVER_AT_FAULT = frozenset({401, 403, 404, 429, 502, 503, 504})
+REMEMBERED_SECONDS = 60
+
+
+class ServedPromptRewriter:
+    """Rewrites captions by a served model; see `resources.prompt_rewriter.PromptRewriter`."""
+
+    def __init__(self, settings: PromptRewriterSettings) -> None:
+        self.settings = settings
+
+    def rewrite(self, captions: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        """Return the model's whole answer to each caption, drawn by that caption's seed if the server heeds seeds.
+
+        Raises ModelUnavailable.
+        """
+        settings = self.settings
+        # Some servers read a seed as a 32-bit number.
+        drawn = {"temperature": settings.temperature, "top_p": settings.top_p}
+        requests = [
+            {"messages": [{"role": "user", "content": settings.question(caption)}], "seed": seed % 2**31, **drawn}
+            for caption, seed in zip(captions, seeds, strict=True)
+        ]
+        return _answers(settings, requests)
+
+
+class ServedCaptioner:
+    """Answers questions about images by a served model; see `resources.captioner.Captioner`."""
+
+    def __init__(self, settings: CaptionerSettings) -> None:
+        self.settings = settings
+
+    def answer(self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> list[str]:
+        """Return the likeliest answer to each question about its own one or more images (H, W, 3) of any shapes.
+
+        Raises ModelUnavailable.
+        """
+        requests = []
+        for shown, question in zip(images, questions, strict=True):
+            content = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in shown]
+            content.append({"type": "text", "text": question})
+            requests.append({"messages": [{"role": "user", "content": content}], "temperature": 0})
+        return _answers(self.settings, requests)
+
+
+def served_identity(settings: ChatModelSettings) -> dict[str, str]:
+    """Return what the server says of the model that stays the same wherever and whenever it is served.
+
+    It is asked again every minute. Raises ModelUnavailable when it does not answer or serves no such model.
+    """
+    return dict(_listed(str(settings.base_url), settings.model, int(time.monotonic() // REMEMBERED_SECONDS)))
+
+
+@lru_cache(maxsize=64)
+def _listed(base_url: str, model: str, minute: int) -> tuple[tuple[str, str], ...]:
+    """What the list of models says of `model`; `minute` makes an old answer forgotten."""
+    settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=2)
+    with _server_errors_explained(settings), _connect(settings) as client:
+        listed = [entry.to_dict(warnings=False) for entry in client.models.list()]
+    for entry in listed:
+        if entry["id"] == model:
+            return tuple((name, str(entry[name])) for name in LASTING if entry.get(name) is not None)
+    names = ", ".join(str(entry["id"]) for entry in listed) or "nothing"
+    raise ModelUnavailable(f"The server {base_url} does not serve {model!r}, but {names}: correct the field `model`.")
+
+
+def _connect(settings: ChatModelSettings) -> "OpenAI":
+    """Return a client that repeats what failed for want of an answer, each time after a longer pause."""
+    try:
+        from openai import OpenAI
+    except ImportError:
+        raise ModelUnavailable(
+            "A model behind a server needs the openai package: pip install 'imgdiff-assets[server]'."
+        ) from None
+    return OpenAI(
+        base_url=settings.base_url,
+        api_key=os.environ.get(API_KEY, "none"),
+        timeout=settings.timeout_seconds,
+        max_retries=settings.max_retries,
+    )
+
+
+def _answers(settings: ChatModelSettings, requests: Sequence[Mapping[str, Any]]) -> list[str]:
+    common: dict[str, Any] = {"model": settings.model, "max_tokens": settings.max_new_tokens}
+    if settings.stop:
+        common["stop"] = settings.stop
+
+    with (
+        _server_errors_explained(settings),
+        _connect(settings) as client,
+        ThreadPoolExecutor(settings.concurrency) as pool,
+    ):
+
+        def ask(request: Mapping[str, Any]) -> str:
+            completion = client.chat.completions.create(**common, **request)
+            return (completion.choices[0].message.content or "").strip()
+
+        return list(pool.map(ask, requests))
+
+
+@contextmanager
+def _server_errors_explained(settings: ChatModelSettings) -> Iterator[None]:
+    """Tell a server that cannot answer at all from a question that it does not answer, which raises as it is."""
+    import openai
+
+    try:
+        yield
+    except openai.APITimeoutError:
+        raise
+    except openai.APIConnectionError as error:
+        raise ModelUnavailable(
+            f"The server {settings.base_url} cannot be reached ({error.__cause__ or error}): start it, or correct the "
+            "field `base_url`. What was measured is kept."
+        ) from error
+    except openai.APIStatusError as error:
+        if error.status_code not in SERVER_AT_FAULT:
+            raise
+        advice = {
+            401: f"set {API_KEY} to its key",
+            403: f"set {API_KEY} to a key that may use the model",
+            404: "correct the field `model`, or the path in `base_url` (it often ends with /v1)",
+            429: "lower `concurrency`, or raise `max_retries`",
+        }.get(error.status_code, "see what ails it")
+        raise ModelUnavailable(
+            f"The server {settings.base_url} refuses to answer for {settings.model} "
+            f"({' '.join(error.message.split())[:300]}): {advice}. What was measured is kept."
+        ) from error
+
+
+def _data_url(image: NDArray[np.uint8]) -> str:
+    from PIL import Image
+
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, format="PNG", compress_level=1)
+    return "data:image/png;base64," + base64.b64encode(encoded.getvalue()).decode()
