@@ -13,6 +13,7 @@ from imgdiff_assets.cli_doctor import doctor
 from imgdiff_assets.cli_export import export
 from imgdiff_assets.cli_ingest_pairs import ingest_pairs
 from imgdiff_assets.cli_models import models
+from imgdiff_assets.cli_release import release
 from imgdiff_assets.cli_replay import replay
 from imgdiff_assets.cli_report import report as report_command
 from imgdiff_assets.cli_ui import ui
@@ -128,21 +129,36 @@ def run(
 
 
 @main.command(cls=SeveralValues, short_help="Count what was kept, and what was rejected by which filter.")
+@click.option("--diversity", is_flag=True, help="Count the objects and replacements instead.")
 @shards_option
 @as_json_option
-def stats(shards: Sequence[str], as_json: bool) -> None:
+def stats(diversity: bool, shards: Sequence[str], as_json: bool) -> None:
     """The funnel: rows in, rows kept, and which filter rejected how many.
+
+    With --diversity, how varied the replacements are: object categories, (replaced, replacing) pairs, and how evenly
+    they are used (entropy, and its share of the largest possible); for all prompt pairs, and for those with samples.
 
     \b
     imgdiff stats
     imgdiff stats --shards shard-000000 --json
+    imgdiff stats --diversity
     """
     from imgdiff_assets.funnel import funnel
     from imgdiff_assets.ledger import Ledger
     from imgdiff_assets.shards import known_shards
 
     home = Home.from_environment()
-    counts = funnel(Ledger(home.ledger), known_shards(home, shards))
+    keys = known_shards(home, shards)
+    if diversity:
+        from imgdiff_assets.diversity import diversity_text, written_and_kept
+
+        written, kept = written_and_kept(Ledger(home.ledger), keys)
+        if as_json:
+            echo_json({"prompt_pairs": written.to_json(), "pairs_with_samples": kept.to_json()})
+        else:
+            click.echo(diversity_text(written, kept))
+        return
+    counts = funnel(Ledger(home.ledger), keys)
     if as_json:
         echo_json(counts.to_json())
     else:
@@ -155,6 +171,7 @@ main.add_command(report_command)
 main.add_command(ingest_pairs)
 main.add_command(what_if)
 main.add_command(export)
+main.add_command(release)
 main.add_command(replay)
 main.add_command(ui)
 main.add_command(models)

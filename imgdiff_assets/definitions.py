@@ -10,6 +10,7 @@ from imgdiff_assets.assets.filtered_pairs import filtered_pairs
 from imgdiff_assets.assets.fine_tune_set import fine_tune_set
 from imgdiff_assets.assets.image_pairs import image_pairs
 from imgdiff_assets.assets.prompt_pairs import prompt_pairs
+from imgdiff_assets.assets.release import release
 from imgdiff_assets.assets.removal_captions import removal_captions
 from imgdiff_assets.assets.removed_pairs import removed_pairs
 from imgdiff_assets.automation import AS_SOON_AS_STALE, automation_condition, inbox, lost_runs, stale_shards
@@ -34,12 +35,15 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
         fine_tune_set,
     ]
     return dg.Definitions(
-        assets=dg.map_asset_specs(
-            lambda spec: spec.replace_attributes(
-                automation_condition=automation_condition(home, spec.key.to_user_string())
+        assets=[
+            *dg.map_asset_specs(
+                lambda spec: spec.replace_attributes(
+                    automation_condition=automation_condition(home, spec.key.to_user_string())
+                ),
+                stages,
             ),
-            stages,
-        ),
+            release,
+        ],
         asset_checks=CHECKS,
         schedules=[stale_shards(home, recipe.automation)],
         sensors=[inbox(home, recipe.automation), lost_runs(home), AS_SOON_AS_STALE],

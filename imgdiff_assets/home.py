@@ -31,6 +31,10 @@ class Home:
         return self.root / "ledger"
 
     @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+    @property
     def catalog(self) -> Path:
         return self.root / "catalog.duckdb"
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,21 @@ def export(
         [[shard, [asdict(sample) for sample in samples]] for shard, samples in gathered.samples.items()],
         library_versions(),
     )
-    return export_folder(out, plan, lambda folder: _write(ledger, format_name, gathered, folder, options, progress))
+    with requirements_named():
+        return export_folder(
+            out, plan, lambda folder: write_samples(ledger, format_name, gathered, folder, options, progress)
+        )
+
+
+@contextmanager
+def requirements_named() -> Iterator[None]:
+    """A library that only exports need may not be installed. Raises ExportError, which says how to get it."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            f"{error.name} is not installed: pip install 'imgdiff-assets[export]', then try again."
+        ) from error
 
 
 def _fitting(format_name: str, options: Options) -> Options:
@@ -59,9 +74,10 @@ def _fitting(format_name: str, options: Options) -> Options:
     )
 
 
-def _write(
+def write_samples(
     ledger: Ledger, format_name: str, gathered: Gathered, folder: Path, options: Options, progress: Progress
 ) -> dict[str, Any]:
+    """Write gathered samples into `folder`, where some shards may be complete already; returns what was written."""
     writer = FORMATS[format_name].writer
     done, total = 0, len(gathered)
     for shard, samples in gathered.samples.items():
@@ -70,8 +86,9 @@ def _write(
             _write_shard(
                 writer, ledger, folder, shard, samples, part, options, lambda n: progress("export", n, total), done
             )
+        elif samples:
+            progress("export", done + len(samples), total)
         done += len(samples)
-        progress("export", done, total)
 
     def entries(split: str) -> Iterator[Entry]:
         for shard, samples in gathered.samples.items():

@@ -5,7 +5,7 @@ or is the only one; `box` is xyxy in pixels, null for samples about no region.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +39,7 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
                 "box": list(sample.box) if sample.box is not None else None,
             }
         )
-        yield {"tasks": sample.task}
+        yield {"task": sample.task}
     (folder / "data").mkdir(exist_ok=True)
     datasets.disable_progress_bars()
     for split, found in rows.items():
@@ -63,34 +63,35 @@ def _features(options: Options) -> Any:
 
 
 def finish(folder: Path, entries: Entries, options: Options) -> None:
-    from huggingface_hub import DatasetCard, DatasetCardData
-
+    tasks = sorted({entry["task"] for split in SPLITS for entry in entries(split)})
     counts = {split: sum(1 for _ in entries(split)) for split in SPLITS}
-    present = [split for split, count in counts.items() if count]
+    pictures = (
+        "`image_1` (both images side by side)" if options.single else "`image_1`, `image_2` (in the order shown)"
+    )
+    text = (
+        f"{front_matter(counts)}\n# Image differences\n\n"
+        f"Questions about pairs of nearly identical images. Tasks: {', '.join(tasks)}. "
+        + ", ".join(f"{count:,} {split}" for split, count in counts.items())
+        + f".\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per picture; `box` is "
+        "[x1, y1, x2, y2] in pixels of either image.\n"
+    )
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def front_matter(counts: Mapping[str, int]) -> str:
+    """The metadata at the head of a dataset card, by which the Hub and `load_dataset` find the files of each split."""
+    from huggingface_hub import DatasetCardData
+
+    files = [{"split": split, "path": f"data/{split}-*.parquet"} for split, count in counts.items() if count]
     card = DatasetCardData(
         language="en",
         pretty_name="Image differences",
         task_categories=["image-text-to-text", "visual-question-answering"],
         tags=["image-difference", "synthetic", "multi-image"],
         size_categories=[_size_category(sum(counts.values()))],
-        configs=[
-            {
-                "config_name": "default",
-                "data_files": [{"split": split, "path": f"data/{split}-*.parquet"} for split in present],
-            }
-        ],
+        configs=[{"config_name": "default", "data_files": files}],
     )
-    tasks = sorted({entry["tasks"] for split in SPLITS for entry in entries(split)})
-    pictures = (
-        "`image_1` (both images side by side)" if options.single else "`image_1`, `image_2` (in the order shown)"
-    )
-    DatasetCard(
-        f"---\n{card.to_yaml()}\n---\n\n# Image differences\n\n"
-        f"Questions about pairs of nearly identical images. Tasks: {', '.join(tasks)}. "
-        + ", ".join(f"{count:,} {split}" for split, count in counts.items())
-        + f".\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per picture; `box` is "
-        "[x1, y1, x2, y2] in pixels of either image.\n"
-    ).save(folder / "README.md")
+    return f"---\n{card.to_yaml()}\n---\n"
 
 
 def _size_category(count: int) -> str:

@@ -1,0 +1,87 @@
+"""What a release says of its samples and of how they were made, so that the next one can be compared with it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imgdiff_assets.gathered import Gathered
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.ledger import Ledger
+
+MANIFEST, SAMPLES = "release.json", "samples.parquet"
+KEYS = ("task", "pair_id", "region_id", "erased_from")
+"""What a sample is about: of each there is one sample at most."""
+
+VALUES = ("question", "answer", "first", "split", "source_hash", "target_hash", "erased_hash")
+"""What may change of a sample that is about the same."""
+
+SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The samples of a release (a row of SCHEMA each), and its manifest."""
+
+    manifest: Mapping[str, Any]
+    samples: Sequence[Row]
+
+    @property
+    def hash(self) -> str:
+        """Equal for releases of the same samples from the same settings and models."""
+        return content_hash(
+            {**self.manifest, "number": None, "version": None, "previous": None, "date": None}, self.samples
+        )
+
+
+def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Contents:
+    """What a release of these samples would hold; version and previous release are not known yet."""
+    samples = [
+        {
+            "shard": shard,
+            "question": sample.conversations[0]["value"],
+            **{name: getattr(sample, name) for name in SCHEMA.names if name not in ("shard", "question")},
+        }
+        for shard, rows in gathered.samples.items()
+        for sample in rows
+    ]
+    shards = list(gathered.samples)
+    records = {stage.name: [ledger.record(stage.name, shard) or {} for shard in shards] for stage in STAGES}
+    newest = max((record.get("finished_at", "") for rows in records.values() for record in rows), default="")
+    counts: dict[str, int] = {}
+    for sample in samples:
+        counts[sample["split"]] = counts.get(sample["split"], 0) + 1
+    manifest = {
+        "date": newest[:10],
+        "shards": shards,
+        "not_fresh": list(not_fresh),
+        "samples": counts,
+        "recipe": sorted({record.get("recipe", "") for record in records["fine_tune_set"]}),
+        "seed": sorted({record.get("seed", 0) for record in records["fine_tune_set"]}),
+        "settings": {name: rows[0].get("settings", {}) for name, rows in records.items() if rows},
+        "code_versions": {name: rows[0].get("code_version", "") for name, rows in records.items() if rows},
+        "models": {
+            role: identity for rows in records.values() if rows for role, identity in rows[0].get("models", {}).items()
+        },
+        "near_duplicates_left_out": [found.sample_id for found in gathered.left_out],
+    }
+    return Contents(manifest, samples)
+
+
+def write_contents(found: Contents, folder: Path) -> None:
+    text = json.dumps(found.manifest, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist(list(found.samples), SCHEMA), folder / SAMPLES, compression="zstd")
+
+
+def read_contents(folder: Path) -> Contents:
+    """Raises OSError or ValueError for a folder that is no whole release."""
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return Contents(manifest, pq.read_table(folder / SAMPLES, schema=SCHEMA).to_pylist())

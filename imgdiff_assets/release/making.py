@@ -1,0 +1,144 @@
+"""A release: all fresh shards as one folder that tells what is in it, how it was made, and what is new."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imgdiff_assets.contact_sheet import write_contact_sheet
+from imgdiff_assets.diversity import written_and_kept
+from imgdiff_assets.export.exporting import Progress, requirements_named, write_samples
+from imgdiff_assets.export.folder import export_folder
+from imgdiff_assets.export.hf import front_matter
+from imgdiff_assets.export.options import Options
+from imgdiff_assets.funnel import funnel
+from imgdiff_assets.gathered import Gathered, gather
+from imgdiff_assets.graph import STAGE_NAMES
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.release.card import body
+from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
+from imgdiff_assets.release.checksums import write_checksums
+from imgdiff_assets.release.contents import MANIFEST, Contents, contents, read_contents, write_contents
+from imgdiff_assets.release.croissant import write_croissant
+from imgdiff_assets.shards import shard_keys
+from imgdiff_assets.staleness import Staleness
+
+CHANGES, CARD, SHEET = "changes.json", "README.md", "contact_sheet.png"
+DESCRIPTION = "Pairs of nearly identical images, and questions about what is different between them."
+
+
+class ReleaseError(ValueError):
+    """Nothing to release, or a version that cannot be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release that is there. `made`: whether it was made now, or is the same as the latest one."""
+
+    version: str
+    folder: Path
+    made: bool
+    samples: dict[str, int]
+    shards: Sequence[str]
+    not_fresh: Sequence[str]
+    previous: str | None
+    changed: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def make_release(
+    home: Home, recipe: Recipe, version: str | None = None, progress: Progress = lambda what, done, total: None
+) -> Release:
+    """Gather all shards that are up to date with `recipe` into `<home>/releases/<version>` (default: the next number).
+
+    When the latest release has the same samples, made in the same way, none is made. Raises ReleaseError, StaleSample,
+    DamagedTable, FileNotFoundError (a model's weights), OSError.
+    """
+    ledger = Ledger(home.ledger)
+    staleness = Staleness(home, recipe, STAGE_NAMES)
+    keys = shard_keys(home)
+    not_fresh = [key for key in keys if staleness.stages(key)]
+    fresh = [key for key in keys if key not in set(not_fresh)]
+    if not fresh:
+        raise ReleaseError("No shard is up to date with the recipe: run the graph first (`imgdiff run`).")
+    gathered = gather(ledger, fresh)
+    if not len(gathered):
+        raise ReleaseError("There are no kept samples to release; `imgdiff stats` shows what was rejected and why.")
+    now = contents(ledger, gathered, not_fresh)
+    latest = latest_release(home)
+    before = read_contents(latest) if latest is not None else None
+    if latest is not None and before is not None and before.hash == now.hash and version in (None, latest.name):
+        return _described(latest, before, made=False)
+    name = version or str(max([0, *(int(path.name) for path in releases(home) if path.name.isdigit())]) + 1)
+    folder = home.releases / name
+    if not name.replace(".", "").replace("-", "").isalnum() or name.startswith((".", "-")):
+        raise ReleaseError(f"{name!r} is no version: use letters, digits, '.' and '-'.")
+    if folder.exists():
+        raise ReleaseError(f"{folder}: this version is there already, and releases are not changed; name another.")
+    about = {"number": len(releases(home)) + 1, "version": name, "previous": latest.name if latest else None}
+    now = Contents({**now.manifest, **about}, now.samples)
+    changed = changes(ledger, before, now) if before is not None else None
+    with requirements_named():
+        export_folder(folder, now.hash, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
+    return _described(folder, now, made=True, changed=changed)
+
+
+def releases(home: Home) -> list[Path]:
+    """The whole releases, oldest first."""
+    found = [path for path in home.releases.glob("*") if (path / MANIFEST).exists() and not path.name.startswith(".")]
+    return sorted(found, key=lambda path: int(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["number"]))
+
+
+def latest_release(home: Home) -> Path | None:
+    """The newest release."""
+    return next(reversed(releases(home)), None)
+
+
+def _described(folder: Path, found: Contents, made: bool, changed: list[Change] | None = None) -> Release:
+    manifest = found.manifest
+    return Release(
+        version=folder.name,
+        folder=folder,
+        made=made,
+        samples=dict(manifest["samples"]),
+        shards=manifest["shards"],
+        not_fresh=manifest["not_fresh"],
+        previous=manifest["previous"],
+        changed={kind: dict(reasons) for kind, reasons in counted(changed).items()} if changed is not None else {},
+    )
+
+
+def _write(
+    ledger: Ledger,
+    gathered: Gathered,
+    now: Contents,
+    before: Contents | None,
+    changed: list[Change] | None,
+    folder: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    report = write_samples(ledger, "hf", gathered, folder, Options(), progress)
+    shards = list(gathered.samples)
+    write_contents(now, folder)
+    listed = [asdict(change) for change in changed or ()]
+    (folder / CHANGES).write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_contact_sheet(ledger, folder / SHEET, shards)
+    text = body(
+        ledger,
+        now,
+        funnel(ledger, shards),
+        *written_and_kept(ledger, shards),
+        changed,
+        settings_changed(before, now) if before is not None else [],
+    )
+    (folder / CARD).write_text(f"{front_matter(report['samples'])}\n{text}", encoding="utf-8")
+    version, date = str(now.manifest["version"]), str(now.manifest["date"])
+    write_croissant(folder, "image-differences", DESCRIPTION, version, date)
+    write_checksums(folder)
+    return {**report, "version": version}
