@@ -67,7 +67,7 @@ def _summary(found: Contents) -> str:
         f"Release {manifest['version']} of {manifest['date']}: "
         + ", ".join(f"{count:,} {split}" for split, count in sorted(manifest["samples"].items()))
         + f" samples from {plural(len(manifest['shards']), 'shard')}, recipe {', '.join(manifest['recipe'])}. "
-        "Two images and a question about them in each row of `data/`; regions that a question points at are in red boxes.",
+        "Each row of `data/` is two images and a question about them; a region that it points at is in a red box.",
         _table(["task", "samples"], [[task, f"{count:,}"] for task, count in sorted(tasks.items())]),
     ]
     if manifest["not_fresh"]:

@@ -22,34 +22,31 @@ def write_croissant(folder: Path, name: str, description: str, version: str, dat
             id=path.name,
             name=path.name,
             content_url=f"data/{path.name}",
-            encoding_formats=["application/vnd.apache.parquet"],
+            encoding_formats=["application/x-parquet"],
             sha256=digest(path),
         )
         for path in files
     ]
-    parquet = mlc.FileSet(
-        id="parquet-files",
-        name="parquet-files",
-        contained_in=[path.name for path in files],
-        encoding_formats=["application/vnd.apache.parquet"],
-        includes=["*.parquet"],
-    )
+    # A set of records for each file: a reader of the format takes one file at a time.
     types = {**dict.fromkeys(IMAGES, mlc.DataType.IMAGE_OBJECT), **dict.fromkeys(TEXTS, mlc.DataType.TEXT)}
-    records = mlc.RecordSet(
-        id="samples",
-        name="samples",
-        description="One question about two images, and its answer.",
-        key="samples/sample_id",
-        fields=[_field(mlc, column, kind) for column, kind in types.items()],
-    )
+    records = [
+        mlc.RecordSet(
+            id=path.stem,
+            name=path.stem,
+            description=f"Questions about two images each, with their answers; {path.stem.partition('-')[0]} split.",
+            key=f"{path.stem}/sample_id",
+            fields=[_field(mlc, path, column, kind) for column, kind in types.items()],
+        )
+        for path in files
+    ]
     metadata = mlc.Metadata(
         name=name,
         description=description,
         version=version,
         date_published=datetime.datetime.fromisoformat(date) if date else None,
         url="https://arxiv.org/abs/2408.04594",
-        distribution=[*objects, parquet],
-        record_sets=[records],
+        distribution=objects,
+        record_sets=records,
     )
     if metadata.issues.errors:
         raise ValueError(f"the Croissant metadata are not valid: {sorted(metadata.issues.errors)[0]}")
@@ -57,6 +54,8 @@ def write_croissant(folder: Path, name: str, description: str, version: str, dat
     (folder / CROISSANT).write_text(text + "\n", encoding="utf-8")
 
 
-def _field(mlc: Any, column: str, kind: Any) -> Any:
-    source = mlc.Source(file_set="parquet-files", extract=mlc.Extract(column=column))
-    return mlc.Field(id=f"samples/{column}", name=column, data_types=[kind], source=source)
+def _field(mlc: Any, file: Path, column: str, kind: Any) -> Any:
+    # An image's column is a struct, of which the bytes are meant.
+    transforms = [mlc.Transform(json_path="bytes")] if column in IMAGES else []
+    source = mlc.Source(file_object=file.name, extract=mlc.Extract(column=column), transforms=transforms)
+    return mlc.Field(id=f"{file.stem}/{column}", name=column, data_types=[kind], source=source)
