@@ -8,8 +8,9 @@ where it arises; if there is none, the whole chain gives the same again.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.compare import Comparison, Verdict, closest, compare, tolerance
@@ -17,19 +18,29 @@ from imgdiff_assets.environment import library_versions
 from imgdiff_assets.given_pairs import stage_of_shard
 from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
+<<<<<<< HEAD
 from imgdiff_assets.images import ErasedImages, GivenImages, PairImages, Pixels
+=======
+from imgdiff_assets.images import ErasedImages, PairImages, Pixels
+from imgdiff_assets.inputs import MissingInput, read_inputs
+>>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
 from imgdiff_assets.ledger import Ledger, is_image
 from imgdiff_assets.lineage import ancestors, find_row
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recorded import recorded_recipe
+<<<<<<< HEAD
 from imgdiff_assets.scan import parent_columns, parent_of, scan
 from imgdiff_assets.shards import has_pairs, pair_images_path
+=======
+from imgdiff_assets.scan import PARENT_IDS, DamagedTable, parent_columns, parent_of, scan
+>>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
 from imgdiff_assets.stage import Measurement, Row, Stage
+from imgdiff_assets.tables import rows_of
+
+Images = TypeVar("Images", PairImages, ErasedImages)
 
 KINDS = {"pair_id": "pair", "region_id": "region", "sample_id": "sample"}
-HOMONYMS = {"answer"}
-"""Columns that mean one thing in one table and another in the next."""
 NOTHING_MADE = (
     "a caption is given, not made: replay a pair, a region or a sample of it (`imgdiff lineage` lists them)."
 )
@@ -92,7 +103,7 @@ class _Work:
 
     recipe: Recipe
     models: Models
-    pair_images: PairImages
+    pair_images: PairImages | None
     erased_images: ErasedImages | None
     given_images: GivenImages | None
 
@@ -100,6 +111,8 @@ class _Work:
         return self.models.open(role)
 
     def images(self, pair_id: str) -> tuple[Pixels, Pixels]:
+        if self.pair_images is None:
+            raise LookupError("the shard has no images any more")
         return self.pair_images(pair_id)
 
     def erased(self, region_id: str) -> Pixels:
@@ -117,7 +130,9 @@ class _Work:
         names = {column.name for column in step.columns if is_image(column)}
         if "erased_image" in names and self.erased_images is not None:
             return {**row, **self.erased_images.encoded(row["region_id"])}
-        return {**row, **self.pair_images.encoded(row["pair_id"])} if names else row
+        if names and self.pair_images is not None:
+            return {**row, **self.pair_images.encoded(row["pair_id"])}
+        return row
 
 
 def shared_models(recipe: Recipe) -> Models:
@@ -140,8 +155,8 @@ def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], 
         raise ReplayError(f"{identity}: {NOTHING_MADE}")
     known = ancestors(ledger, column, identity, shard)
     result = Replay(KINDS[column], identity, shard)
-    above: dict[str, tuple[str, Any]] = {}
     with ExitStack() as opened:
+<<<<<<< HEAD
         pairs = opened.enter_context(closing(PairImages(ledger, shard)))
         erased = given = None
         if ledger.exists("removed_pairs", shard):
@@ -150,15 +165,39 @@ def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], 
             given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
         for base_stage in _stages_above(ledger, known, shard):
             stage = stage_of_shard(base_stage, home, shard)
+=======
+        pairs = _open(opened, PairImages, "image_pairs", ledger, shard)
+        erased = _open(opened, ErasedImages, "removed_pairs", ledger, shard)
+        for stage in _stages_above(ledger, known, shard):
+>>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
             if stage.id_column not in known:
                 continue
             row = _read_row(ledger, stage, shard, known)
             if row is None:
                 continue
+<<<<<<< HEAD
             _replay_row(result, ledger, stage, row, above, base, models_of, pairs, erased, given)
+=======
+            _replay_row(result, home, stage, row, base, models_of, pairs, erased)
+>>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
     result.surroundings = list(dict.fromkeys(result.surroundings))
     result.origins = list(dict.fromkeys(result.origins))
     return result
+
+
+def _open(
+    stack: ExitStack, images: Callable[[Ledger, str], Images], asset: str, ledger: Ledger, shard: str
+) -> Images | None:
+    """The images of a table, until the stack is left; None where there is no such table. Raises DamagedTable."""
+    if not ledger.exists(asset, shard):
+        return None
+    try:
+        return stack.enter_context(closing(images(ledger, shard)))
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedTable(
+            f"{ledger.table_path(asset, shard)} cannot be read ({' '.join(str(error).split())}); `imgdiff run` moves "
+            "it aside and makes it again."
+        ) from error
 
 
 def _stages_above(ledger: Ledger, known: Mapping[str, str], shard: str) -> Sequence[Stage]:
@@ -183,18 +222,17 @@ def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]
 
 def _replay_row(
     result: Replay,
-    ledger: Ledger,
+    home: Home,
     stage: Stage,
     row: Row,
-    above: dict[str, tuple[str, Any]],
     base: Recipe,
     models_of: Callable[[Recipe], Models],
-    pairs: PairImages,
+    pairs: PairImages | None,
     erased: ErasedImages | None,
     given: GivenImages | None,
 ) -> None:
-    """Make the measurements of one row again; `above` has the values of the rows above, each with its stage."""
-    shard = result.shard
+    """Make the measurements of one row again."""
+    ledger, shard = Ledger(home.ledger), result.shard
     record = ledger.record(stage.name, shard) or {}
     measured_by = next(
         (entry for entry in reversed(ledger.history(stage.name, shard)) if entry["run_id"] == row["run_id"]), record
@@ -204,11 +242,10 @@ def _replay_row(
     work = _Work(recipe, models, pairs, erased, given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
-    result.origins += _older(stage, row, above) + _origins(stage, record, models, roles)
+    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
     for step in measured:
         result.steps.append(_replay_step(stage, step, work.with_images(step, row), work))
     result.surroundings += _surroundings(measured_by, models, [role for role in roles if role in models.opened])
-    above.update({name: (stage.name, value) for name, value in row.items()})
 
 
 def _replay_step(stage: Stage, step: Measurement, row: Row, work: _Work) -> Replayed:
@@ -223,13 +260,34 @@ def _replay_step(stage: Stage, step: Measurement, row: Row, work: _Work) -> Repl
     return Replayed(stage.name, step.name, compare(step.columns, row, again, limits))
 
 
-def _older(stage: Stage, row: Row, above: Mapping[str, tuple[str, Any]]) -> list[str]:
-    """What the row took over from the rows above it, and they hold no longer."""
+def _older(home: Home, stage: Stage, shard: str, row: Row, recipe: Recipe) -> list[str]:
+    """What the row was measured from, and the tables above it do not give any more."""
+    measured_from = {stage.id_column, *(name for step in stage.measurements for name in step.inputs)}
+    names = [column.name for column in stage.item_columns if column.name in measured_from]
+    try:
+        items = rows_of(stage.items(read_inputs(stage, home, shard).read(), recipe), names)
+    except (MissingInput, KeyError) as error:
+        return [f"{stage.name} cannot be traced to {', '.join(stage.parents)}: {error}"]
+    apart = [[name for name in names if item[name] != row[name]] for item in items]
+    if [] in apart:
+        return []
+    above, _ = parent_of(stage, row)
+    parent = PARENT_IDS[stage.name]
+    siblings = [index for index, item in enumerate(items) if item.get(parent) == row[parent]]
+    nearest = min(siblings, key=lambda index: len(apart[index]), default=None)
+    if nearest is None:
+        return [f"{stage.name} is older than {above}, which has nothing like it any more."]
     return [
+<<<<<<< HEAD
         f"{stage.name} is older than {above[column.name][0]}: its {column.name} was {row[column.name]!r}, and is "
         f"{above[column.name][1]!r} now."
         for column in stage.item_columns
         if column.name in above and column.name not in HOMONYMS and above[column.name][1] != row[column.name]
+=======
+        f"{stage.name} is older than {above}: its {name} was {row[name]!r}, and is "
+        f"{items[nearest][name]!r} now."
+        for name in apart[nearest]
+>>>>>>> 06156cd (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
     ]
 
 

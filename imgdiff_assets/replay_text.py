@@ -23,6 +23,8 @@ def to_text(result: Replay) -> str:
 
 
 def _conclusion(result: Replay) -> str:
+    if not result.steps and not result.origins:
+        return "nothing was measured of it, so there is nothing to make again (`imgdiff lineage` says why)."
     if result.verdict == Verdict.SAME:
         return "the same, bit for bit."
     if result.verdict == Verdict.CLOSE:
