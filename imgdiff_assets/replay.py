@@ -278,16 +278,8 @@ def _older(home: Home, stage: Stage, shard: str, row: Row, recipe: Recipe) -> li
     if nearest is None:
         return [f"{stage.name} is older than {above}, which has nothing like it any more."]
     return [
-<<<<<<< HEAD
-        f"{stage.name} is older than {above[column.name][0]}: its {column.name} was {row[column.name]!r}, and is "
-        f"{above[column.name][1]!r} now."
-        for column in stage.item_columns
-        if column.name in above and column.name not in HOMONYMS and above[column.name][1] != row[column.name]
-=======
-        f"{stage.name} is older than {above}: its {name} was {row[name]!r}, and is "
-        f"{items[nearest][name]!r} now."
+        f"{stage.name} is older than {above}: its {name} was {row[name]!r}, and is {items[nearest][name]!r} now."
         for name in apart[nearest]
->>>>>>> 06156cd (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
     ]
 
 
