@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from PIL import Image
 
@@ -128,7 +129,7 @@ def measure_rows(count: int) -> Figures:
         }
     )
     inputs, models, clock = Inputs("captions", lambda: {"captions": captions}), _NoModels(recipe), Clock()
-    before = _peak_memory()
+    before = psutil.Process().memory_info().rss
     for _ in range(5 if count <= 10_000 else 1):
         with tempfile.TemporaryDirectory() as folder:
             ledger = Ledger(Path(folder))
@@ -167,7 +168,7 @@ def measure_pairs(count: int) -> Figures:
         "source_caption": ["a red ball on the sand"] * count,
         "target_caption": ["a red cup on the sand"] * count,
     }
-    before = _peak_memory()
+    before = psutil.Process().memory_info().rss
     with tempfile.TemporaryDirectory() as folder:
         for name, rejected in (("first", 0), ("rewritten", 1)):
             table = pa.table({**prompts, "kept": np.arange(count) >= rejected})
@@ -203,7 +204,7 @@ def measure_shards(count: int) -> Figures:
     recipe, clock = load_recipe("miniature"), Clock()
     with tempfile.TemporaryDirectory() as folder:
         home = clone_shards(Path(folder), recipe, count)
-        before = _peak_memory()
+        before = psutil.Process().memory_info().rss
         for _ in range(3):
             with clock.timed("what_is_stale"):
                 staleness = Staleness(home, recipe, STAGE_NAMES)

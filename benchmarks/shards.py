@@ -14,7 +14,7 @@ from imgdiff_assets.run import run
 from imgdiff_assets.shards import ingest
 from resources.miniature.scenes import random_caption
 
-CAPTIONS = 8
+CAPTIONS = 4
 
 
 def clone_shards(root: Path, recipe: Recipe, count: int) -> Home:
