@@ -18,23 +18,15 @@ from imgdiff_assets.environment import library_versions
 from imgdiff_assets.given_pairs import stage_of_shard
 from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
-<<<<<<< HEAD
 from imgdiff_assets.images import ErasedImages, GivenImages, PairImages, Pixels
-=======
-from imgdiff_assets.images import ErasedImages, PairImages, Pixels
 from imgdiff_assets.inputs import MissingInput, read_inputs
->>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
 from imgdiff_assets.ledger import Ledger, is_image
 from imgdiff_assets.lineage import ancestors, find_row
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recorded import recorded_recipe
-<<<<<<< HEAD
-from imgdiff_assets.scan import parent_columns, parent_of, scan
-from imgdiff_assets.shards import has_pairs, pair_images_path
-=======
 from imgdiff_assets.scan import PARENT_IDS, DamagedTable, parent_columns, parent_of, scan
->>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
+from imgdiff_assets.shards import has_pairs, pair_images_path
 from imgdiff_assets.stage import Measurement, Row, Stage
 from imgdiff_assets.tables import rows_of
 
@@ -156,30 +148,19 @@ def replay(home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], 
     known = ancestors(ledger, column, identity, shard)
     result = Replay(KINDS[column], identity, shard)
     with ExitStack() as opened:
-<<<<<<< HEAD
-        pairs = opened.enter_context(closing(PairImages(ledger, shard)))
-        erased = given = None
-        if ledger.exists("removed_pairs", shard):
-            erased = opened.enter_context(closing(ErasedImages(ledger, shard)))
+        pairs = _open(opened, PairImages, "image_pairs", ledger, shard)
+        erased = _open(opened, ErasedImages, "removed_pairs", ledger, shard)
+        given = None
         if has_pairs(home, shard):
             given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
         for base_stage in _stages_above(ledger, known, shard):
             stage = stage_of_shard(base_stage, home, shard)
-=======
-        pairs = _open(opened, PairImages, "image_pairs", ledger, shard)
-        erased = _open(opened, ErasedImages, "removed_pairs", ledger, shard)
-        for stage in _stages_above(ledger, known, shard):
->>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
             if stage.id_column not in known:
                 continue
             row = _read_row(ledger, stage, shard, known)
             if row is None:
                 continue
-<<<<<<< HEAD
-            _replay_row(result, ledger, stage, row, above, base, models_of, pairs, erased, given)
-=======
-            _replay_row(result, home, stage, row, base, models_of, pairs, erased)
->>>>>>> 14b41de (Replay compares a row with what the tables above give now, says when nothing was measured, and is tested on a real ledger)
+            _replay_row(result, home, stage, row, base, models_of, pairs, erased, given)
     result.surroundings = list(dict.fromkeys(result.surroundings))
     result.origins = list(dict.fromkeys(result.origins))
     return result
