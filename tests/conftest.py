@@ -41,3 +41,12 @@ def page(chromium: "Browser") -> "Iterator[Page]":
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="session")
+def chat_server_address(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[str]":
+    """The base URL of `transformers serve` over the miniature prompt rewriter and captioner."""
+    from tests.chat_server import transformers_serve
+
+    with transformers_serve(tmp_path_factory.mktemp("served")) as base_url:
+        yield base_url

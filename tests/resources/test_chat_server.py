@@ -16,15 +16,14 @@ from resources.failures import ModelUnavailable, is_of_the_machine
 from resources.miniature.scenes import draw_scene
 from resources.miniature.train_prompt_rewriter import PROMPT
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings
-from tests.chat_server import CAPTIONER, REWRITER, Proxy, transformers_serve
+from tests.chat_server import CAPTIONER, REWRITER, Proxy
 
 CAPTIONS = ["a red ball on the grass", "a blue boat and a green tree on the sand", "a pink ice cream on the snow"]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with transformers_serve(tmp_path_factory.mktemp("served")) as base_url:
-        yield base_url
+def server(chat_server_address: str) -> str:
+    return chat_server_address
 
 
 @pytest.fixture

@@ -138,6 +138,31 @@ def test_peak_memory_is_that_of_the_role_fetched_last(tmp_path: Path, monkeypatc
     assert [use.peak_memory_bytes for use in devices.uses().values()] == [300, 500]
 
 
+def test_peaks_are_those_of_the_stage_that_began_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = {"peak": 500}
+    monkeypatch.setattr(devices, "_peak", lambda device: now["peak"])
+    a, b = (settings(tmp_path, name, device="cpu") for name in "ab")
+    devices.load(Network, a)
+    devices.begin_peaks()
+    now["peak"] = 300
+    devices.load(Network, b)
+    now["peak"] = 100
+    assert (devices.peak_memory(a), devices.peak_memory(b)) == (300, 100)
+    devices.begin_peaks()
+    assert devices.peak_memory(a) is None
+
+
+def test_a_cpu_has_the_peak_of_the_process(tmp_path: Path) -> None:
+    import numpy as np
+
+    wanted = settings(tmp_path, "a", device="cpu")
+    devices.load(Network, wanted)
+    devices.begin_peaks()
+    before = devices.peak_memory(wanted) or 0
+    np.ones(200_000_000, np.uint8)  # gone at once
+    assert 100_000_000 < (devices.peak_memory(wanted) or 0) - before < 2_000_000_000
+
+
 def test_unload_all_lets_go(tmp_path: Path) -> None:
     instance = weakref.ref(devices.load(Network, settings(tmp_path, "a", device="cpu")))
     devices.unload_all()
