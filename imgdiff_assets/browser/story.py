@@ -95,6 +95,16 @@ class Story:
         return [(erased.values["found_in"], pair_id, erased.values["found_in"]), ("erased", erased.id, "erased")]
 
     @property
+    def drawn_regions(self) -> list[Region]:
+        """In the order they are drawn: the row's own on top, kept ones above rejected ones, small above large."""
+
+        def height(region: Region) -> tuple[bool, bool, float]:
+            x1, y1, x2, y2 = region.box
+            return region.region_id == self.region_id, region.kept, -(x2 - x1) * (y2 - y1)
+
+        return sorted(self.regions, key=height)
+
+    @property
     def region_index(self) -> int | None:
         """Which of the regions the row is, or is made of."""
         return next((at for at, region in enumerate(self.regions) if region.region_id == self.region_id), None)

@@ -1,0 +1,259 @@
+"""The site as people use it, in headless Chromium: by mouse, by keys alone, on a phone; no error on the console."""
+
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+
+from imgdiff_assets.browser.app import create_app
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.graph import STAGE_NAMES
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.reviews import read_reviews
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PHONE = {"width": 390, "height": 844}
+HOSTILE = "<img src=x onerror=document.title='broken'>\"'><script>document.title='broken'</script>"
+
+
+@pytest.fixture(scope="module")
+def home(seen_home: Home, tmp_path_factory: pytest.TempPathFactory, commit_rows: Any) -> Home:
+    """With a text that is markup in every kind of place."""
+    home = Home(Path(shutil.copytree(seen_home.root, tmp_path_factory.mktemp("chromium") / "home")))
+    ledger, shard = Ledger(home.ledger), "shard-000001"
+    for name in ("prompt_pairs", "bounding_boxes", "captions", "fine_tune_set"):
+        rows = ledger.read(name, shard).to_pylist()
+        for row in rows:
+            row |= {key: HOSTILE for key in row if key.endswith(("_caption", "_object", "answer")) and row[key]}
+            if row.get("conversations"):
+                row["conversations"] = [{"from": HOSTILE, "value": HOSTILE}]
+        commit_rows(ledger, name, shard, rows)
+    return home
+
+
+@pytest.fixture(scope="module")
+def address(home: Home, seen_recipe: Recipe) -> Iterator[str]:
+    """Where the real server is."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_app(Site(home, seen_recipe)), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def visit(page: "Page", address: str) -> Iterator[Callable[[str], "Page"]]:
+    """Opens a page of the site; whatever its console says fails the test."""
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("response", lambda answer: said.append(answer.url) if answer.status >= 400 else None)
+
+    def call(path: str) -> "Page":
+        page.goto(address + path, wait_until="networkidle")
+        return page
+
+    yield call
+    assert said == []
+    assert page.title() != "broken"
+
+
+@pytest.fixture(scope="module")
+def sample(home: Home) -> dict[str, Any]:
+    """A kept sample of a pair with several regions."""
+    rows = Ledger(home.ledger).read("fine_tune_set", "shard-000000").to_pylist()
+    boxes = Ledger(home.ledger).read("bounding_boxes", "shard-000000").to_pylist()
+    found = [
+        row
+        for row in rows
+        if row["kept"] and row["region_id"] and sum(box["pair_id"] == row["pair_id"] for box in boxes) > 2
+    ]
+    return next(row for row in found if row["erased_from"] is None)
+
+
+def test_a_number_of_the_funnel_opens_its_rows(visit: Any) -> None:
+    page = visit("/")
+    link = page.locator(".reasons a", has_text="too_small").first
+    count = int(link.locator("b").inner_text())
+    link.click()
+    page.wait_for_url("**/gallery**")
+    assert page.locator("h1").inner_text().startswith(f"{count} row")
+    assert page.locator(".card").count() == min(count, 48)
+    assert page.locator(".tag.rejected").first.inner_text() == "too_small"
+
+
+def test_a_bar_of_a_histogram_opens_its_rows(visit: Any) -> None:
+    page = visit("/")
+    bar = page.locator(".charts a").first
+    kept, rejected = map(int, re.findall(r"(\d+) (?:kept|rejected)", bar.locator("title").text_content() or ""))
+    bar.click()
+    page.wait_for_url("**/gallery**")
+    assert page.locator("h1").inner_text().startswith(f"{kept + rejected} row")
+
+
+def test_the_gallery_filters_itself_and_shows_every_picture(visit: Any) -> None:
+    page = visit("/gallery?stage=bounding_boxes&verdict=all")
+    page.select_option("select[name=reason]", "same_content")
+    page.wait_for_url("**reason=same_content**")
+    assert "low=" not in page.url, "what is empty stays out of the address"
+    page.select_option("select[name=stage]", "image_pairs")
+    page.wait_for_url("**stage=image_pairs**")
+    assert "reason" not in page.url
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+
+
+def test_both_boxes_light_up_together(visit: Any, sample: dict[str, Any]) -> None:
+    page = visit(f"/row/{sample['sample_id']}")
+    region = page.locator(f'.siblings li[data-region="{sample["region_id"]}"]')
+    page.locator(f'.source a[data-region="{sample["region_id"]}"] rect').hover(force=True)
+    assert page.locator(f'.sides a.lit[data-region="{sample["region_id"]}"]').count() == 2
+    assert "lit" in (region.get_attribute("class") or "")
+    page.mouse.move(1, 1)
+    assert page.locator(".lit").count() == 0
+    region.locator("a").first.focus()
+    assert page.locator(".sides a.lit").count() == 2, "by keyboard too"
+
+
+def test_the_images_are_compared_by_keys(visit: Any, sample: dict[str, Any]) -> None:
+    page = visit(f"/row/{sample['sample_id']}")
+    source, target = page.locator("figure.source"), page.locator("figure.target")
+    beside = source.bounding_box(), target.bounding_box()
+    assert beside[0]["x"] < beside[1]["x"]
+    page.keyboard.press("s")
+    assert source.bounding_box()["x"] > target.bounding_box()["x"]
+    for key, mode in (("o", "overlay"), ("d", "difference"), ("b", "blink")):
+        page.keyboard.press(key)
+        assert page.locator(".viewer").get_attribute("data-mode") == mode
+        assert page.locator(f"button[data-mode={mode}]").get_attribute("aria-pressed") == "true"
+        assert source.bounding_box()["x"] == target.bounding_box()["x"], "one over the other"
+    assert page.evaluate("getComputedStyle(document.querySelector('.target')).mixBlendMode") == "normal"
+    for side in ("at-source", "at-target"):
+        page.locator(f".viewer.{side}").wait_for()
+    page.keyboard.press("b")
+    assert page.locator(".viewer").get_attribute("data-mode") == "side", "pressed again, it ends"
+    page.keyboard.press("x")
+    assert not page.locator(".source svg").is_visible()
+
+
+def test_zoom_and_move_both_images_together(visit: Any, sample: dict[str, Any]) -> None:
+    page = visit(f"/row/{sample['sample_id']}")
+    transforms = "[...document.querySelectorAll('.sheet')].map(sheet => getComputedStyle(sheet).transform)"
+    for key in ("+", "+"):
+        page.keyboard.press(key)
+    zoomed = page.evaluate(transforms)
+    assert zoomed[0] == zoomed[1]
+    assert zoomed[0].startswith("matrix(2.25, 0, 0, 2.25")
+    page.locator("[data-pan]").focus()
+    page.keyboard.press("ArrowLeft")
+    moved = page.evaluate(transforms)
+    assert moved[0] == moved[1] != zoomed[0]
+    box = page.locator(".source .frame").bounding_box()
+    page.mouse.move(box["x"] + 50, box["y"] + 50)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 20, box["y"] + 20)
+    page.mouse.up()
+    assert page.evaluate(transforms)[0] != moved[0]
+    page.keyboard.press("0")
+    assert page.evaluate(transforms)[0] == "matrix(1, 0, 0, 1, 0, 0)"
+
+
+def test_without_a_mouse_from_the_funnel_to_a_verdict(visit: Any, home: Home) -> None:
+    page = visit("/")
+    page.keyboard.press("g")
+    page.wait_for_url("**/gallery")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    first = page.evaluate("document.activeElement.getAttribute('href')")
+    assert first == page.locator(".card").nth(1).get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{first}")
+    page.keyboard.press("r")
+    page.wait_for_url("**/review?sample=*")
+    assert page.evaluate("document.activeElement.name") == "reviewer"
+    page.keyboard.type("Ann")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**reviewer=Ann**")
+    page.keyboard.press("n")
+    page.keyboard.type("a rather good one")
+    page.keyboard.press("Enter")
+    assert not read_reviews(home).by_sample, "Enter ends the note and says nothing of the sample"
+    page.keyboard.press("a")
+    page.wait_for_url("**last=**")
+    (said,) = read_reviews(home).by_sample[first.rpartition("/")[2]].values()
+    assert (said.verdict, said.note, said.queue) == ("accept", "a rather good one", "chosen")
+    page.keyboard.press("u")
+    page.locator(".undo").wait_for(state="detached")
+    assert read_reviews(home).by_sample[first.rpartition("/")[2]]["Ann"].verdict == "withdrawn"
+    page.keyboard.press("r")
+    page.wait_for_url("**last=**")
+    assert "Rejected" in page.locator(".undo").inner_text()
+
+
+def test_every_shortcut_is_listed(visit: Any, sample: dict[str, Any]) -> None:
+    page = visit(f"/row/{sample['sample_id']}")
+    page.keyboard.press("?")
+    dialog = page.locator("#shortcuts")
+    listed = dialog.locator("kbd").all_inner_texts()
+    assert {"g", "/", "s", "b", "o", "d", "+", "x", "r", "?"} <= set(listed)
+    assert len(set(listed)) == len(listed), "no key means two things"
+    page.keyboard.press("g")
+    assert dialog.is_visible(), "nothing else listens while the list is open"
+    page.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    page.keyboard.press("/")
+    page.keyboard.type(sample["pair_id"][:8])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/row/{sample['pair_id']}")
+
+
+def test_a_command_is_copied_or_selected(visit: Any, sample: dict[str, Any]) -> None:
+    page = visit(f"/row/{sample['sample_id']}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    button = page.locator("[data-copy]").nth(1)
+    button.click()
+    page.get_by_text("Copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == f"imgdiff replay {sample['sample_id']}"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_readable_on_a_phone(visit: Any, page: "Page", sample: dict[str, Any], scheme: Any) -> None:
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.emulate_media(color_scheme=scheme)
+    for path in ("/", "/gallery", f"/row/{sample['sample_id']}", "/review?reviewer=Bob", "/certificate", "/shards"):
+        visit(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+        smallest = page.evaluate(
+            "Math.min(...[...document.querySelectorAll('main :is(p, a, dd, dt, td, button, label)')]"
+            ".map(element => parseFloat(getComputedStyle(element).fontSize)))"
+        )
+        assert smallest >= 12, path
+        colours = page.evaluate("(style => [style.color, style.backgroundColor])(getComputedStyle(document.body))")
+        brightness = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in colours]
+        assert (brightness[0] < brightness[1]) is (scheme == "light")
+
+
+def test_text_stays_text(visit: Any, page: "Page", home: Home) -> None:
+    ledger = Ledger(home.ledger)
+    for stage in STAGE_NAMES:
+        visit(f"/gallery?stage={stage}&verdict=all&shard=shard-000001")
+        assert page.title() != "broken"
+    for name, column in (("fine_tune_set", "sample_id"), ("bounding_boxes", "region_id")):
+        visit(f"/row/{ledger.read(name, 'shard-000001')[column][0].as_py()}")
+        assert "<script>" in page.locator("main").inner_text()
+        assert page.locator("main script, main img[src=x]").count() == 0
