@@ -1,22 +1,30 @@
 """The page of one row, found by its id or how it begins."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from imgdiff_assets.browser.exports import exported
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow, facts, id_columns, story_of
 from imgdiff_assets.hashing import ID_LENGTH
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.lineage import SHORTEST_PREFIX, LineageError, find_row
+from imgdiff_assets.samples import StaleSample
 from imgdiff_assets.scan import DamagedTable
 from imgdiff_assets.shards import ShardError
 
 
 def row_page(site: Site, identity: str, erased: bool = False) -> str:
     """Raises NoRow."""
-    return site.render(
-        "row.html", story=story_of(site, identity, erased), dagster=_Dagster(site.dagster_url), facts=facts
-    )
+    story = story_of(site, identity, erased)
+    exports: list[tuple[str, str]] = []
+    if story.sample is not None:
+        # A sample that is older than its images is exported by nobody, until the next run.
+        with suppress(StaleSample, DamagedTable, LookupError, OSError):
+            exports = exported(site.index.ledger, story.sample.shard, story.sample.id)
+    dagster = _Dagster(site.dagster_url)
+    return site.render("row.html", story=story, exports=exports, dagster=dagster, facts=facts)
 
 
 def find_page(site: Site, text: str) -> str:

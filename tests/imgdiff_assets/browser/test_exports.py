@@ -1,0 +1,38 @@
+"""What a sample's page says of the exports, against real exports."""
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from starlette.testclient import TestClient
+
+from imgdiff_assets.browser.exports import SHOWN
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.cli import main
+
+
+def entries_of(out: Path) -> list[dict[str, Any]]:
+    """All entries of an export, whichever way its files hold them."""
+    lists = [json.loads(path.read_text()) for path in out.glob("*.json") if path.stem in ("train", "validation")]
+    lines = [json.loads(line) for path in out.glob("*.jsonl") for line in path.read_text().splitlines()]
+    return [entry for entries in lists for entry in entries] + lines
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_page_shows_the_entry_that_the_export_has(
+    site: Site, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("IMGDIFF_HOME", str(site.home.root))
+    done = CliRunner().invoke(main, ["export", "--format", name, "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    written = entries_of(tmp_path / "out")
+    rows = site.index.rows("SELECT sample_id FROM fine_tune_set WHERE kept AND task = 'difference' ORDER BY sample_id")
+    for row in rows[:4]:
+        page = client.get(f"/row/{row['sample_id']}").text
+        found = re.search(rf"as <code>{name}</code>.*?<pre><code>(.*?)</code></pre>", page, re.DOTALL)
+        assert found is not None
+        assert json.loads(html.unescape(found[1])) in written
