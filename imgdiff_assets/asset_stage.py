@@ -102,9 +102,10 @@ def run_asset(
             else:
                 done.append(record)
                 written = record.changed
-            if written and (stored := ledger.record(stage.name, key)) is not None:
+            if written:
+                # The one before too: its run may have been killed before it could say so.
                 with _warned_of_the_catalog(context):
-                    index(home.home, [stored])
+                    index(home.home, ledger.history(stage.name, key)[-2:])
         with _warned_of_the_catalog(context):
             refresh_view(home.home, stage)
         finished = not failures

@@ -18,6 +18,16 @@ def index(home: Home, records: Sequence[dict[str, Any]]) -> None:
     Catalog(home.catalog).add(records)
 
 
+def catch_up(home: Home, records: Sequence[dict[str, Any]]) -> None:
+    """Add those of the records that the catalog does not know: their run was killed before it could add them."""
+    names = ("asset", "shard", "finished_at")
+    known = Catalog(home.catalog).query(f"SELECT {', '.join(names)} FROM materializations").to_pylist()
+    seen = {tuple(row.values()) for row in known}
+    unknown = [record for record in records if tuple(record[name] for name in names) not in seen]
+    if unknown:
+        index(home, unknown)
+
+
 def refresh_view(home: Home, stage: Stage) -> None:
     """Make the view over all tables of the stage. While one of them is damaged, the view stays as it is.
 

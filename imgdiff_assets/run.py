@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from imgdiff_assets.catalog_index import catch_up
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.home import Home
@@ -21,6 +22,7 @@ from imgdiff_assets.requests import group
 from imgdiff_assets.runs_in_progress import fail_lost_runs
 from imgdiff_assets.shards import ShardError, check_key
 from imgdiff_assets.staleness import Staleness
+from resources.catalog import CatalogUnavailable
 
 DAGSTER_YAML = Path(__file__).parent / "data" / "dagster.yaml"
 
@@ -91,6 +93,8 @@ def run(
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
         staleness = Staleness(home, recipe, select or STAGE_NAMES)
         stages = {key: staleness.stages(key) for key in shards or keys}
+        with suppress(CatalogUnavailable):  # an index, without which runs go on
+            catch_up(home, staleness.fresh_records)
         fresh = report.fresh = [key for key, names in stages.items() if not names]
         todo = stale = {key: names for key, names in stages.items() if names}
         job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()

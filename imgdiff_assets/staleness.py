@@ -1,6 +1,7 @@
 """Which tables a recipe would change: read from footers alone, so that a thousand shards take seconds."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -26,6 +27,8 @@ class Staleness:
         self._recipe = recipe
         self._models = Models({role: getattr(recipe.models, role) for role in roles}, {})
         self._settings: dict[tuple[str, tuple[str, ...]], str] = {}
+        self.fresh_records: list[dict[str, Any]] = []
+        """The records of the tables that `stages` found fresh."""
 
     def stages(self, shard: str) -> list[str]:
         """The stages whose table is missing, damaged, failed in part, or made from something else.
@@ -52,4 +55,7 @@ class Staleness:
             inputs = read_inputs(stage, self._home, shard)
         except (MissingInput, pa.ArrowException, OSError):
             return False
-        return fresh_record(self._ledger, stage, shard, settings, inputs.hash) is not None
+        record = fresh_record(self._ledger, stage, shard, settings, inputs.hash)
+        if record is not None:
+            self.fresh_records.append(record)
+        return record is not None

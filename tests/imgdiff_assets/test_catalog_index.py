@@ -1,13 +1,14 @@
 """The catalog can be lost: it is made again from the ledger, the same to the last row."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from imgdiff_assets.catalog_index import index, rebuild, refresh_view
+from imgdiff_assets.catalog_index import catch_up, index, rebuild, refresh_view
 from imgdiff_assets.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger, is_image
@@ -17,9 +18,9 @@ from resources.catalog import TABLES, Catalog, CatalogUnavailable
 SHARDS = ("shard-000000", "shard-000001")
 
 
-def _contents(home: Home) -> dict[str, list[dict[str, Any]]]:
+def _contents(home: Home, names: Sequence[str] = (*TABLES, *STAGE_NAMES)) -> dict[str, list[dict[str, Any]]]:
     catalog = Catalog(home.catalog)
-    return {name: catalog.query(f"SELECT * FROM {name} ORDER BY ALL").to_pylist() for name in (*TABLES, *STAGE_NAMES)}
+    return {name: catalog.query(f"SELECT * FROM {name} ORDER BY ALL").to_pylist() for name in names}
 
 
 def _record(shard: str, finished_at: str, kept: int = 1) -> dict[str, Any]:
@@ -50,6 +51,17 @@ def test_a_deleted_catalog_is_made_again_the_same(own_home: Home) -> None:
     assert _contents(own_home) == before
     assert rebuild(own_home) == len(before["materializations"])
     assert _contents(own_home) == before, "made again over itself"
+
+
+def test_a_run_that_was_killed_before_it_could_say_what_it_made(own_home: Home) -> None:
+    ledger = Ledger(own_home.ledger)
+    records = [record for stage in STAGES for record in ledger.history(stage.name, SHARDS[0])]
+    index(own_home, records[:2])
+    catch_up(own_home, records[1:])
+    caught_up = _contents(own_home, list(TABLES))
+    own_home.catalog.unlink()
+    index(own_home, records)
+    assert _contents(own_home, list(TABLES)) == caught_up
 
 
 def test_views_show_the_ledger_without_images(own_home: Home) -> None:
