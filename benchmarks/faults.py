@@ -1,6 +1,6 @@
 """Real runs killed at random moments: what does the next run find, reuse, and make of it?
 
-    python -m benchmarks.faults [--moments 60] [--together 5] [--captions 8] [--seed 0] [--json FILE]
+    python -m benchmarks.faults [--moments 56] [--together 5] [--captions 6] [--seed 0] [--json FILE]
 
 Each trial runs `imgdiff run` with the miniature recipe over a fresh copy of one ingested home, in a process of its
 own, and ends it with SIGKILL. The moments go through the stages in turn: one of the stage's finished batches, and a
@@ -40,11 +40,13 @@ from imgdiff_assets.progress import listening
 from imgdiff_assets.run import dagster_instance
 from imgdiff_assets.shards import ingest, shard_keys
 from resources.catalog import TABLES, Catalog
+from resources.dagster_resources import ROLES
 from resources.miniature.scenes import random_caption
 
-SMALL_BATCHES = [f"{role}.batch_size=2" for role in ("prompt_rewriter", "pair_generator", "segmenter", "captioner")]
-SMALL_BATCHES += [f"{role}.batch_size=4" for role in ("image_text_encoder", "image_text_matcher")]
+CHEAP_ROLES = ("image_text_encoder", "image_text_matcher")
+SMALL_BATCHES = [f"{role}.batch_size={4 if role in CHEAP_ROLES else 2}" for role in ROLES]
 SHARDS = 2
+TOGETHER = "two at once"
 Rows = Counter[str]
 """Rows by measurement, named as progress names them: `image_pairs: generate`."""
 
@@ -181,12 +183,13 @@ def watch(process: Any, pipe: Connection, kill: Moment | None = None) -> Observe
 
 
 def choose_moments(unbroken: Observed, count: int, seed: int) -> list[Moment]:
-    """Stage by stage, one of its events and a part of the time to the next."""
+    """Stage by stage in some order, one of its events and a part of the time to the next."""
     chance = random.Random(seed)
+    stages = chance.sample(STAGE_NAMES, len(STAGE_NAMES))
     ends = [event.seconds for event in unbroken.events[1:]] + [unbroken.seconds]
     moments = []
     for number in range(count):
-        stage = STAGE_NAMES[number % len(STAGE_NAMES)]
+        stage = stages[number % len(stages)]
         event = chance.choice([index for index, event in enumerate(unbroken.events) if event.stage == stage])
         moments.append(Moment(event, chance.uniform(0, ends[event] - unbroken.events[event].seconds)))
     return moments
@@ -271,7 +274,7 @@ def two_at_once(ingested: Home, unbroken: Home, root: Path) -> Trial:
     one, other = watch(*first), watch(*second)
     if one.code != 0 or "is held by run" not in home.root.with_suffix(".log").read_text(encoding="utf-8"):
         raise RuntimeError(f"two runs at once: {one}; no run said that it waits for the other")
-    return compare(home, unbroken, "two at once", [one], one.finished()[1], other)
+    return compare(home, unbroken, TOGETHER, [one], one.finished()[1], other)
 
 
 def table(trials: Sequence[Trial]) -> str:
@@ -286,7 +289,7 @@ def table(trials: Sequence[Trial]) -> str:
         "files left",
     )
     lines = [f"{'killed in':<16}{'kills':>6}" + "".join(f"{head:>18}" for head in heads)]
-    for stage in dict.fromkeys(trial.stage for trial in trials):
+    for stage in (*STAGE_NAMES, TOGETHER):
         of_stage = [trial for trial in trials if trial.stage == stage]
         sums = [
             sum(getattr(trial, name) for trial in of_stage) for name in ("batches", "rows", "reused", "measured_twice")
@@ -316,9 +319,9 @@ def measure(root: Path, count: int, together: int, captions: int, seed: int) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=60, help="how many runs are killed (default 60)")
+    parser.add_argument("--moments", type=int, default=56, help="how many runs are killed (default 56)")
     parser.add_argument("--together", type=int, default=5, help="how often two runs are started at once (default 5)")
-    parser.add_argument("--captions", type=int, default=8, help="captions, in two shards (default 8)")
+    parser.add_argument("--captions", type=int, default=6, help="captions, in two shards (default 6)")
     parser.add_argument("--seed", type=int, default=0, help="seed of captions and moments (default 0)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
