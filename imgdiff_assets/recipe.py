@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -319,8 +319,10 @@ class AutomationSettings(StageSettings):
     @field_validator("timezone")
     @classmethod
     def _timezone_is_known(cls, timezone: str) -> str:
-        if timezone not in available_timezones():
-            raise ValueError("is not a time zone; write it as in Europe/Berlin")
+        try:
+            ZoneInfo(timezone)
+        except (ValueError, LookupError, OSError):
+            raise ValueError("is not a time zone; write it as in Europe/Berlin") from None
         return timezone
 
 
