@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from benchmarks import judging_models, pair_generator
+from benchmarks import inpainter, judging_models, pair_generator
 from benchmarks.measurement import Measurement, table
 from imgdiff_assets.recipe import load_recipe
 
@@ -25,6 +25,7 @@ ROLES: dict[str, Callable[[Any, int], list[Measurement]]] = {
     "segmenter": judging_models.measure_segmenter,
     "captioner": judging_models.measure_captioner,
     "prompt_rewriter": judging_models.measure_prompt_rewriter,
+    "inpainter": inpainter.measure,
 }
 
 
