@@ -272,7 +272,8 @@ def main() -> None:
             results.setdefault(part, []).append(_apart(part, count))
             print("\n".join(f"{name:38}{value:>14,.4g}" for name, value in results[part][-1].items()), flush=True)
     if arguments.json:
-        values = {"command": "python -m benchmarks.ledger", "processors": os.cpu_count(), **results}
+        command = f"python -m benchmarks.ledger {' '.join(sys.argv[1:])}"
+        values = {"command": command, "processors": os.cpu_count(), **results}
         arguments.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 

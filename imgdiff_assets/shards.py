@@ -28,6 +28,7 @@ KEPT_TEXT = 200
 LONGEST_CSV_FIELD = 2**31 - 1
 DEFAULT_COLUMN = "caption"
 DEFAULT_SHARD_SIZE = 1_000
+LARGEST_SHARD = 1_000_000
 SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 SCHEMA = pa.schema(
     [
@@ -175,10 +176,13 @@ def ingest(
     """Add the captions of `files` as new shards of at most `shard_size` captions.
 
     A file that cannot be read is reported and the others are ingested. Two ingestions wait for each other. Raises
-    IngestError when `shard_size` is not positive, PermissionError when the home cannot be written.
+    IngestError when `shard_size` is out of bounds, PermissionError when the home cannot be written.
     """
-    if shard_size < 1:
-        raise IngestError(f"--shard-size {shard_size}: a shard holds at least one caption.")
+    if not 1 <= shard_size <= LARGEST_SHARD:
+        raise IngestError(
+            f"--shard-size {shard_size}: a shard holds 1 to {LARGEST_SHARD:,} captions, for a run has the columns of "
+            "all its rows in memory; some thousands are handiest."
+        )
     home.create()
     with FileLock(home.captions / ".lock"):
         return _ingest(files, home, column, shard_size)

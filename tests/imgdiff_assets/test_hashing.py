@@ -4,11 +4,13 @@ import subprocess
 import sys
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imgdiff_assets.hashing import ID_LENGTH, content_hash, content_id, seed_of
+from imgdiff_assets import hashing
+from imgdiff_assets.hashing import ID_LENGTH, content_hash, content_id, row_hashes, seed_of, table_hash
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text('aé🙂\n"'),
@@ -85,3 +87,41 @@ def test_ids_and_seeds_have_their_ranges() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
     # Uniform: the mean of 5,000 values lies within five standard errors of the middle.
     assert abs(sum(seeds) / len(seeds) / 2**63 - 0.5) < 5 * (1 / 12) ** 0.5 / 5_000**0.5
+
+
+KINDS = {
+    "text": (pa.string(), st.none() | st.text()),
+    "number": (pa.float32(), st.none() | st.floats(width=32, allow_nan=False, allow_infinity=False)),
+    "count": (pa.int64(), st.none() | st.integers(-(2**63), 2**63 - 1)),
+    "flag": (pa.bool_(), st.none() | st.booleans()),
+    "turns": (
+        pa.list_(pa.struct([("from", pa.string())])),
+        st.none() | st.lists(st.fixed_dictionaries({"from": st.text("aé\n")}), max_size=3),
+    ),
+}
+TABLES = st.lists(st.fixed_dictionaries({name: values for name, (_, values) in KINDS.items()}), max_size=5)
+SCHEMA = pa.schema([(name, kind) for name, (kind, _) in KINDS.items()])
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=TABLES)
+def test_columns_hash_as_their_rows_do(rows: list[dict[str, Any]]) -> None:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    assert table_hash(table) == content_hash(table.to_pylist())
+    names = ["number", "count", "flag", "turns"]
+    expected = [content_hash("x", row["text"], [row[name] for name in names]) for row in table.to_pylist()]
+    assert row_hashes("x", table["text"], [table[name] for name in names]).to_pylist() == expected
+    unnamed = row_hashes("x", pa.chunked_array([pa.nulls(len(rows))]), []).to_pylist()
+    assert unnamed == [content_hash("x", None, [])] * len(rows)
+
+
+def test_more_rows_than_are_turned_into_text_at_once_hash_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"b": [str(number) for number in range(10)], "a": list(range(10))})
+    whole = table_hash(table), row_hashes("x", table["b"], [table["a"]])
+    monkeypatch.setattr(hashing, "CHUNK_ROWS", 3)
+    assert (table_hash(table), row_hashes("x", table["b"], [table["a"]])) == whole
+
+
+def test_a_column_with_a_number_that_is_none_has_no_hash() -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        table_hash(pa.table({"score": [0.5, float("nan")]}))

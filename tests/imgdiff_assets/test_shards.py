@@ -241,7 +241,7 @@ def test_a_file_name_that_is_not_utf8(home: Home) -> None:
 
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_shard_holds_something(home: Home, size: int) -> None:
-    with pytest.raises(IngestError, match=f"--shard-size {size}: a shard holds at least one caption."):
+    with pytest.raises(IngestError, match=f"--shard-size {size}: a shard holds 1 to 1,000,000 captions"):
         ingest([_file(home, "a.txt", "a")], home, shard_size=size)
 
 
