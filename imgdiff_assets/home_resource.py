@@ -1,14 +1,14 @@
 """The project's home as a Dagster resource, which also tells that its run is alive."""
 
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
 from imgdiff_assets.home import Home
-from imgdiff_assets.runs_in_progress import alive
+from imgdiff_assets.runs_in_progress import alive, stoppable
 
 
 class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -23,7 +23,11 @@ class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["HomeResource", None, None]:
         """The resource lives as long as its run's process works on it."""
-        with alive(self.home, context.run.run_id) if context.run is not None else nullcontext():
+        with ExitStack() as stack:
+            if context.run is not None:
+                stack.enter_context(alive(self.home, context.run.run_id))
+            if context.run is not None and context.instance is not None:
+                stack.enter_context(stoppable(context.instance, context.run.run_id))
             yield self
 
     @property

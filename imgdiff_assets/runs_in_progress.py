@@ -4,6 +4,9 @@ A run that is killed together with its code server (the machine lost power, a co
 for Dagster, and with it its place in the pool. So every run holds a file lock, which dies with its process.
 """
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +18,11 @@ from filelock import FileLock, Timeout
 from imgdiff_assets.home import Home
 
 FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+CANCELLED = {dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED}
 START = "dagster/asset_partition_range_start"
 END = "dagster/asset_partition_range_end"
 PARTITION = "dagster/partition"
+ASK_AGAIN_SECONDS = 3.0
 YOUNG_SECONDS = 30.0
 """A run that started this lately may not hold its lock yet."""
 
@@ -39,6 +44,33 @@ def alive(home: Home, run_id: str) -> Iterator[None]:
         # Away before it is free: a file that is there and free is one whose process was killed.
         path.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def stoppable(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """Interrupt this process again while the block lasts and its run is to be cancelled.
+
+    Dagster asks once, and a library that is just being imported may swallow that: the run would go on, unseen, with
+    the GPU and its shards in its hands.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        asked = False
+        while not done.wait(ASK_AGAIN_SECONDS):
+            run = instance.get_run_by_id(run_id)
+            cancelled = run is not None and run.status in CANCELLED
+            if cancelled and asked:
+                os.kill(os.getpid(), signal.SIGINT)
+            asked = cancelled
+
+    thread = threading.Thread(target=watch, name=f"watch {run_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def fail_lost_runs(home: Home, instance: dg.DagsterInstance) -> list[str]:

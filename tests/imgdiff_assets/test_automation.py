@@ -16,7 +16,7 @@ from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.home import Home
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.recipe import AutomationSettings, Recipe, RecipeError, load_recipe, override_recipe
-from imgdiff_assets.runs_in_progress import alive, fail_lost_runs, shards_in_progress
+from imgdiff_assets.runs_in_progress import alive, fail_lost_runs, shards_in_progress, stoppable
 
 ALL = list(STAGE_NAMES)
 FAILED_IN_PART = ("shard-000000", "shard-000000", ALL[1:])
@@ -200,3 +200,23 @@ def test_an_impossible_automation_is_refused(tmp_path: Path, values: dict[str, s
 def test_rows_do_not_depend_on_when_they_are_asked_for() -> None:
     recipe = load_recipe("miniature")
     assert override_recipe(recipe, ["automation.cron='0 1 * * *'"]).hash == recipe.hash
+
+
+def test_a_cancelled_run_that_missed_the_interrupt_is_interrupted_again(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imgdiff_assets.runs_in_progress.ASK_AGAIN_SECONDS", 0.05)
+
+    @dg.job
+    def empty() -> None: ...
+
+    run = instance.create_run_for_job(empty, status=dg.DagsterRunStatus.STARTED)
+
+    def work() -> None:
+        with stoppable(instance, run.run_id):
+            time.sleep(0.3)
+            instance.report_run_canceling(run)
+            time.sleep(20)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()

@@ -259,7 +259,7 @@ def test_a_backfill_of_some_shards_finds_them_fresh(deployment: Deployment) -> N
 def test_a_cancelled_run_leaves_tables_and_gpu_free(deployment: Deployment) -> None:
     table = Ledger(deployment.home.ledger).table_path("image_pairs", SHARDS[0])
     before = table.read_bytes()
-    slow = {"resources": {"pair_generator": {"config": {"num_inference_steps": 900}}}}
+    slow = {"resources": {"pair_generator": {"config": {"num_inference_steps": 999}}}}
     run = deployment.launch(["image_pairs"], SHARDS[0], SHARDS[0], slow)
     wait(lambda: (deployment.home.dagster / "live" / run).exists())
     time.sleep(1)
@@ -283,6 +283,7 @@ def test_the_browser_shows_graph_metadata_and_a_failed_check(
     look("/asset-groups", *STAGE_NAMES)
     page.screenshot(path=pictures / "graph.png")
     look(f"/assets/bounding_boxes?view=partitions&partition={SHARDS[0]}", "keep_rate", "region_similarity_median")
+    page.get_by_text("[Show Markdown]").first.click()
     image = page.locator("img[src^='data:image/webp']").first
     image.wait_for()
     assert image.evaluate("image => image.complete && image.naturalWidth > 900")

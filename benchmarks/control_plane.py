@@ -1,0 +1,179 @@
+"""What Dagster costs beside the ledger at many shards: `python -m benchmarks.control_plane [--json FILE]`.
+
+Copies of one small shard, all up to date, under one instance: its storage is SQLite as shipped, or a PostgreSQL server
+that `--postgres-url` names (its tables are made when missing). Measured are
+
+- an event: one materialisation with its pictures, as a run records it;
+- the tick of the schedule, with nothing stale and with all shards stale, and that of the conditions;
+- a run that finds everything fresh, over one shard and over a hundred;
+- pages of the web UI in headless Chromium, from the click to the last answer, where Chromium is there.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from unittest.mock import patch
+
+import dagster as dg
+
+from benchmarks.shards import clone_shards
+from imgdiff_assets import automation
+from imgdiff_assets.asset_metadata import materialization_metadata
+from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.materialization import Materialization
+from imgdiff_assets.partitions import register_shards
+from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.run import DAGSTER_YAML, dagster_instance
+
+ASSET = "bounding_boxes"
+RANGE = 100
+REPEATS = 3
+STORAGE = "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_PG_URL\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=int, default=1000)
+    parser.add_argument("--postgres-url", help="postgresql://user:password@host:port/database; else SQLite.")
+    parser.add_argument("--json", type=Path, help="Add the figures to this file.")
+    arguments = parser.parse_args()
+    storage = "postgresql" if arguments.postgres_url else "sqlite"
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.pop("DAGSTER_HOME", None)
+        recipe = load_recipe("miniature")
+        home = clone_shards(Path(folder), recipe, arguments.shards)
+        if arguments.postgres_url:
+            os.environ["DAGSTER_PG_URL"] = arguments.postgres_url
+            shutil.rmtree(home.dagster)
+            home.dagster.mkdir()
+            text = DAGSTER_YAML.read_text(encoding="utf-8")
+            (home.dagster / "dagster.yaml").write_text(text + STORAGE, encoding="utf-8")
+        figures = {"shards": float(arguments.shards), **measure(home, recipe)}
+    width = max(map(len, figures))
+    print(f"storage: {storage}")
+    for name, value in figures.items():
+        print(f"{name:<{width}}  {value:,.3f}")
+    if arguments.json:
+        known = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
+        shown = [name if "://" not in name else "postgresql://..." for name in sys.argv[1:]]
+        known[storage] = {"command": " ".join(["python -m benchmarks.control_plane", *shown]), **figures}
+        arguments.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
+
+
+def measure(home: Home, recipe: Recipe) -> dict[str, float]:
+    """All figures of one instance, in seconds."""
+    figures: dict[str, float] = {}
+    with dagster_instance(home) as instance:
+        started = time.perf_counter()
+        keys = register_shards(instance, home)
+        figures["register the shards"] = time.perf_counter() - started
+        figures["an event, median"] = record_events(home, instance, keys)
+        with patch.object(automation, "load_recipe", lambda: recipe):
+            figures["tick, nothing stale"] = median(lambda: tick(home, instance, 0))
+        changed = override_recipe(recipe, ["filtered_pairs.min_similarity=0.01"])
+        with patch.object(automation, "load_recipe", lambda: changed):
+            figures["tick, all stale: one run"] = median(lambda: tick(home, instance, 1))
+        figures["fresh run of 1 shard"] = median(lambda: fresh_run(home, recipe, instance, keys[:1]))
+        figures[f"fresh run of {RANGE} shards"] = timed(lambda: fresh_run(home, recipe, instance, keys[:RANGE]))
+    if shutil.which("chromium"):
+        figures |= pages(home, len(keys))
+    return figures
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def median(work: Callable[[], object]) -> float:
+    return statistics.median(timed(work) for _ in range(REPEATS))
+
+
+def record_events(home: Home, instance: dg.DagsterInstance, keys: list[str]) -> float:
+    """A materialisation of every shard, with the metadata that a run gives it; returns the median seconds of one."""
+    stage, ledger = stage_named(ASSET), Ledger(home.ledger)
+    record = Materialization.from_json(ledger.record(ASSET, keys[0]) or {})
+    metadata = materialization_metadata(record, stage, ledger, "")
+    events = [dg.AssetMaterialization(ASSET, partition=key, metadata=metadata) for key in keys]
+    return statistics.median(timed(lambda event=event: instance.report_runless_asset_event(event)) for event in events)
+
+
+def tick(home: Home, instance: dg.DagsterInstance, requests: int) -> None:
+    found = automation.stale_runs(home, instance, "benchmark")
+    if len(found) != requests:
+        raise AssertionError(f"{len(found)} runs were requested, not {requests}")
+
+
+def fresh_run(home: Home, recipe: Recipe, instance: dg.DagsterInstance, keys: list[str]) -> None:
+    """All stages over the first of the shards, as a click on Materialize starts it."""
+    job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
+    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    selection = [dg.AssetKey(name) for name in STAGE_NAMES]
+    result = job.execute_in_process(instance=instance, asset_selection=selection, tags=tags, run_config=quiet)
+    if not result.success:
+        raise AssertionError("the run failed")
+
+
+def pages(home: Home, shards: int) -> dict[str, float]:
+    """Seconds until pages of the web UI are there, the browser's cache warm."""
+    from playwright.sync_api import sync_playwright
+
+    figures = {}
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with web_ui(home) as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
+        page = browser.new_page(viewport={"width": 1440, "height": 1000})
+        for name, path, text in (
+            ("page: graph", "/asset-groups", "fine_tune_set"),
+            ("page: an asset", f"/assets/{ASSET}?view=overview", "Latest materialization"),
+            ("page: its partitions", f"/assets/{ASSET}?view=partitions", f"{shards:,} Partitions Selected"),
+            ("page: its latest events", f"/assets/{ASSET}?view=events", "shard-000000"),
+        ):
+
+            def look(path: str = path, text: str = text) -> None:
+                page.goto(address + path)
+                page.get_by_text(text).first.wait_for(timeout=120_000)
+                page.wait_for_load_state("networkidle")
+
+            look()
+            # A page is idle when nothing was asked for during half a second.
+            figures[name] = median(look) - 0.5
+        browser.close()
+    return figures
+
+
+@contextmanager
+def web_ui(home: Home) -> Iterator[str]:
+    """The address of a running `imgdiff ui`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "IMGDIFF_HOME": str(home.root), "IMGDIFF_RECIPE": "miniature"}
+    command = [sys.executable, "-m", "imgdiff_assets.cli", "ui", "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+if __name__ == "__main__":
+    main()
