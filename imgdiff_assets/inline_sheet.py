@@ -3,13 +3,14 @@
 import base64
 import html
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, zip_longest
 
 import pyarrow.compute as pc
 from PIL import Image, ImageDraw, ImageFont
 
 from imgdiff_assets.images import PairImages, Pixels
+from imgdiff_assets.integrity import score_range
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.plain_text import printable
 from imgdiff_assets.samples import BOX_COLUMNS
@@ -31,17 +32,8 @@ def kept_and_rejected(ledger: Ledger, stage: Stage, shard: str) -> dict[str, str
 
     Which rows is a function of their ids. Rejected ones take turns by reason.
     """
-    score = next((step.score for step in reversed(stage.filters) if step.score), None)
-    names = {
-        stage.id_column,
-        "pair_id",
-        "kept",
-        "rejected_by",
-        "source_caption",
-        "target_caption",
-        score,
-        *BOX_COLUMNS,
-    }
+    scores = {step.name: step.score for step in stage.filters if step.score and score_range(step.score)}
+    names = {stage.id_column, *TEXT_COLUMNS, *BOX_COLUMNS, *scores.values()}
     columns = [name for name in stage.schema.names if name in names]
     here = (pc.field("rejected_by") != UPSTREAM) | pc.field("kept")
     rows = sorted(scan(ledger, stage.name, columns, here, [shard]).to_pylist(), key=lambda row: row[stage.id_column])
@@ -52,7 +44,7 @@ def kept_and_rejected(ledger: Ledger, stage: Stage, shard: str) -> dict[str, str
         return {}
     images = PairImages(ledger, shard)
     try:
-        return {name: _picture(_sheet(some, images, score)) for name, some in chosen.items() if some}
+        return {name: _picture(_sheet(some, images, scores)) for name, some in chosen.items() if some}
     finally:
         images.close()
 
@@ -87,8 +79,9 @@ def _picture(sheet: Image.Image) -> str:
     return f"![pairs](data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
-def _sheet(rows: Sequence[Row], images: PairImages, score: str | None) -> Image.Image:
-    """The pairs in one line; beneath each the filter that rejected it and its score."""
+def _sheet(rows: Sequence[Row], images: PairImages, scores: Mapping[str, str]) -> Image.Image:
+    """The pairs in one line; beneath each the filter that rejected it with its score, else the last of `scores`."""
+    last = next(reversed([*scores.values()]), "")
     width = 2 * SIDE + GAP
     sheet = Image.new("RGB", (SHOWN * width + (SHOWN - 1) * GUTTER, SIDE + TEXT), PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
@@ -96,7 +89,8 @@ def _sheet(rows: Sequence[Row], images: PairImages, score: str | None) -> Image.
         left = number * (width + GUTTER)
         for side, pixels in enumerate(_pair(row, images)):
             sheet.paste(_thumbnail(pixels, row), (left + side * (SIDE + GAP), 0))
-        value = f"{row[score]:.3f}" if score is not None and row[score] is not None else ""
+        score = row.get(scores.get(row["rejected_by"], last))
+        value = "" if score is None else f"{score:.3f}"
         draw.text((left, SIDE + 3), f"{row['rejected_by'] or ''} {value}".strip()[:30], INK, font)
     return sheet
 

@@ -49,7 +49,8 @@ METADATA = """query($asset: String!, $shard: String!) { assetOrError(assetKey: {
 LAUNCH = """mutation($params: ExecutionParams!) { launchPipelineExecution(executionParams: $params) { __typename
   ... on LaunchRunSuccess { run { runId } } ... on PythonError { message }
   ... on RunConfigValidationInvalid { errors { message } } } }"""
-SCHEDULE = """mutation($schedule: ScheduleSelector!) { scheduleDryRun(selectorData: $schedule) { __typename
+SCHEDULE = """mutation($schedule: ScheduleSelector!, $now: Float!) {
+  scheduleDryRun(selectorData: $schedule, timestamp: $now) { __typename
   ... on PythonError { message } ... on DryRunInstigationTick { evaluationResult {
     skipReason error { message } runRequests { tags { key value } assetSelection { path } } } } } }"""
 SENSOR = """mutation($sensor: SensorSelector!) { sensorDryRun(selectorData: $sensor, cursor: "{}") { __typename
@@ -145,7 +146,7 @@ class Deployment:
     def tick(self) -> tuple[list[tuple[dict[str, str], list[str]]], str | None]:
         """A tick of the schedule: its requests (tags, assets), and why there is none."""
         schedule = {**REPOSITORY, "scheduleName": "stale_shards"}
-        result = self.graphql(SCHEDULE, schedule=schedule)["evaluationResult"]
+        result = self.graphql(SCHEDULE, schedule=schedule, now=time.time())["evaluationResult"]
         assert result["error"] is None, result["error"]
         requests = [
             (
