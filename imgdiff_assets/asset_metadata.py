@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -113,7 +113,6 @@ def _rejections(record: Materialization, stage: Stage) -> list[dg.TableRecord]:
                 "seen": statistic.seen,
                 "share": round(statistic.rejected / statistic.seen, 4) if statistic.seen else 0.0,
                 "threshold": "" if statistic.threshold is None else str(statistic.threshold),
-                "p05 / p50 / p95": " / ".join(_short([statistic.p05, statistic.p50, statistic.p95])),
                 "because": REASONS.get(statistic.filter, ""),
             }
         )
@@ -121,12 +120,6 @@ def _rejections(record: Materialization, stage: Stage) -> list[dg.TableRecord]:
         if name == UPSTREAM or name.startswith(ERROR_PREFIX):
             because = "its parent is rejected now" if name == UPSTREAM else "it failed; tried again next time"
             share = round(count / record.rows, 4)
-            rows.append(
-                {"rejected_by": name, "rejected": count, "seen": record.rows, "share": share, "threshold": ""}
-                | {"p05 / p50 / p95": "", "because": because}
-            )
+            row = {"rejected_by": name, "rejected": count, "seen": record.rows, "share": share, "threshold": ""}
+            rows.append({**row, "because": because})
     return [dg.TableRecord(row) for row in rows]
-
-
-def _short(values: Sequence[float | None]) -> list[str]:
-    return [f"{value:.3f}" for value in values if value is not None]

@@ -18,9 +18,9 @@ from imgdiff_assets.scan import scan
 from imgdiff_assets.stage import UPSTREAM, Row, Stage
 
 SHOWN = 6
-"""Pairs on one sheet: one row of them is as wide as the web UI shows."""
+"""Pairs on one sheet: one row of them is as wide as the web UI shows in a small window, 984 pixels."""
 
-SIDE, GAP, GUTTER, TEXT = 80, 2, 12, 18
+SIDE, GAP, GUTTER, TEXT = 74, 2, 12, 18
 LONGEST_CAPTION = 100
 TEXT_COLUMNS = ("pair_id", "kept", "rejected_by", "source_caption", "target_caption")
 MARKUP = "\\`*_{}[]()#+-!|~$:@"

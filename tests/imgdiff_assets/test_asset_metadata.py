@@ -71,7 +71,7 @@ def test_pictures_are_as_wide_as_the_page_and_the_same_each_time(drawn_home: Hom
     for markdown in first.values():
         data = base64.b64decode(markdown.partition("base64,")[2].removesuffix(")"))
         with Image.open(io.BytesIO(data)) as image:
-            assert image.width <= 1080
+            assert image.width <= 984
             assert len(set(image.convert("L").resize((40, 4)).get_flattened_data())) > SHOWN
 
 

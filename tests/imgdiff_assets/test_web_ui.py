@@ -288,7 +288,7 @@ def test_the_browser_shows_graph_metadata_and_a_failed_check(
     image = page.locator("img[src^='data:image/webp']").first
     image.wait_for()
     assert image.evaluate("image => image.complete && image.naturalWidth > 900")
-    assert image.bounding_box()["width"] <= 1080
+    assert image.bounding_box()["width"] <= 984
     page.screenshot(path=pictures / "metadata.png")
 
     path = Ledger(deployment.home.ledger).table_path("filtered_pairs", SHARDS[0])
