@@ -45,7 +45,10 @@ def materialization_metadata(
     record: Materialization, stage: Stage, ledger: Ledger, browser_url: str
 ) -> dict[str, Any]:
     """Pictures (of a table that has changed) and tables first, then the numbers."""
-    metadata: dict[str, Any] = _examples(ledger, stage, record.shard) if record.changed else {}
+    if record.changed:
+        metadata = _examples(ledger, stage, record.shard)
+    else:
+        metadata = {"unchanged_since": f"{record.finished_at} (run {record.run_id}), which shows pictures"}
     if record.filters or record.rejections:
         metadata["rejections"] = dg.MetadataValue.table(records=_rejections(record, stage))
     if browser_url:

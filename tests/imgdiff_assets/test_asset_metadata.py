@@ -59,6 +59,7 @@ def test_seconds_and_memory_are_told_by_model(drawn_home: Home) -> None:
 
 def test_a_table_that_was_up_to_date_shows_no_pictures_and_no_speed(drawn_home: Home) -> None:
     shown = metadata_of(drawn_home, stage_named("bounding_boxes"), changed=False, calls={}, measured=0)
+    assert "(run run-1)" in shown["unchanged_since"]
     assert not {"kept_examples", "rejected_examples", "items_per_second", "models"} & set(shown)
 
 

@@ -283,7 +283,7 @@ def test_the_browser_shows_graph_metadata_and_a_failed_check(
 
     look("/asset-groups", *STAGE_NAMES)
     page.screenshot(path=pictures / "graph.png")
-    look(f"/assets/bounding_boxes?view=partitions&partition={SHARDS[0]}", "keep_rate", "region_similarity_median")
+    look(f"/assets/filtered_pairs?view=partitions&partition={SHARDS[0]}", "keep_rate", "image_similarity_median")
     page.get_by_text("[Show Markdown]").first.click()
     image = page.locator("img[src^='data:image/webp']").first
     image.wait_for()
