@@ -2,7 +2,6 @@
 
 import inspect
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -75,7 +74,6 @@ def materialization_metadata(
 
 def _costs(record: Materialization, stage: Stage) -> dict[str, Any]:
     """Seconds of each measurement; and a table by model, with its memory at the peak where that was recorded."""
-    peaks: Mapping[str, int] = getattr(record, "peak_memory", {})
     costs: dict[str, Any] = {"seconds": record.seconds, "model_calls": sum(record.calls.values())}
     if record.changed and record.measured:
         costs["items_per_second"] = round(record.measured / max(record.seconds, 1e-3), 3)
@@ -86,7 +84,7 @@ def _costs(record: Materialization, stage: Stage) -> dict[str, Any]:
             "measurement": step.name,
             "rows": record.calls.get(step.name, 0),
             "seconds": record.step_seconds.get(step.name, 0.0),
-            "peak_memory_mib": round(peaks.get(role, 0) / MEBIBYTE, 1),
+            "peak_memory_mib": round(record.peak_memory.get(role, 0) / MEBIBYTE, 1),
         }
         for step in stage.measurements
         for role in step.roles
