@@ -309,7 +309,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:
-    """Append lines durably; a last line that a kill tore is ended first, so that it spoils no other."""
+    """Append lines durably; a last line that a kill tore is ended first, so that it spoils no other.
+
+    For one writer at a time.
+    """
     with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size > 0:

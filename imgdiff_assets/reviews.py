@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import pyarrow as pa
+from filelock import FileLock
 
 from imgdiff_assets.hashing import content_hash
 from imgdiff_assets.home import Home
@@ -90,7 +91,9 @@ def add_review(home: Home, review: Review) -> Review:
         raise ReviewError(f"a note has at most {LONGEST_NOTE:,} characters")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     values = {**asdict(review), "reviewer": name, "note": review.note.strip(), "at": now}
-    append_lines(home.reviews, [json.dumps(values, ensure_ascii=True)])
+    # One writer at a time: a line half written by another would be taken for one torn by a kill.
+    with FileLock(home.reviews.with_suffix(".lock")):
+        append_lines(home.reviews, [json.dumps(values, ensure_ascii=True)])
     return Review(**values)
 
 

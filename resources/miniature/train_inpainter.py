@@ -22,6 +22,7 @@ from resources.miniature.train_denoiser import TIMESTEPS, is_hidden, loss_weight
 from resources.miniature.training import AveragedWeights, Optimisers, Progress, constant_then_linear, prepare
 from resources.weights import locate
 
+STARTED_FROM = "miniature:pair_generator"
 SEED = 51
 SCENES = 5_000
 STEPS = 1_000
@@ -126,7 +127,7 @@ def train(output: Path) -> None:
     """Train on from the shipped pair generator, and save the pipeline to `output` in half precision."""
     prepare(SEED)
     pipeline = StableDiffusionXLPipeline.from_pretrained(
-        locate("miniature:pair_generator"), dtype=torch.float32, add_watermarker=False
+        locate(STARTED_FROM), dtype=torch.float32, add_watermarker=False
     )
     scenes = encode_scenes(pipeline, SCENES, SEED)
     inpainter = Inpainter(pipeline)
@@ -143,4 +144,6 @@ def train(output: Path) -> None:
     saved = StableDiffusionXLInpaintPipeline(**{**pipeline.components, "unet": inpainter.unet.eval()})
     for part in (saved.vae, saved.unet, saved.text_encoder, saved.text_encoder_2):
         part.half()
+    for part in (saved.vae, saved.unet):
+        part.register_to_config(_name_or_path=STARTED_FROM)  # else it is the folder's place on this machine
     saved.save_pretrained(output)
