@@ -2,6 +2,7 @@
 
 import inspect
 import warnings
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -41,9 +42,9 @@ def definition_description(stage: Stage) -> str:
 
 
 def materialization_metadata(
-    record: Materialization, stage: Stage, ledger: Ledger, browser_url: str
+    record: Materialization, stage: Stage, ledger: Ledger, browser_url: str, report: Path
 ) -> dict[str, Any]:
-    """Pictures (of a table that has changed) and tables first, then the numbers."""
+    """Pictures (of a table that has changed) and tables first, then the numbers; the `report` if there is one."""
     if record.changed:
         metadata = _examples(ledger, stage, record.shard)
     else:
@@ -53,6 +54,8 @@ def materialization_metadata(
     if browser_url:
         url = f"{browser_url.rstrip('/')}/gallery?stage={stage.name}&shard={record.shard}"
         metadata["browse"] = dg.MetadataValue.url(url)
+    if report.exists():
+        metadata["report"] = dg.MetadataValue.path(str(report))
     judged = record.rows - record.rejections.get(UPSTREAM, 0)
     metadata |= _costs(record, stage) | {
         "dagster/row_count": record.rows,

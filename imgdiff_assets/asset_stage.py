@@ -111,7 +111,7 @@ def run_asset(
         finished = not failures
     finally:
         for record in done:
-            metadata = materialization_metadata(record, stage, ledger, home.browser_url)
+            metadata = materialization_metadata(record, stage, ledger, home.browser_url, home.home.report)
             if finished:
                 context.add_asset_metadata(metadata, partition_key=record.shard)
             else:

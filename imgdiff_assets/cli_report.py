@@ -9,11 +9,9 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.plain_text import counted
 from imgdiff_assets.terminal import SeveralValues, as_json_option, echo_json, recipe_option, shards_option
 
-DEFAULT_NAME = "report.html"
-
 
 @click.command(cls=SeveralValues, short_help="Write funnel, histograms and contact sheets as one HTML file.")
-@click.option("--out", type=click.Path(path_type=Path), help=f"The file.  [default: {DEFAULT_NAME} in IMGDIFF_HOME]")
+@click.option("--out", type=click.Path(path_type=Path), help="The file.  [default: report.html in IMGDIFF_HOME]")
 @click.option("--rows", type=click.IntRange(1, 100), default=6, show_default=True, help="Rows shown of each reason.")
 @shards_option
 @recipe_option
@@ -33,7 +31,7 @@ def report(out: Path | None, rows: int, shards: Sequence[str], recipe: str | Non
 
     home = Home.from_environment()
     keys = known_shards(home, shards) if shards else None
-    path = (out or home.root / DEFAULT_NAME).expanduser().absolute()
+    path = (out or home.report).expanduser().absolute()
     counts = write_report(home, load_recipe(recipe), path, keys, rows)
     if as_json:
         echo_json({"report": str(path), "bytes": path.stat().st_size, "funnel": counts.to_json()})

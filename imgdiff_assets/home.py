@@ -46,6 +46,11 @@ class Home:
     def reviews(self) -> Path:
         return self.root / "reviews.jsonl"
 
+    @property
+    def report(self) -> Path:
+        """Where `imgdiff report` writes unless told."""
+        return self.root / "report.html"
+
     def create(self) -> None:
         """Make the folders. Raises PermissionError with one sentence when the place cannot be written."""
         try:

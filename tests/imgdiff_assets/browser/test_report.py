@@ -3,9 +3,12 @@
 import re
 from pathlib import Path
 
+from imgdiff_assets.asset_metadata import materialization_metadata
 from imgdiff_assets.browser.report import write_report
+from imgdiff_assets.graph import stage_named
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.materialization import Materialization
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.reviews import ACCEPT, RANDOM, Review, add_review
 
@@ -48,3 +51,12 @@ def test_the_certificate_is_quoted(own_home: Home, drawn_recipe: Recipe, tmp_pat
 def test_an_empty_home_has_a_report(drawn_recipe: Recipe, tmp_path: Path) -> None:
     write_report(Home(tmp_path / "none"), drawn_recipe, tmp_path / "report.html")
     assert "Not made yet." in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_materialisation_links_the_report_if_there_is_one(own_home: Home, drawn_recipe: Recipe) -> None:
+    ledger, stage = Ledger(own_home.ledger), stage_named("captions")
+    record = Materialization.from_json(ledger.record("captions", "shard-000001") or {})
+    assert "report" not in materialization_metadata(record, stage, ledger, "", own_home.report)
+    write_report(own_home, drawn_recipe, own_home.report)
+    link = materialization_metadata(record, stage, ledger, "", own_home.report)["report"]
+    assert link.value == str(own_home.report)
