@@ -109,6 +109,22 @@ def suggested(site: Site, client: TestClient, identity: str) -> WhatIf:
     return what_if(site.home, override_recipe(site.recipe, [found[1]]), site.index.shards())
 
 
+def test_spaces_stay_between_what_is_put_together(
+    own_site: Site, own_client: TestClient, drawn_recipe: Recipe, run_stages: Any
+) -> None:
+    sample = own_site.index.rows("SELECT * FROM fine_tune_set WHERE kept ORDER BY sample_id")[0]
+    pair = own_site.index.rows("SELECT * FROM prompt_pairs WHERE pair_id = ?", [sample["pair_id"]])[0]
+    page = own_client.get(f"/row/{sample['sample_id']}").text
+    texts = [re.sub("<[^>]*>", "", text) for text in re.findall(r"<dd>(<bdi>.*?</bdi>)</dd>", page)]
+    assert {pair["source_caption"], pair["target_caption"]} <= set(texts)
+    stricter = override_recipe(drawn_recipe, ["filtered_pairs.min_similarity=0.99"])
+    run_stages(own_site.home, stricter, ["shard-000000"], ["filtered_pairs"], "run-2")
+    own_site.index.refresh(at_once=True)
+    points = re.search(r'<polyline class="line" points="([^"]*)"', own_client.get("/").text)
+    assert points is not None
+    assert [len(point.split(",")) for point in points[1].split()] == [2, 2]
+
+
 def test_words_that_differ_are_marked() -> None:
     source, target = marked("A red Ball on the grass.", "a red tall cup on the grass")
     assert source == [("A red", False), ("Ball", True), ("on the grass.", False)]
