@@ -1,4 +1,4 @@
-"""The short version: three kills of real runs, each in another stage, and two runs at once."""
+"""The short version: two kills of real runs, each in another stage."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 def test_killed_runs_lose_nothing(tmp_path: Path) -> None:
     results = tmp_path / "faults.json"
-    options = {"--moments": 3, "--together": 1, "--captions": 4, "--seed": 1, "--json": results}
+    options = {"--moments": 2, "--together": 0, "--captions": 2, "--seed": 1, "--json": results}
     command = [sys.executable, "-m", "benchmarks.faults", *(str(word) for pair in options.items() for word in pair)]
     folder = Path(__file__).parents[2]
     done = subprocess.run(
@@ -17,7 +17,7 @@ def test_killed_runs_lose_nothing(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     trials = json.loads(results.read_text(encoding="utf-8"))["trials"]
-    assert len({trial["stage"] for trial in trials}) == 4
+    assert len({trial["stage"] for trial in trials}) == 2
     assert sum(trial["batches"] for trial in trials) > 0
     for trial in trials:
         assert trial["reused"] == trial["rows"]
