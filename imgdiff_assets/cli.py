@@ -64,8 +64,11 @@ def main() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
 @click.option("--column", help="The field that holds the captions, in all but .txt files.  [default: caption]")
 @click.option("--shard-size", type=int, default=1000, show_default=True, help="Most captions in a shard.")
+@click.option(
+    "--fill-gaps", is_flag=True, help="Note the replacements made so far, for prompt_pairs.keep_attempts to go by."
+)
 @as_json_option
-def ingest(files: Sequence[Path], column: str | None, shard_size: int, as_json: bool) -> None:
+def ingest(files: Sequence[Path], column: str | None, shard_size: int, fill_gaps: bool, as_json: bool) -> None:
     """Add captions: .txt (one a line), .jsonl, .csv or .parquet.
 
     They become shards, the pieces that are run and scheduled. A caption that is there already is dropped and counted;
@@ -74,10 +77,21 @@ def ingest(files: Sequence[Path], column: str | None, shard_size: int, as_json: 
     \b
     imgdiff ingest coco.txt
     imgdiff ingest annotations.csv --column text --shard-size 200
+    imgdiff ingest more.txt --fill-gaps                      then
+    imgdiff run --set prompt_pairs.attempts=4 prompt_pairs.keep_attempts=1
     """
     from imgdiff_assets.shards import ingest as ingest_files
 
-    report = ingest_files(files, Home.from_environment(), column, shard_size)
+    home = Home.from_environment()
+    filled = None
+    if fill_gaps:
+        from imgdiff_assets.diversity import diversity
+        from imgdiff_assets.ledger import Ledger
+        from imgdiff_assets.replacement_gaps import filled_cells
+        from imgdiff_assets.shards import shard_keys
+
+        filled = filled_cells(diversity(Ledger(home.ledger), shard_keys(home)).cells.counts)
+    report = ingest_files(files, home, column, shard_size, filled)
     for sentence in report.files_failed:
         click.echo(f"Error: {sentence}", err=True)
     if as_json:

@@ -10,7 +10,7 @@ import io
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,9 @@ SCHEMA = pa.schema(
         pa.field("line", pa.int64()),
     ]
 )
+
+FILLED = pa.field("filled", pa.string())
+"""Of captions that were ingested with the replacements there were: see `imgdiff_assets.replacement_gaps`."""
 
 PAIR_SCHEMA = pa.schema(
     [
@@ -135,7 +138,10 @@ def read_captions(home: Home, key: str) -> pa.Table:
     """The captions of one shard; of given pairs, with all that is known of them. Raises ShardError."""
     path = caption_path(home, key)
     try:
-        return pq.read_table(path, schema=PAIR_SCHEMA if has_pairs(home, key) else SCHEMA, partitioning=None)
+        schema = PAIR_SCHEMA if has_pairs(home, key) else SCHEMA
+        if FILLED.name in pq.read_schema(path).names:
+            schema = schema.append(FILLED)
+        return pq.read_table(path, schema=schema, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise ShardError(f"{path}: is not a readable caption table ({' '.join(str(error).split())}).") from error
 
@@ -171,9 +177,13 @@ def rejected_path(home: Home) -> Path:
 
 
 def ingest(
-    files: Sequence[Path], home: Home, column: str | None = None, shard_size: int = DEFAULT_SHARD_SIZE
+    files: Sequence[Path],
+    home: Home,
+    column: str | None = None,
+    shard_size: int = DEFAULT_SHARD_SIZE,
+    filled: Callable[[str], str] | None = None,
 ) -> IngestReport:
-    """Add the captions of `files` as new shards of at most `shard_size` captions.
+    """Add the captions of `files` as new shards of at most `shard_size` captions, each with what `filled` says of it.
 
     A file that cannot be read is reported and the others are ingested. Two ingestions wait for each other. Raises
     IngestError when `shard_size` is out of bounds, PermissionError when the home cannot be written.
@@ -185,10 +195,12 @@ def ingest(
         )
     home.create()
     with FileLock(home.captions / ".lock"):
-        return _ingest(files, home, column, shard_size)
+        return _ingest(files, home, column, shard_size, filled)
 
 
-def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: int) -> IngestReport:
+def _ingest(
+    files: Sequence[Path], home: Home, column: str | None, shard_size: int, filled: Callable[[str], str] | None
+) -> IngestReport:
     keys = shard_keys(home)
     seen = {identity for key in keys for identity in read_captions(home, key)["caption_id"].to_pylist()}
     rows: list[dict[str, object]] = []
@@ -220,8 +232,12 @@ def _ingest(files: Sequence[Path], home: Home, column: str | None, shard_size: i
     new = []
     for number, start in enumerate(range(0, len(rows), shard_size)):
         key = f"shard-{first + number:06d}"
+        table = pa.Table.from_pylist(rows[start : start + shard_size], schema=SCHEMA)
+        if filled is not None:
+            cells = [filled(caption) for caption in table["caption"].to_pylist()]
+            table = table.append_column(FILLED, pa.array(cells, FILLED.type))
         with atomic_file(home.captions / f"{key}.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(rows[start : start + shard_size], schema=SCHEMA), temporary)
+            pq.write_table(table, temporary)
         new.append(key)
     if rejected:
         lines = [json.dumps(asdict(rejection)) for rejection in rejected]

@@ -14,6 +14,7 @@ REASONS: Mapping[str, str] = {
     "several_changes": "more than one thing was changed",
     "not_a_replacement": "something was added or removed instead of one object being replaced",
     "repeated": "another attempt gave the same caption",
+    "fuller_cell": "another attempt makes a rarer replacement",
     "too_different": "the two images are too different to compare",
     "too_similar": "the two images are too much alike",
     "no_proposals": "no object was found in either image",

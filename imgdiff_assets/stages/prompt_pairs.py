@@ -10,7 +10,10 @@ import pyarrow as pa
 from imgdiff_assets.caption_edit import edits, words
 from imgdiff_assets.hashing import content_id, seed_of
 from imgdiff_assets.recipe import PromptPairsSettings, Recipe
+from imgdiff_assets.replacement_gaps import places
 from imgdiff_assets.stage import Booleans, Canaries, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+
+CELLS = ("caption_id", "target_caption", "source_object", "target_object", "filled")
 
 
 def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
@@ -22,6 +25,7 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
             "caption_id": rows["caption_id"],
             "attempt": np.tile(np.arange(attempts), len(captions)),
             "source_caption": rows["caption"],
+            "filled": rows["filled"] if "filled" in rows.column_names else pa.nulls(len(rows), pa.string()),
             "kept": np.ones(len(rows), dtype=bool),
         }
     )
@@ -92,6 +96,26 @@ def _replaced(columns: Columns, settings: PromptPairsSettings) -> Booleans:
     return np.array([one_object(source) and one_object(target) for source, target in pairs], dtype=bool)
 
 
+def _place(columns: Columns, settings: PromptPairsSettings) -> Any:
+    cells = list(zip(columns["source_object"], columns["target_object"], strict=True))
+    return places(list(columns["caption_id"]), list(columns["target_caption"]), cells, list(columns["filled"]))
+
+
+def _emptiest(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return np.asarray((settings.keep_attempts == 0) | (columns["place"] < settings.keep_attempts), dtype=bool)
+
+
+def _canary_fuller(settings: PromptPairsSettings) -> Canaries:
+    """As many rewrites of one caption as may be kept, into empty cells, and one more into a filled one."""
+
+    def rewrite(new: str) -> Row:
+        cell = {"source_object": "dog", "target_object": new}
+        return {"caption_id": "one", "target_caption": f"a {new}", "filled": '{"dog": {"cat": 7}}', **cell}
+
+    kept = [rewrite(f"animal{number}") for number in range(settings.keep_attempts or 1)]
+    return Canaries(kept, [rewrite("cat")] if settings.keep_attempts else [])
+
+
 def _repeated(columns: Columns, settings: PromptPairsSettings) -> Any:
     seen: set[tuple[str, str]] = set()
     result = []
@@ -160,6 +184,7 @@ STAGE = Stage(
         pa.field("caption_id", pa.string()),
         pa.field("attempt", pa.int32()),
         pa.field("source_caption", pa.string()),
+        pa.field("filled", pa.string()),
     ),
     items=items,
     row_id=row_id,
@@ -187,5 +212,7 @@ STAGE = Stage(
         Filter("not_a_replacement", ("source_object", "target_object"), _replaced, _canary_inserted),
         Derivation(pa.field("repeated", pa.bool_()), ("caption_id", "target_caption"), _repeated),
         Filter("repeated", ("repeated",), _new, _canary_repeated),
+        Derivation(pa.field("place", pa.int32()), CELLS, _place),
+        Filter("fuller_cell", ("place",), _emptiest, _canary_fuller, threshold="keep_attempts"),
     ),
 )
