@@ -61,10 +61,11 @@ class PromptPairsSettings(StageSettings):
 
     attempts: int = Field(1, ge=1, le=100, description="Rewrites asked for per caption, each with its own seed.")
     keep_attempts: int = Field(
-        0,
-        ge=0,
-        description="Of a caption's rewrites keep only so many, whose (replaced, replacing) pairs were rarest when it "
-        "was ingested (`imgdiff ingest --fill-gaps`). 0: all.",
+        100,
+        ge=1,
+        le=100,
+        description="Of a caption's rewrites keep at most so many: the (replaced, replacing) pairs that were rarest "
+        "when it was ingested (`imgdiff ingest --fill-gaps`) come first.",
     )
     max_words: int = Field(60, ge=1, description="Longer captions are rejected: image models read 77 tokens.")
     known_words: list[str] = Field([], description="If any: captions with other words are rejected, unmeasured.")

@@ -102,7 +102,7 @@ def _place(columns: Columns, settings: PromptPairsSettings) -> Any:
 
 
 def _emptiest(columns: Columns, settings: PromptPairsSettings) -> Booleans:
-    return np.asarray((settings.keep_attempts == 0) | (columns["place"] < settings.keep_attempts), dtype=bool)
+    return np.asarray(columns["place"] < settings.keep_attempts, dtype=bool)
 
 
 def _canary_fuller(settings: PromptPairsSettings) -> Canaries:
@@ -112,8 +112,8 @@ def _canary_fuller(settings: PromptPairsSettings) -> Canaries:
         cell = {"source_object": "dog", "target_object": new}
         return {"caption_id": "one", "target_caption": f"a {new}", "filled": '{"dog": {"cat": 7}}', **cell}
 
-    kept = [rewrite(f"animal{number}") for number in range(settings.keep_attempts or 1)]
-    return Canaries(kept, [rewrite("cat")] if settings.keep_attempts else [])
+    kept = [rewrite(f"animal{number}") for number in range(settings.keep_attempts)]
+    return Canaries(kept, [rewrite("cat")])
 
 
 def _repeated(columns: Columns, settings: PromptPairsSettings) -> Any:
