@@ -36,7 +36,7 @@ from imgdiff_assets.run import run
 from imgdiff_assets.shards import ingest
 from resources.miniature.scenes import random_caption
 
-CAPTIONS = 256
+CAPTIONS = 64
 SIDE = 1024
 REPEATS = 9
 PAGE = 48
