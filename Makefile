@@ -1,5 +1,6 @@
 # The three things people do first. `make help` lists them.
 PYTHON ?= python3
+JOBS ?= 2
 BIN := .venv/bin
 export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 
@@ -16,7 +17,7 @@ demo: .venv/installed
 	$(BIN)/imgdiff demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 ui: .venv/installed
 	$(BIN)/imgdiff ui

@@ -9,6 +9,8 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.view import question
 from imgdiff_assets.funnel import funnel
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.images import Pixels
@@ -17,6 +19,7 @@ from imgdiff_assets.samples import BOX_COLUMNS, SampleImages, read_samples
 from imgdiff_assets.scan import scan
 from imgdiff_assets.sheet_drawing import Card, Section, draw_page
 from imgdiff_assets.stage import UPSTREAM, Row, Stage
+from imgdiff_assets.tasks import MARKED_REGION, SIDES, other
 from imgdiff_assets.verdicts import in_words
 
 KEPT_CARDS = 12
@@ -57,8 +60,8 @@ def write_contact_sheet(ledger: Ledger, path: Path, shards: Sequence[str] | None
         [
             Section(
                 f"{len(kept)} of {counts.samples:,} samples",
-                f"Made from {counts.captions:,} captions. Left the source, right the target; "
-                "beneath them the answer that a model is trained to give.",
+                f"Made from {counts.captions:,} captions. In the order in which a model is shown them; "
+                "beneath them the answer that it is trained to give, and the question.",
                 kept,
             ),
             Section(
@@ -92,14 +95,19 @@ def _kept_cards(ledger: Ledger, shard: _Shard) -> Iterator[Card]:
     first = {sample.pair_id: sample.sample_id for sample in reversed(samples)}
     for sample in sorted(samples, key=lambda sample: first[sample.pair_id] != sample.sample_id):
         captions = shard.captions[sample.pair_id]
-        erased = sample.erased_from is not None
+        said = {side: captions[f"{side}_caption"] for side in SIDES}
+        if sample.erased_from is not None:
+            said = {"source": said[sample.erased_from], "target": f"without {sample.subject}"}
+        images = dict(zip(SIDES, shard.images(sample), strict=True)) if shard.images is not None else None
+        first, second = sample.first, other(sample.first)
         yield Card(
-            captions[f"{sample.erased_from or 'source'}_caption"],
-            f"without {sample.subject}" if erased else captions["target_caption"],
-            shard.images(sample) if shard.images is not None else None,
+            said[first],
+            said[second],
+            (images[first], images[second]) if images is not None else None,
             sample.box,
             label="",
-            text=sample.conversations[-1]["value"],
+            text=sample.answer,
+            note=question(sample, Options(), MARKED_REGION),
         )
 
 
