@@ -2,11 +2,10 @@
 
     python -m benchmarks.faults [--moments 56] [--together 5] [--captions 6] [--seed 0] [--json FILE]
 
-Each trial runs `imgdiff run` with the miniature recipe over a fresh copy of one ingested home, in a process of its
-own, and ends it with SIGKILL. The moments go through the stages in turn: one of the stage's finished batches, and a
-part of the time to the next one. A second run then goes to the end. Its ledger is compared with that of a run that
-nothing broke: every column but `run_id` and `measured_at`, images byte by byte, and which files there are. The last
-trials start two runs at once.
+A fresh copy of one ingested home is run by `imgdiff run` with the miniature recipe, in a process of its own that ends
+by SIGKILL; then again, and killed again, once in each stage: after one of its batches, and a part of the time to the
+next one. A last run goes to the end. Its ledger is compared with that of a run that nothing broke: every column but
+`run_id` and `measured_at`, images byte by byte, and which files there are. Then two runs are started at once.
 
 Batches are small, so that there are many; the libraries are imported once and every run is forked from there.
 """
@@ -17,11 +16,12 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ from resources.dagster_resources import ROLES
 from resources.miniature.scenes import random_caption
 
 CHEAP_ROLES = ("image_text_encoder", "image_text_matcher")
-SMALL_BATCHES = [f"{role}.batch_size={4 if role in CHEAP_ROLES else 2}" for role in ROLES]
+SMALL_BATCHES = [f"{role}.batch_size={2 if role in CHEAP_ROLES else 1}" for role in ROLES]
 SHARDS = 2
 TOGETHER = "two at once"
 Rows = Counter[str]
@@ -66,10 +66,19 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """When to kill: so long after the event with this number."""
+    """When to kill: so long after the stage's event with this number; at once, if a later stage begins before."""
 
+    stage: str
     event: int
     delay: float
+
+    def begins(self, events: Sequence[Event]) -> float | None:
+        """The delay, if the last of the events is the one to wait for."""
+        stage = events[-1].stage
+        if STAGE_NAMES.index(stage) > STAGE_NAMES.index(self.stage):
+            return 0.0
+        count = sum(event.stage == self.stage for event in events)
+        return self.delay if stage == self.stage and count > self.event else None
 
 
 @dataclass(slots=True)
@@ -93,10 +102,11 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a kill cost: batches and rows finished before it, those of them that the next run took over, and so on.
+    """What a kill cost: batches and rows that the run had finished, those of them that were not made again, and so on.
 
-    `measured_twice` counts rows that were on disk and measured nevertheless; `left` names files that no unbroken run
-    leaves; `same` and `catalog_same` compare the ledger with an unbroken run's, the catalog with one made anew.
+    `measured_twice` counts rows that were on disk and measured nevertheless. Of the home in the end: `left` names
+    files that no unbroken run leaves; `same` and `catalog_same` compare the ledger with an unbroken run's, the catalog
+    with one made anew.
     """
 
     stage: str
@@ -170,11 +180,11 @@ def watch(process: Any, pipe: Connection, kill: Moment | None = None) -> Observe
         try:
             if pipe.poll(None if deadline is None else max(0.0, deadline - time.monotonic())):
                 result.events.append(Event(time.monotonic() - started, *pipe.recv()))
-                if kill is not None and len(result.events) == kill.event + 1:
-                    deadline = time.monotonic() + kill.delay
+                if kill is not None and deadline is None and (delay := kill.begins(result.events)) is not None:
+                    deadline = time.monotonic() + delay
             else:
                 process.kill()
-                deadline = None  # what the run had said by then is still in the pipe
+                kill = deadline = None  # what the run had said by then is still in the pipe
         except EOFError:
             break
     process.join()
@@ -182,16 +192,16 @@ def watch(process: Any, pipe: Connection, kill: Moment | None = None) -> Observe
     return result
 
 
-def choose_moments(unbroken: Observed, count: int, seed: int) -> list[Moment]:
-    """Stage by stage in some order, one of its events and a part of the time to the next."""
-    chance = random.Random(seed)
-    stages = chance.sample(STAGE_NAMES, len(STAGE_NAMES))
+def choose_moments(unbroken: Observed, count: int, chance: random.Random) -> list[Moment]:
+    """One for each of `count` stages, in order: one of its events in a shard and a part of the time to the next."""
+    stages = sorted(chance.sample(STAGE_NAMES, min(count, len(STAGE_NAMES))), key=STAGE_NAMES.index)
     ends = [event.seconds for event in unbroken.events[1:]] + [unbroken.seconds]
     moments = []
-    for number in range(count):
-        stage = stages[number % len(stages)]
-        event = chance.choice([index for index, event in enumerate(unbroken.events) if event.stage == stage])
-        moments.append(Moment(event, chance.uniform(0, ends[event] - unbroken.events[event].seconds)))
+    for stage in stages:
+        events = [index for index, event in enumerate(unbroken.events) if event.stage == stage]
+        number = chance.randrange(-(-len(events) // SHARDS))
+        gap = ends[events[number]] - unbroken.events[events[number]].seconds
+        moments.append(Moment(stage, number, chance.uniform(0, gap)))
     return moments
 
 
@@ -231,38 +241,47 @@ def catalog_rows(home: Home) -> list[list[dict[str, Any]]]:
     return [Catalog(home.catalog).query(f"SELECT * FROM {name} ORDER BY ALL").to_pylist() for name in TABLES]
 
 
-def compare(
-    home: Home, unbroken: Home, stage: str, before: Sequence[Observed], durable: Rows, last: Observed
-) -> Trial:
-    """What became of the home after `last`, the run that went to the end."""
-    total, (_, again) = durable_rows(unbroken), last.finished()
-    counts = [run.finished() for run in before]
-    finished = sum((rows for _, rows in counts), Rows())
-    left, known = files(home) - files(unbroken), catalog_rows(home)
+def compare(home: Home, unbroken: Home, runs: Sequence[Observed], durable: Sequence[Rows]) -> list[Trial]:
+    """What became of the home after `runs`, the last of which went to the end: a trial for each of the others.
+
+    `durable` are the rows that were on disk after each of these.
+    """
+    total, rows = durable_rows(unbroken), [run.finished()[1] for run in runs]
+    left, known = sorted(files(home) - files(unbroken)), catalog_rows(home)
     rebuild(home)
-    return Trial(
-        stage=stage,
-        seconds=round(before[0].seconds, 3),
-        batches=sum(batches for batches, _ in counts),
-        rows=finished.total(),
-        reused=sum(min(rows, total[what] - again[what]) for what, rows in finished.items()),
-        measured_twice=sum(max(0, durable[what] + again[what] - total[what]) for what in total),
-        same=last.code == 0 and contents(home) == contents(unbroken),
-        catalog_same=known == catalog_rows(home),
-        left=sorted(left),
-    )
+    same = runs[-1].code == 0 and contents(home) == contents(unbroken)
+    catalog_same = known == catalog_rows(home)
+    trials = []
+    for number, (run, on_disk) in enumerate(zip(runs, durable, strict=False)):
+        before, after = sum(rows[:number], Rows()), sum(rows[number + 1 :], Rows())
+        trials.append(
+            Trial(
+                stage=run.events[-1].stage,
+                seconds=round(run.seconds, 3),
+                batches=run.finished()[0],
+                rows=rows[number].total(),
+                reused=sum(min(done, total[what] - before[what] - after[what]) for what, done in rows[number].items()),
+                measured_twice=sum(max(0, on_disk[what] + after[what] - total[what]) for what in total),
+                same=same,
+                catalog_same=catalog_same,
+                left=left,
+            )
+        )
+    return trials
 
 
-def kill_once(ingested: Home, unbroken: Home, root: Path, moment: Moment, stage: str) -> Trial:
-    """A run that is killed, and one that is not."""
+def kill_again_and_again(ingested: Home, unbroken: Home, root: Path, moments: Sequence[Moment]) -> list[Trial]:
+    """A run that is killed, the next one too, and so on, and one that is not."""
     home = Home(root / "killed")
     shutil.rmtree(home.root, ignore_errors=True)
     shutil.copytree(ingested.root, home.root)
-    killed = watch(*start(home), moment)
-    if killed.code == 0:  # this time it was faster
-        return kill_once(ingested, unbroken, root, Moment(moment.event, moment.delay / 2), stage)
-    durable = durable_rows(home)
-    return compare(home, unbroken, stage, [killed], durable, watch(*start(home)))
+    runs, durable = [], []
+    for moment in [*moments, None]:
+        runs.append(watch(*start(home), moment))
+        if runs[-1].code != -signal.SIGKILL:  # that was the last one, or it was faster than the kill
+            return compare(home, unbroken, runs, durable)
+        durable.append(durable_rows(home))
+    raise RuntimeError("a run was killed by someone else")
 
 
 def two_at_once(ingested: Home, unbroken: Home, root: Path) -> Trial:
@@ -274,7 +293,8 @@ def two_at_once(ingested: Home, unbroken: Home, root: Path) -> Trial:
     one, other = watch(*first), watch(*second)
     if one.code != 0 or "is held by run" not in home.root.with_suffix(".log").read_text(encoding="utf-8"):
         raise RuntimeError(f"two runs at once: {one}; no run said that it waits for the other")
-    return compare(home, unbroken, TOGETHER, [one], one.finished()[1], other)
+    (trial,) = compare(home, unbroken, [one, other], [one.finished()[1]])
+    return replace(trial, stage=TOGETHER)
 
 
 def table(trials: Sequence[Trial]) -> str:
@@ -309,11 +329,13 @@ def measure(root: Path, count: int, together: int, captions: int, seed: int) -> 
     whole = watch(*start(unbroken))
     if whole.code != 0:
         raise RuntimeError(f"the run that nothing broke failed: {unbroken.root.with_suffix('.log').read_text()}")
-    moments = choose_moments(whole, count, seed)
-    trials = [
-        kill_once(ingested, unbroken, root, moment, whole.events[moment.event].stage)
-        for moment in tqdm(moments, unit="kill", disable=None)
-    ]
+    trials: list[Trial] = []
+    chance = random.Random(seed)
+    with tqdm(total=count, unit="kill", disable=None) as bar:
+        while len(trials) < count:
+            moments = choose_moments(whole, count - len(trials), chance)
+            trials += kill_again_and_again(ingested, unbroken, root, moments)
+            bar.update(len(trials) - bar.n)
     return trials + [two_at_once(ingested, unbroken, root) for _ in range(together)]
 
 

@@ -119,7 +119,7 @@ def _write_stage(
 
 def _values(column: pa.Field, size: int, chance: np.random.Generator) -> npt.NDArray[Any]:
     """Scores between 0 and 1, ids and fingerprints in their lengths, names of objects; nothing in other columns."""
-    if column.name in ("erased_from", "match_margin", "same_similarity"):
+    if column.name in ("filled", "erased_from", "match_margin", "same_similarity"):
         return np.full(size, None)
     if column.name == "validation_bits":
         return np.full(size, 64)

@@ -1,11 +1,9 @@
 """No silent filter: each must reject the rows planted for it and keep the others, with the settings of this run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from imgdiff_assets.stage import CANARY_MARGIN, Canaries, Derivation, Filter, Row, Stage, columns_of_rows
+from imgdiff_assets.stage import CANARY_MARGIN, Booleans, Canaries, Derivation, Filter, Row, Stage, columns_of_rows
 
 
 def mistakes(stage: Stage, settings: Any) -> list[str]:
@@ -36,23 +34,28 @@ def planted_matches(score: str, limit: float, both: bool) -> Canaries:
 
 
 def _mistakes_of(step: Filter, derivations: Mapping[str, Derivation], settings: Any) -> list[str]:
+    """In either order of the rows: a verdict that only follows the order is wrong in one of them."""
     canaries = step.canaries(settings)
-    rows = [*canaries.kept, *canaries.rejected]
-    columns: dict[str, Any] = {}
+    expected = [(row, True) for row in canaries.kept] + [(row, False) for row in canaries.rejected]
     try:
-        for name in step.reads:
-            if name in derivations and not any(name in row for row in rows):
-                derivation = derivations[name]
-                columns[name] = derivation.compute(columns_of_rows(rows, derivation.reads), settings)
-            else:
-                columns |= columns_of_rows(rows, [name])
-        passes = np.broadcast_to(step.judge(columns, settings), len(rows))
+        passes = _judge(step, derivations, [row for row, _ in expected], settings)
+        reverse = _judge(step, derivations, [row for row, _ in reversed(expected)], settings)[::-1]
     except Exception as error:
         return [f"the filter {step.name} cannot judge the rows planted for it: {type(error).__name__}: {error}"]
     sentences = []
-    for number, (row, passed) in enumerate(zip(rows, passes, strict=True)):
-        expected = number < len(canaries.kept)
-        if passed != expected:
-            verb = "rejects a row that it must keep" if expected else "keeps a row that it must reject"
+    for (row, keep), *verdicts in zip(expected, passes, reverse, strict=True):
+        if not all(passed == keep for passed in verdicts):
+            verb = "rejects a row that it must keep" if keep else "keeps a row that it must reject"
             sentences.append(f"the filter {step.name} {verb}: {row}")
     return sentences
+
+
+def _judge(step: Filter, derivations: Mapping[str, Derivation], rows: Sequence[Row], settings: Any) -> Booleans:
+    columns: dict[str, Any] = {}
+    for name in step.reads:
+        if name in derivations and not any(name in row for row in rows):
+            derivation = derivations[name]
+            columns[name] = derivation.compute(columns_of_rows(rows, derivation.reads), settings)
+        else:
+            columns |= columns_of_rows(rows, [name])
+    return step.judge(columns, settings)

@@ -1,6 +1,7 @@
 """Which words differ between two captions: a comparison of token sequences, without a grammar."""
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +28,13 @@ class _Spaced(dict[int, str]):
 
 
 _SPACED = _Spaced()
+_ASCII_WORDS = re.compile(r"[a-z0-9]+(?:['-]+[a-z0-9]+)*")
 
 
 def words(caption: str) -> list[str]:
     """The words of a caption in lower case, in any script; punctuation counts only inside a word ("t-shirt")."""
+    if caption.isascii():  # the same, several times as fast
+        return _ASCII_WORDS.findall(caption.lower())
     text = unicodedata.normalize("NFC", caption.lower()).replace("’", "'")
     return [word for part in text.translate(_SPACED).split() if (word := part.strip("'-"))]
 

@@ -39,13 +39,17 @@ def places(
 
     Equally filled cells are in the order of a hash, so that captions with the same choice do not all choose alike.
     """
-    order: dict[str, list[tuple[int, str, int]]] = {}
-    for row, (caption, target, (source, new), text) in enumerate(zip(captions, targets, cells, filled, strict=True)):
-        counts: dict[str, Any] = json.loads(text or "{}")
-        count = counts.get(source, {}).get(new, 0)
-        order.setdefault(caption, []).append((count, content_hash(caption, target), row))
+    rewrites: dict[str, list[int]] = {}
+    for row, caption in enumerate(captions):
+        rewrites.setdefault(caption, []).append(row)
+
+    def priority(row: int) -> tuple[int, str]:
+        source, new = cells[row]
+        counts: dict[str, Any] = json.loads(filled[row] or "{}")
+        return counts.get(source, {}).get(new, 0), content_hash(captions[row], targets[row])
+
     result = np.zeros(len(captions), dtype=np.int64)
-    for rewrites in order.values():
-        for place, (_, _, row) in enumerate(sorted(rewrites)):
-            result[row] = place
+    for rows in rewrites.values():
+        if len(rows) > 1:
+            result[sorted(rows, key=priority)] = np.arange(len(rows))
     return result

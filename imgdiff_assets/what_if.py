@@ -5,11 +5,12 @@ measuring: its fate, and that of all that is made of it, is undecided, unless no
 stage compare rows of one parent at most, only what the recipe or a parent's new verdict touches is judged again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from imgdiff_assets.funnel import StageFunnel
 from imgdiff_assets.graph import STAGES
@@ -21,6 +22,7 @@ from imgdiff_assets.scan import parent_tables
 from imgdiff_assets.shards import has_pairs, read_captions
 from imgdiff_assets.stage import ERROR_PREFIX, Derivation, Filter, Measurement, Row, Stage, columns_of_rows
 from imgdiff_assets.stored_stage import Booleans, Fate, Integers, StoredStage
+from imgdiff_assets.tables import values_of
 
 
 @dataclass(slots=True)
@@ -129,17 +131,22 @@ class StoredScores:
         columns = stored.columns(keys)
         rows = list(zip(*(columns[name].tolist() for name in keys), strict=True))
         run = set(columns["caption_id"].tolist())
-        items = {
-            tuple(item[name] for name in keys): item
+        items = dict.fromkeys(
+            item
             for shard in self._shards
             if not has_pairs(self._home, shard)
-            for item in stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe).to_pylist()
-            if item["caption_id"] in run
-        }
+            for item in _tuples(stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe), keys)
+        )
         known = set(rows)
         drawn = stored.where([not origin.given(stored.stage) for origin in stored.origins])
         gone = np.array([row not in items for row in rows], dtype=bool) & drawn
-        return gone, [item for key, item in items.items() if key not in known]
+        added = [dict(zip(keys, item, strict=True)) for item in items if item not in known]
+        return gone, [item for item in added if item["caption_id"] in run]
+
+
+def _tuples(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of some columns, as `StoredStage.columns` has their values."""
+    return zip(*(values_of(table[name]) for name in names), strict=True)
 
 
 def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement]) -> Judgement:

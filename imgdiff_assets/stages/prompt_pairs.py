@@ -72,9 +72,12 @@ def _answered(columns: Columns, settings: PromptPairsSettings) -> Booleans:
 
 
 def _about_the_object(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    phrases = [f" {phrase} " for phrase in settings.task_phrases]
+
     def talks(source: str, target: str) -> bool:
-        said, asked = f" {' '.join(words(target))} ", f" {' '.join(words(source))} "
-        return any(f" {phrase} " in said and f" {phrase} " not in asked for phrase in settings.task_phrases)
+        text = f" {' '.join(words(target))} "
+        said = [phrase for phrase in phrases if phrase in text]
+        return bool(said) and not all(phrase in f" {' '.join(words(source))} " for phrase in said)
 
     pairs = zip(columns["source_caption"], columns["target_caption"], strict=True)
     return np.array([not talks(source, target) for source, target in pairs], dtype=bool)
@@ -117,12 +120,14 @@ def _canary_fuller(settings: PromptPairsSettings) -> Canaries:
 
 
 def _repeated(columns: Columns, settings: PromptPairsSettings) -> Any:
+    texts = [" ".join(words(text)) for text in columns["target_caption"]]
     seen: set[tuple[str, str]] = set()
-    result = []
-    for key in zip(columns["caption_id"], [" ".join(words(text)) for text in columns["target_caption"]], strict=True):
-        result.append(key in seen)
+    result = np.zeros(len(texts), dtype=bool)
+    for row in np.argsort(columns["attempt"], kind="stable"):
+        key = columns["caption_id"][row], texts[row]
+        result[row] = key in seen
         seen.add(key)
-    return np.array(result, dtype=bool)
+    return result
 
 
 def _new(columns: Columns, settings: PromptPairsSettings) -> Booleans:
@@ -165,10 +170,10 @@ def _canary_inserted(settings: PromptPairsSettings) -> Canaries:
 def _canary_repeated(settings: PromptPairsSettings) -> Canaries:
     """The same rewrite of one caption, but for its letters' case; of another caption it is no repetition."""
 
-    def rewrite(caption_id: str, text: str) -> Row:
-        return {"caption_id": caption_id, "target_caption": text}
+    def rewrite(caption_id: str, attempt: int, text: str) -> Row:
+        return {"caption_id": caption_id, "attempt": attempt, "target_caption": text}
 
-    return Canaries([rewrite("one", "a cat"), rewrite("another", "a cat")], [rewrite("one", "A cat.")])
+    return Canaries([rewrite("one", 0, "a cat"), rewrite("another", 1, "a cat")], [rewrite("one", 1, "A cat.")])
 
 
 def _rewriting(recipe: Recipe) -> dict[str, Any]:
@@ -210,7 +215,7 @@ STAGE = Stage(
         Filter("unchanged", ("edit_count",), _changed, _canary_edits(1, 0)),
         Filter("several_changes", ("edit_count",), _one_change, _canary_edits(1, 2)),
         Filter("not_a_replacement", ("source_object", "target_object"), _replaced, _canary_inserted),
-        Derivation(pa.field("repeated", pa.bool_()), ("caption_id", "target_caption"), _repeated),
+        Derivation(pa.field("repeated", pa.bool_()), ("caption_id", "attempt", "target_caption"), _repeated),
         Filter("repeated", ("repeated",), _new, _canary_repeated),
         Derivation(pa.field("place", pa.int32()), CELLS, _place),
         Filter("fuller_cell", ("place",), _emptiest, _canary_fuller, threshold="keep_attempts"),

@@ -3,7 +3,8 @@
 The candidates are all boxes that `bounding_boxes` was proposed, kept there or not, each in the image it was found in.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -118,14 +119,31 @@ def _rank(columns: Columns, settings: RemovedPairsSettings) -> np.ndarray:
     return ranks(_most_changed_first(columns), _images(columns))
 
 
+def _region(left: float, score: str, value: float, side: str = "source") -> Row:
+    corners = dict(zip(BOX_COLUMNS, (left, 0.0, left + 10.0, 10.0), strict=True))
+    return {"pair_id": "canary", "found_in": side, **corners, score: value}
+
+
 def _canary_same_region(settings: RemovedPairsSettings) -> Canaries:
-    """The same box twice, the weaker proposal last to be judged; and one elsewhere."""
+    """The same box twice in one image, and the weaker proposal is one too many; and one elsewhere."""
+    kept = [_region(0, PROPOSED, 0.9), _region(100, PROPOSED, 0.5)]
+    return Canaries(kept, [_region(0, PROPOSED, 0.8)] if settings.max_overlap < 1 else [])
 
-    def region(left: float, score: float) -> Row:
-        corners = dict(zip(BOX_COLUMNS, (left, 0.0, left + 10.0, 10.0), strict=True))
-        return {"pair_id": "canary", "found_in": "source", **corners, PROPOSED: score}
 
-    return Canaries([region(0, 0.9), region(100, 0.5)], [region(0, 0.8)] if settings.max_overlap < 1 else [])
+def _canary_many(limit: str, score: str, best: float) -> Callable[[Any], Canaries]:
+    """As many regions of one image as are kept, the best last; a worse one of the other image; and one too many."""
+
+    def canaries(settings: Any) -> Canaries:
+        count, step = getattr(settings, limit), 0.5 - best
+        kept = [_region(20.0 * number, score, best + step * (1 - number / count)) for number in range(count)]
+        another = _region(0, score, best + 1.8 * step, "target")
+        return Canaries([*kept, another], [_region(0, score, best + 1.4 * step)])
+
+    return canaries
+
+
+_canary_proposals = _canary_many("max_candidates", PROPOSED, best=0.9)
+_canary_erasures = _canary_many("max_regions", ERASED, best=0.1)
 
 
 STAGE = Stage(
@@ -144,7 +162,9 @@ STAGE = Stage(
         below("too_large", "area_fraction", "max_area_fraction"),
         Filter("same_region", (*PLACE, PROPOSED), _apart, _canary_same_region, threshold="max_overlap"),
         Derivation(pa.field("proposal_rank", pa.int32()), (*PLACE, PROPOSED), _proposal_rank),
-        below("beyond_the_best", "proposal_rank", "max_candidates"),
+        below(
+            "beyond_the_best", "proposal_rank", "max_candidates", _canary_many("max_candidates", PROPOSED, best=0.9)
+        ),
         Measurement(
             name="erase",
             columns=(
@@ -167,6 +187,6 @@ STAGE = Stage(
         ),
         below("not_erased", ERASED, "max_erased_similarity"),
         Derivation(pa.field("rank", pa.int32()), (*PLACE, ERASED), _rank),
-        below("beyond_the_first", "rank", "max_regions"),
+        below("beyond_the_first", "rank", "max_regions", _canary_erasures),
     ),
 )

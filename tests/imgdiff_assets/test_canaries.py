@@ -15,6 +15,7 @@ from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
 from imgdiff_assets.partitions import register_shards
 from imgdiff_assets.recipe import Recipe, load_recipe, shipped_recipes
+from imgdiff_assets.regions import numbered, ranks
 from imgdiff_assets.stage import Columns, Derivation, Filter, Stage
 
 FILTERS = [pytest.param(stage, step, id=f"{stage.name}-{step.name}") for stage in STAGES for step in stage.filters]
@@ -81,6 +82,16 @@ def always(value: float) -> Callable[[Columns, Any], np.ndarray]:
     return lambda columns, settings: np.full(len(next(iter(columns.values()))), value)
 
 
+def in_order(*names: str) -> Callable[[Columns, Any], np.ndarray]:
+    """A place among the rows with the same values that only follows their order."""
+
+    def place(columns: Columns, settings: Any) -> np.ndarray:
+        groups = numbered([" ".join(row) for row in zip(*(columns[name] for name in names), strict=True)])
+        return ranks(np.arange(len(groups)), groups)
+
+    return place
+
+
 def rank_among_all(columns: Columns, settings: Any) -> np.ndarray:
     """A rank that takes no notice of the pair."""
     return np.argsort(np.argsort(columns["region_similarity"]))
@@ -95,6 +106,11 @@ def rank_among_all(columns: Columns, settings: Any) -> np.ndarray:
         ("bounding_boxes", "match", "object_not_seen", lambda columns, settings: columns["target_match_itc"]),
         ("bounding_boxes", "match", "object_not_seen", lambda columns, settings: columns["source_match_itm"]),
         ("bounding_boxes", "match", "object_not_seen", always(1.0)),
+        ("prompt_pairs", "repeated", "repeated", lambda *given: in_order("caption_id")(*given) > 0),
+        ("bounding_boxes", "rank", "beyond_the_first", in_order("pair_id")),
+        ("removed_pairs", "proposal_rank", "beyond_the_best", in_order("pair_id", "found_in")),
+        ("removed_pairs", "rank", "beyond_the_first", in_order("pair_id", "found_in")),
+        ("removed_pairs", "rank", "beyond_the_first", always(0)),
         ("bounding_boxes", "rank", "beyond_the_first", always(0)),
         ("bounding_boxes", "rank", "beyond_the_first", rank_among_all),
         ("bounding_boxes", "rank", "beyond_the_first", lambda columns, settings: -rank_among_all(columns, settings)),

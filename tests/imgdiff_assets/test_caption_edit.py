@@ -64,6 +64,11 @@ def test_case_punctuation_articles_and_spelling_of_characters_are_no_edits(sourc
     assert edits(source, target) == []
 
 
+@given(text=st.text(alphabet="abZ09 '-.,\n\t_", max_size=30))
+def test_plain_letters_are_read_as_any_others(text: str) -> None:
+    assert words(f"é {text}")[1:] == words(text)
+
+
 def test_a_word_is_never_cut_in_two() -> None:
     assert words("हिन्दी की किताब") == ["हिन्दी", "की", "किताब"]
     assert words("a T-shirt, the dog's rock’n’roll & 3.5 km") == [
