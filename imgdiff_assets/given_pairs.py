@@ -33,6 +33,7 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
             "caption_id": pairs["caption_id"],
             "attempt": np.zeros(count, dtype=np.int32),
             "source_caption": pairs["caption"],
+            "filled": pa.nulls(count, pa.string()),
             "answer": pa.nulls(count, pa.string()),
             "target_caption": pairs["target_caption"],
             "edit_count": pa.nulls(count, pa.int32()),

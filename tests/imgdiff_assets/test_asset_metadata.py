@@ -24,7 +24,7 @@ MOST_CHARACTERS = 150_000
 def metadata_of(home: Home, stage: Stage, **changes: Any) -> dict[str, Any]:
     ledger = Ledger(home.ledger)
     record = Materialization.from_json({**(ledger.record(stage.name, SHARD) or {}), **changes})
-    return materialization_metadata(record, stage, ledger, "http://browser/")
+    return materialization_metadata(record, stage, ledger, "http://browser/", home.report)
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

@@ -156,22 +156,22 @@ def sabotaged(step: Filter, verdict: bool) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def run_job(miniature_home: Home, miniature_recipe: Recipe) -> Callable[[str], dg.ExecuteInProcessResult]:
+def run_job(miniature_home: Home, miniature_recipe: Recipe) -> Iterator[Callable[[str], dg.ExecuteInProcessResult]]:
     """`run_job(asset)`: a real run of that asset and the next over the shard, where both are up to date."""
     graph = build_definitions(miniature_home, miniature_recipe).resolve_implicit_global_asset_job_def()
-    instance = dg.DagsterInstance.ephemeral()
-    (shard,) = register_shards(instance, miniature_home)
+    with dg.DagsterInstance.ephemeral() as instance:
+        (shard,) = register_shards(instance, miniature_home)
 
-    def run(asset: str) -> dg.ExecuteInProcessResult:
-        return graph.execute_in_process(
-            instance=instance,
-            asset_selection=[dg.AssetKey(name) for name in (asset, NEXT.get(asset)) if name],
-            partition_key=shard,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            raise_on_error=False,
-        )
+        def run(asset: str) -> dg.ExecuteInProcessResult:
+            return graph.execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey(name) for name in (asset, NEXT.get(asset)) if name],
+                partition_key=shard,
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                raise_on_error=False,
+            )
 
-    return run
+        yield run
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> list[str]:

@@ -220,7 +220,7 @@ OVERRIDES = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(first=OVERRIDES, then=OVERRIDES)
 def test_a_run_does_what_was_foretold(
     chance_home: Home, tmp_path_factory: pytest.TempPathFactory, first: list[str], then: list[str]
