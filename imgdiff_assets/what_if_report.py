@@ -108,7 +108,8 @@ def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
     judgements = scores.judge(recipe)
     stages = [_compare(*pair) for pair in zip(scores.present(), judgements, strict=True)]
     to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
-    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, _notes(home, scores.stages, stages))
+    notes = [*_notes(home, scores.stages, stages), *_notes_on_samples(judgements, recipe)]
+    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, notes)
 
 
 def measurements_needed(judgement: Judgement) -> list[ToMeasure]:
@@ -175,6 +176,24 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
                 f"{stored.stage.name}: the tables of {counted(older, 'shard')} are older than what they were made "
                 "from; `imgdiff run` brings them in step, and makes this exact."
             )
+    return notes
+
+
+def _notes_on_samples(judgements: Sequence[Judgement], recipe: Recipe) -> list[str]:
+    """Where samples are not exactly what a run would make."""
+    notes, samples = [], judgements[-1]
+    name, tasks = samples.stored.stage.name, recipe.fine_tune_set.tasks
+    if len(tasks) > 1 and (samples.added_kept or samples.added_undecided):
+        notes.append(
+            f"{name}: a new region counts as one sample; the recipe's {len(tasks)} tasks may make more of it."
+        )
+    whole = int(np.count_nonzero(samples.stored.parentless))
+    pairs = next(one for one in judgements if one.stored.stage.name == "filtered_pairs")
+    if whole and (pairs.fates != pairs.stored.fates).any():
+        notes.append(
+            f"{name}: {counted(whole, 'sample')} about a whole pair {'keeps its' if whole == 1 else 'keep their'} "
+            "verdict here, though some pairs would have another; `imgdiff run` makes this exact."
+        )
     return notes
 
 

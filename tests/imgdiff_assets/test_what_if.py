@@ -24,6 +24,7 @@ from imgdiff_assets.reviews import REJECT, Review, add_review
 from imgdiff_assets.scan import PARENT_IDS
 from imgdiff_assets.shards import ingest, shard_keys
 from imgdiff_assets.what_if import Judgement, StoredScores
+from imgdiff_assets.what_if_report import what_if
 from resources.miniature.scenes import OBJECTS, random_caption
 
 
@@ -244,3 +245,13 @@ def test_a_run_does_what_was_foretold(
                 assert rows[identity]["rejected_by"] == verdict
         parents = {row[PARENT_IDS[stored.stage.name]] for row in rows.values()}
         assert parents.issuperset(judgement.added_kept)
+
+
+def test_what_is_not_exact_of_several_tasks_is_said(task_home: Home, task_recipe: Recipe) -> None:
+    def notes(override: str) -> list[str]:
+        return what_if(task_home, override_recipe(task_recipe, [override]), shard_keys(task_home)).notes
+
+    assert notes("captions.min_match=0.6") == []
+    (note,) = notes("filtered_pairs.max_similarity=0.75")
+    assert "about a whole pair" in note
+    assert any("a new region counts as one sample" in note for note in notes("bounding_boxes.max_overlap=1"))
