@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from sqlalchemy.exc import DBAPIError
 
 from imgdiff_assets.catalog_index import catch_up
 from imgdiff_assets.definitions import build_definitions
@@ -57,8 +58,14 @@ def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "dagster.yaml").exists():
         shutil.copyfile(DAGSTER_YAML, folder / "dagster.yaml")
-    with dg.DagsterInstance.from_config(str(folder)) as instance:
-        yield instance
+    try:
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except DBAPIError as error:
+        raise OSError(
+            f"{folder}: Dagster's database cannot be used ({error.orig}); make room there or point IMGDIFF_HOME "
+            "elsewhere, and run again: every batch that was measured is kept."
+        ) from error
 
 
 def run(
