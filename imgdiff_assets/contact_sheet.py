@@ -99,11 +99,11 @@ def _kept_cards(ledger: Ledger, shard: _Shard) -> Iterator[Card]:
         if sample.erased_from is not None:
             said = {"source": said[sample.erased_from], "target": f"without {sample.subject}"}
         images = dict(zip(SIDES, shard.images(sample), strict=True)) if shard.images is not None else None
-        first, second = sample.first, other(sample.first)
+        left, right = sample.first, other(sample.first)
         yield Card(
-            said[first],
-            said[second],
-            (images[first], images[second]) if images is not None else None,
+            said[left],
+            said[right],
+            (images[left], images[right]) if images is not None else None,
             sample.box,
             label="",
             text=sample.answer,
