@@ -4,7 +4,7 @@ Copies of one small shard, all up to date, under one instance: its storage is SQ
 that `--postgres-url` names (its tables are made when missing). Measured are
 
 - an event: one materialisation with its pictures, as a run records it;
-- the tick of the schedule, with nothing stale and with all shards stale, and that of the conditions;
+- the tick of the schedule, with nothing stale and with all shards stale;
 - a run that finds everything fresh, over one shard and over ten;
 - pages of the web UI in headless Chromium, from the click to the last answer, where Chromium is there.
 """
@@ -63,11 +63,11 @@ def main() -> None:
             home.dagster.mkdir()
             text = DAGSTER_YAML.read_text(encoding="utf-8")
             (home.dagster / "dagster.yaml").write_text(text + STORAGE, encoding="utf-8")
-        figures = {"shards": float(arguments.shards), **measure(home, recipe)}
-    width = max(map(len, figures))
-    print(f"storage: {storage}")
-    for name, value in figures.items():
-        print(f"{name:<{width}}  {value:,.3f}")
+        figures = {"shards": float(arguments.shards)}
+        print(f"{arguments.shards:,} shards, {storage}; seconds")
+        for name, seconds in measure(home, recipe):
+            print(f"{name:<28}{seconds:>10,.3f}", flush=True)
+            figures[name] = round(seconds, 4)
     if arguments.json:
         known = json.loads(arguments.json.read_text(encoding="utf-8")) if arguments.json.exists() else {}
         shown = [name if "://" not in name else "postgresql+psycopg2://..." for name in sys.argv[1:]]
@@ -75,24 +75,22 @@ def main() -> None:
         arguments.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(home: Home, recipe: Recipe) -> dict[str, float]:
-    """All figures of one instance, in seconds."""
-    figures: dict[str, float] = {}
+def measure(home: Home, recipe: Recipe) -> Iterator[tuple[str, float]]:
+    """All figures of one instance, in seconds, as they come."""
     with dagster_instance(home) as instance:
         started = time.perf_counter()
         keys = register_shards(instance, home)
-        figures["register the shards"] = time.perf_counter() - started
-        figures["an event, median"] = record_events(home, instance, keys[:EVENTS])
+        yield "register the shards", time.perf_counter() - started
+        yield "an event, median", record_events(home, instance, keys[:EVENTS])
         with patch.object(automation, "load_recipe", lambda: recipe):
-            figures["tick, nothing stale"] = median(lambda: tick(home, instance, 0))
+            yield "tick, nothing stale", median(lambda: tick(home, instance, 0))
         changed = override_recipe(recipe, ["filtered_pairs.min_similarity=0.01"])
         with patch.object(automation, "load_recipe", lambda: changed):
-            figures["tick, all stale: one run"] = median(lambda: tick(home, instance, 1))
-        figures["fresh run of 1 shard"] = median(lambda: fresh_run(home, recipe, instance, keys[:1]))
-        figures[f"fresh run of {RANGE} shards"] = timed(lambda: fresh_run(home, recipe, instance, keys[:RANGE]))
+            yield "tick, all stale: one run", median(lambda: tick(home, instance, 1))
+        yield "fresh run of 1 shard", median(lambda: fresh_run(home, recipe, instance, keys[:1]))
+        yield f"fresh run of {RANGE} shards", timed(lambda: fresh_run(home, recipe, instance, keys[:RANGE]))
     if shutil.which("chromium"):
-        figures |= pages(home, len(keys))
-    return figures
+        yield from pages(home, len(keys))
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -109,7 +107,7 @@ def record_events(home: Home, instance: dg.DagsterInstance, keys: list[str]) -> 
     """A materialisation of each shard, with the metadata that a run gives it; returns the median seconds of one."""
     stage, ledger = stage_named(ASSET), Ledger(home.ledger)
     record = Materialization.from_json(ledger.record(ASSET, keys[0]) or {})
-    metadata = materialization_metadata(record, stage, ledger, "")
+    metadata = materialization_metadata(record, stage, ledger, "", home.report)
     events = [dg.AssetMaterialization(ASSET, partition=key, metadata=metadata) for key in keys]
     return statistics.median(timed(lambda event=event: instance.report_runless_asset_event(event)) for event in events)
 
@@ -131,11 +129,10 @@ def fresh_run(home: Home, recipe: Recipe, instance: dg.DagsterInstance, keys: li
         raise AssertionError("the run failed")
 
 
-def pages(home: Home, shards: int) -> dict[str, float]:
+def pages(home: Home, shards: int) -> Iterator[tuple[str, float]]:
     """Seconds until pages of the web UI are there, the browser's cache warm."""
     from playwright.sync_api import sync_playwright
 
-    figures = {}
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with web_ui(home) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=arguments)
@@ -153,9 +150,8 @@ def pages(home: Home, shards: int) -> dict[str, float]:
 
             look()
             # A page is idle when nothing was asked for during half a second.
-            figures[name] = median(look) - 0.5
+            yield name, median(look) - 0.5
         browser.close()
-    return figures
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What is requested when: asked of real tables, and of a Dagster instance with real runs in it."""
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ MISSING = ("shard-000002", "shard-000002", ALL)
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.instance_for_test() as instance:
         yield instance
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -202,6 +211,7 @@ def test_rows_do_not_depend_on_when_they_are_asked_for() -> None:
     assert override_recipe(recipe, ["automation.cron='0 1 * * *'"]).hash == recipe.hash
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_cancelled_run_that_missed_the_interrupt_is_interrupted_again(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
