@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 BRIDGED = 8
-"""Fresh shards that a range may run over. Each costs the run a look at its footers and an event per table, about a
-second on SQLite; another run costs a process and loads every model again."""
+"""Fresh shards that a range may run over. Each costs the run a look at its footers and an event per table, half a
+second; another run costs a process and loads every model again."""
 
 
 @dataclass(frozen=True, slots=True)
