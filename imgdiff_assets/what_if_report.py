@@ -108,7 +108,7 @@ def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
     judgements = scores.judge(recipe)
     stages = [_compare(*pair) for pair in zip(scores.present(), judgements, strict=True)]
     to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
-    notes = [*_notes(home, scores.stages, stages), *_notes_on_samples(judgements, recipe)]
+    notes = [*_notes(home, scores.stages, stages), *notes_on_samples(judgements, recipe)]
     return WhatIf(_changes(scores.stages, recipe), stages, to_measure, notes)
 
 
@@ -179,7 +179,7 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
     return notes
 
 
-def _notes_on_samples(judgements: Sequence[Judgement], recipe: Recipe) -> list[str]:
+def notes_on_samples(judgements: Sequence[Judgement], recipe: Recipe) -> list[str]:
     """Where samples are not exactly what a run would make."""
     notes, samples = [], judgements[-1]
     name, tasks = samples.stored.stage.name, recipe.fine_tune_set.tasks

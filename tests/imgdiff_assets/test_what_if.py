@@ -3,6 +3,7 @@
 import random
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from imgdiff_assets.reviews import REJECT, Review, add_review
 from imgdiff_assets.scan import PARENT_IDS
 from imgdiff_assets.shards import ingest, shard_keys
 from imgdiff_assets.what_if import Judgement, StoredScores
-from imgdiff_assets.what_if_report import what_if
+from imgdiff_assets.what_if_report import notes_on_samples, what_if
 from resources.miniature.scenes import OBJECTS, random_caption
 
 
@@ -254,4 +255,7 @@ def test_what_is_not_exact_of_several_tasks_is_said(task_home: Home, task_recipe
     assert notes("captions.min_match=0.6") == []
     (note,) = notes("filtered_pairs.max_similarity=0.75")
     assert "about a whole pair" in note
-    assert any("a new region counts as one sample" in note for note in notes("bounding_boxes.max_overlap=1"))
+    *before, samples = StoredScores(task_home, shard_keys(task_home)).judge(task_recipe)
+    assert notes_on_samples([*before, samples], task_recipe) == []
+    (note,) = notes_on_samples([*before, replace(samples, added_kept=["0123456789abcdef"])], task_recipe)
+    assert "a new region counts as one sample" in note
