@@ -14,8 +14,6 @@ from imgdiff_assets.plain_text import counted, printable
 from imgdiff_assets.scan import scan
 
 LISTED = 10
-Cell = tuple[str, str]
-"""A replaced object and the one in its place."""
 
 
 @dataclass(frozen=True, slots=True)

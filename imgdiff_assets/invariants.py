@@ -3,7 +3,7 @@
 Each function returns one finding per offending sample; none when all is well.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
@@ -163,14 +163,6 @@ def near_duplicates(
         if bit < min_bits or similarity >= max_similarity
     }
     return [_finding("near_duplicate", row, close[row["pair_id"]]) for row in rows if row["pair_id"] in close]
-
-
-def counted_by_invariant(findings: Iterable[Finding]) -> dict[str, int]:
-    """How many findings each invariant has."""
-    counts: dict[str, int] = {}
-    for finding in findings:
-        counts[finding["invariant"]] = counts.get(finding["invariant"], 0) + 1
-    return counts
 
 
 def _finding(invariant: str, row: Mapping[str, Any], what: str) -> Finding:

@@ -162,9 +162,7 @@ STAGE = Stage(
         below("too_large", "area_fraction", "max_area_fraction"),
         Filter("same_region", (*PLACE, PROPOSED), _apart, _canary_same_region, threshold="max_overlap"),
         Derivation(pa.field("proposal_rank", pa.int32()), (*PLACE, PROPOSED), _proposal_rank),
-        below(
-            "beyond_the_best", "proposal_rank", "max_candidates", _canary_many("max_candidates", PROPOSED, best=0.9)
-        ),
+        below("beyond_the_best", "proposal_rank", "max_candidates", _canary_proposals),
         Measurement(
             name="erase",
             columns=(
