@@ -15,7 +15,8 @@ from imgdiff_assets.funnel import funnel
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.images import Pixels
 from imgdiff_assets.ledger import Ledger, atomic_file
-from imgdiff_assets.samples import BOX_COLUMNS, SampleImages, read_samples
+from imgdiff_assets.regions import BOX_COLUMNS
+from imgdiff_assets.samples import SampleImages, read_samples
 from imgdiff_assets.scan import scan
 from imgdiff_assets.sheet_drawing import Card, Section, draw_page
 from imgdiff_assets.stage import UPSTREAM, Row, Stage

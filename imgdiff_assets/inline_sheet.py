@@ -13,7 +13,7 @@ from imgdiff_assets.images import PairImages, Pixels
 from imgdiff_assets.integrity import score_range
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.plain_text import printable
-from imgdiff_assets.samples import BOX_COLUMNS
+from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.scan import scan
 from imgdiff_assets.stage import UPSTREAM, Row, Stage
 

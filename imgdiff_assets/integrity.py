@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.samples import BOX_COLUMNS
+from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.scan import PARENT_IDS, scan
 from imgdiff_assets.stage import UPSTREAM, Row, Stage
 

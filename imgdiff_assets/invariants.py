@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 from imgdiff_assets.images import HASH_COLUMNS
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
+from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.scan import scan
 from imgdiff_assets.tasks import LETTERS, SAME, TASKS, other
 
-BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 CAPTIONS = ("source_caption", "target_caption")
 COLUMNS = (
     *("sample_id", "pair_id", "region_id", "caption_id", "split", "task", "first", "about", "answer", "erased_from"),

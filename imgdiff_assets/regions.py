@@ -8,6 +8,9 @@ import pyarrow as pa
 
 from resources.crops import padded
 
+BOX_COLUMNS = ("x1", "y1", "x2", "y2")
+"""The columns of a table that hold a box."""
+
 Boxes = npt.NDArray[np.float64]
 Pixels = npt.NDArray[np.uint8]
 

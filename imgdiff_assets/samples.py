@@ -8,9 +8,9 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.images import HASH_COLUMNS, ErasedImages, PairImages, Pixels
 from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.scan import scan
 
-BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 SAMPLE_COLUMNS = (
     "sample_id",
     "region_id",

@@ -9,9 +9,9 @@ import pyarrow as pa
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.stage import UPSTREAM, Stage
 
-BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 TEXT_COLUMNS = (
     "source_caption",
     "target_caption",

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from imgdiff_assets.browser.candidates import BOX_COLUMNS
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.caption_edit import marked
@@ -21,6 +20,7 @@ from imgdiff_assets.lineage import (
     lineage_of,
 )
 from imgdiff_assets.recipe import Recipe, RecipeError, override_recipe
+from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.reviews import Review, read_reviews
 from imgdiff_assets.scan import DamagedTable
 from imgdiff_assets.shards import ShardError

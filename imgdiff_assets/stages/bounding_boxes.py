@@ -8,7 +8,7 @@ import pyarrow as pa
 from imgdiff_assets.canaries import planted_matches
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.recipe import BoundingBoxesSettings, Recipe
-from imgdiff_assets.regions import numbered, ranks, suppress
+from imgdiff_assets.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stage import (
     Booleans,
     Canaries,
@@ -27,7 +27,6 @@ from resources.crops import cut
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
 OBJECT_COLUMNS = ("source_object", "target_object")
-BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 SCORE = "region_similarity"
 RANKED_BY = ("pair_id", "found_in", *BOX_COLUMNS, SCORE)
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from imgdiff_assets.canaries import planted_matches
 from imgdiff_assets.caption_edit import agreement
 from imgdiff_assets.recipe import CaptionsSettings, Recipe
-from imgdiff_assets.regions import BAR_WIDTH, draw_box, side_by_side
+from imgdiff_assets.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
 from imgdiff_assets.stage import (
     Canaries,
     Columns,
@@ -24,7 +24,6 @@ from imgdiff_assets.stage import (
 )
 from resources.crops import cut
 
-BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
 REGION_CAPTIONS = ("source_region_caption", "target_region_caption")
 REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)

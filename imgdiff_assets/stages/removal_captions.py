@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.recipe import Recipe, RemovalCaptionsSettings
+from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.stage import (
     Columns,
     Derivation,
@@ -19,7 +20,7 @@ from imgdiff_assets.stage import (
     below,
 )
 from imgdiff_assets.stages.captions import NoAnswer
-from imgdiff_assets.stages.removed_pairs import BOX_COLUMNS, REGION_COLUMNS, REGION_INPUTS, box_of, shown_in
+from imgdiff_assets.stages.removed_pairs import REGION_COLUMNS, REGION_INPUTS, box_of, shown_in
 from resources.crops import cut
 
 ITEM_COLUMNS = (*REGION_COLUMNS, "erased_hash")

@@ -14,7 +14,7 @@ from imgdiff_assets.hashing import seed_of
 from imgdiff_assets.images import Pixels, encode_png, pixel_hash
 from imgdiff_assets.ledger import IMAGE
 from imgdiff_assets.recipe import Recipe, RemovedPairsSettings
-from imgdiff_assets.regions import numbered, ranks, suppress
+from imgdiff_assets.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stage import (
     UPSTREAM,
     Booleans,
@@ -32,7 +32,6 @@ from imgdiff_assets.stage import (
 from resources.crops import cut, padded
 
 SIDES = ("source", "target")
-BOX_COLUMNS = ("x1", "y1", "x2", "y2")
 REGION_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "found_in")
 REGION_INPUTS = (*REGION_COLUMNS, *BOX_COLUMNS)
 PROPOSED, ERASED = "proposal_score", "erased_similarity"
