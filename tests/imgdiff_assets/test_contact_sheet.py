@@ -1,5 +1,6 @@
 """The picture of a ledger: what is on it, and that no caption breaks it."""
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ from PIL import Image, ImageFont
 
 from imgdiff_assets.contact_sheet import write_contact_sheet
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import PairImages, Pixels
+from imgdiff_assets.images import PairImages, Pixels, pixel_hash
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.recipe import Recipe, override_recipe
-from imgdiff_assets.samples import StaleSample, read_samples
+from imgdiff_assets.samples import SampleImages, StaleSample, read_samples
 from imgdiff_assets.sheet_drawing import (
     CARD_WIDTH,
     GAP,
@@ -88,6 +89,31 @@ def test_every_reason_has_its_card(drawn_home: Home, monkeypatch: pytest.MonkeyP
     assert "max_similarity 0.9999" in by_label["filtered_pairs: too_similar"].note
     assert {card.source_caption for card in kept.cards} >= {"a blue ball on the sea"}
     assert all(card.label == "" and card.images for card in kept.cards)
+
+
+def test_samples_are_shown_in_the_order_that_their_question_is_about(
+    task_home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    sections: list[Section] = []
+    monkeypatch.setattr("imgdiff_assets.contact_sheet.KEPT_CARDS", 1000)
+    monkeypatch.setattr(
+        "imgdiff_assets.contact_sheet.draw_page", lambda given: sections.extend(given) or draw_page(given[1:])
+    )
+    ledger = Ledger(task_home.ledger)
+    write_contact_sheet(ledger, tmp_path / "sheet.png", ["shard-000000"])
+    samples = read_samples(ledger, "shard-000000")
+    assert {sample.first for sample in samples} == {"source", "target"}
+    with closing(SampleImages(ledger, "shard-000000")) as images:
+        expected = [
+            (
+                sample.conversations[0]["value"].rpartition("<image>\n")[2],
+                sample.answer,
+                *map(pixel_hash, images(sample)[:: 1 if sample.first == "source" else -1]),
+            )
+            for sample in samples
+        ]
+    seen = [(card.note, card.text, *map(pixel_hash, card.images or ())) for card in sections[0].cards]
+    assert sorted(seen) == sorted(expected)
 
 
 def test_the_same_ledger_gives_the_same_picture(drawn_home: Home, tmp_path: Path) -> None:
