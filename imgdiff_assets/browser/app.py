@@ -20,7 +20,7 @@ from imgdiff_assets.browser.gallery_page import gallery_page
 from imgdiff_assets.browser.images import SIDES, VERSION_LENGTH, NoImage, Picture
 from imgdiff_assets.browser.review_page import review_page, take_review
 from imgdiff_assets.browser.row_page import find_page, row_page
-from imgdiff_assets.browser.security import Guard
+from imgdiff_assets.browser.security import HEADERS, Guard
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow
 from imgdiff_assets.hashing import ID_LENGTH
@@ -54,7 +54,7 @@ def create_app(site: Site, token: str | None = None) -> Starlette:
             BadQuestion: lambda request, error: _sorry(request, 400, str(error)),
             NoRow: lambda request, error: _sorry(request, 404, str(error)),
             NoImage: lambda request, error: _sorry(request, 404, str(error)),
-            Exception: lambda request, error: _sorry(request, 500, "The server has printed what went wrong."),
+            Exception: _failed,
         },
     )
     app.state.site = site
@@ -126,3 +126,10 @@ async def _take_review(request: Request) -> Response:
 def _sorry(request: Request, status: int, text: str) -> Response:
     page = _site(request).render("sorry.html", status=status, text=text)
     return HTMLResponse(page, status, headers={"cache-control": "no-store"})
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    """Starlette answers for what nobody expected outside of the middleware, so the guard's headers are not on it."""
+    response = _sorry(request, 500, "The server has printed what went wrong.")
+    response.headers.update(HEADERS)
+    return response

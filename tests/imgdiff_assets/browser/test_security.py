@@ -4,8 +4,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.app import create_app
-from imgdiff_assets.browser.security import NotSafe, check_host, is_loopback
+from imgdiff_assets.browser.security import HEADERS, NotSafe, check_host, is_loopback
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.hashing import ID_LENGTH
 
 TOKEN = "0123456789abcdef0123"
 
@@ -78,6 +79,18 @@ def test_nothing_foreign_may_run_and_nobody_may_frame(client: TestClient) -> Non
         assert "unsafe" not in policy
         assert "frame-ancestors 'none'" in policy
         assert client.get(path).headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_page_about_a_failure_is_as_safe_as_any(own_site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(own_site.pictures, "thumbnail", fail)
+    with TestClient(create_app(own_site), base_url="http://localhost", raise_server_exceptions=False) as client:
+        failed, fine = client.get(f"/thumbnail/{'0' * ID_LENGTH}"), client.get("/nonesuch")
+    assert failed.status_code == 500
+    assert "no such luck" not in failed.text
+    assert {name: failed.headers.get(name) for name in HEADERS} == {name: fine.headers[name] for name in HEADERS}
 
 
 @pytest.mark.parametrize(
