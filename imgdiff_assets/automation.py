@@ -85,7 +85,7 @@ def inbox(home: Home, settings: AutomationSettings) -> dg.SensorDefinition:
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         cursor = json.loads(context.cursor or "{}")
         seen = {name: (size, modified) for name, (size, modified) in cursor.get("waiting", {}).items()}
-        report = take_files(home, seen, settings.inbox_seconds, settings.shard_size)
+        report = take_files(home, seen, settings.inbox_seconds, settings.shard_size, settings.fill_gaps)
         for line in report.lines:
             context.log.info(line)
         # Asked of the ledger, not of the report: shards that a killed tick made are requested too.

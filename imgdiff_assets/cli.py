@@ -87,12 +87,9 @@ def ingest(files: Sequence[Path], column: str | None, shard_size: int, fill_gaps
     home = Home.from_environment()
     filled = None
     if fill_gaps:
-        from imgdiff_assets.diversity import diversity
-        from imgdiff_assets.ledger import Ledger
-        from imgdiff_assets.replacement_gaps import filled_cells
-        from imgdiff_assets.shards import shard_keys
+        from imgdiff_assets.diversity import filled_so_far
 
-        filled = filled_cells(diversity(Ledger(home.ledger), shard_keys(home)).cells.counts)
+        filled = filled_so_far(home)
     report = ingest_files(files, home, column, shard_size, filled)
     for sentence in report.files_failed:
         click.echo(f"Error: {sentence}", err=True)

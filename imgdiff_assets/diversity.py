@@ -2,16 +2,19 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.plain_text import counted, printable
+from imgdiff_assets.replacement_gaps import filled_cells
 from imgdiff_assets.scan import scan
+from imgdiff_assets.shards import shard_keys
 
 LISTED = 10
 
@@ -90,6 +93,11 @@ def diversity(ledger: Ledger, shards: Sequence[str], pair_ids: Sequence[str] | N
     table = scan(ledger, "prompt_pairs", ["source_object", "target_object"], where, shards)
     cells = zip(table["source_object"].to_pylist(), table["target_object"].to_pylist(), strict=True)
     return Diversity(Spread(Counter(cell for cell in cells if all(cell))))
+
+
+def filled_so_far(home: Home) -> Callable[[str], str]:
+    """What is noted beside each new caption: how often its replacements were made until now. Raises DamagedTable."""
+    return filled_cells(diversity(Ledger(home.ledger), shard_keys(home)).cells.counts)
 
 
 def written_and_kept(ledger: Ledger, shards: Sequence[str]) -> tuple[Diversity, Diversity]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imgdiff_assets.diversity import filled_so_far
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import atomic_file
 from imgdiff_assets.plain_text import counted
@@ -32,10 +33,13 @@ class InboxReport:
     waiting: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def take_files(home: Home, seen: Seen, settle_seconds: float, shard_size: int, patience: float = 30.0) -> InboxReport:
+def take_files(
+    home: Home, seen: Seen, settle_seconds: float, shard_size: int, fill_gaps: bool = False, patience: float = 30.0
+) -> InboxReport:
     """Ingest the finished files of the inbox, oldest first; after `patience` seconds the rest waits for another.
 
-    Raises PermissionError when the home cannot be written.
+    With `fill_gaps` each caption is noted with the replacements made so far. Raises PermissionError when the home
+    cannot be written, DamagedTable when those replacements cannot be read.
     """
     home.create()
     report = InboxReport()
@@ -43,7 +47,7 @@ def take_files(home: Home, seen: Seen, settle_seconds: float, shard_size: int, p
     for path, size, modified in _files(home):
         still = seen.get(path.name) == (size, modified) or time.time() - modified / 1e9 >= settle_seconds
         if still and time.monotonic() - started < patience:
-            report.lines.append(_take(home, path, shard_size, report))
+            report.lines.append(_take(home, path, shard_size, fill_gaps, report))
         else:
             report.waiting[path.name] = (size, modified)
     return report
@@ -71,9 +75,9 @@ def _files(home: Home) -> list[tuple[Path, int, int]]:
     return sorted(files, key=lambda entry: (entry[2], entry[0].name))
 
 
-def _take(home: Home, path: Path, shard_size: int, report: InboxReport) -> str:
+def _take(home: Home, path: Path, shard_size: int, fill_gaps: bool, report: InboxReport) -> str:
     """Ingest one file and move it aside; returns what became of it."""
-    result = ingest([path], home, shard_size=shard_size)
+    result = ingest([path], home, shard_size=shard_size, filled=filled_so_far(home) if fill_gaps else None)
     report.shards += result.shards
     rejected = [str(rejection) for rejection in result.rejected]
     if result.files_failed or not (result.accepted or result.duplicates):

@@ -65,7 +65,7 @@ class PromptPairsSettings(StageSettings):
         ge=1,
         le=100,
         description="Of a caption's rewrites keep at most so many: the (replaced, replacing) pairs that were rarest "
-        "when it was ingested (`imgdiff ingest --fill-gaps`) come first.",
+        "when it was ingested (`imgdiff ingest --fill-gaps`, `automation.fill_gaps`) come first.",
     )
     max_words: int = Field(60, ge=1, description="Longer captions are rejected: image models read 77 tokens.")
     known_words: list[str] = Field([], description="If any: captions with other words are rejected, unmeasured.")
@@ -315,6 +315,11 @@ class AutomationSettings(StageSettings):
         30, ge=1, description="The inbox is looked at this often, and takes a file that stood still for as long."
     )
     shard_size: int = Field(1_000, ge=1, description="Most captions of a file of the inbox in one shard.")
+    fill_gaps: bool = Field(
+        False,
+        description="Whether captions of the inbox are noted with the replacements made so far, as "
+        "`imgdiff ingest --fill-gaps` notes them, for prompt_pairs.keep_attempts to go by.",
+    )
 
     @field_validator("cron")
     @classmethod

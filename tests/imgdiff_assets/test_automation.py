@@ -1,5 +1,6 @@
 """What is requested when: asked of real tables, and of a Dagster instance with real runs in it."""
 
+import json
 import os
 import signal
 import time
@@ -13,11 +14,13 @@ import yaml
 from imgdiff_assets import automation
 from imgdiff_assets.automation import AS_SOON_AS_STALE, inbox, lost_runs, stale_shards
 from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.diversity import filled_so_far
 from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.home import Home
 from imgdiff_assets.home_resource import HomeResource
 from imgdiff_assets.recipe import AutomationSettings, Recipe, RecipeError, load_recipe, override_recipe
 from imgdiff_assets.runs_in_progress import alive, fail_lost_runs, shards_in_progress, stoppable
+from imgdiff_assets.shards import read_captions
 
 ALL = list(STAGE_NAMES)
 FAILED_IN_PART = ("shard-000000", "shard-000000", ALL[1:])
@@ -150,6 +153,22 @@ def test_the_inbox_asks_for_its_shards_once_even_when_a_tick_was_lost(
     assert requested(again.run_requests) == requested(lost.run_requests), "the answer of the tick before was lost"
     after = look(again.cursor)
     assert (after.run_requests, after.skip_message) == ([], "Nothing new.")
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("fill_gaps", [True, False])
+def test_the_inbox_notes_the_replacements_made_so_far_if_it_is_told_to(
+    own_home: Home, instance: dg.DagsterInstance, fill_gaps: bool
+) -> None:
+    path = own_home.inbox / "captions.txt"
+    path.write_text("a red ball on the sand\n")
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    expected = filled_so_far(own_home)("a red ball on the sand")
+    with dg.build_sensor_context(instance=instance) as context:
+        inbox(own_home, AutomationSettings(fill_gaps=fill_gaps)).evaluate_tick(context)
+    (caption,) = read_captions(own_home, "shard-000003").to_pylist()
+    assert json.loads(expected)["ball"]
+    assert caption.get("filled") == (expected if fill_gaps else None)
 
 
 def test_a_run_whose_process_is_gone_is_failed_and_a_living_one_is_not(
