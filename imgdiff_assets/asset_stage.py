@@ -105,7 +105,7 @@ def run_asset(
             if written:
                 # The one before too: its run may have been killed before it could say so.
                 with _warned_of_the_catalog(context):
-                    index(home.home, ledger.history(stage.name, key)[-2:])
+                    index(home.home, ledger.history(stage.name, key, last=2))
         with _warned_of_the_catalog(context):
             refresh_view(home.home, stage)
         finished = not failures

@@ -8,7 +8,7 @@ nothing of what the columns mean.
 import json
 import os
 import shutil
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,11 +150,15 @@ class Ledger:
             return None
         return None if record is None else json.loads(record)
 
-    def history(self, asset: str, shard: str) -> list[dict[str, Any]]:
-        """The records of all materialisations, oldest first; a line torn by a kill is left out."""
+    def history(self, asset: str, shard: str, last: int | None = None) -> list[dict[str, Any]]:
+        """The records of all materialisations, or in the `last` lines, oldest first; without lines torn by a kill."""
         path = self.table_path(asset, shard).with_name("history.jsonl")
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            lines = deque(file, maxlen=last)
         records = []
-        for line in path.read_bytes().splitlines() if path.exists() else []:
+        for line in lines:
             try:
                 records.append(json.loads(line))
             except ValueError:

@@ -293,6 +293,13 @@ def test_a_torn_line_of_history_spoils_no_other(ledger: Ledger) -> None:
     assert ledger.history(ASSET, SHARD) == [{"run": 1}, {"run": 3}]
 
 
+def test_the_last_of_a_long_history_are_found_without_the_others(ledger: Ledger) -> None:
+    for run in (1, 2, 3):
+        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": run})
+    assert ledger.history(ASSET, SHARD, last=2) == [{"run": 2}, {"run": 3}]
+    assert ledger.history(ASSET, SHARD, last=9) == ledger.history(ASSET, SHARD)
+
+
 def test_zeros_that_a_power_cut_left_in_the_history_are_passed_over(ledger: Ledger) -> None:
     ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": 1})
     path = ledger.table_path(ASSET, SHARD).with_name("history.jsonl")
