@@ -1,6 +1,7 @@
 """Questions about images answered by a vision-language model: any image-text-to-text chat model of transformers."""
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from resources import devices, weights
+from resources.crops import distinct
 from resources.settings import ChatModelSettings
+from resources.shared_images import Question, answer_sharing, can_share
 from resources.transformers_models import answer, load_model, prepare_to_answer
 
 
@@ -40,31 +43,47 @@ class Captioner:
         """Return the likeliest answer to each question about its own one or more images (H, W, 3) of any shapes.
 
         The model is shown the images in their order, then the question. An answer does not depend on its neighbours
-        in the batch.
+        in the batch; an image that several are about, the same array or the same cut of it, is read once for all.
         """
         import torch
-        from PIL import Image
 
-        answers: list[str] = []
+        asked = self._questions(images, questions)
+        # Those about the same images come together, for they share what is read of them.
+        order = sorted(range(len(asked)), key=lambda row: asked[row].shown)
+        answers: dict[int, str] = {}
         size = self.settings.batch_size
         with torch.inference_mode():
-            for start in range(0, len(questions), size):
-                batch = slice(start, start + size)
-                # As PIL images, for the channels of an array three pixels high cannot be told from its rows.
-                shown = [[Image.fromarray(image) for image in group] for group in images[batch]]
-                prompts = [
-                    self._prompt(len(group), question) for group, question in zip(shown, questions[batch], strict=True)
-                ]
-                begin = self._processor.tokenizer.bos_token
-                inputs = self._processor(
-                    text=prompts,
-                    images=shown,
-                    padding=True,
-                    add_special_tokens=not (begin and prompts[0].startswith(begin)),
-                    return_tensors="pt",
-                ).to(self._device, self._model.dtype)
-                answers += answer(self._model, self._processor.tokenizer, inputs)
-        return answers
+            for start in range(0, len(order), size):
+                rows = order[start : start + size]
+                answers.update(zip(rows, self._answer([asked[row] for row in rows]), strict=True))
+        return [answers[row] for row in range(len(asked))]
+
+    def _questions(self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> list[Question]:
+        from PIL import Image
+
+        views, places = distinct([image for group in images for image in group])
+        # As PIL images, for the channels of an array three pixels high cannot be told from its rows.
+        pictures, remaining = [Image.fromarray(view) for view in views], iter(places)
+        asked = []
+        for group, question in zip(images, questions, strict=True):
+            shown = tuple(islice(remaining, len(group)))
+            head, image, tail = self._prompt(len(group), question).rpartition(self._processor.image_token)
+            asked.append(Question(head + image, tail, [pictures[place] for place in shown], shown))
+        return asked
+
+    def _answer(self, questions: Sequence[Question]) -> list[str]:
+        begin = self._processor.tokenizer.bos_token
+        add_special_tokens = not (begin and questions[0].head.startswith(begin))
+        if can_share(self._model, questions):
+            return answer_sharing(self._model, self._processor, questions, add_special_tokens)
+        inputs = self._processor(
+            text=[question.head + question.tail for question in questions],
+            images=[question.images for question in questions],
+            padding=True,
+            add_special_tokens=add_special_tokens,
+            return_tensors="pt",
+        ).to(self._device, self._model.dtype)
+        return answer(self._model, self._processor.tokenizer, inputs)
 
     def _prompt(self, image_count: int, question: str) -> str:
         if not self._processor.chat_template:
