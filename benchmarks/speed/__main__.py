@@ -1,6 +1,6 @@
 """How fast the models' roles are beside what they replace, as tables.
 
-    python -m benchmarks.speed [pairs] [boxes] [regions] [stages] [shortcuts] [--rounds N] [--json FILE]
+    python -m benchmarks.speed [pairs] [boxes] [regions] [questions] [stages] [shortcuts] [--rounds N] [--json FILE]
     python -m benchmarks.speed --full-size [--json FILE]
 
 All is compared in one process in turns, by the CPU seconds of one thread (of the GPU: seconds that pass); a figure is
@@ -14,7 +14,7 @@ import platform
 import random
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -24,14 +24,14 @@ import torch
 from PIL import Image
 
 from benchmarks import pair_generator, quality
-from benchmarks.speed import boxes, pairs, regions, stages
-from benchmarks.speed.random_models import FULL, SMALL
+from benchmarks.speed import boxes, pairs, questions, regions, stages
+from benchmarks.speed.random_models import FULL, SMALL, save_captioner
 from benchmarks.speed.timing import Figure
 from benchmarks.speed.whole import Load, measure, save_models
 from imgdiff_assets.recipe import load_recipe
 from resources.miniature.scenes import draw_scene
 
-SECTIONS = ("pairs", "boxes", "regions", "stages", "shortcuts")
+SECTIONS = ("pairs", "boxes", "regions", "questions", "stages", "shortcuts")
 CACHE = Path.home() / ".cache" / "imgdiff_benchmarks"
 SHORTER = {
     "as shipped": {},
@@ -94,6 +94,11 @@ def _figures(section: str, folder: Path, models: dict[str, Path], rounds: int, e
         untrained = regions.Scoring(models["encoder"], models["matcher"], "float32", 0.5)
         small = regions.measure("miniature models, 64²", trained, _regions(drawn, 64), folder, rounds)
         return [*small, *regions.measure("small models, 512²", untrained, _regions(drawn, 512), folder, few)]
+    if section == "questions":
+        # With as many tokens an image as LLaVA-1.5 has.
+        larger = replace(SMALL, captioner={**SMALL.captioner, "image_size": 336})
+        save_captioner(folder / "captioner_336", larger)
+        return questions.measure("small LLaVA, 336²", folder / "captioner_336", 4, 3, "float32", rounds)
     if section == "stages":
         stages.make_environment(environment)
         return stages.measure(models["captioner"], 12, few, environment)
@@ -110,6 +115,7 @@ def _figures(section: str, folder: Path, models: dict[str, Path], rounds: int, e
         *pairs.measure(models["pair_generator"], 128, 50, few, "float16"),
         *boxes.measure_random(models["segmenter"], images, 32, 0.3, "bfloat16", few),
         *regions.measure("full size, 1024²", scoring, _regions(drawn, 1024), folder, rounds),
+        *questions.measure("LLaVA-1.5 7B", models["captioner"], 4, 3, "float16", rounds),
         *measure(models, 8, Load(), "float16"),
     ]
 

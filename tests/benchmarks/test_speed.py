@@ -10,7 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from benchmarks import quality
-from benchmarks.speed import boxes, pairs, regions, stages, timing
+from benchmarks.speed import boxes, pairs, questions, regions, stages, timing
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.random_models import SMALL, save_captioner
 from benchmarks.speed.whole import Load, measure, save_models
@@ -75,6 +75,12 @@ def test_regions_are_scored_either_way(tmp_path: Path) -> None:
     scoring = regions.Scoring("miniature:image_text_encoder", "miniature:image_text_matcher", "float32", 0.5)
     assert scoring.in_batches(drawn) == scoring.one_by_one(drawn, tmp_path) == 3
     assert not list(tmp_path.iterdir())
+
+
+def test_questions_are_answered_alike_either_way(models: dict[str, Path]) -> None:
+    figure, _ = questions.measure("small", models["captioner"], 2, 2, "float32", 1)
+    assert figure.note.startswith("4 of 4 answers the same")
+    assert figure.value > 0
 
 
 def test_the_other_side_is_given_the_same_weights_boxes_and_nouns(tmp_path: Path) -> None:
