@@ -9,7 +9,10 @@ from imgdiff_assets.plain_text import bytes_text
 from imgdiff_assets.terminal import SeveralValues, as_json_option, echo_json, overrides_option, recipe_option
 
 roles_option = click.option(
-    "--roles", multiple=True, metavar="ROLE...", help="Only these, such as captioner.  [default: all]"
+    "--roles",
+    multiple=True,
+    metavar="ROLE...",
+    help="Only these, such as captioner.  [default: all that are needed]",
 )
 
 

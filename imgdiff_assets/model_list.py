@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from imgdiff_assets.graph import STAGES
 from imgdiff_assets.plain_text import bytes_text, counted
 from imgdiff_assets.recipe import Recipe
 from resources import weights
@@ -45,18 +46,23 @@ def role_settings(recipe: Recipe) -> dict[str, ModelSettings]:
     return {role: getattr(recipe.models, role) for role in type(recipe.models).model_fields}
 
 
-def chosen_roles(recipe: Recipe, roles: Sequence[str]) -> dict[str, ModelSettings]:
-    """The settings of `roles`, or of all. Raises ValueError for one that there is not."""
+def chosen_roles(recipe: Recipe, roles: Sequence[str] = ()) -> dict[str, ModelSettings]:
+    """The settings of `roles`, or of all that some stage needs which the recipe has switched on.
+
+    Raises ValueError for a role that there is not.
+    """
     known = role_settings(recipe)
     for role in roles:
         if role not in known:
             raise ValueError(f"{role!r} is not a role; the roles are {', '.join(known)}.")
-    return {role: settings for role, settings in known.items() if not roles or role in roles}
+    running = [step for stage in STAGES if stage.enabled(recipe) for step in stage.measurements]
+    chosen = roles or {role for step in running for role in step.roles}
+    return {role: settings for role, settings in known.items() if role in chosen}
 
 
 def model_states(recipe: Recipe) -> list[ModelState]:
-    """The models of all roles; servers are asked, the network is not."""
-    return [model_state(role, settings) for role, settings in role_settings(recipe).items()]
+    """The models of all roles that the recipe needs; servers are asked, the network is not."""
+    return [model_state(role, settings) for role, settings in chosen_roles(recipe).items()]
 
 
 def model_state(role: str, settings: ModelSettings) -> ModelState:
@@ -94,16 +100,21 @@ def model_state(role: str, settings: ModelSettings) -> ModelState:
 
 def states_text(states: Sequence[ModelState]) -> str:
     """A line per model; below, what is missing and how to get it."""
-    names = {state.role: state.model + (f"@{state.revision}" if state.revision else "") for state in states}
-    width = max(map(len, names.values()), default=0) + 2
-    lines = [f"{'role':<20}{'model':<{width}}{'size':>9}  {'type':<10}{'licence':<26}where", "─" * (width + 72)]
+    rows = [("role", "model", "size", "type", "licence", "where")]
     for state in states:
-        size = "" if state.disk_bytes is None else bytes_text(state.disk_bytes)
-        where = state.where if state.present else "missing"
-        lines.append(
-            f"{state.role:<20}{names[state.role]:<{width}}{size:>9}  {'' if state.served else state.dtype:<10}"
-            f"{state.licence or 'not known here':<26}{where}"
+        rows.append(
+            (
+                state.role,
+                state.model + (f"@{state.revision}" if state.revision else ""),
+                "" if state.disk_bytes is None else bytes_text(state.disk_bytes),
+                "" if state.served else state.dtype,
+                state.licence or "not known here",
+                (state.where or "") if state.present else "missing",
+            )
         )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    lines.insert(1, "─" * max(map(len, lines)))
     absent = [state for state in states if not state.present]
     if absent:
         lines.append("")
@@ -111,13 +122,14 @@ def states_text(states: Sequence[ModelState]) -> str:
     sizes = [state.disk_bytes for state in absent if state.disk_bytes is not None]
     if sizes:
         lines.append(
-            f"{counted(len(sizes), 'model')} missing, {bytes_text(sum(sizes))}: fetch with `imgdiff models pull`"
+            f"{counted(len(sizes), 'model')} missing, {bytes_text(sum(sizes))}: fetch with "
+            "`imgdiff models pull` and the same options"
         )
     return "\n".join(lines)
 
 
 def pull(recipe: Recipe, roles: Sequence[str], log: Callable[[str], None]) -> dict[str, str | None]:
-    """Fetch what `roles` (default: all) lack; returns the commit that each fetched model now is.
+    """Fetch what `roles` (default: all that the recipe needs) lack; returns the commit that each fetched model now is.
 
     Raises DownloadFailed, and ValueError for an unknown role.
     """

@@ -51,7 +51,7 @@ class TestList:
             # Stored in half precision, run in single.
             assert state["memory_bytes"] == pytest.approx(2 * state["disk_bytes"], rel=0.1)
 
-    @pytest.mark.parametrize(("recipe", "total"), [("paper", 72 * GB), ("modern", 43 * GB)])
+    @pytest.mark.parametrize(("recipe", "total"), [("paper", 65 * GB), ("modern", 36 * GB)])
     def test_what_is_missing_has_its_size_and_licence(self, recipe: str, total: float) -> None:
         status, states = answer("models", "list", "--recipe", recipe)
         assert status == 1
@@ -60,8 +60,14 @@ class TestList:
         assert not any("AGPL" in state["licence"] for state in states)
         assert sum(state["disk_bytes"] for state in states) == pytest.approx(total, rel=0.02)
         text = call("models", "list", "--recipe", recipe).output
-        assert f"7 models missing, {round(total / GB)} GB: fetch with `imgdiff models pull`" in text
+        assert f"6 models missing, {round(total / GB)} GB: fetch with `imgdiff models pull`" in text
         assert f"{states[0]['model']}@main" in text
+
+    def test_a_stage_that_is_switched_off_needs_no_model(self) -> None:
+        listed = {state["role"] for state in answer("models", "list", "--recipe", "modern")[1]}
+        assert Models.model_fields.keys() - listed == {"inpainter"}
+        switched_on = ("--recipe", "modern", "--set", "removed_pairs.enabled=true")
+        assert len(answer("models", "list", *switched_on)[1]) == len(Models.model_fields)
 
     def test_a_model_that_nobody_knows_says_why_it_is_missing(self, tmp_path: Path) -> None:
         text = call("models", "list", "--set", f"captioner.model={tmp_path / 'typo'}").output
@@ -177,12 +183,12 @@ class TestDoctor:
         assert status == 1
         assert report["recipes"][0]["recipe"] == "modern"
         missing = report["recipes"][0]["problems"][-1]
-        assert missing == "7 models missing, 43 GB: fetch with `imgdiff models pull --recipe modern`"
+        assert missing == "6 models missing, 36 GB: fetch with `imgdiff models pull --recipe modern`"
 
     def test_the_text_says_it_all(self, tmp_path: Path) -> None:
         text = call("doctor").output
         assert "Recipe miniature: runs here; 7 of 7 models present; all models fit at once" in text
-        assert "  problem: 7 models missing, 72 GB: fetch with `imgdiff models pull --recipe paper`" in text
+        assert "  problem: 6 models missing, 65 GB: fetch with `imgdiff models pull --recipe paper`" in text
         assert f"{tmp_path / 'hub'}: " in text
         assert "torch " in text
 
