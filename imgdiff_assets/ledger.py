@@ -10,7 +10,7 @@ import os
 import shutil
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +18,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
+
+from resources.file_lock import Say, held
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Hugging Face `Image` layout: `datasets` decodes such a column without being told."""
@@ -235,29 +236,13 @@ class Ledger:
             leftover.unlink()
         return sorted(folder.glob(f"{step}-*.parquet"))
 
-    @contextmanager
-    def lock(self, asset: str, shard: str, holder: str, on_wait: Any = None) -> Iterator[None]:
-        """Hold one (asset, shard); a second run waits. The lock dies with its process.
+    @property
+    def locks(self) -> Path:
+        return self.root / ".locks"
 
-        `on_wait(text)` is told once who holds it, as that run described itself in `holder`.
-        """
-        folder = self.root / ".locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        note = folder / f"{asset}.{shard}.holder"
-        lock = FileLock(folder / f"{asset}.{shard}.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            if on_wait is not None:
-                who = note.read_text(encoding="utf-8") if note.exists() else "another run"
-                on_wait(f"{asset} of {shard} is held by {who}; waiting for it to finish")
-            lock.acquire()
-        try:
-            note.write_text(holder, encoding="utf-8")
-            yield
-        finally:
-            note.unlink(missing_ok=True)
-            lock.release()
+    def lock(self, asset: str, shard: str, holder: str, on_wait: Say | None = None) -> AbstractContextManager[None]:
+        """Hold one (asset, shard); a second run waits, and `on_wait` is told for whom: see `file_lock.held`."""
+        return held(self.locks / f"{asset}.{shard}", f"{asset} of {shard}", holder, on_wait)
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -48,7 +48,7 @@ from imgdiff_assets.stage import (
     columns_of_table,
 )
 from imgdiff_assets.tables import Integers, rows_of, scattered, values_of
-from resources import devices
+from resources import devices, turns
 
 Log = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
@@ -113,7 +113,12 @@ def materialize(
     failed, MissingInput when the inputs are damaged, FileNotFoundError when a model's weights are missing.
     """
     holder = f"run {run_id} (process {os.getpid()} on {platform.node()})"
-    with ledger.lock(stage.name, shard, holder, on_wait=log):
+
+    def give_way(text: str) -> None:
+        log(text)
+        devices.give_way()  # or two would wait for each other: one for the table, one for the GPU
+
+    with ledger.lock(stage.name, shard, holder, on_wait=give_way), turns.taking_turns(ledger.locks, holder, log):
         return _StageRun(stage, shard, inputs, recipe, ledger, models, run_id, log, progress).run()
 
 

@@ -23,6 +23,7 @@ from imgdiff_assets.requests import group
 from imgdiff_assets.runs_in_progress import fail_lost_runs
 from imgdiff_assets.shards import ShardError, check_key
 from imgdiff_assets.staleness import Staleness
+from resources import devices
 from resources.catalog import CatalogUnavailable
 
 DAGSTER_YAML = Path(__file__).parent / "data" / "dagster.yaml"
@@ -87,6 +88,7 @@ def run(
         raise ValueError(f"{unknown[0]!r} is not an asset; the assets are {', '.join(STAGE_NAMES)}.")
     report = RunReport()
     with ExitStack() as stack:
+        stack.callback(devices.give_way)
         instance = stack.enter_context(dagster_instance(home))
         stack.enter_context(hearing(log))
         if progress is not None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
 
-from resources import weights
+from resources import turns, weights
 from resources.failures import ModelUnavailable, is_out_of_memory
 from resources.settings import ModelSettings
 
@@ -100,7 +100,8 @@ def describe(device: str) -> str:
 def load(role: Callable[[Settings], Role], settings: Settings) -> Role:
     """Return the one instance of the class `role` with these settings, loading it if need be.
 
-    Before a load that would not fit, the least recently fetched models on that device are let go.
+    Before a load that would not fit, the least recently fetched models on that device are let go. For an accelerator
+    that another process has it waits, where processes take turns (`resources.turns`).
 
     Raises:
         FileNotFoundError: its weights are not on this machine.
@@ -111,6 +112,8 @@ def load(role: Callable[[Settings], Role], settings: Settings) -> Role:
         key = (name, settings.model_dump_json())
         device = SERVER if settings.served else resolve(settings.device)
         _attribute_peak_memory()
+        if not settings.served:
+            turns.wait_for(device)
         if key not in _loaded:
             if not settings.served:
                 _make_room(device, _bytes_needed(settings))
@@ -195,6 +198,13 @@ def unload_all() -> None:
         if _loaded:
             _loaded.clear()
             release_memory()
+        turns.give_back()
+
+
+def give_way() -> None:
+    """Let go of every model if any is on an accelerator that another process may be waiting for."""
+    if turns.any_taken():
+        unload_all()
 
 
 def release_memory() -> None:

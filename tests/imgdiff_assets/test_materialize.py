@@ -4,8 +4,10 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from imgdiff_assets.materialize import ShardFailed, materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import FilteredPairsSettings, Recipe, load_recipe
 from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
+from resources import devices, turns
 from resources.settings import ModelSettings
 
 SHARD = "shard-000000"
@@ -318,6 +321,35 @@ def test_a_kill_loses_at_most_one_batch(tmp_path: Path, step: str, at: int) -> N
     assert calls.counts == expected
     assert rows_of(broken) == rows_of(unbroken)
     assert not [path for path in broken.rglob("*") if path.suffix == ".tmp" or path.parent.parent.name == ".staging"]
+
+
+def _hold_the_table_and_ask_for_the_accelerator(root: Path, parent: Connection) -> None:
+    ledger = Ledger(root)
+    with ledger.lock("filtered_pairs", SHARD, "run other"), turns.taking_turns(ledger.locks, "run other", parent.send):
+        parent.send("held")
+        parent.recv()
+        turns.wait_for("xla:0")
+
+
+def test_two_runs_that_hold_what_the_other_needs_do_not_wait_for_ever(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    other = context.Process(target=_hold_the_table_and_ask_for_the_accelerator, args=(tmp_path, theirs))
+    other.start()
+    assert ours.recv() == "held"
+    with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
+        turns.wait_for("xla:0")
+    ours.send("ask")
+    assert ours.recv() == "xla:0 is held by run this; waiting for it to finish"
+    deadlock = threading.Timer(20, other.kill)
+    deadlock.start()
+    try:
+        go(tmp_path)
+    finally:
+        deadlock.cancel()
+        devices.give_way()
+        other.join()
+    assert other.exitcode == 0
 
 
 def test_a_torn_staged_batch_is_measured_again(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from resources import devices
+from resources import devices, turns
 from resources.settings import ModelSettings
 
 
@@ -78,6 +78,20 @@ def test_the_least_recently_used_model_makes_room(tmp_path: Path, accelerator: N
     assert freed() is None
     assert devices.load(Network, a) is kept
     assert devices.load(Network, on_cpu.settings) is on_cpu
+
+
+def test_an_accelerator_is_this_process_s_until_its_models_are_let_go(tmp_path: Path, accelerator: None) -> None:
+    kept = devices.load(Network, settings(tmp_path, "a", device="cpu"))
+    devices.give_way()
+    assert devices.load(Network, kept.settings) is kept, "on a CPU nobody waits"
+    with turns.taking_turns(tmp_path, "this test", pytest.fail):
+        devices.load(Network, kept.settings)
+        assert not turns.any_taken()
+        devices.load(Network, settings(tmp_path, "b"))
+    assert turns.any_taken()
+    devices.give_way()
+    assert not turns.any_taken()
+    assert not devices._loaded
 
 
 def test_float32_takes_twice_the_room_of_half_precision_files(tmp_path: Path, accelerator: None) -> None:
