@@ -290,7 +290,8 @@ def _text(file: Path) -> str:
     except OSError as error:
         raise IngestError(f"{file}: cannot be read: {error.strerror}.") from error
     try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        # Not by "utf-8-sig", whose errors count bytes from behind the mark.
+        return data.decode().removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise IngestError(f"{file}:{line}: is not UTF-8 (byte {error.start}); save the file as UTF-8.") from None

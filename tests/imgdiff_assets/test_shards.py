@@ -190,6 +190,7 @@ def test_short_rows_and_long_fields_of_csv_cost_themselves_alone(home: Home) -> 
         ("empty.csv", b"", None, "holds no captions"),
         ("header.csv", b"caption\n", None, "holds no captions"),
         ("latin.txt", "a dog\na café\n".encode("latin-1"), None, "latin.txt:2: is not UTF-8 (byte 11); save the file"),
+        ("marked.txt", b"\xef\xbb\xbfa dog\n\xffa cat\n", None, "marked.txt:2: is not UTF-8 (byte 9)"),
         ("wide.txt", "a dog\n".encode("utf-16"), None, "wide.txt:1: is not UTF-8"),
         ("a.jsonl", b'{"text": "a"}\n', None, "has no column 'caption'; name one of text with --column."),
         ("a.csv", b"id,text\n1,a\n", None, "has no column 'caption'; name one of id, text with --column."),
