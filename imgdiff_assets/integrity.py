@@ -16,7 +16,7 @@ from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.regions import BOX_COLUMNS
-from imgdiff_assets.scan import PARENT_IDS, scan
+from imgdiff_assets.scan import PARENT_IDS, ask, scan
 from imgdiff_assets.stage import UPSTREAM, Row, Stage
 
 SAMPLED_PAIRS = 16
@@ -58,10 +58,10 @@ def score_range(column: str) -> tuple[float, float] | None:
 
 def repeated_ids(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Ids that another row has too, in any shard of the ledger."""
-    rows = scan(ledger, stage.name, [stage.id_column])
-    counts = pc.value_counts(rows[stage.id_column])
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")
-    for row in rows.filter(pc.is_in(rows[stage.id_column], repeated)).to_pylist():
+    name = stage.id_column
+    found = ask(ledger, stage.name, f"SELECT {name} FROM rows GROUP BY {name} HAVING count(*) > 1")
+    repeated = pc.field(name).isin(pa.array([identity for (identity,) in found], pa.string()))
+    for row in scan(ledger, stage.name, [name], repeated).to_pylist() if found else ():
         yield {**row, "problem": "another row has the same id"}
 
 
@@ -123,10 +123,12 @@ def boxes_outside(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterat
 
 def captions_in_two_splits(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Captions with kept samples in several splits, wherever in the ledger."""
-    rows = scan(ledger, stage.name, ["caption_id", "split"], pc.field("kept"))
-    splits = rows.group_by("caption_id").aggregate([("split", "count_distinct"), ("split", "min"), ("split", "max")])
-    for row in splits.filter(pc.greater(splits["split_count_distinct"], 1)).to_pylist():
-        yield {"caption_id": row["caption_id"], "problem": f"is in {row['split_min']} and in {row['split_max']}"}
+    several = (
+        "SELECT caption_id, min(split), max(split) FROM rows WHERE kept GROUP BY caption_id "
+        "HAVING min(split) < max(split) ORDER BY caption_id"
+    )
+    for caption, one, another in ask(ledger, stage.name, several):
+        yield {"caption_id": caption, "problem": f"is in {one} and in {another}"}
 
 
 INVARIANTS: tuple[Invariant, ...] = (

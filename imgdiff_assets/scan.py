@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -93,7 +94,27 @@ def scan(
     try:
         return table.to_table(columns=names, filter=where)
     except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedTable(
-            f"{ledger.root / asset}: a table cannot be read ({' '.join(str(error).split())}); "
-            "`imgdiff run` moves it aside and measures its rows again."
-        ) from error
+        raise _damaged(ledger, asset, error) from error
+
+
+def ask(ledger: Ledger, asset: str, sql: str) -> list[tuple[Any, ...]]:
+    """DuckDB's answer to a question about `rows`, all rows of `asset`: as columns they might not fit into memory.
+
+    For columns that every table has, older ones too. Raises DamagedTable.
+    """
+    files = [str(ledger.table_path(asset, key)) for key in ledger.shards(asset)]
+    if not files:
+        return []
+    with duckdb.connect() as connection:
+        try:
+            connection.read_parquet(files).create_view("rows")
+            return connection.execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise _damaged(ledger, asset, error) from error
+
+
+def _damaged(ledger: Ledger, asset: str, error: Exception) -> DamagedTable:
+    return DamagedTable(
+        f"{ledger.root / asset}: a table cannot be read ({' '.join(str(error).split())}); "
+        "`imgdiff run` moves it aside and measures its rows again."
+    )

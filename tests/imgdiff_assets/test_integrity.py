@@ -17,6 +17,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.integrity import INVARIANTS, score_range
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.scan import DamagedTable
 
 SHARDS = ["shard-000000", "shard-000001"]
 BY_NAME = {invariant.name: invariant for invariant in INVARIANTS}
@@ -107,6 +108,21 @@ def test_a_planted_fault_is_found_with_its_row(
     assert all(row["shard"] == SHARDS[0] for row in found)
     assert problem in found[0]["problem"]
     assert found[0][stage_named(stage).id_column]
+
+
+def test_an_id_is_found_in_another_shard_too(own_home: Home) -> None:
+    row = kept(Ledger(own_home.ledger).read("captions", SHARDS[0]).to_pylist())
+    edit(own_home, "captions", set_value("region_id", row["region_id"]), SHARDS[1])
+    found = violations(own_home, "ids_unique", "captions")
+    assert [(one["shard"], one["region_id"]) for one in found] == [(shard, row["region_id"]) for shard in SHARDS]
+
+
+@pytest.mark.parametrize("name", ["ids_unique", "no_caption_in_two_splits"])
+def test_a_damaged_table_is_named_with_what_to_do(own_home: Home, name: str) -> None:
+    Ledger(own_home.ledger).table_path("fine_tune_set", SHARDS[1]).write_bytes(b"PAR1 half a table")
+    with pytest.raises(DamagedTable, match=r"fine_tune_set: a table cannot be read .*shard-000001.*`imgdiff run`"):
+        violations(own_home, name, "fine_tune_set")
+    assert list(BY_NAME[name].violations(stage_named("fine_tune_set"), Ledger(own_home.root / "none"), [])) == []
 
 
 def test_a_caption_in_two_splits_is_found_even_across_shards(own_home: Home) -> None:
