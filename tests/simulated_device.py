@@ -119,6 +119,7 @@ def _register() -> Library:
         return target
 
     library.impl("_copy_from", copy, "PrivateUse1")
+    library.impl("_local_scalar_dense", lambda tensor: _behind(tensor).item(), "PrivateUse1")
     return library
 
 
