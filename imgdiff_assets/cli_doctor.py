@@ -1,16 +1,18 @@
 """`imgdiff doctor`."""
 
 import sys
+from collections.abc import Sequence
 
 import click
 
-from imgdiff_assets.terminal import as_json_option, echo_json, recipe_option
+from imgdiff_assets.terminal import SeveralValues, as_json_option, echo_json, overrides_option, recipe_option
 
 
-@click.command(short_help="Tell whether this machine can run a recipe.")
+@click.command(cls=SeveralValues, short_help="Tell whether this machine can run a recipe.")
 @recipe_option
+@overrides_option
 @as_json_option
-def doctor(recipe: str | None, as_json: bool) -> None:
+def doctor(recipe: str | None, overrides: Sequence[str], as_json: bool) -> None:
     """Devices, free memory, versions, weights, and which recipe fits; each problem with what to do about it.
 
     Loads no model and fetches nothing. Exit status 1 if the chosen recipe does not run here.
@@ -18,13 +20,14 @@ def doctor(recipe: str | None, as_json: bool) -> None:
     \b
     imgdiff doctor
     imgdiff doctor --recipe modern
+    imgdiff doctor --recipe paper --set captioner.base_url=http://gpu:8000/v1
     """
     from imgdiff_assets.doctor import examine
     from imgdiff_assets.doctor_text import to_text
     from imgdiff_assets.home import Home
     from imgdiff_assets.recipe import load_recipe
 
-    report = examine(Home.from_environment(), load_recipe(recipe))
+    report = examine(Home.from_environment(), load_recipe(recipe, overrides))
     if as_json:
         echo_json(report.to_json())
     else:

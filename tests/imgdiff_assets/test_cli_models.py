@@ -182,6 +182,8 @@ class TestDoctor:
         status, report = answer("doctor", "--recipe", "modern")
         assert status == 1
         assert report["recipes"][0]["recipe"] == "modern"
+        _, changed = answer("doctor", "--recipe", "modern", "--set", "removed_pairs.enabled=true")
+        assert changed["recipes"][0]["models"] == report["recipes"][0]["models"] + 1
         missing = report["recipes"][0]["problems"][-1]
         assert missing == "6 models missing, 36 GB: fetch with `imgdiff models pull --recipe modern`"
 
