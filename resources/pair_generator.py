@@ -67,6 +67,12 @@ class PairGeneratorSettings(ModelSettings):
         le=1,
         description="Fraction of the steps, from the first, with guidance; a step without it costs half.",
     )
+    inner_blocks_every: int = Field(
+        default=1,
+        ge=1,
+        description="Of so many steps, only the first computes the UNet's inner blocks, which cost most; the others "
+        "go on from their last result (DeepCache). 1 computes them always.",
+    )
 
 
 class PairGenerator:
@@ -132,7 +138,7 @@ class PairGenerator:
             LocalBlend(settings.local_blend_threshold, settings.local_blend_start)
             if settings.local_blend_threshold
             else None,
-            Shortcuts(settings.shared_steps, settings.guidance_steps),
+            Shortcuts(settings.shared_steps, settings.guidance_steps, settings.inner_blocks_every),
             # One generator per image: also the noise that some schedulers add later is the pair's own, on both sides.
             generator=[torch.Generator("cpu").manual_seed(seed) for seed in (*seeds, *seeds)],
             height=settings.image_size,

@@ -1,15 +1,19 @@
-"""Two ways to make an image pair for less than two images cost. Both change the images, so both are off by default.
+"""Three ways to make an image pair for less than two images cost. They change the images, so they are off by default.
 
 A *shared* beginning: source and target start from the same noise, and the first steps settle little but the
 composition, which the target takes from the source anyway. So for these steps only the source is computed.
 
 *Guidance* for a part of the steps: towards the end it changes little (Kynkäänniemi et al. 2024, arXiv 2404.07724), and
 without it a step costs half.
+
+*Inner blocks* of the UNet computed at every n-th step only (`resources.inner_blocks`).
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from resources.inner_blocks import computed_every
 
 CARRIED = ("prompt_embeds", "add_text_embeds", "add_time_ids")
 """What a pipeline's step hands on to the next beside the latents: a row per image, guided ones twice."""
@@ -17,14 +21,15 @@ CARRIED = ("prompt_embeds", "add_text_embeds", "add_time_ids")
 
 @dataclass(frozen=True, slots=True)
 class Shortcuts:
-    """For which part of the steps something is left out: fractions (0 to 1) of all steps, from the first on."""
+    """What is left out, and when."""
 
-    shared_steps: float = 0.0
-    guidance_steps: float = 1.0
+    shared_steps: float = 0.0  # fraction (0 to 1) of all steps, from the first on, without targets
+    guidance_steps: float = 1.0  # fraction of all steps, from the first on, with guidance
+    inner_blocks_every: int = 1  # of so many steps, the first computes the inner blocks
 
 
 class ShortRun:
-    """A stock pipeline's call that computes sources alone at first, and leaves guidance out at last."""
+    """A stock pipeline's call that leaves out what the shortcuts say."""
 
     def __init__(self, pipeline: Any, sources: Sequence[str], targets: Sequence[str], shortcuts: Shortcuts) -> None:
         self._pipeline = pipeline
@@ -42,11 +47,16 @@ class ShortRun:
 
     def __call__(self, end_step: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Run the pipeline, with `end_step` as its `callback_on_step_end`."""
-        arguments = {
-            **arguments,
-            "callback_on_step_end": end_step,
-            "callback_on_step_end_tensor_inputs": ["latents", *CARRIED],
-        }
+        with computed_every(self._shortcuts.inner_blocks_every, self._pipeline.unet):
+            return self._run(
+                {
+                    **arguments,
+                    "callback_on_step_end": end_step,
+                    "callback_on_step_end_tensor_inputs": ["latents", *CARRIED],
+                }
+            )
+
+    def _run(self, arguments: dict[str, Any]) -> Any:
         if self.is_paired:
             return self._pipeline(prompt=self._prompts, **arguments)
         pairs = len(self._prompts) // 2

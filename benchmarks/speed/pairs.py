@@ -27,6 +27,8 @@ SHORTCUTS = {
     "shared_steps: 0.2": Shortcuts(shared_steps=0.2),
     "guidance_steps: 0.6": Shortcuts(guidance_steps=0.6),
     "both": Shortcuts(shared_steps=0.2, guidance_steps=0.6),
+    "inner_blocks_every: 2": Shortcuts(inner_blocks_every=2),
+    "inner_blocks_every: 3": Shortcuts(inner_blocks_every=3),
 }
 
 

@@ -53,6 +53,7 @@ ROLES: dict[str, tuple[str, Any, Callable[[Any], Any], dict[str, Any]]] = {
             "num_inference_steps": 4,
             "shared_steps": 0.3,
             "guidance_steps": 0.6,
+            "inner_blocks_every": 2,
             "local_blend_threshold": 0.3,
             "changed_word_weight": 2.0,
         },

@@ -122,6 +122,7 @@ def test_noise_that_a_scheduler_adds_is_the_pairs_own(tiny: PairGenerator, with_
         {"local_blend_threshold": 0.95},
         {"shared_steps": 0.5},
         {"guidance_steps": 0.5},
+        {"inner_blocks_every": 2},
         {"num_inference_steps": 5},
         {"guidance_scale": 1.0},
     ],
