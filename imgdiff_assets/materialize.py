@@ -116,9 +116,9 @@ def materialize(
 
     def give_way(text: str) -> None:
         log(text)
-        devices.give_way()  # or two would wait for each other: one for the table, one for the GPU
+        devices.give_way()  # or two would wait for each other: one for a table or a GPU that the other has
 
-    with ledger.lock(stage.name, shard, holder, on_wait=give_way), turns.taking_turns(ledger.locks, holder, log):
+    with ledger.lock(stage.name, shard, holder, on_wait=give_way), turns.taking_turns(ledger.locks, holder, give_way):
         return _StageRun(stage, shard, inputs, recipe, ledger, models, run_id, log, progress).run()
 
 

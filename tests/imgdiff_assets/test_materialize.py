@@ -125,11 +125,12 @@ def go(
     version: int = 1,
     rejected: Sequence[int] = (),
     log: Callable[[str], None] = lambda text: None,
+    shard: str = SHARD,
 ) -> tuple[Materialization, Calls]:
     calls = calls or Calls()
     stage = build_stage(calls, version)
     inputs = numbers(values, rejected)
-    record = materialize(stage, SHARD, inputs, recipe or limits(), Ledger(root), Arithmetic(batch), "run", log)
+    record = materialize(stage, shard, inputs, recipe or limits(), Ledger(root), Arithmetic(batch), "run", log)
     return record, calls
 
 
@@ -345,6 +346,34 @@ def test_two_runs_that_hold_what_the_other_needs_do_not_wait_for_ever(tmp_path: 
     deadlock.start()
     try:
         go(tmp_path)
+    finally:
+        deadlock.cancel()
+        devices.give_way()
+        other.join()
+    assert other.exitcode == 0
+
+
+def _have_one_accelerator_and_ask_for_another(root: Path, parent: Connection) -> None:
+    with turns.taking_turns(Ledger(root).locks, "run other", parent.send):
+        turns.wait_for("xla:0")
+    parent.send("held")
+    parent.recv()
+    go(root, calls=Calls(trouble=lambda step, row: turns.wait_for("xla:1")), shard="shard-000001")
+
+
+def test_two_runs_that_have_an_accelerator_each_do_not_wait_for_the_other_s(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    other = context.Process(target=_have_one_accelerator_and_ask_for_another, args=(tmp_path, theirs))
+    other.start()
+    assert ours.recv() == "held"
+    with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
+        turns.wait_for("xla:1")
+    ours.send("ask")
+    deadlock = threading.Timer(20, other.kill)
+    deadlock.start()
+    try:
+        go(tmp_path, calls=Calls(trouble=lambda step, row: turns.wait_for("xla:0")))
     finally:
         deadlock.cancel()
         devices.give_way()
