@@ -108,11 +108,17 @@ def ingest(files: Sequence[Path], column: str | None, shard_size: int, fill_gaps
 @main.command(cls=SeveralValues, short_help="Bring the tables up to date.")
 @shards_option
 @click.option("--select", multiple=True, metavar="ASSET...", help="Only these stages.  [default: all]")
+@click.option("--dry-run", is_flag=True, help="Only tell which tables would be made again, and why.")
 @overrides_option
 @recipe_option
 @as_json_option
 def run(
-    shards: Sequence[str], select: Sequence[str], overrides: Sequence[str], recipe: str | None, as_json: bool
+    shards: Sequence[str],
+    select: Sequence[str],
+    dry_run: bool,
+    overrides: Sequence[str],
+    recipe: str | None,
+    as_json: bool,
 ) -> None:
     """Bring the tables up to date: all stages, over all shards, unless told otherwise.
 
@@ -123,6 +129,7 @@ def run(
     imgdiff run
     imgdiff run --shards shard-000000 shard-000003 --select filtered_pairs bounding_boxes
     imgdiff run --set filtered_pairs.min_similarity=0.85
+    imgdiff run --set captioner.max_new_tokens=128 --dry-run
     """
     from imgdiff_assets.funnel import funnel
     from imgdiff_assets.ledger import Ledger
@@ -131,6 +138,15 @@ def run(
 
     home = Home.from_environment()
     keys = known_shards(home, shards)
+    if dry_run:
+        from imgdiff_assets.dry_run import plan, plan_text
+
+        plans = plan(home, load_recipe(recipe, overrides), keys, select)
+        if as_json:
+            echo_json([made.to_json() for made in plans])
+        else:
+            click.echo(plan_text(plans))
+        return
     report = _run(home, load_recipe(recipe, overrides), keys, select or None)
     counts = funnel(Ledger(home.ledger), keys)
     if as_json:

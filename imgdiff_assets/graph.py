@@ -1,5 +1,7 @@
 """The stages in the order of the graph."""
 
+from collections.abc import Collection
+
 from imgdiff_assets.stage import Stage
 from imgdiff_assets.stages import (
     bounding_boxes,
@@ -28,3 +30,11 @@ STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
 def stage_named(name: str) -> Stage:
     """Raises KeyError for a name that is not a stage's."""
     return {stage.name: stage for stage in STAGES}[name]
+
+
+def chosen_stages(names: Collection[str] | None) -> tuple[str, ...]:
+    """These stages, or all, in the order of the graph. Raises ValueError for a name that is not a stage's."""
+    unknown = sorted(set(names or ()) - set(STAGE_NAMES))
+    if unknown:
+        raise ValueError(f"{unknown[0]!r} is not an asset; the assets are {', '.join(STAGE_NAMES)}.")
+    return tuple(name for name in STAGE_NAMES if not names or name in names)

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from imgdiff_assets.catalog_index import catch_up
 from imgdiff_assets.definitions import build_definitions
-from imgdiff_assets.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.graph import STAGE_NAMES, STAGES, chosen_stages
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.partitions import register_shards
@@ -83,9 +83,7 @@ def run(
     A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
     Raises ShardError for an unknown shard, ValueError for an unknown stage.
     """
-    unknown = sorted(set(select or ()) - set(STAGE_NAMES))
-    if unknown:
-        raise ValueError(f"{unknown[0]!r} is not an asset; the assets are {', '.join(STAGE_NAMES)}.")
+    select = chosen_stages(select)
     report = RunReport()
     with ExitStack() as stack:
         stack.callback(devices.give_way)
@@ -100,7 +98,7 @@ def run(
         for key in shards or ():
             if check_key(key) not in keys:
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
-        staleness = Staleness(home, recipe, select or STAGE_NAMES)
+        staleness = Staleness(home, recipe, select)
         stages = {key: staleness.stages(key) for key in shards or keys}
         with suppress(CatalogUnavailable):  # an index, without which runs go on
             catch_up(home, staleness.fresh_records)
