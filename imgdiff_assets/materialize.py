@@ -9,8 +9,6 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +34,7 @@ from imgdiff_assets.measuring import Failure, Measuring
 from imgdiff_assets.memo import Memo
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.shard_work import ShardWork
 from imgdiff_assets.stage import (
     ERROR_PREFIX,
     UPSTREAM,
@@ -60,40 +59,6 @@ BATCH_WITHOUT_MODEL = 4_096
 
 class ShardFailed(RuntimeError):
     """More rows of a shard failed than the recipe tolerates; what could be measured is in the ledger."""
-
-
-@dataclass(slots=True)
-class _Work:
-    """What measurements are handed; see `imgdiff_assets.stage.Work`."""
-
-    recipe: Recipe
-    models: Models
-    pair_images: PairImages | None = None
-    erased_images: StoredImages | None = None
-    given_images: StoredImages | None = None
-
-    def model(self, role: str) -> Any:
-        return self.models.open(role)
-
-    def images(self, pair_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        if self.pair_images is None:
-            raise LookupError("this stage comes before the images")
-        return self.pair_images(pair_id)
-
-    def erased(self, region_id: str) -> npt.NDArray[np.uint8]:
-        if self.erased_images is None:
-            raise LookupError("this stage comes before the erased images")
-        return self.erased_images(region_id)[0]
-
-    def given(self, pair_id: str) -> Mapping[str, Any]:
-        if self.given_images is None:
-            raise LookupError("no images were given")
-        return self.given_images.encoded(pair_id)
-
-    def close(self) -> None:
-        for images in (self.pair_images, self.erased_images, self.given_images):
-            if images is not None:
-                images.close()
 
 
 def materialize(
@@ -217,9 +182,9 @@ class _StageRun:
         record.changed, record.seconds = False, 0.0
         return record
 
-    def _work(self) -> _Work:
+    def _work(self) -> ShardWork:
         """What the stage's measurements may use: images of its parents, and those it makes itself."""
-        work = _Work(self.recipe, self.models)
+        work = ShardWork(self.recipe, self.models)
         if "image_pairs" in self.stage.parents:
             work.pair_images = PairImages(self.ledger, self.shard)
         if self.inputs.given_images is not None and self.inputs.given_images.exists():
@@ -297,7 +262,7 @@ class _StageRun:
             raise ValueError(f"{self.stage.name} of {self.shard}: two rows have the same id and inputs in {step.name}")
         return pa.chunked_array([hashes])
 
-    def _measure(self, step: Measurement, memo: Memo, work: _Work) -> None:
+    def _measure(self, step: Measurement, memo: Memo, work: ShardWork) -> None:
         """Fill the step's columns: from memory where the fingerprint holds, else by running the models."""
         started = time.monotonic()
         fingerprints = self._fingerprints(step)
@@ -318,7 +283,7 @@ class _StageRun:
         self.record.step_seconds[step.name] = round(time.monotonic() - started, 3)
 
     def _run_batches(
-        self, step: Measurement, missing: list[int], fingerprints: pa.ChunkedArray, memo: Memo, work: _Work
+        self, step: Measurement, missing: list[int], fingerprints: pa.ChunkedArray, memo: Memo, work: ShardWork
     ) -> dict[int, Failure]:
         """Measure the rows with these indices; returns those that failed."""
         sizes = [self.models.settings(role).batch_size for role in step.roles]

@@ -18,7 +18,7 @@ from imgdiff_assets.environment import library_versions
 from imgdiff_assets.given_pairs import stage_of_shard
 from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import ErasedImages, GivenImages, PairImages, Pixels
+from imgdiff_assets.images import ErasedImages, GivenImages, PairImages
 from imgdiff_assets.inputs import MissingInput, read_inputs
 from imgdiff_assets.ledger import Ledger, is_image
 from imgdiff_assets.lineage import ancestors, find_row
@@ -26,6 +26,7 @@ from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.recorded import recorded_recipe
 from imgdiff_assets.scan import PARENT_IDS, DamagedTable, parent_columns, parent_of, scan
+from imgdiff_assets.shard_work import ShardWork
 from imgdiff_assets.shards import has_pairs, pair_images_path
 from imgdiff_assets.stage import Measurement, Row, Stage
 from imgdiff_assets.tables import rows_of
@@ -87,44 +88,6 @@ class Replay:
             for comparison in step["comparisons"]:
                 comparison["verdict"] = str(comparison["verdict"])
         return values
-
-
-@dataclass(slots=True)
-class _Work:
-    """What measurements are handed; see `imgdiff_assets.stage.Work`."""
-
-    recipe: Recipe
-    models: Models
-    pair_images: PairImages | None
-    erased_images: ErasedImages | None
-    given_images: GivenImages | None
-
-    def model(self, role: str) -> Any:
-        return self.models.open(role)
-
-    def images(self, pair_id: str) -> tuple[Pixels, Pixels]:
-        if self.pair_images is None:
-            raise LookupError("the shard has no images any more")
-        return self.pair_images(pair_id)
-
-    def erased(self, region_id: str) -> Pixels:
-        if self.erased_images is None:
-            raise LookupError("nothing has been erased in this shard")
-        return self.erased_images(region_id)[0]
-
-    def given(self, pair_id: str) -> Mapping[str, Any]:
-        if self.given_images is None:
-            raise LookupError("no images were given")
-        return self.given_images.encoded(pair_id)
-
-    def with_images(self, step: Measurement, row: Row) -> Row:
-        """The row with the image cells that this step filled."""
-        names = {column.name for column in step.columns if is_image(column)}
-        if "erased_image" in names and self.erased_images is not None:
-            return {**row, **self.erased_images.encoded(row["region_id"])}
-        if names and self.pair_images is not None:
-            return {**row, **self.pair_images.encoded(row["pair_id"])}
-        return row
 
 
 def shared_models(recipe: Recipe) -> Models:
@@ -220,16 +183,26 @@ def _replay_row(
     )
     recipe = recorded_recipe(base, [record])
     models = models_of(recipe)
-    work = _Work(recipe, models, pairs, erased, given)
+    work = ShardWork(recipe, models, pairs, erased, given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
     result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
     for step in measured:
-        result.steps.append(_replay_step(stage, step, work.with_images(step, row), work))
+        result.steps.append(_replay_step(stage, step, _with_images(step, row, work), work))
     result.surroundings += _surroundings(measured_by, models, [role for role in roles if role in models.opened])
 
 
-def _replay_step(stage: Stage, step: Measurement, row: Row, work: _Work) -> Replayed:
+def _with_images(step: Measurement, row: Row, work: ShardWork) -> Row:
+    """The row with the image cells that this step filled."""
+    names = {column.name for column in step.columns if is_image(column)}
+    if "erased_image" in names and work.erased_images is not None:
+        return {**row, **work.erased_images.encoded(row["region_id"])}
+    if names and work.pair_images is not None:
+        return {**row, **work.pair_images.encoded(row["pair_id"])}
+    return row
+
+
+def _replay_step(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> Replayed:
     try:
         (made,) = step.run([{name: row[name] for name in step.inputs}], work)
         if isinstance(made, Exception):
