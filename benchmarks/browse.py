@@ -24,7 +24,8 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.app import create_app
-from imgdiff_assets.browser.candidates import Question, read_page
+from imgdiff_assets.browser.candidates import read_page
+from imgdiff_assets.browser.question import Question
 from imgdiff_assets.browser.report import write_report
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.graph import STAGE_NAMES, stage_named

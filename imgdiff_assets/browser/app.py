@@ -13,11 +13,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from imgdiff_assets.browser.candidates import BadQuestion
 from imgdiff_assets.browser.certificate_page import certificate_page
 from imgdiff_assets.browser.funnel_page import funnel_page, shards_page
 from imgdiff_assets.browser.gallery_page import gallery_page
 from imgdiff_assets.browser.images import SIDES, VERSION_LENGTH, NoImage, Picture
+from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.review_page import review_page, take_review
 from imgdiff_assets.browser.row_page import find_page, row_page
 from imgdiff_assets.browser.security import HEADERS, Guard

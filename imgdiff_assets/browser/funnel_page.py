@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from imgdiff_assets.browser.candidates import BadQuestion
+from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import count_funnel, histograms, keep_rates
 from imgdiff_assets.graph import STAGE_NAMES

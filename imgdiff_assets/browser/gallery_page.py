@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
-from imgdiff_assets.browser.candidates import REVIEWS, SPLITS, VERDICTS, read_page, read_question, scores_of
+from imgdiff_assets.browser.candidates import read_page
+from imgdiff_assets.browser.joins import scores_of
+from imgdiff_assets.browser.question import REVIEWS, SPLITS, VERDICTS, read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.graph import STAGE_NAMES, stage_named
 from imgdiff_assets.stage import UPSTREAM

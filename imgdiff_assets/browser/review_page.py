@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from imgdiff_assets.browser.candidates import BadQuestion
+from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, MADE, judged_scores, next_sample, sample_scores
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import story_of

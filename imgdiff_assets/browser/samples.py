@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from imgdiff_assets.browser.candidates import ancestors, scores_of, source_of
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.browser.joins import ancestors, scores_of, source_of
 from imgdiff_assets.certificate import BANDS, CONFIDENCE, Certificate, band_edges, band_of, certify
 from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.recipe import Recipe

@@ -7,9 +7,9 @@ from typing import Any
 import jinja2
 from markupsafe import Markup, escape
 
-from imgdiff_assets.browser.candidates import Question
 from imgdiff_assets.browser.images import GAP, Pictures, version_of
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.browser.question import Question
 from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home import Home
 from imgdiff_assets.plain_text import counted, printable

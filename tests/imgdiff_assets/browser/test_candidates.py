@@ -5,7 +5,9 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from imgdiff_assets.browser.candidates import BadQuestion, Question, read_page, read_question, scores_of
+from imgdiff_assets.browser.candidates import read_page
+from imgdiff_assets.browser.joins import scores_of
+from imgdiff_assets.browser.question import BadQuestion, Question, read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.graph import STAGE_NAMES, STAGES, stage_named
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imgdiff_assets.browser.candidates import Question, read_page, read_question
+from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.browser.question import Question, read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import MOST_BINS, bin_edges, count_funnel, histograms, keep_rates
 from imgdiff_assets.funnel import funnel

@@ -1,0 +1,78 @@
+"""The rows of a stage with what is known of the rows they come from: the pieces of SQL that join them."""
+
+import pyarrow as pa
+
+from imgdiff_assets.graph import STAGES
+from imgdiff_assets.regions import BOX_COLUMNS
+from imgdiff_assets.stage import Stage
+
+TEXT_COLUMNS = (
+    "source_caption",
+    "target_caption",
+    "source_object",
+    "target_object",
+    "source_region_caption",
+    "target_region_caption",
+    "difference_caption",
+    "source_hash",
+    "target_hash",
+    "erased_hash",
+    "width",
+    "height",
+)
+
+
+def scores_of(stage: Stage) -> dict[str, str]:
+    """The scores of a stage's rows and of those they come from, as `stage.column`, to SQL; the stage's own first."""
+    return {
+        f"{table.name}.{field.name}": f"{_alias(stage, table)}.{field.name}"
+        for table in [stage, *reversed(ancestors(stage))]
+        for field in table.schema
+        if (pa.types.is_floating(field.type) and field.name not in BOX_COLUMNS)
+        or field.name in {step.score for step in table.filters}
+    }
+
+
+def ancestors(stage: Stage) -> list[Stage]:
+    """The stages before whose rows a row of this one names."""
+    earlier = STAGES[: STAGES.index(stage)]
+    return [table for table in earlier if table.id_column in stage.schema.names]
+
+
+def _alias(stage: Stage, table: Stage) -> str:
+    return "t" if table is stage else table.name
+
+
+def source_of(stage: Stage, asked: str) -> str:
+    """FROM: the stage's rows (`t`), each with what is `asked` of the rows it comes from, and of the reviews."""
+    joins = [
+        f"LEFT JOIN {table.name} ON t.shard = {table.name}.shard "
+        f"AND t.{table.id_column} = {table.name}.{table.id_column}"
+        for table in ancestors(stage)
+        if f"{table.name}." in asked
+    ]
+    if "reviewed." in asked:
+        joins.append("LEFT JOIN reviewed ON t.sample_id = reviewed.sample_id")
+    return f"{stage.name} AS t {' '.join(joins)}"
+
+
+def first_with(stage: Stage, name: str) -> str:
+    """Where a column is taken from: the stage itself, or the nearest stage before that has it; else null."""
+    for table in [stage, *reversed(ancestors(stage))]:
+        if name in table.schema.names:
+            return f"{_alias(stage, table)}.{name}"
+    return "NULL"
+
+
+def columns_of(stage: Stage) -> str:
+    """SELECT: id, verdict, box, texts, every score by its name."""
+    review = "reviewed.review" if stage.id_column == "sample_id" else "NULL"
+    names = [f"t.{stage.id_column} AS id", "t.shard", "t.kept", "t.rejected_by", "t.error", f"{review} AS review"]
+    names += [f"{first_with(stage, name)} AS {name}" for name in ("pair_id", "region_id", "split", *TEXT_COLUMNS)]
+    # Of a sample, the image that it was erased from is named otherwise.
+    found_in = "t.erased_from" if "erased_from" in stage.schema.names else first_with(stage, "found_in")
+    names.append(f"{found_in} AS found_in")
+    boxes = [name if name in stage.schema.names else None for name in BOX_COLUMNS]
+    names += [f"t.{name}" if name else "NULL" for name in boxes] if all(boxes) else []
+    names += [f'{column}::DOUBLE AS "{name}"' for name, column in scores_of(stage).items()]
+    return ", ".join(names)
