@@ -1,4 +1,4 @@
-"""How right the stages are, where the truth is known: drawn pairs through filtered_pairs, bounding_boxes and captions.
+"""How right the stages are, where the truth is known: drawn pairs through all stages between images and samples.
 
     python -m benchmarks.quality [--pairs 300] [--seed 0] [--set stage.key=value ...] [--json FILE]
 
@@ -6,6 +6,9 @@ A pair comes with the claim that one named object was replaced by another. For m
 the others the claim is false (the object was recoloured, moved or removed, or nothing changed at all), as when an
 image generator fails, and no sample should come of them. The same measurements are judged by three sets of rules: the
 miniature recipe's, and those of two implementations of the method, with the thresholds of the miniature models.
+
+Regions are erased from both images of every pair, whatever is claimed of it: these rules change nothing there. Whether
+the object is gone is said by a judge of drawn pictures.
 """
 
 import argparse
@@ -21,25 +24,28 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from benchmarks.judge import Judge
 from imgdiff_assets.graph import stage_named
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import encode_png, pixel_hash
+from imgdiff_assets.images import decode, encode_png, pixel_hash
 from imgdiff_assets.inputs import read_inputs
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialize import materialize
 from imgdiff_assets.models import Models
 from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
-from imgdiff_assets.regions import iou
+from imgdiff_assets.regions import BOX_COLUMNS, iou
 from resources import devices
 from resources.captioner import Captioner
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher
+from resources.inpainter import Inpainter
 from resources.miniature.scenes import OBJECTS, Layout, Placement, Scene, SceneObject, draw_scene, random_content
 from resources.segmenter import Segmenter
 
 SHARD = "shard-000000"
 STAGES = ("filtered_pairs", "bounding_boxes", "captions")
+REMOVAL_STAGES = ("removed_pairs", "removal_captions")
 KINDS = ("replaced", "recoloured", "moved", "removed", "identical")
 REPLACED_SHARE = 0.6
 SMALLEST_MOVE = 8
@@ -91,6 +97,16 @@ class Quality:
     region_captions_right: float | None
     differences_right: float | None
     yields: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalQuality:
+    """Shares of the drawn objects that yield a sample, and of these samples (0 to 1; None where there are none)."""
+
+    objects_with_sample: float | None
+    boxes_right: float | None
+    region_captions_right: float | None
+    erasures_right: float | None
 
 
 def draw(rng: random.Random, kind: str) -> DrawnPair:
@@ -182,6 +198,7 @@ ROLES = {
     "image_text_matcher": ImageTextMatcher,
     "segmenter": Segmenter,
     "captioner": Captioner,
+    "inpainter": Inpainter,
 }
 
 
@@ -192,9 +209,9 @@ def open_models(recipe: Recipe) -> Models:
     return Models(settings, openers)
 
 
-def run_stages(home: Home, recipe: Recipe, models: Models) -> None:
-    """The three stages over the drawn pairs, with a bar for each measurement."""
-    for name in STAGES:
+def run_stages(home: Home, recipe: Recipe, models: Models, names: Sequence[str] = STAGES) -> None:
+    """The stages over the drawn pairs, with a bar for each measurement."""
+    for name in names:
         stage = stage_named(name)
         with tqdm(disable=None, leave=False) as bar:
 
@@ -233,9 +250,37 @@ def judge(home: Home, rules: str, pairs: Sequence[DrawnPair], ids: Sequence[str]
     )
 
 
+def judge_removals(home: Home, pairs: Sequence[DrawnPair], ids: Sequence[str]) -> RemovalQuality:
+    """Compare the regions of which there is a sample with the objects that were drawn there, and are not there now."""
+    ledger, judge = Ledger(home.ledger), Judge()
+    truth = dict(zip(ids, pairs, strict=True))
+    compared = [row["pair_id"] for row in ledger.read("filtered_pairs", SHARD).to_pylist() if row["kept"]]
+    drawn = sum(len(scene.objects) for identity in compared for scene in truth[identity].scenes)
+    erased = ledger.read("removed_pairs", SHARD, images=True)
+    images = dict(zip(erased["region_id"].to_pylist(), erased["erased_image"].to_pylist(), strict=True))
+    hit, captioned, gone, found = [], [], [], set()
+    for row in tqdm(ledger.read("removal_captions", SHARD).to_pylist(), "judge", disable=None, leave=False):
+        if not row["kept"]:
+            continue
+        scene = truth[row["pair_id"]].scenes[row["found_in"] == "target"]
+        overlaps = iou(_box(row), scene.boxes.astype(np.float64))[0]
+        index = int(overlaps.argmax())
+        hit.append(bool(overlaps[index] >= 0.5))
+        if hit[-1]:
+            found.add((row["pair_id"], row["found_in"], index))
+        captioned.append(hit[-1] and row["region_caption"] == scene.objects[index].phrase)
+        seen = judge.judge(decode(images[row["region_id"]]["bytes"]))
+        others = (*scene.objects[:index], *scene.objects[index + 1 :])
+        gone.append((tuple(each.thing for each in seen.objects), seen.background) == (others, scene.background))
+    return RemovalQuality(len(found) / drawn if drawn else None, _share(hit), _share(captioned), _share(gone))
+
+
 def _hits(row: dict[str, Any], pair: DrawnPair) -> bool:
-    box = np.array([[row["x1"], row["y1"], row["x2"], row["y2"]]], dtype=np.float64)
-    return bool(iou(box, pair.boxes).max() >= 0.5)
+    return bool(iou(_box(row), pair.boxes).max() >= 0.5)
+
+
+def _box(row: dict[str, Any]) -> np.ndarray:
+    return np.array([[row[name] for name in BOX_COLUMNS]], dtype=np.float64)
 
 
 def _captions_right(row: dict[str, Any], pair: DrawnPair) -> tuple[bool, bool]:
@@ -260,8 +305,8 @@ def _share(right: Sequence[bool]) -> float | None:
     return sum(right) / len(right) if right else None
 
 
-def measure(count: int, seed: int, overrides: Sequence[str] = ()) -> list[Quality]:
-    """All sets of rules over the same drawn pairs."""
+def measure(count: int, seed: int, overrides: Sequence[str] = ()) -> tuple[list[Quality], RemovalQuality]:
+    """All sets of rules over the same drawn pairs, and what was erased from them."""
     recipe = load_recipe("miniature", overrides)
     models = open_models(recipe)
     pairs = draw_pairs(count, seed)
@@ -272,10 +317,11 @@ def measure(count: int, seed: int, overrides: Sequence[str] = ()) -> list[Qualit
         for rules, changes in RULES.items():
             run_stages(home, override_recipe(recipe, changes), models)
             results.append(judge(home, rules, pairs, ids))
-    return results
+        run_stages(home, recipe, models, REMOVAL_STAGES)
+        return results, judge_removals(home, pairs, ids)
 
 
-def table(results: Sequence[Quality]) -> str:
+def table(results: Sequence[Quality], removals: RemovalQuality) -> str:
     """The results side by side."""
 
     def percent(value: float | None) -> str:
@@ -292,6 +338,14 @@ def table(results: Sequence[Quality]) -> str:
     }
     lines = [f"{'':38}" + "".join(f"{result.rules:>20}" for result in results)]
     lines += [f"{name:38}" + "".join(f"{value:>20}" for value in values) for name, values in rows.items()]
+    of_removals = {
+        "objects that yield a sample": removals.objects_with_sample,
+        "boxes right (IoU >= 0.5)": removals.boxes_right,
+        "region captions right": removals.region_captions_right,
+        "object gone, all else there": removals.erasures_right,
+    }
+    lines += ["", "regions erased"]
+    lines += [f"{name:38}{percent(value):>20}" for name, value in of_removals.items()]
     return "\n".join(lines)
 
 
@@ -302,11 +356,16 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="override the recipe")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
-    results = measure(arguments.pairs, arguments.seed, arguments.set)
-    print(table(results))
+    results, removals = measure(arguments.pairs, arguments.seed, arguments.set)
+    print(table(results, removals))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
-        values = {"pairs": arguments.pairs, "seed": arguments.seed, "results": [asdict(result) for result in results]}
+        values = {
+            "pairs": arguments.pairs,
+            "seed": arguments.seed,
+            "results": [asdict(result) for result in results],
+            "removals": asdict(removals),
+        }
         arguments.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
