@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.devices import quiet_loading, resolve
+from resources.failures import not_numbers
 from resources.settings import ModelSettings
 from resources.weights import locate
 
@@ -49,10 +50,7 @@ def to_pixels(images: NDArray[np.float32], settings: ModelSettings) -> NDArray[n
         FloatingPointError: the model overflowed.
     """
     if not np.isfinite(images).all():
-        raise FloatingPointError(
-            f"The model {settings.model!r} made images that are not numbers in {settings.dtype}: set the field "
-            "`dtype` to bfloat16 or float32."
-        )
+        raise not_numbers("images", settings.model, settings.dtype)
     return (images * 255).round().astype(np.uint8)
 
 

@@ -28,3 +28,11 @@ def is_of_the_machine(error: BaseException) -> bool:
     # By name, for torch is not imported to look at an error.
     lost = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
     return isinstance(error, ImportError) or lost or "CUDA error" in str(error)
+
+
+def not_numbers(made: str, model: str, dtype: str) -> FloatingPointError:
+    """What to raise for what a model `made` of numbers that are none: it overflowed, or its weights are damaged."""
+    return FloatingPointError(
+        f"The model {model!r} made {made} that are not numbers in {dtype}: set the field `dtype` to bfloat16 or "
+        "float32; if it is one of them, the weights are damaged."
+    )

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from resources import devices, weights
-from resources.point_decoder import decode_points
+from resources.failures import not_numbers
+from resources.mask_extents import Axis, EnlargedMasks, enlarging
+from resources.point_decoder import PointDecoder
 from resources.settings import ModelSettings
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 # How far the mask threshold (in logits) is moved down and up to see whether the mask stays the same.
 STABILITY_OFFSET = 1.0
+# How much of an image, as all points of a batch see it, a CPU's cache holds beside what is made of it.
+CACHED_NUMBERS = 2**20
 
 Proposals = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -38,11 +42,11 @@ class SegmenterSettings(ModelSettings):
     """
 
     points_per_side: int = Field(default=32, ge=1, description="Side of the square grid of point prompts.")
-    points_per_batch: int = Field(
-        default=64,
+    points_per_batch: int | None = Field(
+        default=None,
         ge=1,
-        description="Point prompts, of one image or several, decoded at once; the results do not depend on it. On a "
-        "CPU 16 is faster.",
+        description="Point prompts, of one image or several, decoded at once; the results do not depend on it. None: "
+        "64 on a GPU, and on a CPU as many as its cache can hold.",
     )
     pred_iou_threshold: float = Field(
         default=0.88, ge=0, le=1, description="Masks whose predicted quality (IoU) is not above this are dropped."
@@ -80,14 +84,16 @@ class Segmenter:
         side = settings.points_per_side
         centres = (torch.arange(side, device=self._device) + 0.5) / side
         self._grid = torch.cartesian_prod(centres, centres).flip(1)  # (P, 2): x, y as fractions of the image
-        with torch.inference_mode():
-            self._positions = self._sam.prompt_encoder.get_dense_pe()
+        self._points_at_once = settings.points_per_batch or self._suitable_points()
 
     def propose(self, images: Sequence[NDArray[np.uint8]]) -> list[Proposals]:
         """Return for each image (H, W, 3), whatever its shape, its boxes and their scores, best first.
 
         Boxes are float32 (K, 4), xyxy in pixels of the image with exclusive ends; scores are float32 (K,), the mask
         quality (IoU) that the model predicts.
+
+        Raises:
+            FloatingPointError: the model overflowed.
         """
         size = self.settings.batch_size
         batches = [images[start : start + size] for start in range(0, len(images), size)]
@@ -101,17 +107,33 @@ class Segmenter:
             resized = [self._resize(image) for image in images]
             pixels = torch.stack([self._sam.preprocess(image) for image in resized])
             embeddings = self._sam.image_encoder(pixels.to(self._dtype)).float()
+            with self._autocast():
+                decoder = PointDecoder(self._sam, embeddings)
             rows_by_shape: dict[tuple[int, ...], list[int]] = {}
             for row, image in enumerate(images):
                 rows_by_shape.setdefault(image.shape, []).append(row)
             found = [
-                self._candidates(torch.tensor(rows, device=self._device), embeddings, resized[rows[0]].shape, shape)
+                self._candidates(decoder, torch.tensor(rows, device=self._device), resized[rows[0]].shape[1:], shape)
                 for shape, rows in rows_by_shape.items()
             ]
             owners, boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
             kept = batched_nms(boxes, scores, owners, self.settings.box_nms_threshold)
             owner, best, quality = (values[kept].cpu().numpy() for values in (owners, boxes, scores))
         return [(best[owner == row], quality[owner == row]) for row in range(len(images))]
+
+    def _suitable_points(self) -> int:
+        """How many points to decode at once where no setting says it."""
+        if self._device != "cpu":
+            return 64
+        prompts = self._sam.prompt_encoder
+        height, width = prompts.image_embedding_size
+        numbers: int = height * width * prompts.embed_dim
+        return max(1, CACHED_NUMBERS // numbers)
+
+    def _autocast(self) -> "torch.autocast":
+        import torch
+
+        return torch.autocast(torch.device(self._device).type, self._dtype, enabled=self._dtype != torch.float32)
 
     def _resize(self, image: NDArray[np.uint8]) -> "torch.Tensor":
         """Return the image as float32 (3, H, W), its longer side as long as the model's input, values 0–255."""
@@ -126,66 +148,47 @@ class Segmenter:
         return functional.interpolate(pixels[None], size, mode="bilinear", antialias=True)[0]
 
     def _candidates(
-        self, rows: "torch.Tensor", embeddings: "torch.Tensor", input_shape: Sequence[int], shape: Sequence[int]
+        self, decoder: PointDecoder, rows: "torch.Tensor", input_shape: Sequence[int], shape: Sequence[int]
     ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
         """Return the rows (K,), boxes (K, 4) and predicted IoUs (K,) of the masks that pass the filters.
 
-        `rows` are the images of one `shape` (H, W, 3), which the model sees as `input_shape` (3, h, w). Boxes of
+        `rows` are the images of one `shape` (H, W, 3), which the model sees as `input_shape` (h, w). Boxes of
         duplicate masks are among them.
         """
         import torch
 
         height, width = shape[:2]
-        points = self._grid * torch.tensor([input_shape[2], input_shape[1]], device=self._device)
-        at_once = self.settings.points_per_batch
+        points = self._grid * torch.tensor(input_shape[::-1], device=self._device)
+        axes = [self._enlarging(*lengths) for lengths in zip((0, 1), input_shape, (height, width), strict=True)]
         found = [
-            self._decode(some_rows, embeddings[some_rows], some_points, input_shape, shape)
-            for some_rows in torch.split(rows, max(1, at_once // len(points)))
-            for some_points in torch.split(points, at_once)
+            self._decode(decoder, some_rows, some_points, axes)
+            for some_rows in torch.split(rows, max(1, self._points_at_once // len(points)))
+            for some_points in torch.split(points, self._points_at_once)
         ]
         owners, boxes, scores = (torch.cat(parts) for parts in zip(*found, strict=True))
         fractions = (boxes[:, 2:] - boxes[:, :2]).prod(1) / (height * width)
         sized = (fractions >= self.settings.min_area_fraction) & (fractions <= self.settings.max_area_fraction)
         return owners[sized], boxes[sized], scores[sized]
 
+    def _enlarging(self, dimension: int, input_length: int, length: int) -> Axis:
+        sam = self._sam
+        logits = sam.prompt_encoder.mask_input_size[dimension]
+        return enlarging(logits, sam.image_encoder.img_size, input_length, length, self._device)
+
     def _decode(
-        self,
-        rows: "torch.Tensor",
-        embeddings: "torch.Tensor",
-        points: "torch.Tensor",
-        input_shape: Sequence[int],
-        shape: Sequence[int],
+        self, decoder: PointDecoder, rows: "torch.Tensor", points: "torch.Tensor", axes: Sequence[Axis]
     ) -> tuple["torch.Tensor", "torch.Tensor", "torch.Tensor"]:
         """Return the rows, boxes and predicted IoUs of the good and stable masks of some `points` (P, 2)."""
-        import torch
-
-        settings, sam = self.settings, self._sam
-        with torch.autocast(torch.device(self._device).type, self._dtype, enabled=self._dtype != torch.float32):
-            owners, logits, quality = decode_points(
-                sam, embeddings, self._positions, points.expand(len(rows), -1, -1), settings.pred_iou_threshold
+        with self._autocast():
+            owners, logits, quality = decoder.decode(
+                rows, points.expand(len(rows), -1, -1), self.settings.pred_iou_threshold
             )
-        masks = sam.postprocess_masks(logits.float()[:, None], (input_shape[1], input_shape[2]), (shape[0], shape[1]))
-        stable = _stability(masks[:, 0], sam.mask_threshold) >= settings.stability_threshold
-        return rows[owners[stable]], _boxes_around(masks[stable, 0] > sam.mask_threshold), quality[stable]
-
-
-def _stability(logits: "torch.Tensor", threshold: float) -> "torch.Tensor":
-    """Return the IoU of each mask (N, H, W) under a lowered and a raised threshold; not a number for an empty one."""
-    raised, lowered = ((logits > threshold + offset).sum((1, 2)) for offset in (STABILITY_OFFSET, -STABILITY_OFFSET))
-    return raised / lowered
-
-
-def _boxes_around(masks: "torch.Tensor") -> "torch.Tensor":
-    """Return float32 boxes (N, 4), xyxy with exclusive ends, around bool masks (N, H, W); zeros around nothing."""
-    import torch
-
-    edges = []
-    for occupied in (masks.any(1), masks.any(2)):  # columns, then rows
-        line = occupied.to(torch.uint8)
-        start, end = line.argmax(1), line.shape[1] - line.flip(1).argmax(1)
-        edges.append((start, torch.where(occupied.any(1), end, start)))
-    (left, right), (top, bottom) = edges
-    return torch.stack([left, top, right, bottom], 1).float()
+        if not (logits.sum() + quality.sum()).isfinite():
+            raise not_numbers("masks", self.settings.model, self.settings.dtype)
+        masks, threshold = EnlargedMasks(logits, *axes), self._sam.mask_threshold
+        stability = masks.stability(threshold, STABILITY_OFFSET)
+        stable = (stability >= self.settings.stability_threshold).nonzero()[:, 0]
+        return owners[stable], masks.boxes(stable, threshold), quality[stable]
 
 
 def build_sam(config: dict[str, Any]) -> "Sam":

@@ -12,7 +12,7 @@ from torchvision.ops import box_iou
 from benchmarks.speed.timing import Figure, ratio, seconds, take_turns
 from imgdiff_assets.recipe import load_recipe
 from resources import weights
-from resources.point_decoder import decode_points
+from resources.point_decoder import PointDecoder
 from resources.segmenter import Segmenter, SegmenterSettings, load_sam
 
 GOAL = "≥ 5"
@@ -38,7 +38,6 @@ def measure_random(
         min_area_fraction=0.0,
         max_area_fraction=1.0,
         batch_size=len(images),
-        points_per_batch=64 if torch.cuda.is_available() else 16,
     )
     settings = settings.model_copy(update={"pred_iou_threshold": _least_quality(settings, images, good_share)})
     side = Segmenter(settings)._sam.image_encoder.img_size
@@ -54,7 +53,7 @@ def _least_quality(settings: SegmenterSettings, images: Sequence[np.ndarray], go
         pixels = torch.stack([sam.preprocess(segmenter._resize(image)) for image in images[:1]])
         embeddings = sam.image_encoder(pixels.to(segmenter._dtype)).float()
         points = (segmenter._grid * side)[None, ::4]
-        _, _, quality = decode_points(sam, embeddings, segmenter._positions, points, 0.0)
+        _, _, quality = PointDecoder(sam, embeddings).decode(torch.tensor([0], device=points.device), points, 0.0)
     return float(quality.quantile(1 - good_share))
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from resources import weights
-from resources.point_decoder import decode_points
+from resources.point_decoder import PointDecoder
 from resources.segmenter import build_sam
 
 
@@ -62,17 +62,22 @@ def test_masks_are_those_of_the_library(make, images):
         logits, quality = decode_with_the_library(sam, embeddings, positions, points)
         middle = quality.numel() // 2
         least = quality.flatten().sort().values[middle - 1 : middle + 1].mean().item()
-        owners, masks, qualities = decode_points(sam, embeddings, positions, points, least)
+        decoder = PointDecoder(sam, embeddings)
+        owners, masks, qualities = decoder.decode(torch.arange(images), points, least)
+        # Of one image alone, whatever its number.
+        _, own_masks, own_qualities = decoder.decode(torch.tensor([images - 1]), points[-1:], least)
     good = quality > least
     assert 0 < good.sum() < good.numel()
     assert owners.tolist() == good.nonzero()[:, 0].tolist()
     torch.testing.assert_close(masks, logits[good], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(qualities, quality[good], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(own_masks, logits[-1][good[-1]], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(own_qualities, quality[-1][good[-1]], atol=1e-5, rtol=1e-5)
 
 
 def test_no_good_mask_is_no_mask():
     sam = random_sam()
     with torch.inference_mode():
         embeddings, points = torch.randn(2, 256, 3, 4), torch.rand(2, 5, 2) * 48
-        owners, masks, qualities = decode_points(sam, embeddings, sam.prompt_encoder.get_dense_pe(), points, 99.0)
+        owners, masks, qualities = PointDecoder(sam, embeddings).decode(torch.arange(2), points, 99.0)
     assert (owners.shape, masks.shape, qualities.shape) == ((0,), (0, 12, 16), (0,))

@@ -14,7 +14,7 @@ from torchvision.ops import box_iou
 
 from resources import weights
 from resources.miniature.scenes import draw_scene
-from resources.point_decoder import attend_both_ways
+from resources.point_decoder import PointDecoder
 from resources.segmenter import Segmenter, SegmenterSettings, build_sam, load_sam
 
 SETTINGS = {
@@ -125,6 +125,19 @@ def test_half_precision_finds_the_same_boxes(segmenter, images):
         assert (overlaps.amax(1) > 0.85).float().mean() >= 0.75
 
 
+@pytest.mark.parametrize(
+    "part",
+    ["image_encoder.neck.2", "mask_decoder.iou_prediction_head.layers.1", "mask_decoder.output_upscaling.3"],
+    ids=["embeddings", "qualities", "logits"],
+)
+def test_what_is_not_numbers_is_an_error(images, part):
+    broken = Segmenter(SegmenterSettings(**SETTINGS))
+    with torch.no_grad():
+        broken._sam.get_submodule(part).weight.view(-1)[-1] = torch.nan
+    with pytest.raises(FloatingPointError, match="'miniature:segmenter' made masks that are not numbers in float32"):
+        broken.propose(images[:1])
+
+
 def test_no_images_have_no_proposals(segmenter):
     assert segmenter.propose([]) == []
 
@@ -154,9 +167,8 @@ def test_the_official_sizes_are_decoded_too(kind, millions):
         assert sum(weight.numel() for weight in sam.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
         embeddings = sam.image_encoder(torch.empty(2, 3, 1024, 1024))
         assert embeddings.shape == (2, 256, 64, 64)
-        positions = sam.prompt_encoder.get_dense_pe()
-        tokens, pixels = attend_both_ways(sam.mask_decoder, embeddings, positions, torch.empty(16, 2, 256))
-    assert (tokens.shape, pixels.shape) == ((16, 7, 256), (16, 4096, 256))
+        tokens, pixels = PointDecoder(sam, embeddings).attend_both_ways(torch.arange(2), torch.empty(16, 2, 256))
+    assert (tokens.shape, pixels.shape) == ((16, 4, 256), (16, 4096, 256))
 
 
 def test_a_checkpoint_of_unknown_size_is_an_error(tmp_path):
