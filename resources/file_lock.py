@@ -1,7 +1,7 @@
 """Locks that say who holds them. The kernel frees one when its process ends, however it ends."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -22,7 +22,9 @@ def held(path: Path, what: str, holder: str, on_wait: Say | None = None) -> Iter
         lock.acquire(timeout=0)
     except Timeout:
         if on_wait is not None:
-            who = note.read_text(encoding="utf-8") if note.exists() else "another run"
+            who = "another run"
+            with suppress(FileNotFoundError):  # let go just now
+                who = note.read_text(encoding="utf-8") or who
             on_wait(f"{what} is held by {who}; waiting for it to finish")
         lock.acquire()
     try:

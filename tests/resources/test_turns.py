@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from resources import turns
+from resources.file_lock import held
 
 ACCELERATOR = "xla:0"
 
@@ -67,6 +69,22 @@ def test_a_killed_process_has_nothing(tmp_path: Path, other: tuple[Any, Connecti
     with turns.taking_turns(tmp_path, "run def", lambda text: pytest.fail(text)):
         turns.wait_for(ACCELERATOR)
     assert turns.any_taken()
+
+
+@pytest.mark.parametrize("note", [None, "", "run abc"])
+def test_who_has_something_is_told_as_far_as_it_is_known(tmp_path: Path, note: str | None) -> None:
+    lock, said = FileLock(tmp_path / "thing.lock"), []
+    lock.acquire()
+    if note is not None:
+        (tmp_path / "thing.holder").write_text(note)
+
+    def hear(text: str) -> None:
+        said.append(text)
+        lock.release()
+
+    with held(tmp_path / "thing", "the thing", "this test", hear):
+        assert said == [f"the thing is held by {note or 'another run'}; waiting for it to finish"]
+    assert not (tmp_path / "thing.holder").exists()
 
 
 def test_where_no_turns_are_taken_nobody_waits(other: tuple[Any, Connection]) -> None:
