@@ -41,10 +41,11 @@ from imgdiff_assets.inputs import Inputs
 from imgdiff_assets.ledger import Ledger
 from imgdiff_assets.materialize import materialize
 from imgdiff_assets.models import Models
-from imgdiff_assets.recipe import FilteredPairsSettings, Recipe, load_recipe
+from imgdiff_assets.recipe import Recipe, load_recipe
 from imgdiff_assets.run import dagster_instance, run
 from imgdiff_assets.shards import shard_keys
 from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
+from imgdiff_assets.stage_settings import FilteredPairsSettings
 from imgdiff_assets.stages import image_pairs
 from imgdiff_assets.staleness import Staleness
 from resources.miniature.scenes import draw_scene, parse_caption, random_caption

@@ -7,14 +7,14 @@ import dagster as dg
 from pydantic import Field, create_model
 
 from imgdiff_assets.graph import STAGE_NAMES
-from imgdiff_assets.recipe import (
+from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.stage_settings import (
     BoundingBoxesSettings,
     CaptionsSettings,
     FilteredPairsSettings,
     FineTuneSetSettings,
     ImagePairsSettings,
     PromptPairsSettings,
-    Recipe,
     RemovalCaptionsSettings,
     RemovedPairsSettings,
 )

@@ -20,7 +20,8 @@ import pyarrow as pa
 from imgdiff_assets.tables import values_of
 
 if TYPE_CHECKING:
-    from imgdiff_assets.recipe import Recipe, StageSettings
+    from imgdiff_assets.recipe import Recipe
+    from imgdiff_assets.stage_settings import StageSettings
 
 Row = dict[str, Any]
 Columns = Mapping[str, npt.NDArray[Any]]

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from imgdiff_assets.canaries import planted_matches
 from imgdiff_assets.hashing import content_id
-from imgdiff_assets.recipe import BoundingBoxesSettings, Recipe
+from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stage import (
     Booleans,
@@ -22,6 +22,7 @@ from imgdiff_assets.stage import (
     at_least,
     below,
 )
+from imgdiff_assets.stage_settings import BoundingBoxesSettings
 from imgdiff_assets.tables import look_up
 from resources.crops import cut
 

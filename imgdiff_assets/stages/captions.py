@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.canaries import planted_matches
 from imgdiff_assets.caption_edit import agreement
-from imgdiff_assets.recipe import CaptionsSettings, Recipe
+from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
 from imgdiff_assets.stage import (
     Canaries,
@@ -22,6 +22,7 @@ from imgdiff_assets.stage import (
     at_least,
     below,
 )
+from imgdiff_assets.stage_settings import CaptionsSettings
 from resources.crops import cut
 
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")

@@ -20,10 +20,11 @@ from imgdiff_assets.conversations import conversation, pick, split
 from imgdiff_assets.hashing import content_id
 from imgdiff_assets.images import HASH_COLUMNS
 from imgdiff_assets.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
-from imgdiff_assets.recipe import FineTuneSetSettings, Recipe
+from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.reviews import ACCEPT, REJECT
 from imgdiff_assets.stage import Booleans, Canaries, Columns, Filter, Measurement, Row, Stage, Work, at_least, below
+from imgdiff_assets.stage_settings import FineTuneSetSettings
 from imgdiff_assets.tables import look_up, rows_of, values_of
 from imgdiff_assets.tasks import MARKED_REGION, SAME, SIDES, TASKS, Task
 

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from imgdiff_assets.caption_edit import edits, words
 from imgdiff_assets.hashing import content_id, seed_of
-from imgdiff_assets.recipe import PromptPairsSettings, Recipe
+from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.replacement_gaps import places
 from imgdiff_assets.stage import Booleans, Canaries, Columns, Derivation, Filter, Measurement, Row, Stage, Work
+from imgdiff_assets.stage_settings import PromptPairsSettings
 
 CELLS = ("caption_id", "target_caption", "source_object", "target_object", "filled")
 

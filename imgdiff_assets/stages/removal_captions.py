@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.recipe import Recipe, RemovalCaptionsSettings
+from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.regions import BOX_COLUMNS
 from imgdiff_assets.stage import (
     Columns,
@@ -19,6 +19,7 @@ from imgdiff_assets.stage import (
     at_least,
     below,
 )
+from imgdiff_assets.stage_settings import RemovalCaptionsSettings
 from imgdiff_assets.stages.captions import NoAnswer
 from imgdiff_assets.stages.removed_pairs import REGION_COLUMNS, REGION_INPUTS, box_of, shown_in
 from resources.crops import cut

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from imgdiff_assets.hashing import seed_of
 from imgdiff_assets.images import Pixels, encode_png, pixel_hash
 from imgdiff_assets.ledger import IMAGE
-from imgdiff_assets.recipe import Recipe, RemovedPairsSettings
+from imgdiff_assets.recipe import Recipe
 from imgdiff_assets.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stage import (
     UPSTREAM,
@@ -29,6 +29,7 @@ from imgdiff_assets.stage import (
     at_least,
     below,
 )
+from imgdiff_assets.stage_settings import RemovedPairsSettings
 from resources.crops import cut, padded
 
 SIDES = ("source", "target")

@@ -22,8 +22,9 @@ from imgdiff_assets.ledger import IMAGE, CellReference, Ledger
 from imgdiff_assets.materialization import Materialization
 from imgdiff_assets.materialize import ShardFailed, materialize
 from imgdiff_assets.models import Models
-from imgdiff_assets.recipe import FilteredPairsSettings, Recipe, load_recipe
+from imgdiff_assets.recipe import Recipe, load_recipe
 from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
+from imgdiff_assets.stage_settings import FilteredPairsSettings
 from resources import devices, turns
 from resources.settings import ModelSettings
 
