@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.devices import quiet_loading, resolve
-from resources.failures import not_numbers
+from resources.failures import ModelUnavailable, not_numbers
 from resources.settings import ModelSettings
 from resources.weights import locate
+
+RECOMPILE_LIMIT = 256
+"""Variants of the transformer blocks that may be compiled: torch's own bound for what has no other."""
 
 
 def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
@@ -41,6 +44,30 @@ def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
     # Image by image, to need the memory of one.
     pipeline.vae.enable_slicing()
     return pipeline
+
+
+def compile_blocks(unet: Any) -> None:
+    """Have torch.compile make kernels for the UNet's transformer blocks, when they are first called.
+
+    Blocks of one shape share what is compiled, for each size of their inputs and each branch that a call takes; it is
+    kept while the process lives, also for the same model loaded again, and Inductor keeps the kernels on disk.
+
+    Raises:
+        ModelUnavailable: this machine lacks what compiling needs.
+    """
+    import torch
+
+    try:
+        # Something small at once: what is missing should not be told in the middle of a batch.
+        torch.compile(torch.nn.GELU())(torch.ones(1, device=unet.device))
+    except (RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelUnavailable(
+            f"The field `compile` is true, but torch.compile does not work here: {reason}: install a C++ compiler "
+            "(the command g++), on a GPU Triton too, or set the field to false."
+        ) from error
+    # The usual limit, 8, is less than one call takes; beyond this one a whole graph fails rather than runs uncompiled.
+    unet.compile_repeated_blocks(fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT)
 
 
 def to_pixels(images: NDArray[np.float32], settings: ModelSettings) -> NDArray[np.uint8]:

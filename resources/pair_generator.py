@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from resources.diffusion_pipelines import load_pipeline, to_pixels
+from resources.diffusion_pipelines import compile_blocks, load_pipeline, to_pixels
 from resources.local_blend import LocalBlend
 from resources.prompt_edits import PromptEdit, edit_prompt
 from resources.prompt_to_prompt import EditWindows, generate_pairs
@@ -73,6 +73,11 @@ class PairGeneratorSettings(ModelSettings):
         description="Of so many steps, only the first computes the UNet's inner blocks, which cost most; the others "
         "go on from their last result (DeepCache). 1 computes them always.",
     )
+    compile: bool = Field(
+        default=False,
+        description="Compile the UNet's transformer blocks with torch.compile: the first batch of each size takes "
+        "minutes longer, later ones are faster on a GPU. Needs a C++ compiler, on a GPU Triton too.",
+    )
 
 
 class PairGenerator:
@@ -83,12 +88,15 @@ class PairGenerator:
 
         Raises:
             FileNotFoundError: the weights are not on this machine, or are not a saved diffusers pipeline.
+            ModelUnavailable: it is to be compiled, but this machine cannot.
         """
         from diffusers import StableDiffusionXLPipeline
 
         self.settings = settings
         self.pipeline: Any = load_pipeline(StableDiffusionXLPipeline, settings)
         self._prepare_image_decoder()
+        if settings.compile:
+            compile_blocks(self.pipeline.unet)
 
     def _prepare_image_decoder(self) -> None:
         """Decode in float32 where the decoder overflows in float16."""
@@ -115,12 +123,22 @@ class PairGenerator:
                 f"{len(target_captions)} and {len(seeds)} of them."
             )
         images: list[NDArray[np.uint8]] = []
-        for start in range(0, len(seeds), self.settings.batch_size):
-            rows = slice(start, start + self.settings.batch_size)
+        start = 0
+        while start < len(seeds):
+            rows = slice(start, start + self._next_batch_size(len(seeds) - start))
             images.append(self._generate_batch(source_captions[rows], target_captions[rows], seeds[rows]))
+            start = rows.stop
         size = self.settings.image_size
         both = np.concatenate(images, axis=1) if images else np.empty((2, 0, size, size, 3), np.uint8)
         return both[0], both[1]
+
+    def _next_batch_size(self, left: int) -> int:
+        """How many of the pairs that are left come next."""
+        size = min(left, self.settings.batch_size)
+        if self.settings.compile and size < self.settings.batch_size:
+            # Every size is compiled for itself, so there are to be few: a power of two, and the rest after it.
+            return 1 << (size.bit_length() - 1)
+        return size
 
     def _generate_batch(
         self, source_captions: Sequence[str], target_captions: Sequence[str], seeds: Sequence[int]

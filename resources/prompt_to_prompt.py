@@ -90,7 +90,11 @@ def generate_pairs(
 
 
 class _AttentionControl:
-    """The edits of one batch, and which of them hold at the step under way. Lives for one call of the pipeline."""
+    """The edits of one batch, and which of them hold at the step under way. Lives for one call of the pipeline.
+
+    Compiled blocks are compiled anew for every value that they read here but tensors, so they read few: whether an edit
+    holds or needs own maps, whether there are targets, and how many pairs.
+    """
 
     def __init__(self, pipeline: Any, edits: Sequence[PromptEdit], windows: EditWindows, run: ShortRun) -> None:
         import torch
@@ -122,7 +126,7 @@ class _AttentionControl:
 
     def edits(self, is_cross: bool, pixels: int) -> bool:
         """Whether an attention layer over so many pixels is edited at this step."""
-        return self._edits_cross if is_cross else self._edits_self and pixels <= self._windows.self_replace_max_pixels
+        return self._edits_cross if is_cross else pixels <= self._windows.self_replace_max_pixels and self._edits_self
 
     def reads_own_maps(self, is_cross: bool) -> bool:
         """Whether some target's own query and key are needed where it is edited."""
