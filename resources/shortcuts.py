@@ -44,6 +44,11 @@ class ShortRun:
                     "the middle: set the field `shared_steps` to 0, or save the pipeline with a scheduler of first "
                     "order such as EulerDiscreteScheduler."
                 )
+            if pipeline.unet.config.time_cond_proj_dim is not None:
+                raise ValueError(
+                    "The pipeline's UNet is told the weight of guidance, once for each image that a run begins with, "
+                    "so targets cannot begin in the middle: set the field `shared_steps` to 0."
+                )
 
     def __call__(self, end_step: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Run the pipeline, with `end_step` as its `callback_on_step_end`."""
