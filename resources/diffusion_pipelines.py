@@ -61,7 +61,7 @@ def compile_blocks(unet: Any) -> None:
         # Something small at once: what is missing should not be told in the middle of a batch.
         torch.compile(torch.nn.GELU())(torch.ones(1, device=unet.device))
     except (RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = " ".join(str(error).partition("Set TORCHDYNAMO")[0].split())[:300]
         raise ModelUnavailable(
             f"The field `compile` is true, but torch.compile does not work here: {reason}: install a C++ compiler "
             "(the command g++), on a GPU Triton too, or set the field to false."

@@ -21,7 +21,12 @@ class PairGeneratorSettings(ModelSettings):
     image_size: int = Field(
         default=1024, ge=8, multiple_of=8, description="Height and width of the images, in pixels."
     )
-    num_inference_steps: int = Field(default=50, ge=1, description="Denoising steps.")
+    num_inference_steps: int = Field(
+        default=50,
+        ge=1,
+        description="Denoising steps; with `guidance_scale` 0 a distilled model (SDXL-Turbo, Lightning, LCM) needs "
+        "1 to 8.",
+    )
     guidance_scale: float = Field(
         default=7.5, ge=0, description="Weight of classifier-free guidance; up to 1 there is none."
     )

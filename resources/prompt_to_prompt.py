@@ -58,7 +58,7 @@ def generate_pairs(
     whatever happens.
 
     Raises:
-        ValueError: the pipeline's scheduler does not allow the shortcuts.
+        ValueError: the pipeline's scheduler or UNet does not allow the shortcuts.
     """
     unet = pipeline.unet
     run = ShortRun(pipeline, sources, targets, shortcuts)
@@ -92,8 +92,8 @@ def generate_pairs(
 class _AttentionControl:
     """The edits of one batch, and which of them hold at the step under way. Lives for one call of the pipeline.
 
-    Compiled blocks are compiled anew for every value that they read here but tensors, so they read few: whether an edit
-    holds or needs own maps, whether there are targets, and how many pairs.
+    Blocks that are compiled are compiled anew for every value that they read here but tensors, so they read few:
+    whether an edit holds or needs own maps, whether there are targets, and how many pairs.
     """
 
     def __init__(self, pipeline: Any, edits: Sequence[PromptEdit], windows: EditWindows, run: ShortRun) -> None:

@@ -86,7 +86,8 @@ def _figures(section: str, folder: Path, models: dict[str, Path], rounds: int, e
     if section == "pairs":
         model = models["pair_generator"]
         larger = pairs.measure(model, 128, 2, few, "float32", shortcuts=False)
-        return [*pairs.measure(model, 64, 5, few, "float32"), *larger]
+        compiled = pairs.measure_compiled(model, 64, 5, few, "float32")
+        return [*pairs.measure(model, 64, 5, few, "float32"), *compiled, *larger]
     if section == "boxes":
         scenes = [draw_scene(random.Random(seed)).image for seed in range(8)]
         large = [_resized(scene, 512) for scene in scenes[:2]]
@@ -118,6 +119,7 @@ def _figures(section: str, folder: Path, models: dict[str, Path], rounds: int, e
     scoring = regions.Scoring(models["encoder"], models["matcher"], "float16", 0.5)
     return [
         *pairs.measure(models["pair_generator"], 128, 50, few, "float16"),
+        *pairs.measure_compiled(models["pair_generator"], 128, 50, few, "float16"),
         *boxes.measure_random(models["segmenter"], images, 32, 0.3, "bfloat16", few),
         *regions.measure("full size, 1024²", scoring, _regions(drawn, 1024), folder, rounds),
         *questions.measure("LLaVA-1.5 7B", models["captioner"], 4, 3, "float16", rounds),

@@ -6,6 +6,7 @@ Only the denoising is timed: decoding the latents costs all of them the same.
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from functools import partial
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._inductor.utils import fresh_cache
 
 from benchmarks.speed.timing import Figure, peak_memory, ratio, seconds, take_turns
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
@@ -30,13 +32,14 @@ SHORTCUTS = {
     "inner_blocks_every: 2": Shortcuts(inner_blocks_every=2),
     "inner_blocks_every: 3": Shortcuts(inner_blocks_every=3),
 }
+FEW_STEPS = {"num_inference_steps": 4, "guidance_scale": 0.0}
 
 
 class Pairs:
     """One pair made in each way, by one pipeline, from one noise."""
 
-    def __init__(self, model: Path, latent_side: int, steps: int, dtype: str) -> None:
-        settings = PairGeneratorSettings(model=str(model), dtype=dtype, edit="refine")
+    def __init__(self, model: Path, latent_side: int, steps: int, dtype: str, compile: bool = False) -> None:
+        settings = PairGeneratorSettings(model=str(model), dtype=dtype, edit="refine", compile=compile)
         generator = PairGenerator(settings)
         self.pipeline = generator.pipeline
         self.edit: PromptEdit = generator._edit(SOURCE, TARGET)
@@ -51,8 +54,8 @@ class Pairs:
     def stock(self) -> torch.Tensor:
         return self.pipeline(prompt=[SOURCE, TARGET], generator=_noise(), **self.arguments).images
 
-    def fused(self, shortcuts: Shortcuts = EXACT) -> torch.Tensor:
-        arguments = {**self.arguments, "generator": _noise()}
+    def fused(self, shortcuts: Shortcuts = EXACT, **changed: Any) -> torch.Tensor:
+        arguments = {**self.arguments, "generator": _noise(), **changed}
         return generate_pairs(
             self.pipeline, [SOURCE], [TARGET], [self.edit], WINDOWS, shortcuts=shortcuts, **arguments
         ).images
@@ -124,8 +127,9 @@ def measure(
         "fused": pairs.fused,
         "materialised": pairs.materialised,
     }
-    for name in SHORTCUTS if shortcuts else ():
-        ways[name] = partial(pairs.fused, SHORTCUTS[name])
+    if shortcuts:
+        ways |= {name: partial(pairs.fused, each) for name, each in SHORTCUTS.items()}
+        ways["few steps"] = partial(pairs.fused, **FEW_STEPS)
     images = {name: ways[name]().float() for name in ("stock", "fused", "materialised")}
     times = take_turns(ways, rounds)
     memory = {name: _memory_of(name, model, latent_side, dtype) for name in images}
@@ -149,12 +153,32 @@ def measure(
             note=", ".join(f"{name} {value:,.0f} MiB" for name, value in memory.items()),
         ),
     ]
-    figures += [
-        ratio(f"{name}: a pair / two stock images, {size}", times[name], times["stock"])
-        for name in SHORTCUTS
-        if name in times
-    ]
+    if shortcuts:
+        figures += [
+            ratio(f"{name}: a pair / two stock images, {size}", times[name], times["stock"]) for name in SHORTCUTS
+        ]
+        few = "4 steps without guidance (distilled checkpoints): a pair / two stock images"
+        figures.append(ratio(f"{few}, {size}", times["few steps"], times["stock"]))
     return [*figures, seconds(f"denoising a pair, {size}", times["fused"])]
+
+
+def measure_compiled(model: Path, latent_side: int, steps: int, rounds: int, dtype: str) -> list[Figure]:
+    """What `compile: true` gains once all is compiled, and how long it takes until then."""
+    plain = Pairs(model, latent_side, steps, dtype)
+    started = time.perf_counter()  # compilers are other processes, whose CPU seconds are not this one's
+    with fresh_cache():
+        compiled = Pairs(model, latent_side, steps, dtype, compile=True)
+        made = compiled.fused().float()
+    once = time.perf_counter() - started
+    expected = plain.fused().float()
+    times = take_turns({"compiled": compiled.fused, "plain": plain.fused}, rounds)
+    size = f"{latent_side}² latents, {steps} steps"
+    difference = (made - expected).abs().max() / expected.abs().max()
+    gain = "compile: true: a pair / uncompiled"
+    return [
+        ratio(f"{gain}, {size}", times["compiled"], times["plain"], note=f"largest difference {difference:.1e}"),
+        Figure(f"compiling once, {size}", once, "s", note="loading and the first pair, seconds that pass"),
+    ]
 
 
 def _memory_of(way: str, model: Path, latent_side: int, dtype: str) -> float:
