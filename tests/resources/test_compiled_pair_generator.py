@@ -23,11 +23,10 @@ TARGETS = ["a red ice cream on the grass", "a blue house and a green tree on the
 OTHER_SOURCES = ["a green car on the road", "a pink cat on the floor", "a blue cup on the carpet"]
 OTHER_TARGETS = ["a green boat on the road", "a pink cat and a red fish on the floor", "a blue heart on the carpet"]
 WAYS: list[dict[str, object]] = [
-    {},
-    {"edit": "refine", "changed_word_weight": 3.0},
-    {"local_blend_threshold": 0.5},
-    {"shared_steps": 0.25, "guidance_steps": 0.75},
-    {"self_replace_max_pixels": 16},
+    {},  # pairs that replace and pairs that refine
+    {"changed_word_weight": 3.0},
+    {"edit": "replace", "shared_steps": 0.25, "guidance_steps": 0.75},
+    {"edit": "refine", "local_blend_threshold": 0.5, "self_replace_max_pixels": 16},
 ]
 
 
@@ -91,13 +90,18 @@ def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
 def test_every_way_is_captured_once_and_right(tiny_pipeline_folder: Path) -> None:
     plain = PairGenerator(settings(tiny_pipeline_folder))
     compiled = PairGenerator(settings(tiny_pipeline_folder, compile=True))
+
+    def use(**fields: object) -> None:
+        plain.settings = settings(tiny_pipeline_folder, **fields)
+        compiled.settings = settings(tiny_pipeline_folder, compile=True, **fields)
+
     for way in WAYS:
-        for generator in (plain, compiled):
-            generator.settings = settings(tiny_pipeline_folder, compile=generator is compiled, **way)
+        use(**way)
         assert_alike(pictures(compiled), pictures(plain))
         before = graphs()
+        use(**way, num_inference_steps=8)
         assert_alike(pictures(compiled, other=True), pictures(plain, other=True))
-        assert graphs() == before, f"the second call of {way} was compiled anew"
+        assert graphs() == before, f"{way} was compiled anew for other prompts, seeds and steps"
     assert torch._dynamo.config.recompile_limit < graphs() < 64
     assert not counters["graph_break"]
 
