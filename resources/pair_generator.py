@@ -81,7 +81,7 @@ class PairGeneratorSettings(ModelSettings):
     compile: bool = Field(
         default=False,
         description="Compile the UNet's transformer blocks with torch.compile: the first batch of each size takes "
-        "minutes longer, later ones are faster on a GPU. Needs a C++ compiler, on a GPU Triton too.",
+        "minutes longer, so it is for many batches on a GPU. Needs a C++ compiler, on a GPU Triton too.",
     )
 
 

@@ -24,7 +24,7 @@ OTHER_SOURCES = ["a green car on the road", "a pink cat on the floor", "a blue c
 OTHER_TARGETS = ["a green boat on the road", "a pink cat and a red fish on the floor", "a blue heart on the carpet"]
 WAYS: list[dict[str, object]] = [
     {},  # pairs that replace and pairs that refine
-    {"changed_word_weight": 3.0},
+    {"changed_word_weight": 3.0, "inner_blocks_every": 2},
     {"edit": "replace", "shared_steps": 0.25, "guidance_steps": 0.75},
     {"edit": "refine", "local_blend_threshold": 0.5, "self_replace_max_pixels": 16},
 ]
