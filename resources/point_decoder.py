@@ -91,10 +91,11 @@ class PointDecoder:
         import torch
         from torch.nn.functional import layer_norm
 
-        first, norm, activation, second, _ = self._decoder.output_upscaling
+        first, norm, _, second, _ = self._decoder.output_upscaling
+        gelu_ = torch.ops.aten.gelu_  # in place, for canvases are the largest tensors there are
         canvas = _twice_as_fine(first, pixels)
-        canvas = layer_norm(canvas, canvas.shape[-1:], norm.weight, norm.bias, norm.eps)
-        canvas = activation(_twice_as_fine(second, activation(canvas)))
+        canvas = gelu_(layer_norm(canvas, canvas.shape[-1:], norm.weight, norm.bias, norm.eps))
+        canvas = gelu_(_twice_as_fine(second, canvas))
         brushes = self._decoder.output_hypernetworks_mlps[1:]
         strokes = torch.stack([brush(tokens[:, number]) for number, brush in enumerate(brushes)], 1)
         masks: torch.Tensor = strokes @ canvas.flatten(1, -2).mT

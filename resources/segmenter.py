@@ -2,8 +2,8 @@
 
 These are the paper's automatic masks: a grid of point prompts, three masks per point, filtered by the quality the
 model predicts and by how stable the mask is, duplicates removed. Only boxes are asked for, so everything stays on the
-device, no mask is encoded, and only masks of good predicted quality are drawn and enlarged to the image's size. Points
-of several images of one shape are decoded together.
+device, no mask is encoded, only masks of good predicted quality are drawn, and only their outlines are enlarged to the
+image's size. Points of several images of one shape are decoded together.
 """
 
 import json
@@ -18,6 +18,7 @@ from pydantic import Field
 
 from resources import devices, weights
 from resources.failures import not_numbers
+from resources.image_attention import fuse_attention
 from resources.mask_extents import Axis, EnlargedMasks, enlarging
 from resources.point_decoder import PointDecoder
 from resources.settings import ModelSettings
@@ -81,6 +82,7 @@ class Segmenter:
         self._sam = load_sam(weights.locate(settings.model, settings.revision)).eval().to(self._device)
         # Prompts stay in float32, for half precision blurs where they are; the decoder is cast where it is called.
         self._sam.image_encoder.to(self._dtype)
+        fuse_attention(self._sam.image_encoder)
         side = settings.points_per_side
         centres = (torch.arange(side, device=self._device) + 0.5) / side
         self._grid = torch.cartesian_prod(centres, centres).flip(1)  # (P, 2): x, y as fractions of the image

@@ -13,6 +13,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from torchvision.ops import box_iou
 
 from resources import weights
+from resources.image_attention import fuse_attention
 from resources.miniature.scenes import draw_scene
 from resources.point_decoder import PointDecoder
 from resources.segmenter import Segmenter, SegmenterSettings, build_sam, load_sam
@@ -165,6 +166,7 @@ def test_the_official_sizes_are_decoded_too(kind, millions):
     with torch.device("meta"):
         sam = segment_anything.sam_model_registry[kind]().eval()
         assert sum(weight.numel() for weight in sam.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
+        fuse_attention(sam.image_encoder)
         embeddings = sam.image_encoder(torch.empty(2, 3, 1024, 1024))
         assert embeddings.shape == (2, 256, 64, 64)
         tokens, pixels = PointDecoder(sam, embeddings).attend_both_ways(torch.arange(2), torch.empty(16, 2, 256))
