@@ -57,6 +57,17 @@ def test_all_ways_to_make_a_pair_make_the_same(models: dict[str, Path]) -> None:
     assert (fused[1] - stock[1]).abs().max() > 0.01
 
 
+def test_compiled_blocks_make_the_same(models: dict[str, Path]) -> None:
+    torch.compiler.set_default_backend("eager")  # captured as ever; kernels would take half a minute
+    try:
+        gain, once = pairs.measure_compiled(models["pair_generator"], 8, 1, 1, "float32")
+    finally:
+        torch.compiler.set_default_backend(None)
+        torch.compiler.reset()
+    assert gain.value > 0 < once.value
+    assert float(gain.note.split()[-1]) < 1e-4
+
+
 def test_boxes_are_compared_with_those_of_the_library(models: dict[str, Path]) -> None:
     images = [scene.image for pair in quality.draw_pairs(2, seed=0) for scene in pair.scenes]
     (trained, _), (random, _) = (
