@@ -28,9 +28,10 @@ WINDOWS = EditWindows(cross_replace_steps=0.8, self_replace_steps=0.4, self_repl
 SHORTCUTS = {
     "shared_steps: 0.2": Shortcuts(shared_steps=0.2),
     "guidance_steps: 0.6": Shortcuts(guidance_steps=0.6),
-    "both": Shortcuts(shared_steps=0.2, guidance_steps=0.6),
     "inner_blocks_every: 2": Shortcuts(inner_blocks_every=2),
     "inner_blocks_every: 3": Shortcuts(inner_blocks_every=3),
+    "shared_steps: 0.2, guidance_steps: 0.6": Shortcuts(shared_steps=0.2, guidance_steps=0.6),
+    "all three": Shortcuts(shared_steps=0.2, guidance_steps=0.6, inner_blocks_every=2),
 }
 FEW_STEPS = {"num_inference_steps": 4, "guidance_scale": 0.0}
 
