@@ -8,7 +8,7 @@ import pytest
 import segment_anything
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from segment_anything import SamAutomaticMaskGenerator
 from torchvision.ops import box_iou
 
@@ -25,6 +25,21 @@ SETTINGS = {
     "stability_threshold": 0.85,
     "box_nms_threshold": 0.6,
 }
+
+
+SMALL = {
+    "image_encoder": {
+        "img_size": 128, "embed_dim": 32, "depth": 2, "num_heads": 2, "window_size": 3, "global_attn_indexes": [1],
+        "use_rel_pos": True,
+    },
+    "prompt_encoder": {
+        "embed_dim": 256, "image_embedding_size": [8, 8], "input_image_size": [128, 128], "mask_in_chans": 16,
+    },
+    "transformer": {"depth": 2, "embedding_dim": 256, "mlp_dim": 2048, "num_heads": 8},
+    "mask_decoder": {"transformer_dim": 256, "iou_head_depth": 3, "iou_head_hidden_dim": 256},
+    "pixel_mean": [123.675, 116.28, 103.53],
+    "pixel_std": [58.395, 57.12, 57.375],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +88,37 @@ def test_proposals_are_those_of_the_automatic_mask_generator(images):
         assert overlaps.amax(1).min() >= 0.95
         # Both keep one of several nearly equal masks, so the qualities may differ by as much as those do.
         np.testing.assert_allclose(scores, [mask["predicted_iou"] for mask in expected], atol=0.05)
+
+
+def test_proposals_of_random_weights_are_those_of_the_automatic_mask_generator(images, tmp_path):
+    """Windows, a decoder of SAM's own size, four pixels a logit: noise, above a threshold that leaves spots of it."""
+    torch.manual_seed(0)
+    sam = build_sam(SMALL)
+    torch.nn.init.constant_(sam.mask_decoder.iou_prediction_head.layers[-1].bias, 0.5)
+    for mlp in sam.mask_decoder.output_hypernetworks_mlps:
+        mlp.layers[-1].weight.data *= 300
+    save_file(sam.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(SMALL), encoding="utf-8")
+    limits = {"min_area_fraction": 0, "max_area_fraction": 1, "stability_threshold": 0.2, "box_nms_threshold": 1}
+    segmenter = Segmenter(SegmenterSettings(model=str(tmp_path), points_per_side=4, pred_iou_threshold=0.5, **limits))
+    reference = SamAutomaticMaskGenerator(
+        load_sam(tmp_path).eval(),
+        points_per_side=4,
+        pred_iou_thresh=0.5,
+        stability_score_thresh=0.2,
+        box_nms_thresh=1,
+    )
+    # Of the model's side, for the generator resizes images in another way, and here a grain more or less shows.
+    large = [np.array(Image.fromarray(images[0]).resize(size)) for size in [(96, 128), (128, 100), (128, 128)]]
+    found = set()
+    for threshold in (0.0, 27.0):
+        segmenter._sam.mask_threshold = reference.predictor.model.mask_threshold = threshold
+        for image, (boxes, _) in zip(large, segmenter.propose(large), strict=True):
+            wanted = [mask["bbox"] for mask in reference.generate(image)]
+            corners = sorted((x, y, x + width + 1, y + height + 1) for x, y, width, height in wanted)
+            assert sorted(map(tuple, boxes.tolist())) == corners
+            found.update(corners)
+    assert len(found) > 20
 
 
 def test_drawn_objects_are_covered(segmenter, scenes):
