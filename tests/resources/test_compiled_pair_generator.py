@@ -51,9 +51,10 @@ def captured_only() -> Iterator[None]:
 
 
 @pytest.fixture
-def kernels_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def kernels_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    return tmp_path
+    with torch._inductor.config.patch({"compile_threads": 1}):  # processes that help are slow to start
+        yield tmp_path
 
 
 @pytest.fixture(scope="module")
