@@ -17,7 +17,7 @@ demo: .venv/installed
 	$(BIN)/imgdiff demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 ui: .venv/installed
 	$(BIN)/imgdiff ui
