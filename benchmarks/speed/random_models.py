@@ -244,7 +244,7 @@ def save_captioner(folder: Path, sizes: Sizes) -> None:
     """
     side, patch = sizes.captioner["image_size"], 14
     vocabulary = {
-        token: number for number, token in enumerate([*pre_tokenizers.ByteLevel.alphabet(), "</s>", "<image>"])
+        token: number for number, token in enumerate([*sorted(pre_tokenizers.ByteLevel.alphabet()), "</s>", "<image>"])
     }
     backend = Tokenizer(models.BPE(vocabulary, []))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
