@@ -74,7 +74,7 @@ def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:
     verdicts = {count["values"]: count["counts"] for count in pc.value_counts(table["rejected_by"]).to_pylist()}
     candidates = table.filter(pc.fill_null(pc.not_equal(table["rejected_by"], UPSTREAM), True))
     rows_in = pc.count_distinct(parent_keys(stage, candidates)).as_py()
-    return stage_funnel(stage, len(set(ledger.shards(stage.name)) & set(shards)), rows_in, verdicts)
+    return stage_funnel(stage, len(ledger.shards(stage.name, shards)), rows_in, verdicts)
 
 
 def stage_funnel(stage: Stage, shards: int, rows_in: int, verdicts: Mapping[str | None, int]) -> StageFunnel:

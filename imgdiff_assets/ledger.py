@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -113,8 +113,10 @@ class Ledger:
     def table_path(self, asset: str, shard: str) -> Path:
         return self.root / asset / f"shard={shard}" / "rows.parquet"
 
-    def shards(self, asset: str) -> list[str]:
-        """The shards that have a table of this asset, in order."""
+    def shards(self, asset: str, among: Iterable[str] | None = None) -> list[str]:
+        """The shards (all, or `among` these) that have a table of this asset, in order."""
+        if among is not None:
+            return sorted(key for key in set(among) if self.exists(asset, key))
         return sorted(
             path.parent.name.removeprefix("shard=") for path in (self.root / asset).glob("shard=*/rows.parquet")
         )

@@ -77,8 +77,7 @@ def scan(
 
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
-    present = ledger.shards(asset)
-    wanted = present if shards is None else [key for key in present if key in set(shards)]
+    wanted = ledger.shards(asset, shards)
     partition = pa.schema([pa.field("shard", pa.string())])
     schema = pa.unify_schemas([stage_named(asset).schema, partition])
     names = [*columns, "shard"]

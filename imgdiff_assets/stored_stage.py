@@ -88,7 +88,7 @@ class StoredStage:
         names = dict.fromkeys([stage.id_column, *parent_columns(stage), "rejected_by", *fingerprints])
         table = scan(ledger, stage.name, list(names), shards=shards)
         self.ids: pa.ChunkedArray = table[stage.id_column]
-        present = [key for key in ledger.shards(stage.name) if key in set(shards)]
+        present = ledger.shards(stage.name, shards)
         self.records = {key: ledger.record(stage.name, key) or {} for key in present}
         self.measured: dict[str, Booleans] = {
             step.name: table[step.fingerprint_column].is_valid().to_numpy() for step in stage.measurements

@@ -87,7 +87,7 @@ class Index:
             self._looked_at = time.monotonic()
 
     def _refresh_stage(self, stage: Stage) -> None:
-        keys = [key for key in self.ledger.shards(stage.name) if self._only is None or key in self._only]
+        keys = self.ledger.shards(stage.name, self._only)
         present = {key: _state(self.ledger.table_path(stage.name, key)) for key in keys}
         known = {key: state for (asset, key), state in self._states.items() if asset == stage.name}
         changed = [key for key, state in present.items() if state is not None and state != known.get(key)]

@@ -64,7 +64,7 @@ def make_release(
     staleness = Staleness(home, recipe, STAGE_NAMES)
     keys = shard_keys(home)
     not_fresh = [key for key in keys if staleness.stages(key)]
-    fresh = [key for key in keys if key not in set(not_fresh)]
+    fresh = sorted(set(keys) - set(not_fresh))
     if not fresh:
         raise ReleaseError("No shard is up to date with the recipe: run the graph first (`imgdiff run`).")
     gathered = gather(ledger, fresh)

@@ -425,3 +425,14 @@ def _in_another_process(function: Any, *arguments: Any) -> None:
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def test_asking_for_some_shards_looks_at_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(tmp_path)
+    for key in ("shard-000002", "shard-000000", "shard-000001"):
+        ledger.table_path("captions", key).parent.mkdir(parents=True)
+        ledger.table_path("captions", key).touch()
+    assert ledger.shards("captions") == ["shard-000000", "shard-000001", "shard-000002"]
+    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("listed all"))
+    asked = ["shard-000002", "shard-000007", "shard-000000", "shard-000002"]
+    assert ledger.shards("captions", asked) == ["shard-000000", "shard-000002"]
