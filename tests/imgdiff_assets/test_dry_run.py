@@ -84,7 +84,12 @@ def test_other_weights_are_named(
     assert plans["captions"].reasons == {MAY_CHANGE: 1}
 
 
-def test_a_stopped_run_and_failed_rows_are_named(own_home: Home, miniature_recipe: Recipe) -> None:
+def test_failed_rows_are_named(drawn_home: Home, drawn_recipe: Recipe) -> None:
+    reasons = planned(drawn_home, drawn_recipe)["image_pairs"].reasons
+    assert reasons["rows failed, and are tried again"] == 1  # of the two shards that were run
+
+
+def test_a_stopped_run_is_named(own_home: Home, miniature_recipe: Recipe) -> None:
     Ledger(own_home.ledger).staging("captions", SHARD).mkdir(parents=True)
     assert planned(own_home, miniature_recipe)["captions"].reasons == {"a run was stopped in the middle": 1}
 

@@ -5,7 +5,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -325,6 +326,25 @@ def test_a_kill_loses_at_most_one_batch(tmp_path: Path, step: str, at: int) -> N
     assert not [path for path in broken.rglob("*") if path.suffix == ".tmp" or path.parent.parent.name == ".staging"]
 
 
+@contextmanager
+def another_run(body: Callable[[Path, Connection], None], root: Path) -> Iterator[Connection]:
+    """A process that holds something, and must end by itself: where it waits for ever, it is killed."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=body, args=(root, theirs))
+    process.start()
+    assert ours.recv() == "held"
+    deadlock = threading.Timer(20, process.kill)
+    deadlock.start()
+    try:
+        yield ours
+    finally:
+        deadlock.cancel()
+        devices.give_way()
+        process.join()
+    assert process.exitcode == 0
+
+
 def _hold_the_table_and_ask_for_the_accelerator(root: Path, parent: Connection) -> None:
     ledger = Ledger(root)
     with ledger.lock("filtered_pairs", SHARD, "run other"), turns.taking_turns(ledger.locks, "run other", parent.send):
@@ -334,24 +354,12 @@ def _hold_the_table_and_ask_for_the_accelerator(root: Path, parent: Connection) 
 
 
 def test_two_runs_that_hold_what_the_other_needs_do_not_wait_for_ever(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    other = context.Process(target=_hold_the_table_and_ask_for_the_accelerator, args=(tmp_path, theirs))
-    other.start()
-    assert ours.recv() == "held"
-    with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
-        turns.wait_for("xla:0")
-    ours.send("ask")
-    assert ours.recv() == "xla:0 is held by run this; waiting for it to finish"
-    deadlock = threading.Timer(20, other.kill)
-    deadlock.start()
-    try:
+    with another_run(_hold_the_table_and_ask_for_the_accelerator, tmp_path) as other:
+        with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
+            turns.wait_for("xla:0")
+        other.send("ask")
+        assert other.recv() == "xla:0 is held by run this; waiting for it to finish"
         go(tmp_path)
-    finally:
-        deadlock.cancel()
-        devices.give_way()
-        other.join()
-    assert other.exitcode == 0
 
 
 def _have_one_accelerator_and_ask_for_another(root: Path, parent: Connection) -> None:
@@ -363,23 +371,11 @@ def _have_one_accelerator_and_ask_for_another(root: Path, parent: Connection) ->
 
 
 def test_two_runs_that_have_an_accelerator_each_do_not_wait_for_the_other_s(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    other = context.Process(target=_have_one_accelerator_and_ask_for_another, args=(tmp_path, theirs))
-    other.start()
-    assert ours.recv() == "held"
-    with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
-        turns.wait_for("xla:1")
-    ours.send("ask")
-    deadlock = threading.Timer(20, other.kill)
-    deadlock.start()
-    try:
+    with another_run(_have_one_accelerator_and_ask_for_another, tmp_path) as other:
+        with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
+            turns.wait_for("xla:1")
+        other.send("ask")
         go(tmp_path, calls=Calls(trouble=lambda step, row: turns.wait_for("xla:0")))
-    finally:
-        deadlock.cancel()
-        devices.give_way()
-        other.join()
-    assert other.exitcode == 0
 
 
 def test_a_torn_staged_batch_is_measured_again(tmp_path: Path) -> None:
