@@ -28,13 +28,13 @@ from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.question import Question
 from imgdiff_assets.browser.report import write_report
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.cli.run import run
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import encode_png
-from imgdiff_assets.ledger import IMAGE, RECORD_KEY, CellReference, Ledger
-from imgdiff_assets.recipe import Recipe, load_recipe
-from imgdiff_assets.run import run
-from imgdiff_assets.shards import ingest
+from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ledger.images import encode_png
+from imgdiff_assets.ledger.ledger import IMAGE, RECORD_KEY, CellReference, Ledger
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
 from resources.miniature.scenes import random_caption
 
 CAPTIONS = 64

@@ -28,16 +28,16 @@ from unittest.mock import patch
 import dagster as dg
 
 from benchmarks.shards import clone_shards
-from imgdiff_assets import automation
-from imgdiff_assets.asset_metadata import materialization_metadata
+from imgdiff_assets.cli.run import DAGSTER_YAML, dagster_instance
 from imgdiff_assets.definitions import build_definitions
-from imgdiff_assets.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.defs import automation
+from imgdiff_assets.defs.asset_metadata import materialization_metadata
+from imgdiff_assets.defs.partitions import register_shards
+from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialization import Materialization
-from imgdiff_assets.partitions import register_shards
-from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
-from imgdiff_assets.run import DAGSTER_YAML, dagster_instance
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
 
 ASSET = "bounding_boxes"
 RANGE = 10
@@ -161,7 +161,7 @@ def web_ui(home: Home) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {**os.environ, "IMGDIFF_HOME": str(home.root), "IMGDIFF_RECIPE": "miniature"}
-    command = [sys.executable, "-m", "imgdiff_assets.cli", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "imgdiff_assets.cli.main", "ui", "--port", str(port)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()

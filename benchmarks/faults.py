@@ -30,15 +30,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm import tqdm
 
-from imgdiff_assets.catalog_index import rebuild
-from imgdiff_assets.cli import main as imgdiff
-from imgdiff_assets.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.cli.main import main as imgdiff
+from imgdiff_assets.cli.run import dagster_instance
+from imgdiff_assets.common.progress import listening
+from imgdiff_assets.defs.catalog_index import rebuild
+from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialization import BOOKKEEPING
-from imgdiff_assets.progress import listening
-from imgdiff_assets.run import dagster_instance
-from imgdiff_assets.shards import ingest, shard_keys
+from imgdiff_assets.ingest.shards import ingest, shard_keys
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from resources.catalog import TABLES, Catalog
 from resources.dagster_resources import ROLES
 from resources.miniature.scenes import random_caption

@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from benchmarks.judge import Judge
 from benchmarks.measurement import Measurement, percent
-from resources.crops import padded
+from resources.images.crops import padded
 from resources.inpainter import Inpainter, InpainterSettings
 from resources.miniature.scenes import IMAGE_SIZE, draw_scene, random_content
 

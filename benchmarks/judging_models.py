@@ -11,9 +11,9 @@ from benchmarks import true_pairs
 from benchmarks.measurement import Measurement, percent
 from benchmarks.true_pairs import TruePair
 from resources.captioner import Captioner, CaptionerSettings
-from resources.crops import cut
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
+from resources.images.crops import cut
 from resources.miniature.scene_pairs import Box, loosen
 from resources.miniature.scenes import OBJECTS, SceneObject, parse_caption, random_caption
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings

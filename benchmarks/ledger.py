@@ -33,22 +33,23 @@ import pyarrow as pa
 from PIL import Image
 
 from benchmarks.shards import clone_shards
-from imgdiff_assets.catalog_index import rebuild
+from imgdiff_assets.cli.run import dagster_instance, run
+from imgdiff_assets.common.aliases import Pixels, Row
+from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.definitions import build_definitions
-from imgdiff_assets.graph import STAGE_NAMES
-from imgdiff_assets.hashing import content_id
-from imgdiff_assets.images import Pixels, encode_png, pixel_hash
-from imgdiff_assets.inputs import Inputs
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialize import materialize
-from imgdiff_assets.models import Models
-from imgdiff_assets.recipe import Recipe, load_recipe
-from imgdiff_assets.run import dagster_instance, run
-from imgdiff_assets.shards import shard_keys
-from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
-from imgdiff_assets.stage_settings import FilteredPairsSettings
+from imgdiff_assets.defs.catalog_index import rebuild
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.materialize import materialize
+from imgdiff_assets.engine.parents import Inputs
+from imgdiff_assets.engine.staleness import Staleness
+from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.ledger.images import encode_png, pixel_hash
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.stage_settings import FilteredPairsSettings
 from imgdiff_assets.stages import image_pairs
-from imgdiff_assets.staleness import Staleness
+from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.stage import Measurement, Stage, Work, at_least, below
 from resources.miniature.scenes import draw_scene, parse_caption, random_caption
 
 SHARD = "shard-000000"
@@ -81,7 +82,7 @@ class Clock:
         return medians
 
 
-class _NoModels(Models):
+class _NoModels(LoadedModels):
     """A model that is asked for nothing."""
 
     def __init__(self, recipe: Recipe) -> None:

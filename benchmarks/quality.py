@@ -25,21 +25,21 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from benchmarks.judge import Judge
-from imgdiff_assets.graph import stage_named
-from imgdiff_assets.hashing import content_id
+from imgdiff_assets.common.hashing import content_id
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.materialize import materialize
+from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import decode, encode_png, pixel_hash
-from imgdiff_assets.inputs import read_inputs
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialize import materialize
-from imgdiff_assets.models import Models
-from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
-from imgdiff_assets.regions import BOX_COLUMNS, iou
-from resources import devices
+from imgdiff_assets.ledger.images import decode, encode_png, pixel_hash
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.regions import BOX_COLUMNS, iou
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.stages.graph import stage_named
 from resources.captioner import Captioner
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher
 from resources.inpainter import Inpainter
+from resources.loading import devices
 from resources.miniature.scenes import OBJECTS, Layout, Placement, Scene, SceneObject, draw_scene, random_content
 from resources.segmenter import Segmenter
 
@@ -202,14 +202,14 @@ ROLES = {
 }
 
 
-def open_models(recipe: Recipe) -> Models:
+def open_models(recipe: Recipe) -> LoadedModels:
     """The recipe's models, loaded on first use."""
     settings = {role: getattr(recipe.models, role) for role in ROLES}
     openers = {role: (lambda role=role: devices.load(ROLES[role], settings[role])) for role in ROLES}
-    return Models(settings, openers)
+    return LoadedModels(settings, openers)
 
 
-def run_stages(home: Home, recipe: Recipe, models: Models, names: Sequence[str] = STAGES) -> None:
+def run_stages(home: Home, recipe: Recipe, models: LoadedModels, names: Sequence[str] = STAGES) -> None:
     """The stages over the drawn pairs, with a bar for each measurement."""
     for name in names:
         stage = stage_named(name)

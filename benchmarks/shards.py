@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from imgdiff_assets.graph import STAGE_NAMES
+from imgdiff_assets.cli.run import run
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import RECORD_KEY, Ledger
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.run import run
-from imgdiff_assets.shards import ingest
+from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ledger.ledger import RECORD_KEY, Ledger
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES
 from resources.miniature.scenes import random_caption
 
 CAPTIONS = 4

@@ -23,15 +23,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imgdiff_assets.graph import STAGES
-from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import RECORD_KEY, Ledger, is_image
-from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
-from imgdiff_assets.shards import SCHEMA, shard_keys
-from imgdiff_assets.stage import Derivation, Measurement, Stage
-from imgdiff_assets.sweep import sweep
-from imgdiff_assets.what_if_report import WhatIf, what_if
+from imgdiff_assets.ingest.shards import SCHEMA, shard_keys
+from imgdiff_assets.ledger.ledger import RECORD_KEY, Ledger, is_image
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import Derivation, Measurement, Stage
+from imgdiff_assets.what_if.sweep import sweep
+from imgdiff_assets.what_if.what_if import WhatIf, what_if
 from resources.miniature.scenes import OBJECTS, random_caption
 
 RECIPE = load_recipe(

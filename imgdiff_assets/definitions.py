@@ -4,21 +4,21 @@ import os
 
 import dagster as dg
 
-from imgdiff_assets.assets.bounding_boxes import bounding_boxes
-from imgdiff_assets.assets.captions import captions
-from imgdiff_assets.assets.filtered_pairs import filtered_pairs
-from imgdiff_assets.assets.fine_tune_set import fine_tune_set
-from imgdiff_assets.assets.image_pairs import image_pairs
-from imgdiff_assets.assets.prompt_pairs import prompt_pairs
-from imgdiff_assets.assets.release import release
-from imgdiff_assets.assets.removal_captions import removal_captions
-from imgdiff_assets.assets.removed_pairs import removed_pairs
-from imgdiff_assets.automation import AS_SOON_AS_STALE, automation_condition, inbox, lost_runs, stale_shards
-from imgdiff_assets.checks import CHECKS
+from imgdiff_assets.defs.assets.bounding_boxes import bounding_boxes
+from imgdiff_assets.defs.assets.captions import captions
+from imgdiff_assets.defs.assets.filtered_pairs import filtered_pairs
+from imgdiff_assets.defs.assets.fine_tune_set import fine_tune_set
+from imgdiff_assets.defs.assets.image_pairs import image_pairs
+from imgdiff_assets.defs.assets.prompt_pairs import prompt_pairs
+from imgdiff_assets.defs.assets.release import release
+from imgdiff_assets.defs.assets.removal_captions import removal_captions
+from imgdiff_assets.defs.assets.removed_pairs import removed_pairs
+from imgdiff_assets.defs.automation import AS_SOON_AS_STALE, automation_condition, inbox, lost_runs, stale_shards
+from imgdiff_assets.defs.checks import CHECKS
+from imgdiff_assets.defs.home_resource import HomeResource
+from imgdiff_assets.defs.recipe_resource import recipe_resource
 from imgdiff_assets.home import Home
-from imgdiff_assets.home_resource import HomeResource
-from imgdiff_assets.recipe import Recipe, load_recipe
-from imgdiff_assets.recipe_resource import recipe_resource
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from resources.dagster_resources import role_resources
 
 

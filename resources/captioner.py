@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from resources import devices, weights
-from resources.crops import distinct
-from resources.settings import ChatModelSettings
-from resources.shared_images import Question, answer_sharing, can_share
-from resources.transformers_models import answer, load_model, prepare_to_answer
+from resources.images.crops import distinct
+from resources.images.shared_images import Question, answer_sharing, can_share
+from resources.loading import devices, weights
+from resources.loading.settings import ChatModelSettings
+from resources.loading.transformers_models import answer, load_model, prepare_to_answer
 
 
 class CaptionerSettings(ChatModelSettings):

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.captioner import CaptionerSettings
-from resources.failures import ModelUnavailable
+from resources.loading.failures import ModelUnavailable
+from resources.loading.settings import ChatModelSettings
 from resources.prompt_rewriter import PromptRewriterSettings
-from resources.settings import ChatModelSettings
 
 if TYPE_CHECKING:
     from openai import OpenAI

@@ -10,16 +10,16 @@ from typing import Any, ClassVar, TypeVar
 import dagster as dg
 import pydantic
 
-from resources import devices
 from resources.captioner import Captioner, CaptionerSettings
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
 from resources.inpainter import Inpainter, InpainterSettings
+from resources.loading import devices
+from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings
 from resources.segmenter import Segmenter, SegmenterSettings
-from resources.settings import ModelSettings
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 

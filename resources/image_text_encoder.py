@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resources import devices, weights
-from resources.crops import distinct, squash
-from resources.settings import ModelSettings
+from resources.images.crops import distinct, squash
+from resources.loading import devices, weights
+from resources.loading.settings import ModelSettings
 
 Vectors = NDArray[np.float32]
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from resources import devices, weights
-from resources.crops import distinct, squash
-from resources.settings import ModelSettings
-from resources.transformers_models import load_model
+from resources.images.crops import distinct, squash
+from resources.loading import devices, weights
+from resources.loading.settings import ModelSettings
+from resources.loading.transformers_models import load_model
 
 if TYPE_CHECKING:
     import torch

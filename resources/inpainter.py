@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import Field, model_validator
 
-from resources.diffusion_pipelines import load_pipeline, to_pixels
-from resources.settings import ModelSettings
+from resources.loading.diffusion_pipelines import load_pipeline, to_pixels
+from resources.loading.settings import ModelSettings
 
 Pixels = NDArray[np.uint8]
 

@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from resources.diffusion_pipelines import compile_blocks, load_pipeline, to_pixels
-from resources.local_blend import LocalBlend
-from resources.prompt_edits import PromptEdit, edit_prompt
-from resources.prompt_to_prompt import EditWindows, generate_pairs
-from resources.settings import ModelSettings
-from resources.shortcuts import Shortcuts
+from resources.attention.local_blend import LocalBlend
+from resources.attention.prompt_edits import PromptEdit, edit_prompt
+from resources.attention.prompt_to_prompt import EditWindows, generate_pairs
+from resources.attention.shortcuts import Shortcuts
+from resources.loading.diffusion_pipelines import compile_blocks, load_pipeline, to_pixels
+from resources.loading.settings import ModelSettings
 
 
 class PairGeneratorSettings(ModelSettings):

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from resources import devices, weights
-from resources.settings import ChatModelSettings
-from resources.transformers_models import answer, load_model, prepare_to_answer
+from resources.loading import devices, weights
+from resources.loading.settings import ChatModelSettings
+from resources.loading.transformers_models import answer, load_model, prepare_to_answer
 
 if TYPE_CHECKING:
     import torch

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from resources import devices, weights
-from resources.failures import not_numbers
-from resources.image_attention import fuse_attention
-from resources.mask_extents import Axis, EnlargedMasks, enlarging
-from resources.point_decoder import PointDecoder
-from resources.settings import ModelSettings
+from resources.loading import devices, weights
+from resources.loading.failures import not_numbers
+from resources.loading.settings import ModelSettings
+from resources.sam.image_attention import fuse_attention
+from resources.sam.mask_extents import Axis, EnlargedMasks, enlarging
+from resources.sam.point_decoder import PointDecoder
 
 if TYPE_CHECKING:
     import torch

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from resources import weights
+from resources.loading import weights
 from tests.hub import COMMIT
 
 REWRITER, CAPTIONER = "miniature/prompt_rewriter", "miniature/captioner"

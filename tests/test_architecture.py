@@ -48,13 +48,13 @@ def test_roles_know_nothing_of_dagster() -> None:
 
 def test_assets_never_import_each_other() -> None:
     for name, imported in IMPORTS.items():
-        if name.startswith("imgdiff_assets.assets."):
-            assert not {other for other in imported if other.startswith("imgdiff_assets.assets")}, name
+        if name.startswith("imgdiff_assets.defs.assets."):
+            assert not {other for other in imported if other.startswith("imgdiff_assets.defs.assets")}, name
 
 
 def test_only_definitions_know_the_assets() -> None:
     for name, imported in IMPORTS.items():
-        if any(other.startswith("imgdiff_assets.assets.") for other in imported):
+        if any(other.startswith("imgdiff_assets.defs.assets.") for other in imported):
             assert name == "imgdiff_assets.definitions"
 
 

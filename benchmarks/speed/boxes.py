@@ -10,9 +10,9 @@ from segment_anything import SamAutomaticMaskGenerator
 from torchvision.ops import box_iou
 
 from benchmarks.speed.timing import Figure, ratio, seconds, take_turns
-from imgdiff_assets.recipe import load_recipe
-from resources import weights
-from resources.point_decoder import PointDecoder
+from imgdiff_assets.recipe.recipe import load_recipe
+from resources.loading import weights
+from resources.sam.point_decoder import PointDecoder
 from resources.segmenter import Segmenter, SegmenterSettings, load_sam
 
 GOAL = "≥ 5"

@@ -17,10 +17,10 @@ import torch
 from torch._inductor.utils import fresh_cache
 
 from benchmarks.speed.timing import Figure, peak_memory, ratio, seconds, take_turns
+from resources.attention.prompt_edits import PromptEdit
+from resources.attention.prompt_to_prompt import EXACT, EditWindows, generate_pairs
+from resources.attention.shortcuts import Shortcuts
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
-from resources.prompt_edits import PromptEdit
-from resources.prompt_to_prompt import EXACT, EditWindows, generate_pairs
-from resources.shortcuts import Shortcuts
 
 SOURCE = "a red ball on the grass and a blue house on the sand"
 TARGET = "a red star on the grass and a blue house on the sand"

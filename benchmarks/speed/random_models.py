@@ -28,7 +28,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from resources import weights
+from resources.loading import weights
 from resources.miniature.vocabulary import build_tokenizer
 from resources.segmenter import build_sam
 

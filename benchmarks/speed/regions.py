@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 from benchmarks.speed.timing import Figure, ratio, seconds, take_turns
-from resources.crops import cut
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
+from resources.images.crops import cut
 
 GOAL = "≥ 2; ≥ 10 on a GPU"
 Region = tuple[np.ndarray, np.ndarray, Sequence[float], tuple[str, str]]  # two images, a box, a text for each

@@ -26,15 +26,15 @@ from transformers import CLIPModel, CLIPProcessor
 from benchmarks import quality
 from benchmarks.speed.clip_format import save_for_transformers
 from benchmarks.speed.timing import Figure, clock, ratio, seconds
-from imgdiff_assets.graph import stage_named
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.materialize import materialize
+from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
-from imgdiff_assets.inputs import read_inputs
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialize import materialize
-from imgdiff_assets.models import Models
-from imgdiff_assets.recipe import Recipe, load_recipe
-from resources import weights
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.stages.graph import stage_named
 from resources.image_text_encoder import ImageTextEncoder
+from resources.loading import weights
 from resources.miniature.scenes import OBJECTS
 from resources.segmenter import Segmenter
 
@@ -140,15 +140,15 @@ def _propose_and_frame(recipe: Recipe, pairs: Sequence[quality.DrawnPair]) -> di
     return found
 
 
-def _with_given_proposals(recipe: Recipe, found: Mapping[bytes, Any]) -> Models:
+def _with_given_proposals(recipe: Recipe, found: Mapping[bytes, Any]) -> LoadedModels:
     models = quality.open_models(recipe)
     given = GivenProposals(found)
     settings = {role: models.settings(role) for role in quality.ROLES}
     openers = {role: partial(models.open, role) for role in quality.ROLES}
-    return Models(settings, {**openers, "segmenter": lambda: given})
+    return LoadedModels(settings, {**openers, "segmenter": lambda: given})
 
 
-def _materialise(name: str, home: Home, recipe: Recipe, models: Models) -> float:
+def _materialise(name: str, home: Home, recipe: Recipe, models: LoadedModels) -> float:
     """Make the table of a stage anew, and return the seconds it took."""
     stage, ledger = stage_named(name), Ledger(home.ledger)
     ledger.table_path(name, quality.SHARD).unlink(missing_ok=True)

@@ -16,11 +16,11 @@ from benchmarks.speed.random_models import (
     save_segmenter,
 )
 from benchmarks.speed.timing import Figure, clock, peak_memory, seconds
-from resources import devices
 from resources.captioner import Captioner, CaptionerSettings
-from resources.crops import cut
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
+from resources.images.crops import cut
+from resources.loading import devices
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
 from resources.segmenter import Segmenter, SegmenterSettings
 

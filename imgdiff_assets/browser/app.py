@@ -23,7 +23,7 @@ from imgdiff_assets.browser.row_page import find_page, row_page
 from imgdiff_assets.browser.security import HEADERS, Guard
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow
-from imgdiff_assets.hashing import ID_LENGTH
+from imgdiff_assets.common.hashing import ID_LENGTH
 
 STATIC = Path(__file__).parent / "static"
 ID = re.compile(rf"[0-9a-f]{{{ID_LENGTH}}}")

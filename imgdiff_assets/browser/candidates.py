@@ -7,8 +7,8 @@ from typing import Any
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.joins import columns_of, first_with, scores_of, source_of
 from imgdiff_assets.browser.question import LEDGER_ORDER, BadQuestion, Question
-from imgdiff_assets.graph import stage_named
-from imgdiff_assets.stage import UPSTREAM, Stage
+from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 PAGE_SIZE = 48
 

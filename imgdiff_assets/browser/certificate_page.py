@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, certificate, judged_scores
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.graph import stage_named
+from imgdiff_assets.stages.graph import stage_named
 
 
 def certificate_page(site: Site, values: Mapping[str, str]) -> str:

@@ -13,8 +13,8 @@ from PIL import Image
 from imgdiff_assets.export.formats import FORMATS
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import View, views
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.samples import Sample, SampleImages, read_samples
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.samples import Sample, SampleImages, read_samples
 
 SHOWN = ("llava", "sharegpt", "swift", "imgdiff")
 """Their entries are texts. The others have the same question and answer, beside pictures or in columns."""

@@ -6,8 +6,8 @@ from typing import Any
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import count_funnel, histograms, keep_rates
-from imgdiff_assets.graph import STAGE_NAMES
-from imgdiff_assets.shards import shard_keys
+from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.stages.graph import STAGE_NAMES
 
 SHARDS_PER_PAGE = 200
 

@@ -6,8 +6,8 @@ from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.joins import scores_of
 from imgdiff_assets.browser.question import REVIEWS, SPLITS, VERDICTS, read_question
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.graph import STAGE_NAMES, stage_named
-from imgdiff_assets.stage import UPSTREAM
+from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.stages.stage import UPSTREAM
 
 
 def gallery_page(site: Site, values: Mapping[str, str]) -> str:

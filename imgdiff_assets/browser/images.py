@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.ledger import is_image
+from imgdiff_assets.ledger.ledger import is_image
 
 SIDES = SOURCE, TARGET, ERASED = ("source", "target", "erased")
 THUMBNAIL = 192

@@ -13,11 +13,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger, conform, is_image
-from imgdiff_assets.reviews import read_reviews
-from imgdiff_assets.stage import UPSTREAM, Stage
+from imgdiff_assets.ledger.ledger import Ledger, conform, is_image
+from imgdiff_assets.ledger.reviews import read_reviews
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 SECONDS_BETWEEN_LOOKS = 1.0
 ROW = pa.field("row", pa.int64())

@@ -2,9 +2,9 @@
 
 import pyarrow as pa
 
-from imgdiff_assets.graph import STAGES
-from imgdiff_assets.regions import BOX_COLUMNS
-from imgdiff_assets.stage import Stage
+from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import Stage
 
 TEXT_COLUMNS = (
     "source_caption",

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from imgdiff_assets.browser.joins import scores_of
-from imgdiff_assets.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
 
 VERDICTS = ("kept", "rejected", "all")
 SPLITS = ("train", "validation")

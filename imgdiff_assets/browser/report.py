@@ -11,12 +11,12 @@ from imgdiff_assets.browser.images import NoImage
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, certificate
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import count_funnel, histograms
-from imgdiff_assets.funnel import Funnel
-from imgdiff_assets.graph import STAGES
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import atomic_file
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.stage import ERROR_PREFIX, Stage
+from imgdiff_assets.ledger.ledger import atomic_file
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import ERROR_PREFIX, Stage
+from imgdiff_assets.statistics.funnel import Funnel
 
 ROWS_OF_A_REASON = 6
 SAMPLES = 12

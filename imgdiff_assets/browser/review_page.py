@@ -8,7 +8,7 @@ from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, MADE, judged_scores, next_sample, sample_scores
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import story_of
-from imgdiff_assets.reviews import (
+from imgdiff_assets.ledger.reviews import (
     CHOSEN,
     QUEUES,
     RANDOM,

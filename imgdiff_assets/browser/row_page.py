@@ -7,12 +7,12 @@ from urllib.parse import quote, urlencode
 from imgdiff_assets.browser.exports import exported
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow, facts, id_columns, story_of
-from imgdiff_assets.hashing import ID_LENGTH
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.lineage import SHORTEST_PREFIX, LineageError, find_row
-from imgdiff_assets.samples import StaleSample
-from imgdiff_assets.scan import DamagedTable
-from imgdiff_assets.shards import ShardError
+from imgdiff_assets.common.hashing import ID_LENGTH
+from imgdiff_assets.ingest.shards import ShardError
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.lineage.lineage import SHORTEST_PREFIX, LineageError, find_row
+from imgdiff_assets.reading.samples import StaleSample
+from imgdiff_assets.reading.scan import DamagedTable
 
 
 def row_page(site: Site, identity: str, erased: bool = False) -> str:

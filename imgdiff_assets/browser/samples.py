@@ -7,10 +7,10 @@ import numpy as np
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.joins import ancestors, scores_of, source_of
-from imgdiff_assets.certificate import BANDS, CONFIDENCE, Certificate, band_edges, band_of, certify
-from imgdiff_assets.graph import STAGES, stage_named
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.reviews import STRATIFIED, read_reviews
+from imgdiff_assets.ledger.reviews import STRATIFIED, read_reviews
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.statistics.certificate import BANDS, CONFIDENCE, Certificate, band_edges, band_of, certify
 
 SAMPLES = STAGES[-1]
 MADE = "(t.rejected_by IS NULL OR t.rejected_by = 'review')"

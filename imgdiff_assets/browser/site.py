@@ -10,11 +10,11 @@ from markupsafe import Markup, escape
 from imgdiff_assets.browser.images import GAP, Pictures, version_of
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.question import Question
-from imgdiff_assets.graph import STAGES
+from imgdiff_assets.common.plain_text import counted, printable
 from imgdiff_assets.home import Home
-from imgdiff_assets.plain_text import counted, printable
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.verdicts import REASONS, in_words
+from imgdiff_assets.reading.verdicts import REASONS, in_words
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGES
 
 CACHE = "cache/thumbnails"
 

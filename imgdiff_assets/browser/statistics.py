@@ -10,11 +10,11 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.funnel import Funnel, stage_funnel
-from imgdiff_assets.graph import STAGES
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.scan import parent_columns, parent_keys
-from imgdiff_assets.stage import UPSTREAM, Stage
+from imgdiff_assets.reading.scan import parent_columns, parent_keys
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import UPSTREAM, Stage
+from imgdiff_assets.statistics.funnel import Funnel, stage_funnel
 
 MOST_BINS = 40
 MOST_RUNS = 60
@@ -66,7 +66,7 @@ class KeepRate:
 
 
 def count_funnel(index: Index, shard: str = "") -> Funnel:
-    """The funnel over all shards, or one: what `imgdiff_assets.funnel` counts in the files."""
+    """The funnel over all shards, or one: what `imgdiff_assets.statistics.funnel` counts in the files."""
     shards = [shard] if shard else index.shards()
     return Funnel(tuple(shards), tuple(_count(index, stage, shard) for stage in STAGES))
 

@@ -9,21 +9,21 @@ from typing import Any
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.caption_edit import marked
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.lineage import CAPTION as CAPTION_TABLE
-from imgdiff_assets.lineage import (
+from imgdiff_assets.ingest.shards import ShardError
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import Review, read_reviews
+from imgdiff_assets.lineage.lineage import CAPTION as CAPTION_TABLE
+from imgdiff_assets.lineage.lineage import (
     TABLE_OF_ID,
     LineageError,
     Node,
     find_row,
     lineage_of,
 )
-from imgdiff_assets.recipe import Recipe, RecipeError, override_recipe
-from imgdiff_assets.regions import BOX_COLUMNS
-from imgdiff_assets.reviews import Review, read_reviews
-from imgdiff_assets.scan import DamagedTable
-from imgdiff_assets.shards import ShardError
+from imgdiff_assets.method.caption_edit import marked
+from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.reading.scan import DamagedTable
+from imgdiff_assets.recipe.recipe import Recipe, RecipeError, override_recipe
 
 ERASED = "removed_pairs"
 """The stage that makes a branch of its own of a region."""

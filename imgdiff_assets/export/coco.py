@@ -14,7 +14,7 @@ from imgdiff_assets.export.conversation_files import picture_paths
 from imgdiff_assets.export.formats import Entries, Entry
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
-from imgdiff_assets.tasks import SIDES, other
+from imgdiff_assets.method.tasks import SIDES, other
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:

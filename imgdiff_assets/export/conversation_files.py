@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imgdiff_assets.conversations import IMAGE_TOKEN
 from imgdiff_assets.export.view import View, write_picture
+from imgdiff_assets.method.conversations import IMAGE_TOKEN
 
 
 def asked(view: View, separator: str = "\n") -> str:

@@ -7,18 +7,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from imgdiff_assets.environment import library_versions
+from imgdiff_assets.common.environment import library_versions
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.export.folder import export_folder
 from imgdiff_assets.export.formats import FORMATS, Entry, Writer
 from imgdiff_assets.export.options import ExportError, Options
 from imgdiff_assets.export.view import SPLITS, views
-from imgdiff_assets.gathered import Gathered, gather
-from imgdiff_assets.hashing import content_hash
-from imgdiff_assets.ledger import Ledger, atomic_file
-from imgdiff_assets.samples import Sample, SampleImages
-
-Progress = Callable[[str, int, int], None]
-"""Called as (what, samples done, samples to do)."""
+from imgdiff_assets.ledger.ledger import Ledger, atomic_file
+from imgdiff_assets.reading.gathered import Gathered, gather
+from imgdiff_assets.reading.samples import Sample, SampleImages
 
 PARTS = ".parts"
 VERSION = 1

@@ -8,11 +8,11 @@ which the training is started.
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgdiff_assets.box_text import CONVENTIONS
 from imgdiff_assets.export.conversation_files import asked, messages, picture_paths, write_json_lines
 from imgdiff_assets.export.formats import Entries, Entry
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View, corners
+from imgdiff_assets.method.box_text import CONVENTIONS
 
 BOX_TAG = "<bbox>"
 

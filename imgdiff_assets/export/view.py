@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from imgdiff_assets.box_text import CONVENTIONS, box_text
-from imgdiff_assets.conversations import IMAGE_TOKEN
+from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.export.options import Options
-from imgdiff_assets.images import Pixels, encode_png
-from imgdiff_assets.regions import BAR_WIDTH, draw_box, side_by_side
-from imgdiff_assets.samples import Sample, SampleImages
-from imgdiff_assets.tasks import MARKED_REGION, SIDES, TASKS, other
+from imgdiff_assets.ledger.images import encode_png
+from imgdiff_assets.method.box_text import CONVENTIONS, box_text
+from imgdiff_assets.method.conversations import IMAGE_TOKEN
+from imgdiff_assets.method.regions import BAR_WIDTH, draw_box, side_by_side
+from imgdiff_assets.method.tasks import MARKED_REGION, SIDES, TASKS, other
+from imgdiff_assets.reading.samples import Sample, SampleImages
 
 COMPRESSION = 6
 SIDE_BY_SIDE = "The picture shows two images side by side: the first on the left, the second on the right."

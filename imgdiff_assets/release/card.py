@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from imgdiff_assets.conversations import IMAGE_TOKEN
-from imgdiff_assets.diversity import Diversity, diversity_text
-from imgdiff_assets.funnel import Funnel
-from imgdiff_assets.graph import STAGES
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.licences import licence_of
-from imgdiff_assets.plain_text import counted as plural
-from imgdiff_assets.plain_text import printable
+from imgdiff_assets.common.plain_text import counted as plural
+from imgdiff_assets.common.plain_text import printable
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.conversations import IMAGE_TOKEN
+from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.release.changes import Change, counted
 from imgdiff_assets.release.contents import Contents
-from imgdiff_assets.scan import scan
-from imgdiff_assets.stage import columns_of_table
+from imgdiff_assets.setup.licences import licence_of
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import columns_of_table
+from imgdiff_assets.statistics.diversity import Diversity, diversity_text
+from imgdiff_assets.statistics.funnel import Funnel
 
 EXAMPLES = 2
 LISTED = 20

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.release.contents import KEYS, VALUES, Contents, Row
-from imgdiff_assets.scan import scan
-from imgdiff_assets.stage import UPSTREAM
-from imgdiff_assets.verdicts import in_words
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.scan import scan
+from imgdiff_assets.reading.verdicts import in_words
+from imgdiff_assets.release.contents import KEYS, VALUES, Contents
+from imgdiff_assets.stages.stage import UPSTREAM
 
 ABOVE = (
     ("fine_tune_set", "sample_id"),

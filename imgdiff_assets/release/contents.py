@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imgdiff_assets.gathered import Gathered
-from imgdiff_assets.graph import STAGES
-from imgdiff_assets.hashing import content_hash
-from imgdiff_assets.ledger import Ledger
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.gathered import Gathered
+from imgdiff_assets.stages.graph import STAGES
 
 MANIFEST, SAMPLES = "release.json", "samples.parquet"
 KEYS = ("task", "pair_id", "region_id", "erased_from")
@@ -22,8 +23,6 @@ VALUES = ("question", "answer", "first", "split", "source_hash", "target_hash", 
 """What may change of a sample that is about the same."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

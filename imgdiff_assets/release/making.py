@@ -6,25 +6,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imgdiff_assets.contact_sheet import write_contact_sheet
-from imgdiff_assets.diversity import written_and_kept
-from imgdiff_assets.export.exporting import Progress, requirements_named, write_samples
+from imgdiff_assets.common.progress import Progress
+from imgdiff_assets.engine.staleness import Staleness
+from imgdiff_assets.export.exporting import requirements_named, write_samples
 from imgdiff_assets.export.folder import export_folder
 from imgdiff_assets.export.hf import front_matter
 from imgdiff_assets.export.options import Options
-from imgdiff_assets.funnel import funnel
-from imgdiff_assets.gathered import Gathered, gather
-from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
+from imgdiff_assets.reading.gathered import Gathered, gather
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
 from imgdiff_assets.release.checksums import write_checksums
 from imgdiff_assets.release.contents import MANIFEST, Contents, contents, read_contents, write_contents
 from imgdiff_assets.release.croissant import write_croissant
-from imgdiff_assets.shards import shard_keys
-from imgdiff_assets.staleness import Staleness
+from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.statistics.diversity import written_and_kept
+from imgdiff_assets.statistics.funnel import funnel
 
 CHANGES, CARD, SHEET = "changes.json", "README.md", "contact_sheet.png"
 DESCRIPTION = "Pairs of nearly identical images, and questions about what is different between them."

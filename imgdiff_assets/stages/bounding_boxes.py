@@ -5,26 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from imgdiff_assets.canaries import planted_matches
-from imgdiff_assets.hashing import content_id
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.regions import BOX_COLUMNS, numbered, ranks, suppress
-from imgdiff_assets.stage import (
-    Booleans,
-    Canaries,
-    Columns,
-    Derivation,
-    Filter,
-    Measurement,
-    Row,
-    Stage,
-    Work,
-    at_least,
-    below,
-)
-from imgdiff_assets.stage_settings import BoundingBoxesSettings
-from imgdiff_assets.tables import look_up
-from resources.crops import cut
+from imgdiff_assets.common.aliases import Booleans, Columns, Row
+from imgdiff_assets.common.hashing import content_id
+from imgdiff_assets.common.tables import look_up
+from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.stage_settings import BoundingBoxesSettings
+from imgdiff_assets.stages.canaries import planted_matches
+from imgdiff_assets.stages.stage import Canaries, Derivation, Filter, Measurement, Stage, Work, at_least, below
+from resources.images.crops import cut
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
 OBJECT_COLUMNS = ("source_object", "target_object")

@@ -7,23 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.canaries import planted_matches
-from imgdiff_assets.caption_edit import agreement
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
-from imgdiff_assets.stage import (
-    Canaries,
-    Columns,
-    Derivation,
-    Measurement,
-    Row,
-    Stage,
-    Work,
-    at_least,
-    below,
-)
-from imgdiff_assets.stage_settings import CaptionsSettings
-from resources.crops import cut
+from imgdiff_assets.common.aliases import Columns, Row
+from imgdiff_assets.method.caption_edit import agreement
+from imgdiff_assets.method.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.stage_settings import CaptionsSettings
+from imgdiff_assets.stages.canaries import planted_matches
+from imgdiff_assets.stages.stage import Canaries, Derivation, Measurement, Stage, Work, at_least, below
+from resources.images.crops import cut
 
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
 REGION_CAPTIONS = ("source_region_caption", "target_region_caption")

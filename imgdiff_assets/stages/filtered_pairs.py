@@ -6,9 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.near_duplicates import SIGNATURE_COLUMNS, signatures
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.stage import Measurement, Row, Stage, Work, at_least, below
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.stage import Measurement, Stage, Work, at_least, below
 
 ITEM_COLUMNS = ("pair_id", "source_hash", "target_hash")
 

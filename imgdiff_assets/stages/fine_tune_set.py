@@ -15,18 +15,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.box_text import CONVENTIONS, box_text
-from imgdiff_assets.conversations import conversation, pick, split
-from imgdiff_assets.hashing import content_id
-from imgdiff_assets.images import HASH_COLUMNS
-from imgdiff_assets.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.regions import BOX_COLUMNS
-from imgdiff_assets.reviews import ACCEPT, REJECT
-from imgdiff_assets.stage import Booleans, Canaries, Columns, Filter, Measurement, Row, Stage, Work, at_least, below
-from imgdiff_assets.stage_settings import FineTuneSetSettings
-from imgdiff_assets.tables import look_up, rows_of, values_of
-from imgdiff_assets.tasks import MARKED_REGION, SAME, SIDES, TASKS, Task
+from imgdiff_assets.common.aliases import Booleans, Columns, Row
+from imgdiff_assets.common.hashing import content_id
+from imgdiff_assets.common.tables import look_up, rows_of, values_of
+from imgdiff_assets.ledger.images import HASH_COLUMNS
+from imgdiff_assets.ledger.reviews import ACCEPT, REJECT
+from imgdiff_assets.method.box_text import CONVENTIONS, box_text
+from imgdiff_assets.method.conversations import conversation, pick, split
+from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
+from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.method.tasks import MARKED_REGION, SAME, SIDES, TASKS, Task
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.stage_settings import FineTuneSetSettings
+from imgdiff_assets.stages.stage import Canaries, Filter, Measurement, Stage, Work, at_least, below
 
 IDENTITY = ("task", "pair_id", "region_id", "erased_from", "first", "about", "subject", "answer")
 REMOVAL_COLUMNS = (

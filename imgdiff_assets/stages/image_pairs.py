@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.hashing import seed_of
-from imgdiff_assets.images import encode_png, pixel_hash
-from imgdiff_assets.ledger import IMAGE
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.stage import Measurement, Row, Stage, Work
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.hashing import seed_of
+from imgdiff_assets.ledger.images import encode_png, pixel_hash
+from imgdiff_assets.ledger.ledger import IMAGE
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.stage import Measurement, Stage, Work
 
 PROMPT_COLUMNS = ("pair_id", "source_caption", "target_caption")
 

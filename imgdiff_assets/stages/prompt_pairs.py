@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imgdiff_assets.caption_edit import edits, words
-from imgdiff_assets.hashing import content_id, seed_of
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.replacement_gaps import places
-from imgdiff_assets.stage import Booleans, Canaries, Columns, Derivation, Filter, Measurement, Row, Stage, Work
-from imgdiff_assets.stage_settings import PromptPairsSettings
+from imgdiff_assets.common.aliases import Booleans, Columns, Row
+from imgdiff_assets.common.hashing import content_id, seed_of
+from imgdiff_assets.method.caption_edit import edits, words
+from imgdiff_assets.method.replacement_gaps import places
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.stage_settings import PromptPairsSettings
+from imgdiff_assets.stages.stage import Canaries, Derivation, Filter, Measurement, Stage, Work
 
 CELLS = ("caption_id", "target_caption", "source_object", "target_object", "filled")
 

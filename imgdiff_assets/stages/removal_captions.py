@@ -7,22 +7,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.regions import BOX_COLUMNS
-from imgdiff_assets.stage import (
-    Columns,
-    Derivation,
-    Measurement,
-    Row,
-    Stage,
-    Work,
-    at_least,
-    below,
-)
-from imgdiff_assets.stage_settings import RemovalCaptionsSettings
+from imgdiff_assets.common.aliases import Columns, Row
+from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.stage_settings import RemovalCaptionsSettings
 from imgdiff_assets.stages.captions import NoAnswer
 from imgdiff_assets.stages.removed_pairs import REGION_COLUMNS, REGION_INPUTS, box_of, shown_in
-from resources.crops import cut
+from imgdiff_assets.stages.stage import Derivation, Measurement, Stage, Work, at_least, below
+from resources.images.crops import cut
 
 ITEM_COLUMNS = (*REGION_COLUMNS, "erased_hash")
 CAPTION = "region_caption"

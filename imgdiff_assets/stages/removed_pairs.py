@@ -10,27 +10,25 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.hashing import seed_of
-from imgdiff_assets.images import Pixels, encode_png, pixel_hash
-from imgdiff_assets.ledger import IMAGE
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.regions import BOX_COLUMNS, numbered, ranks, suppress
-from imgdiff_assets.stage import (
+from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
+from imgdiff_assets.common.hashing import seed_of
+from imgdiff_assets.ledger.images import encode_png, pixel_hash
+from imgdiff_assets.ledger.ledger import IMAGE
+from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.stage_settings import RemovedPairsSettings
+from imgdiff_assets.stages.stage import (
     UPSTREAM,
-    Booleans,
     Canaries,
-    Columns,
     Derivation,
     Filter,
     Measurement,
-    Row,
     Stage,
     Work,
     at_least,
     below,
 )
-from imgdiff_assets.stage_settings import RemovedPairsSettings
-from resources.crops import cut, padded
+from resources.images.crops import cut, padded
 
 SIDES = ("source", "target")
 REGION_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "found_in")

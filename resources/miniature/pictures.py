@@ -15,8 +15,8 @@ import torch
 from diffusers import AutoencoderKL, StableDiffusionXLImg2ImgPipeline
 from numpy.typing import NDArray
 
-from resources import weights
-from resources.crops import cut
+from resources.images.crops import cut
+from resources.loading import weights
 from resources.miniature.scene_pairs import CHANGES, ScenePair, draw_pair, loosen
 from resources.miniature.scenes import Scene, SceneObject
 

@@ -15,7 +15,7 @@ from transformers import (
     LlavaProcessor,
 )
 
-from resources.crops import squash
+from resources.images.crops import squash
 from resources.miniature.pictures import Phases, Pictures, Pixels, training_pictures
 from resources.miniature.scene_pairs import phrase
 from resources.miniature.scenes import SceneObject

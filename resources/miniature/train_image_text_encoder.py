@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
 
-from resources.crops import squash
+from resources.images.crops import squash
 from resources.miniature.pictures import Phases, Pictures, Pixels, training_pictures
 from resources.miniature.scene_pairs import phrase
 from resources.miniature.scenes import BACKGROUNDS, COLOURS, IMAGE_SIZE, OBJECTS, SceneObject, caption

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import BertTokenizer, BlipConfig, BlipForImageTextRetrieval, BlipImageProcessor, BlipProcessor
 
-from resources.crops import squash
+from resources.images.crops import squash
 from resources.miniature.pictures import Phases, Pictures, Pixels, training_pictures
 from resources.miniature.scenes import COLOURS, OBJECTS, SceneObject
 from resources.miniature.training import Optimisers, Progress, constant_then_linear, prepare

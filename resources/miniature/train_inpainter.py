@@ -15,12 +15,12 @@ from diffusers import StableDiffusionXLInpaintPipeline, StableDiffusionXLPipelin
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resources.loading.weights import locate
 from resources.miniature.scene_pairs import NOTHING, loosen
 from resources.miniature.scenes import IMAGE_SIZE, draw_scene, random_content
 from resources.miniature.train_autoencoder import to_model_range
 from resources.miniature.train_denoiser import TIMESTEPS, is_hidden, loss_weights
 from resources.miniature.training import AveragedWeights, Optimisers, Progress, constant_then_linear, prepare
-from resources.weights import locate
 
 STARTED_FROM = "miniature:pair_generator"
 SEED = 51

@@ -10,13 +10,13 @@ import segment_anything
 import torch
 
 from benchmarks.architectures import ARCHITECTURES, parameter_counts, save, small_sam
-from imgdiff_assets.recipe import load_recipe
-from resources import weights
+from imgdiff_assets.recipe.recipe import load_recipe
 from resources.captioner import Captioner, CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
 from resources.inpainter import Inpainter, InpainterSettings
-from resources.known_models import KNOWN_MODELS
+from resources.loading import weights
+from resources.loading.known_models import KNOWN_MODELS
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings
 from resources.segmenter import Segmenter, SegmenterSettings

@@ -1,7 +1,7 @@
 """A few erasures of the shipped inpainter."""
 
 from benchmarks.inpainter import measure
-from imgdiff_assets.recipe import load_recipe
+from imgdiff_assets.recipe.recipe import load_recipe
 
 
 def test_the_shipped_weights_erase_what_they_should() -> None:

@@ -6,11 +6,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from benchmarks.quality import SHARD, RemovalQuality, draw_pairs, judge_removals, write_parents
-from imgdiff_assets.graph import stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import encode_png
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.regions import BOX_COLUMNS
+from imgdiff_assets.ledger.images import encode_png
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.stages.graph import stage_named
 from resources.miniature.scenes import draw_scene
 
 

@@ -12,23 +12,24 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgdiff_assets.caption_edit import words
-from imgdiff_assets.cli import DEMO_CAPTIONS
-from imgdiff_assets.graph import STAGE_NAMES, STAGES, stage_named
-from imgdiff_assets.hashing import content_hash
+from imgdiff_assets.cli.main import DEMO_CAPTIONS
+from imgdiff_assets.cli.run import run
+from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.common.progress import Progress
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.materialize import materialize
+from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import Pixels, pixel_hash
-from imgdiff_assets.inputs import read_inputs
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialize import materialize
-from imgdiff_assets.models import Models
-from imgdiff_assets.progress import Progress
-from imgdiff_assets.recipe import Recipe, load_recipe, override_recipe
-from imgdiff_assets.replay import shared_models
-from imgdiff_assets.run import run
-from imgdiff_assets.shards import ingest, shard_keys
-from imgdiff_assets.stage import Stage
-from imgdiff_assets.tasks import TASKS
+from imgdiff_assets.ingest.shards import ingest, shard_keys
+from imgdiff_assets.ledger.images import pixel_hash
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.lineage.replay import shared_models
+from imgdiff_assets.method.caption_edit import words
+from imgdiff_assets.method.tasks import TASKS
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.stage import Stage
 from resources.dagster_resources import ROLES
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
@@ -170,7 +171,7 @@ class Artist:
         return answers
 
 
-class DrawnModels(Models):
+class DrawnModels(LoadedModels):
     """One artist in every role, who remembers all scenes; its identity needs no weight files."""
 
     artist = Artist()
@@ -275,7 +276,7 @@ def task_home(
     return home
 
 
-class CountedModels(Models):
+class CountedModels(LoadedModels):
     """The miniature's models; counts what each is asked for: `{"pair_generator.generate": 6}` pairs, and so on."""
 
     def __init__(self, recipe: Recipe) -> None:

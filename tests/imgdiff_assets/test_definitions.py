@@ -10,8 +10,8 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.definitions import defs
-from imgdiff_assets.graph import STAGES, stage_named
-from imgdiff_assets.stage import Stage
+from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.stage import Stage
 
 HEAVY = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "segment_anything"}
 

@@ -5,9 +5,9 @@ import shutil
 import numpy as np
 import pytest
 
-from resources import weights
 from resources.captioner import Captioner, CaptionerSettings
-from resources.crops import cut
+from resources.images.crops import cut
+from resources.loading import weights
 from resources.miniature.scenes import draw_scene
 
 MODEL = "miniature:captioner"

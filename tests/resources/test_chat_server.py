@@ -10,9 +10,9 @@ import pytest
 from resources import chat_server
 from resources.captioner import Captioner, CaptionerSettings
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter, served_identity
-from resources.crops import cut
 from resources.dagster_resources import CaptionerResource, PromptRewriterResource
-from resources.failures import ModelUnavailable, is_of_the_machine
+from resources.images.crops import cut
+from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.miniature.scenes import draw_scene
 from resources.miniature.train_prompt_rewriter import PROMPT
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from resources.failures import ModelUnavailable
+from resources.loading.failures import ModelUnavailable
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
 
 SOURCES = ["a red ball on the grass", "a blue house on the sand", "a red ball on the grass"]

@@ -6,7 +6,6 @@ import pydantic
 import pytest
 from dagster._config.pythonic_config import infer_schema_from_config_class
 
-from resources import devices
 from resources.captioner import CaptionerSettings
 from resources.dagster_resources import (
     ROLES,
@@ -18,6 +17,7 @@ from resources.dagster_resources import (
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
+from resources.loading import devices
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings

@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from resources import weights
-from resources.crops import cut
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
+from resources.images.crops import cut
+from resources.loading import weights
 from resources.miniature.scenes import draw_scene
 
 

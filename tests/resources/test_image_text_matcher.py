@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from transformers import BlipForImageTextRetrieval, BlipProcessor
 
-from resources import weights
-from resources.crops import cut
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
+from resources.images.crops import cut
+from resources.loading import weights
 from resources.miniature.scenes import OBJECTS, draw_scene
 
 TEXTS = ["ball", "ice cream", "boat", "a red ball on the grass and more than that", "ball", "tree", "zebra"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resources import devices
 from resources.inpainter import Inpainter, InpainterSettings
+from resources.loading import devices
 
 SIDE = 16
 SEEDS = [7, 8, 9]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from resources import weights
+from resources.loading import weights
 from resources.miniature.scenes import parse_caption, random_caption
 from resources.miniature.train_prompt_rewriter import PROMPT
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings, SeededSampler

@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 from segment_anything import SamAutomaticMaskGenerator
 from torchvision.ops import box_iou
 
-from resources import weights
-from resources.image_attention import fuse_attention
+from resources.loading import weights
 from resources.miniature.scenes import draw_scene
-from resources.point_decoder import PointDecoder
+from resources.sam.image_attention import fuse_attention
+from resources.sam.point_decoder import PointDecoder
 from resources.segmenter import Segmenter, SegmenterSettings, build_sam, load_sam
 
 SETTINGS = {

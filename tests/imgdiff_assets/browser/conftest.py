@@ -12,10 +12,10 @@ from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.graph import STAGES, stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import CellReference, Ledger, is_image
-from imgdiff_assets.recipe import Recipe, override_recipe
+from imgdiff_assets.ledger.ledger import CellReference, Ledger, is_image
+from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.stages.graph import STAGES, stage_named
 
 ADDRESS = "http://localhost:8080"
 

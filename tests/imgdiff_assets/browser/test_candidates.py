@@ -9,7 +9,7 @@ from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.joins import scores_of
 from imgdiff_assets.browser.question import BadQuestion, Question, read_question
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 
 
 def pages(site: Site, question: Question, size: int) -> list[list[dict[str, Any]]]:

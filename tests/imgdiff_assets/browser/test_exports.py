@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.exports import SHOWN
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.cli import main
+from imgdiff_assets.cli.main import main
 
 
 def entries_of(out: Path) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from imgdiff_assets.browser.app import FOREVER
 from imgdiff_assets.browser.images import NoImage, Pictures
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.graph import stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.images import PairImages, decode, pixel_hash
-from imgdiff_assets.ledger import CellReference, Ledger
+from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
+from imgdiff_assets.ledger.ledger import CellReference, Ledger
+from imgdiff_assets.stages.graph import stage_named
 
 STAGE = stage_named("image_pairs")
 SHARD = "shard-000000"

@@ -14,11 +14,11 @@ import uvicorn
 
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.graph import STAGE_NAMES
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.reviews import read_reviews
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import read_reviews
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

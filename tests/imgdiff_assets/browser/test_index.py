@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.reviews import REJECT, Review, add_review
-from imgdiff_assets.stage import Stage
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import REJECT, Review, add_review
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.stages.stage import Stage
 
 SHARDS = ["shard-000000", "shard-000001"]
 

@@ -14,13 +14,13 @@ from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.caption_edit import marked
-from imgdiff_assets.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.recipe import Recipe, override_recipe
-from imgdiff_assets.shards import ingest, read_captions
-from imgdiff_assets.what_if_report import WhatIf, what_if
+from imgdiff_assets.ingest.shards import ingest, read_captions
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.caption_edit import marked
+from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.what_if.what_if import WhatIf, what_if
 
 MARKUP = (
     "<script>alert(1)</script>",

@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-from imgdiff_assets.asset_metadata import materialization_metadata
 from imgdiff_assets.browser.report import write_report
-from imgdiff_assets.graph import stage_named
+from imgdiff_assets.defs.asset_metadata import materialization_metadata
+from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.materialization import Materialization
-from imgdiff_assets.recipe import Recipe
-from imgdiff_assets.reviews import ACCEPT, RANDOM, Review, add_review
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import ACCEPT, RANDOM, Review, add_review
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import stage_named
 
 
 def test_everything_is_inside(seen_home: Home, drawn_recipe: Recipe, tmp_path: Path) -> None:

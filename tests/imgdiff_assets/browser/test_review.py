@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.samples import next_sample, sample_scores
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.funnel import funnel
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.statistics.funnel import funnel
 
 ORIGIN = {"origin": "http://localhost:8080"}
 

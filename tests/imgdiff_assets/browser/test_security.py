@@ -6,7 +6,7 @@ from starlette.testclient import TestClient
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.security import HEADERS, NotSafe, check_host, is_loopback
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.hashing import ID_LENGTH
+from imgdiff_assets.common.hashing import ID_LENGTH
 
 TOKEN = "0123456789abcdef0123"
 

@@ -12,10 +12,10 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.question import Question, read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import MOST_BINS, bin_edges, count_funnel, histograms, keep_rates
-from imgdiff_assets.funnel import funnel
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import Ledger
-from imgdiff_assets.recipe import Recipe
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.statistics.funnel import funnel
 
 
 def test_the_funnel_is_the_one_of_the_command_line(site: Site) -> None:

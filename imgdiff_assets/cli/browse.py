@@ -1,0 +1,79 @@
+"""`imgdiff browse`."""
+
+import importlib.util
+import socket
+
+import click
+
+from imgdiff_assets.cli.terminal import recipe_option
+from imgdiff_assets.home import Home
+
+NEEDED = ("jinja2", "starlette", "uvicorn")
+
+
+@click.command(short_help="Look at samples and rejected candidates in a web browser.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
+@click.option("--allow-remote", is_flag=True, help="Let --host be one that others reach; needs a token.")
+@click.option(
+    "--token",
+    envvar="IMGDIFF_BROWSE_TOKEN",
+    show_envvar=True,
+    help="Let in only who has it. Better put it into the environment: others see a command's options.",
+)
+@click.option(
+    "--dagster-url",
+    default="http://127.0.0.1:3000",
+    show_default=True,
+    metavar="URL",
+    help="Where `imgdiff ui` is, for links to runs; empty for no links.",
+)
+@recipe_option
+def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_url: str, recipe: str | None) -> None:
+    """Look at every sample and every rejected candidate in a web browser: funnel, gallery, lineage, review.
+
+    Reads the ledger, also while a run writes it; writes nothing but reviews.jsonl, and thumbnails (IMGDIFF_HOME/cache,
+    which may be deleted). The recipe gives the thresholds that are drawn. Ctrl-C stops it.
+
+    \b
+    imgdiff browse
+    imgdiff browse --port 0 --recipe my_recipe.yaml
+    ssh -L 8080:localhost:8080 gpu-box              # to look from another machine
+    IMGDIFF_BROWSE_TOKEN=$(openssl rand -hex 16) imgdiff browse --host 0.0.0.0 --allow-remote
+    """
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(
+            f"{', '.join(missing)} not installed: pip install 'imgdiff-assets[ui]', then try again."
+        )
+    import uvicorn
+
+    from imgdiff_assets.browser.app import create_app
+    from imgdiff_assets.browser.security import check_host
+    from imgdiff_assets.browser.site import Site
+    from imgdiff_assets.recipe.recipe import load_recipe
+
+    check_host(host, allow_remote, token)
+    if dagster_url and not dagster_url.startswith(("http://", "https://")):
+        raise click.ClickException(f"--dagster-url {dagster_url}: an address begins with http:// or https://.")
+    home = Home.from_environment()
+    site = Site(home, load_recipe(recipe), dagster_url.rstrip("/"))
+    listener = _listen(host, port)
+    click.echo(f"Reading {home.ledger} ...", err=True)
+    site.index.refresh()
+    shown = f"[{host}]" if ":" in host else host
+    query = f"/?token={token}" if token else "/"
+    click.echo(f"http://{shown}:{listener.getsockname()[1]}{query}  (Ctrl-C stops it)")
+    config = uvicorn.Config(create_app(site, token), log_level="warning", server_header=False)
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Bound before anything is read, so that a port in use is told at once. Raises ClickException."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise click.ClickException(
+            f"--host {host} --port {port}: {error.strerror}; try another port, or --port 0 for a free one."
+        ) from None

@@ -1,0 +1,36 @@
+"""`imgdiff doctor`."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from imgdiff_assets.cli.terminal import SeveralValues, as_json_option, echo_json, overrides_option, recipe_option
+
+
+@click.command(cls=SeveralValues, short_help="Tell whether this machine can run a recipe.")
+@recipe_option
+@overrides_option
+@as_json_option
+def doctor(recipe: str | None, overrides: Sequence[str], as_json: bool) -> None:
+    """Devices, free memory, versions, weights, and which recipe fits; each problem with what to do about it.
+
+    Loads no model and fetches nothing. Exit status 1 if the chosen recipe does not run here.
+
+    \b
+    imgdiff doctor
+    imgdiff doctor --recipe modern
+    imgdiff doctor --recipe paper --set captioner.base_url=http://gpu:8000/v1
+    """
+    from imgdiff_assets.home import Home
+    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.setup.doctor import examine
+    from imgdiff_assets.setup.doctor_text import to_text
+
+    report = examine(Home.from_environment(), load_recipe(recipe, overrides))
+    if as_json:
+        echo_json(report.to_json())
+    else:
+        click.echo(to_text(report))
+    if report.recipes[0].problems:
+        sys.exit(1)

@@ -1,0 +1,81 @@
+"""`imgdiff ingest-pairs`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from imgdiff_assets.cli.summaries import ingest_json, ingest_text
+from imgdiff_assets.cli.terminal import ProgressBars, as_json_option, echo_json, this_command
+from imgdiff_assets.common.plain_text import listed
+from imgdiff_assets.home import Home
+
+LISTED_REJECTIONS = 20
+
+
+@click.command("ingest-pairs", short_help="Add image pairs that exist already.")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
+@click.option(
+    "--suffixes",
+    nargs=2,
+    metavar="SOURCE TARGET",
+    help="In a folder: what the names of the two images end in.  [default: _0 _1, _source _target, _before _after, "
+    "_left _right or _a _b]",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(["refuse", "resize", "pad"]),
+    default="refuse",
+    show_default=True,
+    help="Two images of different sizes: reject the pair, resize the target, or pad both with black.",
+)
+@click.option(
+    "--source-image", default="source_image", show_default=True, help="In a table: column of the first image."
+)
+@click.option("--target-image", default="target_image", show_default=True, help="Its second image column.")
+@click.option("--source-caption", default="source_caption", show_default=True, help="Column of its caption, if any.")
+@click.option("--target-caption", default="target_caption", show_default=True, help="Column of its caption, if any.")
+@click.option("--source-object", default="source_object", show_default=True, help="Column of the object replaced.")
+@click.option("--target-object", default="target_object", show_default=True, help="Column of the object in its place.")
+@click.option("--shard-size", type=int, default=200, show_default=True, help="Most pairs in a shard.")
+@as_json_option
+def ingest_pairs(
+    sources: Sequence[Path],
+    suffixes: tuple[str, str] | None,
+    fit: str,
+    shard_size: int,
+    as_json: bool,
+    **columns: str,
+) -> None:
+    """Add image pairs that exist already: a folder, or a .jsonl or .parquet file with two columns of images.
+
+    They become shards like any other: `imgdiff run` draws nothing for them, and filters, boxes, captions and exports
+    them as it does its own. In a .jsonl file an image is a path, relative to the file; in a .parquet file a path, or
+    bytes, or the Hugging Face Image layout. Captions and objects are optional: without objects the match filter of
+    bounding_boxes has nothing to judge and lets every region pass.
+
+    A pair is known by its pixels: given again it is dropped and counted. A row that cannot be used is reported with
+    file, row and field, and kept in captions/rejected.jsonl of IMGDIFF_HOME.
+
+    \b
+    imgdiff ingest-pairs photos/                            NAME_0.jpg and NAME_1.jpg
+    imgdiff ingest-pairs photos/ --suffixes -old -new
+    imgdiff ingest-pairs edits.parquet --source-image input --target-image output --fit resize
+    """
+    from imgdiff_assets.ingest.ingest_pairs import ingest_pairs as ingest
+
+    with ProgressBars() as progress:
+        report = ingest(sources, Home.from_environment(), columns, suffixes, fit, shard_size, progress)
+    for sentence in report.files_failed:
+        click.echo(f"Error: {sentence}", err=True)
+    if as_json:
+        echo_json(ingest_json(report))
+    else:
+        click.echo(ingest_text(report, "pair"))
+        for line in listed(report.rejected, LISTED_REJECTIONS):
+            click.echo(f"  rejected {line}")
+        if report.accepted:
+            click.echo(f"Next: {this_command()} run")
+    if not report.accepted and not report.duplicates:
+        sys.exit(1)

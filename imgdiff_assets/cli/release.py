@@ -1,0 +1,51 @@
+"""`imgdiff release`: all fresh shards as one folder to publish."""
+
+import click
+
+from imgdiff_assets.cli.terminal import ProgressBars, as_json_option, echo_json, recipe_option
+from imgdiff_assets.common.plain_text import counted
+from imgdiff_assets.home import Home
+
+
+@click.command(short_help="Gather all fresh shards into a release with a dataset card.")
+@click.option("--version", help="Letters, digits, '.' and '-'.  [default: the next number]")
+@recipe_option
+@as_json_option
+def release(version: str | None, recipe: str | None, as_json: bool) -> None:
+    """Gather all shards that are up to date into IMGDIFF_HOME/releases/VERSION.
+
+    The folder is what Hugging Face `datasets` reads, with a dataset card (funnel, scores, models and licences,
+    thresholds, examples, diversity, cost), checksums for `sha256sum --check`, Croissant metadata, and what is added,
+    gone or changed since the release before, each with its reason. When nothing has changed none is made. It is the
+    asset `release` of the web UI.
+
+    \b
+    imgdiff release
+    imgdiff release --version 1.0 --json
+    """
+    import dagster as dg
+
+    from imgdiff_assets.cli.run import dagster_instance
+    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.release.making import make_release
+    from imgdiff_assets.release.metadata import metadata_of
+
+    home = Home.from_environment()
+    with ProgressBars() as progress:
+        made = make_release(home, load_recipe(recipe), version, progress)
+    if made.made:
+        with dagster_instance(home) as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization("release", metadata=metadata_of(made)))
+    if as_json:
+        echo_json(made.to_json())
+        return
+    if not made.made:
+        click.echo(f"Nothing has changed since {made.folder}.")
+        return
+    samples = ", ".join(f"{count:,} {split}" for split, count in made.samples.items())
+    click.echo(f"{made.folder}: {samples} samples from {counted(len(made.shards), 'shard')}")
+    if made.not_fresh:
+        click.echo(f"  left out, not up to date: {', '.join(made.not_fresh[:5])} (`imgdiff run` brings them in)")
+    for kind, reasons in made.changed.items():
+        for why, count in reasons.items():
+            click.echo(f"  {kind} {count:,}: {why}")

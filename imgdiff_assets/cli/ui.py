@@ -1,0 +1,38 @@
+"""`imgdiff ui`: the graph in the web browser."""
+
+import os
+import sys
+
+import click
+
+from imgdiff_assets.home import Home
+
+
+@click.command(short_help="Open the graph in Dagster's web UI.")
+@click.option("--port", type=int, default=3000, show_default=True, help="Where the browser finds it.")
+def ui(port: int) -> None:
+    """Open the graph in Dagster's web UI: the same assets, partitions and runs as the command line made.
+
+    Ctrl-C stops it, and all that it started. Its state is kept in IMGDIFF_HOME/dagster, with the configuration
+    `dagster.yaml`. While it is open, caption files that are moved into IMGDIFF_HOME/inbox become shards and are run.
+
+    \b
+    imgdiff ui
+    imgdiff ui --port 3001
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("dagster_webserver") is None:
+        raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
+    from imgdiff_assets.cli.run import dagster_folder, dagster_instance
+    from imgdiff_assets.defs.partitions import register_shards
+    from imgdiff_assets.defs.web_ui import serve
+    from imgdiff_assets.recipe.recipe import load_recipe
+
+    home = Home.from_environment()
+    load_recipe()
+    with dagster_instance(home) as instance:
+        register_shards(instance, home)
+    os.environ["IMGDIFF_HOME"] = str(home.root)
+    os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
+    sys.exit(serve(port, dagster_folder(home) / "web_ui.log", click.echo))

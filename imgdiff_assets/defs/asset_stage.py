@@ -1,0 +1,137 @@
+"""What every asset of the graph does: run its stage over the partitions of the run, and report each of them."""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from imgdiff_assets.common.progress import logging_progress, telling
+from imgdiff_assets.defs.asset_metadata import definition_description, definition_metadata, materialization_metadata
+from imgdiff_assets.defs.catalog_index import index, refresh_view
+from imgdiff_assets.defs.home_resource import HomeResource
+from imgdiff_assets.defs.partitions import SHARDS
+from imgdiff_assets.defs.recipe_resource import RecipeResource
+from imgdiff_assets.engine.given_pairs import stage_of_shard
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.materialize import ShardFailed, materialize
+from imgdiff_assets.engine.parents import OUTSIDE, MissingInput, read_inputs
+from imgdiff_assets.engine.record import Materialization
+from imgdiff_assets.ingest.shards import ShardError
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.canaries import mistakes
+from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.stages.stage import Stage
+from resources.catalog import CatalogUnavailable
+from resources.dagster_resources import RoleResource
+
+KINDS = {
+    "prompt_rewriter": "huggingface",
+    "pair_generator": "pytorch",
+    "image_text_encoder": "pytorch",
+    "image_text_matcher": "huggingface",
+    "segmenter": "pytorch",
+    "captioner": "huggingface",
+    "inpainter": "pytorch",
+}
+OWNER = "team:imgdiff"
+EXPECTED = (ShardFailed, MissingInput, ShardError, OSError)
+"""Failures that say in one sentence what to do; of any other the traceback is logged."""
+
+# All shards of a request go into one run, which loads each model once; the option is marked as beta.
+warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
+
+
+def asset_arguments(stage: Stage) -> dict[str, Any]:
+    """The arguments of `dg.asset` that follow from the stage."""
+    return {
+        "name": stage.name,
+        "deps": [parent for parent in stage.parents if parent not in OUTSIDE],
+        "partitions_def": SHARDS,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "pool": "gpu",
+        "group_name": "image_difference",
+        "kinds": {"parquet", *(KINDS[role] for role in stage.roles)},
+        "owners": [OWNER],
+        "code_version": stage.code_version,
+        "description": definition_description(stage),
+        "metadata": definition_metadata(stage),
+    }
+
+
+def run_asset(
+    context: dg.AssetExecutionContext,
+    stage: Stage,
+    home: HomeResource,
+    recipe: RecipeResource,
+    roles: Mapping[str, RoleResource],
+) -> None:
+    """Bring the stage's table of every partition of this run up to date.
+
+    A shard that fails does not stop the others. When the run fails or is cancelled, what was done is recorded.
+    """
+    settings = {role: resource.settings for role, resource in roles.items()}
+    models = LoadedModels(settings, {role: resource.open for role, resource in roles.items()})
+    values = recipe.recipe(settings)
+    refuse_blind_filters(stage, values)
+    ledger = Ledger(home.home.ledger)
+    done: list[Materialization] = []
+    failures: list[str] = []
+    finished = False
+    try:
+        for key in context.partition_keys:
+            try:
+                own = stage_of_shard(stage, home.home, key)
+                record = materialize(
+                    own,
+                    key,
+                    read_inputs(own, home.home, key),
+                    values,
+                    ledger,
+                    models,
+                    context.run.run_id,
+                    log=telling(context.log.warning),
+                    progress=logging_progress(context.log.info),
+                )
+            except Exception as error:
+                failures.append(str(error) if isinstance(error, EXPECTED) else f"{stage.name} of {key}: {error!r}")
+                context.log.error(failures[-1], exc_info=not isinstance(error, EXPECTED))
+                written = isinstance(error, ShardFailed)
+            else:
+                done.append(record)
+                written = record.changed
+            if written:
+                # The one before too: its run may have been killed before it could say so.
+                with _warned_of_the_catalog(context):
+                    index(home.home, ledger.history(stage.name, key, last=2))
+        with _warned_of_the_catalog(context):
+            refresh_view(home.home, stage)
+        finished = not failures
+    finally:
+        for record in done:
+            metadata = materialization_metadata(record, stage, ledger, home.browser_url, home.home.report)
+            if finished:
+                context.add_asset_metadata(metadata, partition_key=record.shard)
+            else:
+                context.log_event(dg.AssetMaterialization(stage.name, partition=record.shard, metadata=metadata))
+    if failures:
+        raise dg.Failure("\n".join(failures), allow_retries=False)
+
+
+def refuse_blind_filters(stage: Stage, recipe: Recipe) -> None:
+    """The check `canaries` stops its own run; a later run of the stages below must not go on past it."""
+    parents = [stage_named(parent) for parent in stage.parents if parent not in OUTSIDE]
+    found = [sentence for parent in parents for sentence in mistakes(parent, parent.settings(recipe))]
+    if found:
+        raise dg.Failure("\n".join(found), allow_retries=False)
+
+
+@contextmanager
+def _warned_of_the_catalog(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """The catalog is an index: whatever is wrong with it fails no run."""
+    try:
+        yield
+    except CatalogUnavailable as error:
+        context.log.warning(f"{error} The ledger has everything; `imgdiff catalog rebuild` makes the catalog anew.")

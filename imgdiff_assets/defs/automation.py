@@ -1,0 +1,172 @@
+"""What runs by itself: captions from the inbox, stale shards on a schedule, and runs whose process is gone.
+
+All of it asks the ledger what is stale, not Dagster's events: so it survives restarts, redeployments in the middle of
+a run and an instance that was made anew. The recipe is read anew at each tick, and by each run.
+"""
+
+import json
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import dagster as dg
+
+from imgdiff_assets.defs.inbox import inbox_shards, take_files
+from imgdiff_assets.defs.partitions import SHARDS, register_shards
+from imgdiff_assets.defs.run_requests import group
+from imgdiff_assets.defs.runs_in_progress import fail_lost_runs, shards_in_progress
+from imgdiff_assets.engine.staleness import Staleness
+from imgdiff_assets.home import Home
+from imgdiff_assets.recipe.recipe import AutomationSettings, load_recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES
+
+# A condition that asks the ledger is evaluated where this code is; the option is marked as beta.
+warnings.filterwarnings("ignore", message="Parameter `use_user_code_server`", category=dg.BetaWarning)
+
+NIGHTLY = "0 3 * * *"
+STAGES_SELECTION = dg.AssetSelection.assets(*STAGE_NAMES)
+
+
+def stale_runs(
+    home: Home, instance: dg.DagsterInstance, requester: str, shards: Collection[str] | None = None
+) -> list[dg.RunRequest]:
+    """The runs that bring the stale ones of `shards` (default: all) up to date, with run keys that begin so.
+
+    A shard that a queued or running run holds is left to it. When that run was started with an older recipe, the
+    shard is stale still when it has ended, and is requested then.
+    """
+    recipe = load_recipe()
+    keys = register_shards(instance, home)
+    staleness = Staleness(home, recipe, STAGE_NAMES)
+    free = set(keys if shards is None else shards) - shards_in_progress(instance, keys)
+    stages = {key: staleness.stages(key) for key in keys if key in free}
+    fresh = {key for key, names in stages.items() if not names}
+    return [
+        dg.RunRequest(
+            run_key=f"{requester}:{request.first}",
+            asset_selection=[dg.AssetKey(name) for name in request.stages],
+            tags={**request.tags, "imgdiff/recipe": recipe.name, "imgdiff/recipe_hash": recipe.hash},
+        )
+        for request in group(keys, stages, fresh)
+    ]
+
+
+def stale_shards(home: Home, settings: AutomationSettings) -> dg.ScheduleDefinition:
+    """The schedule of the recipe."""
+
+    @dg.schedule(
+        name="stale_shards",
+        cron_schedule=settings.cron or NIGHTLY,
+        execution_timezone=settings.timezone,
+        target=STAGES_SELECTION,
+        default_status=dg.DefaultScheduleStatus.RUNNING if settings.cron else dg.DefaultScheduleStatus.STOPPED,
+        description="Runs the shards whose tables are missing, failed in part, or made from other captions, settings, "
+        "models or code; of their tables only those. Nothing stale, nothing run.",
+    )
+    def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        requests = stale_runs(home, context.instance, "stale_shards")
+        return requests or dg.SkipReason("Every shard is up to date, or in the hands of a run.")
+
+    return schedule
+
+
+def inbox(home: Home, settings: AutomationSettings) -> dg.SensorDefinition:
+    """The sensor of `<home>/inbox/`. Its cursor: files that were not finished, and the last shard requested."""
+
+    @dg.sensor(
+        name="inbox",
+        target=STAGES_SELECTION,
+        minimum_interval_seconds=settings.inbox_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Caption files in `<home>/inbox/` become shards, which are run; the file is moved to `done/`, or "
+        "to `failed/` with a note that says why. Write under another name (`captions.txt.part`), then rename.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        cursor = json.loads(context.cursor or "{}")
+        seen = {name: (size, modified) for name, (size, modified) in cursor.get("waiting", {}).items()}
+        report = take_files(home, seen, settings.inbox_seconds, settings.shard_size, settings.fill_gaps)
+        for line in report.lines:
+            context.log.info(line)
+        # Asked of the ledger, not of the report: shards that a killed tick made are requested too.
+        arrived = inbox_shards(home, after=cursor.get("requested", ""))
+        requests = stale_runs(home, context.instance, "inbox", arrived) if arrived else []
+        reason = "\n".join(report.lines) or ("Files are still being written." if report.waiting else "Nothing new.")
+        requested = arrived[-1] if arrived else cursor.get("requested", "")
+        return dg.SensorResult(
+            run_requests=requests,
+            skip_reason=None if requests else reason,
+            cursor=json.dumps({"waiting": report.waiting, "requested": requested}),
+        )
+
+    return sensor
+
+
+def lost_runs(home: Home) -> dg.SensorDefinition:
+    """The sensor of runs whose process is gone."""
+
+    @dg.sensor(
+        name="lost_runs",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Reports a run as failed when its process is gone (killed with its machine, for example), so that "
+        "it frees the GPU and is started again.",
+    )
+    def sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        lost = fail_lost_runs(home, context.instance)
+        return dg.SkipReason(f"Reported as failed: {', '.join(lost)}" if lost else "No run is lost.")
+
+    return sensor
+
+
+class TableIsStale(dg.AutomationCondition):  # type: ignore[type-arg]
+    """True for the shards whose table of this stage is stale, as the ledger tells: what the schedule goes by.
+
+    Dagster's own conditions go by events: a run that was under way while the code changed would hide the change.
+    """
+
+    def __init__(self, home: Home, stage: str) -> None:
+        self._home, self._stage = home, stage
+
+    @property
+    def name(self) -> str:
+        return "table_is_stale"
+
+    @property
+    def description(self) -> str:
+        return "The table is missing, failed in part, or made from other captions, settings, models or code"
+
+    def evaluate(self, context: Any) -> Any:
+        """Called for each asset of a tick; the ledger is asked once a tick."""
+        keys = tuple(sorted(context.candidate_subset.expensively_compute_partition_keys()))
+        stale = _stale_stages(self._home, keys, context.evaluation_id)
+        subset = context.asset_graph_view.get_subset_from_partition_keys(
+            context.key, SHARDS, {key for key in keys if self._stage in stale[key]}
+        )
+        return dg.AutomationResult(context=context, true_subset=subset)
+
+
+@lru_cache(maxsize=1)
+def _stale_stages(home: Home, keys: tuple[str, ...], evaluation: int) -> Mapping[str, Sequence[str]]:
+    staleness = Staleness(home, load_recipe(), STAGE_NAMES)
+    return {key: staleness.stages(key) for key in keys}
+
+
+def automation_condition(home: Home, stage: str) -> Any:
+    """Stale, in nobody's hands, and not failed when last tried: that waits for the schedule or for a person."""
+    mine = (
+        TableIsStale(home, stage) & ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.execution_failed()
+    )
+    return mine & ~dg.AutomationCondition.any_deps_in_progress()
+
+
+AS_SOON_AS_STALE = dg.AutomationConditionSensorDefinition(
+    name="as_soon_as_stale",
+    target=STAGES_SELECTION,
+    use_user_code_server=True,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Runs shards as soon as they are stale, instead of on the schedule. Its evaluations show for each "
+    "asset which shards are stale.",
+)
+"""Evaluates the assets' conditions. It is off, for it does what the schedule does."""

@@ -1,0 +1,57 @@
+"""Keeping the catalog in step with the ledger: after each materialisation, or all at once from nothing."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import duckdb
+
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import Stage
+from resources.catalog import Catalog
+
+
+def index(home: Home, records: Sequence[dict[str, Any]]) -> None:
+    """Add materialisation records."""
+    Catalog(home.catalog).add(records)
+
+
+def catch_up(home: Home, records: Sequence[dict[str, Any]]) -> None:
+    """Add those of the records that the catalog does not know: their run was killed before it could add them."""
+    names = ("asset", "shard", "finished_at")
+    known = Catalog(home.catalog).query(f"SELECT {', '.join(names)} FROM materializations").to_pylist()
+    seen = {tuple(row.values()) for row in known}
+    unknown = [record for record in records if tuple(record[name] for name in names) not in seen]
+    if unknown:
+        index(home, unknown)
+
+
+def refresh_view(home: Home, stage: Stage) -> None:
+    """Make the view over all tables of the stage. While one of them is damaged, the view stays as it is.
+
+    It reads the footers of all shards, so it is for the end of a run, not for each shard.
+    """
+    columns = [column.name for column in stage.schema if not is_image(column)]
+    # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
+    with suppress(duckdb.Error):
+        Catalog(home.catalog).create_view(
+            stage.name, str(home.ledger / stage.name / "shard=*" / "rows.parquet"), columns
+        )
+
+
+def rebuild(home: Home) -> int:
+    """Make the catalog anew from the ledger's histories and footers; returns how many materialisations it knows."""
+    ledger = Ledger(home.ledger)
+    records: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for stage in STAGES:
+        for shard in ledger.shards(stage.name):
+            # The footer too: a kill between the table's rename and the history's line loses only the line.
+            latest = ledger.record(stage.name, shard)
+            for record in [*ledger.history(stage.name, shard), *([latest] if latest else [])]:
+                records[record["asset"], record["shard"], record["finished_at"]] = record
+    Catalog(home.catalog).replace(list(records.values()))
+    for stage in STAGES:
+        refresh_view(home, stage)
+    return len(records)

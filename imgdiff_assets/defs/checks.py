@@ -1,0 +1,148 @@
+"""Asset checks. A failing blocking check stops a run before the next stage reads the table; the others warn.
+
+All checks of a stage are one step: a step of its own for each would cost more than the checks do.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.defs.home_resource import HomeResource
+from imgdiff_assets.defs.recipe_resource import RecipeResource
+from imgdiff_assets.engine.record import kept_share_warnings
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.scan import DamagedTable
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.canaries import mistakes
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.statistics.sample_checks import violations as sample_violations
+from imgdiff_assets.statistics.table_checks import INVARIANTS, Invariant
+
+SHOWN_ROWS = 20
+CANARIES = "Every filter rejects the bad rows planted for it and keeps the good ones."
+KEPT_SHARE = "Each shard keeps a share of its rows within the recipe's `kept_share`."
+
+
+def _of_samples(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
+    """What the fine-tune set promises its readers."""
+    for key in shards:
+        for finding in sample_violations(ledger, key):
+            yield {
+                "shard": key,
+                "sample_id": finding["sample_id"],
+                "problem": f"{finding['invariant']}: {finding['what']}",
+            }
+
+
+ALL_INVARIANTS = (
+    *INVARIANTS,
+    Invariant(
+        "invariants",
+        "Answers fit the order of the images, one image twice never differs, boxes are inside, and no caption, image "
+        "or near-duplicate is on both sides of the split.",
+        _of_samples,
+        lambda stage: stage.name == "fine_tune_set",
+        blocking=True,
+    ),
+)
+
+
+def stage_checks(stage: Stage) -> dg.AssetChecksDefinition:
+    """The canaries of the stage's filters, its yield, and the invariants that concern it."""
+    invariants = [invariant for invariant in ALL_INVARIANTS if invariant.concerns(stage)]
+    specs = [
+        dg.AssetCheckSpec(
+            invariant.name, asset=stage.name, description=invariant.description, blocking=invariant.blocking
+        )
+        for invariant in invariants
+    ]
+    if stage.filters:
+        specs.append(dg.AssetCheckSpec("canaries", asset=stage.name, description=CANARIES, blocking=True))
+        specs.append(dg.AssetCheckSpec("kept_share", asset=stage.name, description=KEPT_SHARE))
+
+    @dg.multi_asset_check(name=f"{stage.name}_checks", specs=specs, can_subset=True)
+    def checks(
+        context: dg.AssetCheckExecutionContext, home: HomeResource, recipe: RecipeResource
+    ) -> Iterator[dg.AssetCheckResult]:
+        wanted = {key.name for key in context.selected_asset_check_keys}
+        ledger, values = Ledger(home.home.ledger), recipe.recipe({})
+        shards = _shards(context, ledger, stage)
+        for invariant in invariants:
+            if invariant.name in wanted:
+                yield _invariant_result(invariant, stage, ledger, shards)
+        if "canaries" in wanted:
+            yield _canaries_result(stage, values)
+        if "kept_share" in wanted:
+            yield _kept_share_result(stage, ledger, shards, values)
+
+    return checks
+
+
+def _shards(context: dg.AssetCheckExecutionContext, ledger: Ledger, stage: Stage) -> list[str]:
+    """The shards of the run; all, when the checks are run by themselves."""
+    op = context.op_execution_context
+    if op.has_partition_key_range or op.has_partition_key:
+        return list(op.partition_keys)
+    return ledger.shards(stage.name)
+
+
+def _invariant_result(
+    invariant: Invariant, stage: Stage, ledger: Ledger, shards: Sequence[str]
+) -> dg.AssetCheckResult:
+    try:
+        rows = list(invariant.violations(stage, ledger, shards))
+    except DamagedTable as error:
+        rows = [{"problem": str(error)}]
+    metadata: dict[str, Any] = {"shards": len(shards), "offending_rows": len(rows)}
+    if rows:
+        metadata["rows"] = _table(rows[:SHOWN_ROWS])
+    return dg.AssetCheckResult(
+        check_name=invariant.name,
+        asset_key=stage.name,
+        passed=not rows,
+        metadata=metadata,
+        description=f"{len(rows)} rows; for example {rows[0]['problem']}" if rows else None,
+    )
+
+
+def _canaries_result(stage: Stage, recipe: Recipe) -> dg.AssetCheckResult:
+    """The filters against the rows planted for them, with the thresholds of the run."""
+    found = mistakes(stage, stage.settings(recipe))
+    metadata: dict[str, Any] = {"filters": len(stage.filters), "offending_rows": len(found)}
+    if found:
+        metadata["rows"] = _table([{"problem": sentence} for sentence in found])
+    return dg.AssetCheckResult(
+        check_name="canaries",
+        asset_key=stage.name,
+        passed=not found,
+        metadata=metadata,
+        description="\n".join(found) or f"{len(stage.filters)} filters work",
+    )
+
+
+def _kept_share_result(stage: Stage, ledger: Ledger, shards: Sequence[str], recipe: Recipe) -> dg.AssetCheckResult:
+    """Whether each shard keeps as much as the recipe expects; if not, which filter rejects most."""
+    bounds = recipe.kept_share.get(stage.name, (0.0, 1.0))
+    records = [record for key in shards if (record := ledger.record(stage.name, key)) is not None]
+    warnings = kept_share_warnings(records, bounds)
+    metadata: dict[str, Any] = {"least": bounds[0], "largest": bounds[1], "offending_shards": len(warnings)}
+    if warnings:
+        metadata["shards"] = _table([{"problem": sentence} for sentence in warnings[:SHOWN_ROWS]])
+    return dg.AssetCheckResult(
+        check_name="kept_share",
+        asset_key=stage.name,
+        passed=not warnings,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+        description="\n".join(warnings[:SHOWN_ROWS]) or "within the recipe's bounds",
+    )
+
+
+def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
+    return dg.MetadataValue.table(records=[dg.TableRecord(row) for row in rows])
+
+
+CHECKS = [stage_checks(stage) for stage in STAGES]

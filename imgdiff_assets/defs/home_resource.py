@@ -1,0 +1,35 @@
+"""The project's home as a Dagster resource, which also tells that its run is alive."""
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from imgdiff_assets.defs.runs_in_progress import alive, stoppable
+from imgdiff_assets.home import Home
+
+
+class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the ledger and the catalog are, and where people look at them."""
+
+    root: str = Field(description="The folder that IMGDIFF_HOME names.")
+    browser_url: str = Field(
+        "",
+        description="Where `imgdiff browse` is served; materialisations link to it (IMGDIFF_BROWSER_URL).",
+    )
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["HomeResource", None, None]:
+        """The resource lives as long as its run's process works on it."""
+        with ExitStack() as stack:
+            if context.run is not None:
+                stack.enter_context(alive(self.home, context.run.run_id))
+            if context.run is not None and context.instance is not None:
+                stack.enter_context(stoppable(context.instance, context.run.run_id))
+            yield self
+
+    @property
+    def home(self) -> Home:
+        return Home(Path(self.root))

@@ -1,0 +1,51 @@
+"""The models of one recipe: loaded when a measurement asks, known by the content of their weights."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from imgdiff_assets.common.hashing import content_hash
+from resources.loading import devices, weights
+from resources.loading.settings import ChatModelSettings, ModelSettings
+
+
+class LoadedModels:
+    """Opens the model of a role on first use.
+
+    `settings` holds each role's settings, `openers` the functions that load it (a Dagster resource's `open`).
+    """
+
+    def __init__(self, settings: Mapping[str, ModelSettings], openers: Mapping[str, Callable[[], Any]]) -> None:
+        self._settings = settings
+        self._openers = openers
+        self.opened: set[str] = set()
+
+    def settings(self, role: str) -> ModelSettings:
+        return self._settings[role]
+
+    def identity(self, role: str) -> dict[str, Any]:
+        """What a measurement by this role depends on: its settings, and its weights by content, not by name.
+
+        Of a model behind a server only its name and what the server says of it are known. Raises FileNotFoundError
+        when the weights are missing, ModelUnavailable when the server does not answer.
+        """
+        settings = self._settings[role]
+        if isinstance(settings, ChatModelSettings) and settings.served:
+            from resources.chat_server import served_identity
+
+            return {**settings.identity(), "weights": f"served:{content_hash(served_identity(settings))}"}
+        path = weights.locate(settings.model, settings.revision)
+        return {**settings.identity(), "weights": weights.digest(path)}
+
+    def device(self, role: str) -> str:
+        """Where the role's model runs: on what of this machine, or on a server."""
+        settings = self._settings[role]
+        return devices.SERVER if settings.served else devices.describe(settings.device)
+
+    def peak_memory(self, role: str) -> int | None:
+        """The role's peak memory in bytes since the stage began; see `resources.loading.devices`."""
+        return devices.peak_memory(self._settings[role])
+
+    def open(self, role: str) -> Any:
+        """The loaded model. Not to be held on to: another model may need its room."""
+        self.opened.add(role)
+        return self._openers[role]()

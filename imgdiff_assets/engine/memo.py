@@ -1,0 +1,68 @@
+"""What was measured before, as columns: found again by fingerprint, in the table or in batches that a run left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from imgdiff_assets.common.aliases import Booleans, Integers
+from imgdiff_assets.common.tables import positions
+from imgdiff_assets.ledger.ledger import CellReference, is_image
+from imgdiff_assets.stages.stage import Measurement
+
+
+@dataclass(slots=True)
+class Memo:
+    """The results of one measurement: its columns, fingerprint and bookkeeping, but for images, which stay on disk.
+
+    A measurement that makes images has a reference to them for each result; of any other there are none.
+    """
+
+    step: Measurement
+    bookkeeping: Sequence[pa.Field]
+    references: list[CellReference] = field(default_factory=list)
+    _tables: list[pa.Table] = field(default_factory=list)
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns of a batch on disk; images are among them."""
+        fingerprint = pa.field(self.step.fingerprint_column, pa.string())
+        return pa.schema([fingerprint, *self.step.columns, *self.bookkeeping])
+
+    @property
+    def light(self) -> pa.Schema:
+        """The columns that are held in memory."""
+        return pa.schema([column for column in self.schema if not is_image(column)])
+
+    @property
+    def has_images(self) -> bool:
+        return any(is_image(column) for column in self.step.columns)
+
+    def add(self, table: pa.Table, path: Path, where: Booleans | None = None) -> None:
+        """Add the rows of a file (those of them `where` it is true)."""
+        table = table.select(self.light.names)
+        self._tables.append(table if where is None else table.filter(pa.array(where)))
+        if self.has_images:
+            rows = range(len(table)) if where is None else np.flatnonzero(where).tolist()
+            self.references += [CellReference(path, row) for row in rows]
+
+    def add_older(self, table: pa.Table, path: Path) -> None:
+        """Add the rows of a table that have a result, unless there is one of that fingerprint already."""
+        fingerprints = table[self.step.fingerprint_column]
+        self.add(table, path, fingerprints.is_valid().to_numpy() & ~self.knows(fingerprints))
+
+    def table(self) -> pa.Table:
+        """All results, in the order in which they were added."""
+        if len(self._tables) != 1:
+            self._tables = [pa.concat_tables([self.light.empty_table(), *self._tables]).combine_chunks()]
+        return self._tables[0]
+
+    def knows(self, fingerprints: pa.ChunkedArray) -> Booleans:
+        """Which of the fingerprints have a result."""
+        return positions(fingerprints, self.table()[self.step.fingerprint_column]) >= 0
+
+    def owners(self, fingerprints: pa.ChunkedArray) -> Integers:
+        """For each result, the position of its fingerprint; -1 if it is not among them."""
+        return positions(self.table()[self.step.fingerprint_column], fingerprints)

@@ -1,0 +1,91 @@
+"""The parent tables of a stage, for one shard: known by a hash before they are read."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_captions
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import verdicts_hash, verdicts_of_shard
+from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.stages.stage import Stage
+
+CAPTION_FILE = "caption_file"
+"""The parent of the first stage: the ingested captions, which are no table of the ledger."""
+
+REVIEWS = "reviews"
+"""The parent that people write: what they said of the shard's samples."""
+
+OUTSIDE = (CAPTION_FILE, REVIEWS)
+
+
+class MissingInput(LookupError):
+    """A parent table that has not been materialised yet, is damaged, or does not fit the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a stage starts from. Equal hashes mean equal content; `read` gives the tables by name, without images.
+
+    `given_images` is the file with the images of a shard whose pairs were given.
+    """
+
+    hash: str
+    read: Callable[[], dict[str, pa.Table]]
+    given_images: Path | None = None
+
+
+def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
+    """The inputs of `stage` for one shard; only footers are read yet. Raises MissingInput or ShardError."""
+    ledger = Ledger(home.ledger)
+    hashes = {parent: _hash(parent, home, ledger, shard) for parent in stage.parents}
+    missing = [parent for parent, value in hashes.items() if value is None]
+    if missing:
+        raise MissingInput(
+            f"{stage.name} of {shard} needs {missing[0]} of that shard: "
+            f"materialise {missing[0]} first, or run the whole graph."
+        )
+
+    def read() -> dict[str, pa.Table]:
+        return {
+            parent: _OUTSIDE_TABLES[parent](home, shard) if parent in OUTSIDE else _read_table(parent, ledger, shard)
+            for parent in stage.parents
+        }
+
+    given = pair_images_path(home, shard) if stage.name == "image_pairs" else None
+    return Inputs(content_hash(hashes), read, given)
+
+
+_OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard}
+
+
+def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
+    try:
+        return ledger.read(parent, shard, stage_named(parent).schema)
+    except (pa.ArrowException, OSError) as error:
+        raise MissingInput(
+            f"{ledger.table_path(parent, shard)} is damaged ({' '.join(str(error).split())}): move it away and "
+            f"materialise {parent} of {shard} again."
+        ) from error
+
+
+def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
+    """The hash of one parent's content; None when there is no such table."""
+    if parent == CAPTION_FILE:
+        return _digest(caption_path(home, shard))
+    if parent == REVIEWS:
+        return verdicts_hash(home, shard)
+    if not ledger.exists(parent, shard):
+        return None
+    record = ledger.record(parent, shard)
+    return str(record["output_hash"]) if record else _digest(ledger.table_path(parent, shard))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,44 @@
+"""What measurements are handed while they run: the models, and the images that a shard has."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.ledger.images import PairImages, StoredImages
+from imgdiff_assets.recipe.recipe import Recipe
+
+
+@dataclass(slots=True)
+class ShardWork:
+    """See `imgdiff_assets.stages.stage.Work`; asking for images that there are none of raises LookupError."""
+
+    recipe: Recipe
+    models: LoadedModels
+    pair_images: PairImages | None = None
+    erased_images: StoredImages | None = None
+    given_images: StoredImages | None = None
+
+    def model(self, role: str) -> Any:
+        return self.models.open(role)
+
+    def images(self, pair_id: str) -> tuple[Pixels, Pixels]:
+        if self.pair_images is None:
+            raise LookupError("the shard has no image pairs here")
+        return self.pair_images(pair_id)
+
+    def erased(self, region_id: str) -> Pixels:
+        if self.erased_images is None:
+            raise LookupError("the shard has no erased images here")
+        return self.erased_images(region_id)[0]
+
+    def given(self, pair_id: str) -> Mapping[str, Any]:
+        if self.given_images is None:
+            raise LookupError("no images were given")
+        return self.given_images.encoded(pair_id)
+
+    def close(self) -> None:
+        for images in (self.pair_images, self.erased_images, self.given_images):
+            if images is not None:
+                images.close()

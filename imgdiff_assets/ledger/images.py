@@ -1,0 +1,109 @@
+"""Encoded images in, pixel arrays out; and the images of a shard's rows, a few at a time."""
+
+import hashlib
+import io
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.ledger.ledger import CellReference, ImageColumns, Ledger
+
+HASH_COLUMNS = ("source_hash", "target_hash")
+
+
+class DamagedImage(ValueError):
+    """Bytes that are not a whole image."""
+
+
+def encode_png(pixels: Pixels, compression: int) -> bytes:
+    """(H, W, 3) uint8 RGB to a lossless PNG; equal pixels give equal bytes with one version of Pillow."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", compress_level=compression)
+    return buffer.getvalue()
+
+
+def decode(data: bytes) -> Pixels:
+    """Encoded bytes to (H, W, 3) uint8 RGB. Raises DamagedImage."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, zlib.error, Image.DecompressionBombError) as error:
+        raise DamagedImage(f"the image is damaged: {error}") from error
+
+
+def pixel_hash(pixels: Pixels) -> str:
+    """SHA-256 of shape and pixels: the identity of an image, whatever its encoding."""
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+class StoredImages:
+    """The decoded images of rows, by id, keeping those of the latest few rows.
+
+    `locate` says where the cells of a row lie, `columns` which of them are meant.
+    """
+
+    KEPT_ROWS = 64
+
+    def __init__(self, columns: Sequence[str], locate: Callable[[str], CellReference]) -> None:
+        self._columns, self._locate = columns, locate
+        self._cells = ImageColumns(columns)
+        self._decoded: OrderedDict[str, tuple[Pixels, ...]] = OrderedDict()
+
+    def __call__(self, identity: str) -> tuple[Pixels, ...]:
+        """One (H, W, 3) uint8 image per column. Raises KeyError for an unknown id."""
+        if identity not in self._decoded:
+            cells = self.encoded(identity)
+            self._decoded[identity] = tuple(decode(cells[column]["bytes"]) for column in self._columns)
+            if len(self._decoded) > self.KEPT_ROWS:
+                self._decoded.popitem(last=False)
+        return self._decoded[identity]
+
+    def encoded(self, identity: str) -> dict[str, Any]:
+        """The cells (`{"bytes", "path"}`) as they lie in the ledger. Raises KeyError for an unknown id."""
+        return self._cells.read(self._locate(identity))
+
+    def close(self) -> None:
+        self._cells.close()
+
+
+class PairImages(StoredImages):
+    """Source and target image of the pairs of one shard, by `pair_id`."""
+
+    def __init__(self, ledger: Ledger, shard: str) -> None:
+        path = ledger.table_path("image_pairs", shard)
+        super().__init__(("source_image", "target_image"), lambda identity: CellReference(path, rows[identity]))
+        pairs = self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
+        rows = {pair["pair_id"]: row for row, pair in enumerate(pairs)}
+        self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
+        """Of each pair, the pixel hashes of its two images."""
+
+    def __call__(self, identity: str) -> tuple[Pixels, Pixels]:
+        """Source and target image, each (H, W, 3) uint8. Raises KeyError for an unknown pair."""
+        source, target = super().__call__(identity)
+        return source, target
+
+
+class GivenImages(StoredImages):
+    """The images of the pairs of one file that were given, by `pair_id`."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(("source_image", "target_image"), lambda identity: CellReference(path, rows[identity]))
+        rows = {
+            pair: row for row, pair in enumerate(self._cells.read_others(path, ["pair_id"])["pair_id"].to_pylist())
+        }
+
+
+class ErasedImages(StoredImages):
+    """The images of one shard from which a region was erased, by `region_id`."""
+
+    def __init__(self, ledger: Ledger, shard: str) -> None:
+        path = ledger.table_path("removed_pairs", shard)
+        super().__init__(("erased_image",), lambda identity: CellReference(path, rows[identity]))
+        regions = self._cells.read_others(path, ["region_id"])["region_id"].to_pylist()
+        rows = {region: row for row, region in enumerate(regions)}

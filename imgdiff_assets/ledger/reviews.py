@@ -1,0 +1,139 @@
+"""What people said of samples: `reviews.jsonl`, a line per verdict, only ever appended to.
+
+The catalog may be thrown away; this file may not. The latest line of a reviewer on a sample is the one that counts.
+"""
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pyarrow as pa
+from filelock import FileLock
+
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.ledger import append_lines
+
+ACCEPT, REJECT, WITHDRAWN = "accept", "reject", "withdrawn"
+VERDICTS = (ACCEPT, REJECT, WITHDRAWN)
+RANDOM, STRATIFIED, CHOSEN = "random", "stratified", "chosen"
+QUEUES = (RANDOM, STRATIFIED, CHOSEN)
+"""How a sample came before the reviewer; from samples that were chosen nothing can be inferred about the others."""
+
+LONGEST_NOTE = 2000
+LONGEST_NAME = 60
+TABLE = pa.schema([("sample_id", pa.string()), ("review", pa.string())])
+
+
+class ReviewError(ValueError):
+    """A verdict that cannot be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what a stratified queue was drawn by."""
+
+    sample_id: str
+    shard: str
+    reviewer: str
+    verdict: str
+    note: str = ""
+    queue: str = CHOSEN
+    score: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reviews:
+    """The verdicts that count: by sample, then by reviewer. `unreadable` are the numbers of damaged lines.
+
+    `by_shard` is what the reviewers together say, by shard and sample.
+    """
+
+    by_sample: Mapping[str, Mapping[str, Review]]
+    by_shard: Mapping[str, Mapping[str, str]]
+    unreadable: tuple[int, ...] = ()
+
+    @property
+    def reviewers(self) -> list[str]:
+        return sorted({name for reviews in self.by_sample.values() for name in reviews})
+
+    def of_shard(self, shard: str) -> Mapping[str, str]:
+        """`accept` or `reject` for each sample of the shard that has been reviewed."""
+        return self.by_shard.get(shard, {})
+
+
+def consensus(reviews: Iterable[Review]) -> str | None:
+    """`accept`, `reject`, or None when nobody has said either.
+
+    A sample is rejected when at least as many reviewers reject it as accept it: a doubtful answer teaches nothing.
+    """
+    verdicts = [review.verdict for review in reviews]
+    accepted, rejected = verdicts.count(ACCEPT), verdicts.count(REJECT)
+    if not accepted and not rejected:
+        return None
+    return REJECT if rejected >= accepted else ACCEPT
+
+
+def add_review(home: Home, review: Review) -> Review:
+    """Record one verdict durably; returns it with its time. Raises ReviewError, OSError."""
+    name = " ".join(review.reviewer.split())
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise ReviewError(f"a reviewer's name has 1 to {LONGEST_NAME} printable characters")
+    if review.verdict not in VERDICTS:
+        raise ReviewError(f"{review.verdict!r} is not a verdict; say {', '.join(VERDICTS)}")
+    if review.queue not in QUEUES:
+        raise ReviewError(f"{review.queue!r} is not a queue; there are {', '.join(QUEUES)}")
+    if len(review.note) > LONGEST_NOTE:
+        raise ReviewError(f"a note has at most {LONGEST_NOTE:,} characters")
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    values = {**asdict(review), "reviewer": name, "note": review.note.strip(), "at": now}
+    # One writer at a time: a line half written by another would be taken for one torn by a kill.
+    with FileLock(home.reviews.with_suffix(".lock")):
+        append_lines(home.reviews, [json.dumps(values, ensure_ascii=True)])
+    return Review(**values)
+
+
+def read_reviews(home: Home) -> Reviews:
+    """All verdicts that count. A damaged line is passed over and its number told; without a file there are none."""
+    try:
+        state = home.reviews.stat()
+    except FileNotFoundError:
+        return Reviews({}, {})
+    return _read(home.reviews, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, modified: int, size: int) -> Reviews:
+    """The file as it was at that moment: read once, however many shards ask."""
+    by_sample: dict[str, dict[str, Review]] = {}
+    unreadable = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            review = Review(**json.loads(line))
+            if review.verdict not in VERDICTS:
+                raise ValueError(review.verdict)
+        except (ValueError, TypeError):
+            unreadable.append(number)
+            continue
+        by_sample.setdefault(review.sample_id, {})[review.reviewer] = review
+    by_shard: dict[str, dict[str, str]] = {}
+    for sample_id, reviews in by_sample.items():
+        said = consensus(reviews.values())
+        for shard in {review.shard for review in reviews.values()} if said is not None else ():
+            by_shard.setdefault(shard, {})[sample_id] = str(said)
+    return Reviews(by_sample, by_shard, tuple(unreadable))
+
+
+def verdicts_of_shard(home: Home, shard: str) -> pa.Table:
+    """What the reviewers together say of the samples of one shard: `sample_id`, `review`; by id."""
+    rows = [{"sample_id": name, "review": said} for name, said in sorted(read_reviews(home).of_shard(shard).items())]
+    return pa.Table.from_pylist(rows, schema=TABLE)
+
+
+def verdicts_hash(home: Home, shard: str) -> str:
+    """Changes whenever one of the shard's verdicts does."""
+    return content_hash(verdicts_of_shard(home, shard).to_pylist())

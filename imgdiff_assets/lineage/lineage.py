@@ -1,0 +1,235 @@
+"""Where a row came from, what became of it, and why: the chain of rows above and below any id of any table."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.hashing import ID_LENGTH
+from imgdiff_assets.engine.parents import CAPTION_FILE
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import read_captions, shard_keys
+from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.reading.scan import PARENT_IDS, parent_of, scan
+from imgdiff_assets.reading.verdicts import in_words
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import COMMON_COLUMNS, Stage
+
+CAPTION = "caption"
+SHORTEST_PREFIX = 6
+TABLE_OF_ID = {
+    "caption_id": CAPTION,
+    "pair_id": "prompt_pairs",
+    "region_id": "bounding_boxes",
+    "sample_id": "fine_tune_set",
+}
+"""The table where a row with such an id first appears, from the top of the graph down."""
+
+RECORDED = ("recipe", "recipe_hash", "code_version", "models")
+"""What a row's provenance takes from its table's record, whichever run measured the row."""
+
+RECORDED_OF_RUN = ("devices", "versions")
+"""What it takes only when the record is of the run that measured the row."""
+
+
+class LineageError(ValueError):
+    """An id that names no row, or several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A threshold on a score: its value in the recipe now, and the value the row was judged by.
+
+    `keeps_larger` tells on which side of it a score passes.
+    """
+
+    filter: str
+    setting: str
+    now: float
+    judged_by: float | None
+    keeps_larger: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score of a row with the limits it is held against."""
+
+    name: str
+    value: float | None
+    limits: tuple[Limit, ...]
+
+
+@dataclass(slots=True)
+class Node:
+    """One row of one table: `values` are its other columns, `made` says by which run, recipe and models."""
+
+    table: str
+    id: str
+    shard: str
+    kept: bool
+    verdict: str
+    asked_for: bool = False
+    values: Row = field(default_factory=dict)
+    scores: tuple[Score, ...] = ()
+    made: dict[str, Any] = field(default_factory=dict)
+    children: list["Node"] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, the children within."""
+        return asdict(self)
+
+
+def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
+    """The tree from the caption down through the row whose id begins with `prefix`, to all that was made of it.
+
+    Above the row only its own ancestors are listed, below it everything. Raises LineageError, DamagedTable.
+    """
+    return lineage_of(home, recipe, *find_row(home, Ledger(home.ledger), prefix))
+
+
+def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: str) -> Node:
+    """The same, of a row whose shard is known: one of `TABLE_OF_ID`, by its id column and id. Raises DamagedTable."""
+    ledger = Ledger(home.ledger)
+    known = ancestors(ledger, column, identity, shard)
+    captions = read_captions(home, shard)
+    (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
+    values = {name: caption[name] for name in ("caption", "source", "line")}
+    root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
+    found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
+    for stage in STAGES:
+        above = {parent for table in stage.parents for parent in found.get(table, ())}
+        rows = _rows_below(ledger, stage, shard, sorted(above), known)
+        record = ledger.record(stage.name, shard) or {}
+        nodes = [_node(stage, row, shard, recipe, record) for row in rows]
+        for node, row in zip(nodes, rows, strict=True):
+            table, parent = parent_of(stage, row)
+            found[table][parent].children.append(node)
+        found[stage.name] = {node.id: node for node in nodes}
+    _mark(root, TABLE_OF_ID[column], identity)
+    _lead_to_the_marked(root)
+    return root
+
+
+def find_row(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
+    """(id column, id, shard) of the one row that is meant."""
+    prefix = prefix.strip().lower()
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},{ID_LENGTH}}}", prefix):
+        raise LineageError(
+            f"{prefix!r} is not an id: give the {SHORTEST_PREFIX} to {ID_LENGTH} hexadecimal digits an id begins with."
+        )
+    found: dict[str, tuple[str, str]] = {}
+    for column, table in TABLE_OF_ID.items():
+        home_table = "prompt_pairs" if table == CAPTION else table
+        for row in scan(ledger, home_table, [column], pc.starts_with(pc.field(column), prefix)).to_pylist():
+            found.setdefault(row[column], (column, row["shard"]))
+    if not found:
+        found = _captions_not_run(home, prefix)
+    if not found:
+        raise LineageError(
+            f"{prefix}: no caption, pair, region or sample has an id that begins so in {home.root}; "
+            "ids are printed by `imgdiff demo`, and are the first column of every table of the ledger."
+        )
+    if len(found) > 1:
+        examples = " and ".join(sorted(found)[:2])
+        raise LineageError(f"{prefix}: {len(found)} ids begin so, for example {examples}; give more digits.")
+    identity, (column, shard) = found.popitem()
+    return column, identity, shard
+
+
+def _captions_not_run(home: Home, prefix: str) -> dict[str, tuple[str, str]]:
+    """Captions that are ingested, but in no table yet."""
+    return {
+        identity: ("caption_id", key)
+        for key in shard_keys(home)
+        for identity in read_captions(home, key)["caption_id"].to_pylist()
+        if identity.startswith(prefix)
+    }
+
+
+def ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[str, str]:
+    """The ids of the row itself and of every row above it, by column."""
+    known = {column: identity}
+    columns = list(TABLE_OF_ID)
+    for child, parent in zip(reversed(columns[1:]), reversed(columns[:-1]), strict=True):
+        if child in known:
+            table = TABLE_OF_ID[child]
+            names = [parent, "pair_id"] if child == "sample_id" else [parent]
+            row = scan(ledger, table, names, pc.field(child) == known[child], [shard]).to_pylist()[0]
+            known.update({name: row[name] for name in names if row[name] is not None})
+    return known
+
+
+def _rows_below(
+    ledger: Ledger, stage: Stage, shard: str, parents: Sequence[str], known: Mapping[str, str]
+) -> list[Row]:
+    """The stage's rows whose parents are in the tree, on the way to the row asked for or below it."""
+    above = pc.field(PARENT_IDS[stage.name])
+    if stage.name == "fine_tune_set":
+        above = pc.coalesce(above, pc.field("pair_id"))
+    where = above.isin(pa.array(parents, pa.string()))
+    for column, identity in known.items():
+        if column in stage.schema.names:
+            where = where & (pc.field(column) == identity)
+    names = [column.name for column in stage.schema if not is_image(column)]
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    # Kept rows first, then as they stand in the table: for regions, the most different first.
+    return sorted(rows, key=lambda row: (not row["kept"], row.get("rank") or 0))
+
+
+def _node(stage: Stage, row: Row, shard: str, recipe: Recipe, record: Mapping[str, Any]) -> Node:
+    scores = _scores(stage, row, recipe, record)
+    hidden = {stage.id_column, "shard", *(column.name for column in COMMON_COLUMNS), *(score.name for score in scores)}
+    return Node(
+        table=stage.name,
+        id=row[stage.id_column],
+        shard=shard,
+        kept=bool(row["kept"]),
+        verdict=in_words(row),
+        values={
+            name: value for name, value in row.items() if name not in hidden and not name.endswith("_fingerprint")
+        },
+        scores=scores,
+        made={
+            "run_id": row["run_id"],
+            "measured_at": f"{row['measured_at']:%Y-%m-%d %H:%M:%S} UTC" if row["measured_at"] else None,
+            **{name: record.get(name) for name in RECORDED},
+            **{name: record.get(name) if record.get("run_id") == row["run_id"] else None for name in RECORDED_OF_RUN},
+        },
+    )
+
+
+def _scores(stage: Stage, row: Row, recipe: Recipe, record: Mapping[str, Any]) -> tuple[Score, ...]:
+    """Every column that a filter compares with a threshold, and the numbers beside it that were measured."""
+    judged = {statistic["filter"]: statistic["threshold"] for statistic in record.get("filters", ())}
+    limits: dict[str, list[Limit]] = {}
+    for step in stage.filters:
+        score = step.score or (step.reads[0] if len(step.reads) == 1 else None)
+        if step.threshold is None or score is None:
+            continue
+        settings = stage.settings(recipe)
+        now, larger = getattr(settings, step.threshold), step.keeps_larger(settings)
+        limits.setdefault(score, []).append(Limit(step.name, step.threshold, now, judged.get(step.name), larger))
+    measured = [column.name for step in stage.measurements for column in step.columns]
+    names = [name for name in measured if name.endswith(("_similarity", "_itc", "_itm", "_score"))]
+    names += [name for name in limits if name not in names]
+    return tuple(Score(name, row[name], tuple(limits.get(name, ()))) for name in names)
+
+
+def _mark(node: Node, table: str, identity: str) -> None:
+    """Mark the row asked for. A pair's later rows share its id; the first is the one meant."""
+    node.asked_for = node.table == table and node.id == identity
+    for child in node.children:
+        _mark(child, table, identity)
+
+
+def _lead_to_the_marked(node: Node) -> bool:
+    """Leave out what is neither on the way to the row asked for nor below it; says whether anything is left."""
+    if node.asked_for:
+        return True
+    node.children = [child for child in node.children if _lead_to_the_marked(child)]
+    return bool(node.children)

@@ -1,0 +1,273 @@
+"""Making a row of the ledger again from its lineage alone, and saying precisely what differs.
+
+Every measurement of every row above it, and of the row itself, is made again from what the ledger holds: captions,
+seeds, settings and models as recorded, and the recorded results of the measurements before. So a difference is named
+where it arises; if there is none, the whole chain gives the same again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.environment import library_versions
+from imgdiff_assets.common.tables import rows_of
+from imgdiff_assets.engine.given_pairs import stage_of_shard
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.parents import MissingInput, read_inputs
+from imgdiff_assets.engine.shard_work import ShardWork
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import has_pairs, pair_images_path
+from imgdiff_assets.ledger.images import ErasedImages, GivenImages, PairImages
+from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.lineage.compare import Comparison, Verdict, closest, compare, tolerance
+from imgdiff_assets.lineage.lineage import ancestors, find_row
+from imgdiff_assets.reading.scan import PARENT_IDS, DamagedTable, parent_columns, parent_of, scan
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
+from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.stage import Measurement, Stage
+
+Images = TypeVar("Images", PairImages, ErasedImages)
+
+KINDS = {"pair_id": "pair", "region_id": "region", "sample_id": "sample"}
+NOTHING_MADE = (
+    "a caption is given, not made: replay a pair, a region or a sample of it (`imgdiff lineage` lists them)."
+)
+
+
+class ReplayError(ValueError):
+    """A row that cannot be replayed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One measurement made again, or the reason why it could not be."""
+
+    stage: str
+    measurement: str
+    comparisons: list[Comparison]
+    failure: str | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.failure is not None:
+            return Verdict.DIFFERS
+        return max((comparison.verdict for comparison in self.comparisons), default=Verdict.SAME)
+
+
+@dataclass(slots=True)
+class Replay:
+    """What came of it.
+
+    `origins` are differences in what the row is made of: weights, code, rows above it that have changed since. With
+    any of them the replay differs. `surroundings` are other libraries and devices: they may explain a difference.
+    """
+
+    kind: str
+    id: str
+    shard: str
+    steps: list[Replayed] = field(default_factory=list)
+    origins: list[str] = field(default_factory=list)
+    surroundings: list[str] = field(default_factory=list)
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.origins:
+            return Verdict.DIFFERS
+        return max((step.verdict for step in self.steps), default=Verdict.SAME)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = {"verdict": str(self.verdict), **asdict(self)}
+        for step, made in zip(values["steps"], self.steps, strict=True):
+            step["verdict"] = str(made.verdict)
+            for comparison in step["comparisons"]:
+                comparison["verdict"] = str(comparison["verdict"])
+        return values
+
+
+def shared_models(recipe: Recipe) -> LoadedModels:
+    """The process's models, with the settings of `recipe`."""
+    from resources.dagster_resources import ROLES
+
+    settings = {role: getattr(recipe.models, role) for role in ROLES}
+    return LoadedModels(settings, {role: lambda role=role: ROLES[role].load(settings[role]) for role in ROLES})  # type: ignore[misc]
+
+
+def replay(
+    home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], LoadedModels] = shared_models
+) -> Replay:
+    """Make the pair, region or sample again whose id begins with `prefix`.
+
+    Everything but the device is as recorded; that is `base`'s. Raises LineageError, ReplayError, UnknownOrigin,
+    DamagedTable.
+    """
+    ledger = Ledger(home.ledger)
+    column, identity, shard = find_row(home, ledger, prefix)
+    if column not in KINDS:
+        raise ReplayError(f"{identity}: {NOTHING_MADE}")
+    known = ancestors(ledger, column, identity, shard)
+    result = Replay(KINDS[column], identity, shard)
+    with ExitStack() as opened:
+        pairs = _open(opened, PairImages, "image_pairs", ledger, shard)
+        erased = _open(opened, ErasedImages, "removed_pairs", ledger, shard)
+        given = None
+        if has_pairs(home, shard):
+            given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
+        for base_stage in _stages_above(ledger, known, shard):
+            stage = stage_of_shard(base_stage, home, shard)
+            if stage.id_column not in known:
+                continue
+            row = _read_row(ledger, stage, shard, known)
+            if row is None:
+                continue
+            _replay_row(result, home, stage, row, base, models_of, pairs, erased, given)
+    result.surroundings = list(dict.fromkeys(result.surroundings))
+    result.origins = list(dict.fromkeys(result.origins))
+    return result
+
+
+def _open(
+    stack: ExitStack, images: Callable[[Ledger, str], Images], asset: str, ledger: Ledger, shard: str
+) -> Images | None:
+    """The images of a table, until the stack is left; None where there is no such table. Raises DamagedTable."""
+    if not ledger.exists(asset, shard):
+        return None
+    try:
+        return stack.enter_context(closing(images(ledger, shard)))
+    except (pa.ArrowException, OSError) as error:
+        raise DamagedTable(
+            f"{ledger.table_path(asset, shard)} cannot be read ({' '.join(str(error).split())}); `imgdiff run` moves "
+            "it aside and makes it again."
+        ) from error
+
+
+def _stages_above(ledger: Ledger, known: Mapping[str, str], shard: str) -> Sequence[Stage]:
+    """The stages that a row may come from; a sample comes from one of the branches, a region goes into all."""
+    if "sample_id" not in known:
+        return STAGES
+    stage = stage_named("fine_tune_set")
+    where = pc.field("sample_id") == known["sample_id"]
+    row = scan(ledger, stage.name, parent_columns(stage), where, [shard]).to_pylist()[0]
+    branch, _ = parent_of(stage, row)
+    beside = {"captions"} if branch == "removal_captions" else {"removed_pairs", "removal_captions"}
+    return [other for other in STAGES if other.name not in beside]
+
+
+def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]) -> Row | None:
+    """The row of this stage, without images; there is none where the one above was rejected."""
+    names = [column.name for column in stage.schema if not is_image(column)]
+    where = pc.field(stage.id_column) == known[stage.id_column]
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    return rows[0] if rows else None
+
+
+def _replay_row(
+    result: Replay,
+    home: Home,
+    stage: Stage,
+    row: Row,
+    base: Recipe,
+    models_of: Callable[[Recipe], LoadedModels],
+    pairs: PairImages | None,
+    erased: ErasedImages | None,
+    given: GivenImages | None,
+) -> None:
+    """Make the measurements of one row again."""
+    ledger, shard = Ledger(home.ledger), result.shard
+    record = ledger.record(stage.name, shard) or {}
+    measured_by = next(
+        (entry for entry in reversed(ledger.history(stage.name, shard)) if entry["run_id"] == row["run_id"]), record
+    )
+    recipe = recorded_recipe(base, [record])
+    models = models_of(recipe)
+    work = ShardWork(recipe, models, pairs, erased, given)
+    measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
+    roles = list(dict.fromkeys(role for step in measured for role in step.roles))
+    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
+    for step in measured:
+        result.steps.append(_replay_step(stage, step, _with_images(step, row, work), work))
+    result.surroundings += _surroundings(measured_by, models, [role for role in roles if role in models.opened])
+
+
+def _with_images(step: Measurement, row: Row, work: ShardWork) -> Row:
+    """The row with the image cells that this step filled."""
+    names = {column.name for column in step.columns if is_image(column)}
+    if "erased_image" in names and work.erased_images is not None:
+        return {**row, **work.erased_images.encoded(row["region_id"])}
+    if names and work.pair_images is not None:
+        return {**row, **work.pair_images.encoded(row["pair_id"])}
+    return row
+
+
+def _replay_step(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> Replayed:
+    try:
+        (made,) = step.run([{name: row[name] for name in step.inputs}], work)
+        if isinstance(made, Exception):
+            raise made
+    except Exception as error:
+        return Replayed(stage.name, step.name, [], " ".join(f"{error}".split()) or type(error).__name__)
+    again = closest(step.columns, row, made) if step.expands else made
+    limits = tolerance([work.models.settings(role).dtype for role in step.roles])
+    return Replayed(stage.name, step.name, compare(step.columns, row, again, limits))
+
+
+def _older(home: Home, stage: Stage, shard: str, row: Row, recipe: Recipe) -> list[str]:
+    """What the row was measured from, and the tables above it do not give any more."""
+    measured_from = {stage.id_column, *(name for step in stage.measurements for name in step.inputs)}
+    names = [column.name for column in stage.item_columns if column.name in measured_from]
+    try:
+        items = rows_of(stage.items(read_inputs(stage, home, shard).read(), recipe), names)
+    except (MissingInput, KeyError) as error:
+        return [f"{stage.name} cannot be traced to {', '.join(stage.parents)}: {error}"]
+    apart = [[name for name in names if item[name] != row[name]] for item in items]
+    if [] in apart:
+        return []
+    above, _ = parent_of(stage, row)
+    parent = PARENT_IDS[stage.name]
+    siblings = [index for index, item in enumerate(items) if item.get(parent) == row[parent]]
+    nearest = min(siblings, key=lambda index: len(apart[index]), default=None)
+    if nearest is None:
+        return [f"{stage.name} is older than {above}, which has nothing like it any more."]
+    return [
+        f"{stage.name} is older than {above}: its {name} was {row[name]!r}, and is {items[nearest][name]!r} now."
+        for name in apart[nearest]
+    ]
+
+
+def _origins(stage: Stage, record: Mapping[str, Any], models: LoadedModels, roles: Sequence[str]) -> list[str]:
+    """Weights and code that are not those of the record."""
+    found = []
+    if record["code_version"] != stage.code_version:
+        found.append(f"{stage.name}: made by version {record['code_version']} of its code, now {stage.code_version}.")
+    for role in roles:
+        recorded = record["models"][role]["weights"]
+        try:
+            now = models.identity(role)["weights"]
+        except FileNotFoundError as error:
+            found.append(f"{role}: {error}")
+            continue
+        if now != recorded:
+            found.append(f"{role}: the weights have changed, from {recorded[:12]} to {now[:12]} (SHA-256).")
+    return found
+
+
+def _surroundings(record: Mapping[str, Any], models: LoadedModels, roles: Sequence[str]) -> list[str]:
+    """Libraries and devices that are not those of the record."""
+    now = library_versions()
+    versions = record.get("versions", {})
+    found = [
+        f"{library} {version} then, {now.get(library, 'not installed')} now"
+        for library, version in versions.items()
+        if now.get(library) != version
+    ]
+    for role in roles:
+        then = record.get("devices", {}).get(role)
+        if then is not None and then != models.device(role):
+            found.append(f"{role} on {then} then, on {models.device(role)} now")
+    return found

@@ -1,0 +1,134 @@
+"""The kept samples of a shard, with the images they are about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.compute as pc
+
+from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, PairImages
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.reading.scan import scan
+
+SAMPLE_COLUMNS = (
+    "sample_id",
+    "region_id",
+    "pair_id",
+    "caption_id",
+    "task",
+    "first",
+    "subject",
+    "answer",
+    "conversations",
+    "split",
+    "width",
+    "height",
+    *HASH_COLUMNS,
+    "erased_from",
+    "erased_hash",
+)
+REGION_COLUMNS = (
+    "region_id",
+    "source_object",
+    "target_object",
+    "source_region_caption",
+    "target_region_caption",
+)
+
+
+class StaleSample(ValueError):
+    """A sample whose images have been made anew since."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One kept row of `fine_tune_set`.
+
+    `first` is the side (`source` or `target`) that is shown first; the box is xyxy in pixels of both images, None
+    for a sample that is about no region. `SampleImages` gives the two images: those of the pair, or, where
+    `erased_from` names one of them, that one and the same without the region. Objects and region captions are those of
+    the pair's region, None for any other sample.
+    """
+
+    sample_id: str
+    region_id: str | None
+    pair_id: str
+    caption_id: str
+    task: str
+    first: str
+    subject: str | None
+    answer: str
+    conversations: Sequence[dict[str, str]]
+    split: str
+    width: int
+    height: int
+    source_hash: str
+    target_hash: str
+    erased_from: str | None
+    erased_hash: str | None
+    box: tuple[float, float, float, float] | None
+    source_object: str | None
+    target_object: str | None
+    source_region_caption: str | None
+    target_region_caption: str | None
+
+
+class SampleImages:
+    """The source and the target image of samples of one shard, each (H, W, 3) uint8."""
+
+    def __init__(self, ledger: Ledger, shard: str) -> None:
+        self.pairs = PairImages(ledger, shard)
+        self._erased = ErasedImages(ledger, shard) if ledger.exists("removed_pairs", shard) else None
+
+    def __call__(self, sample: Sample) -> tuple[Pixels, Pixels]:
+        source, target = self.pairs(sample.pair_id)
+        if sample.erased_from is None or sample.region_id is None or self._erased is None:
+            return source, target
+        return (source, target)[sample.erased_from == "target"], self._erased(sample.region_id)[0]
+
+    def encoded(self, sample: Sample, side: str) -> dict[str, Any]:
+        """One of the two images as it lies in the ledger (`{"bytes", "path"}`)."""
+        if sample.erased_from is None or sample.region_id is None or self._erased is None:
+            return dict(self.pairs.encoded(sample.pair_id)[f"{side}_image"])
+        if side == "source":
+            return dict(self.pairs.encoded(sample.pair_id)[f"{sample.erased_from}_image"])
+        return dict(self._erased.encoded(sample.region_id)["erased_image"])
+
+    def close(self) -> None:
+        for images in (self.pairs, self._erased):
+            if images is not None:
+                images.close()
+
+
+def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None) -> list[Sample]:
+    """The kept samples of one shard (of all tasks, or of some), in the order of the table.
+
+    Raises StaleSample when a sample is about other images than the ledger holds now, and DamagedTable.
+    """
+    where = pc.field("kept") if tasks is None else pc.field("kept") & pc.field("task").isin(list(tasks))
+    rows = scan(ledger, "fine_tune_set", (*SAMPLE_COLUMNS, *BOX_COLUMNS), where, [shard]).to_pylist()
+    pairs = scan(ledger, "image_pairs", ("pair_id", *HASH_COLUMNS), pc.field("kept"), [shard]).to_pylist()
+    drawn = {row["pair_id"]: row for row in pairs}
+    erased: dict[str, str] = {}
+    if any(row["erased_from"] for row in rows):
+        regions = scan(ledger, "removed_pairs", ("region_id", "erased_hash"), pc.field("kept"), [shard]).to_pylist()
+        erased = {row["region_id"]: row["erased_hash"] for row in regions}
+    captions = scan(ledger, "captions", REGION_COLUMNS, pc.field("kept"), [shard]).to_pylist()
+    described = {row["region_id"]: {name: row[name] for name in REGION_COLUMNS[1:]} for row in captions}
+    samples = []
+    for row in rows:
+        pair: dict[str, Any] = drawn.get(row["pair_id"], {})
+        of_region = row["region_id"] is not None and row["erased_from"] is None
+        region = described.get(row["region_id"]) if of_region else dict.fromkeys(REGION_COLUMNS[1:])
+        stale = any(row[name] is None or row[name] != pair.get(name) for name in HASH_COLUMNS)
+        if stale or region is None or (row["erased_from"] and row["erased_hash"] != erased.get(row["region_id"])):
+            raise StaleSample(
+                f"{shard}: sample {row['sample_id']} is older than its images or captions; "
+                f"`imgdiff run --shards {shard}` brings the tables in step."
+            )
+        box = None if row["x1"] is None else (row["x1"], row["y1"], row["x2"], row["y2"])
+        values = {name: row[name] for name in SAMPLE_COLUMNS}
+        samples.append(Sample(**values, box=box, **region))
+    return samples

@@ -1,0 +1,240 @@
+"""The recipe: one YAML file that says everything a ledger depends on."""
+
+import difflib
+import os
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.recipe.stage_settings import (
+    BoundingBoxesSettings,
+    CaptionsSettings,
+    FilteredPairsSettings,
+    FineTuneSetSettings,
+    ImagePairsSettings,
+    PromptPairsSettings,
+    RemovalCaptionsSettings,
+    RemovedPairsSettings,
+    StageSettings,
+)
+from resources.captioner import CaptionerSettings
+from resources.image_text_encoder import ImageTextEncoderSettings
+from resources.image_text_matcher import ImageTextMatcherSettings
+from resources.inpainter import InpainterSettings
+from resources.pair_generator import PairGeneratorSettings
+from resources.prompt_rewriter import PromptRewriterSettings
+from resources.segmenter import SegmenterSettings
+
+SHIPPED = Path(__file__).parent / "shipped"
+DEFAULT_RECIPE = "miniature"
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message names file, key and what to do."""
+
+
+class AutomationSettings(StageSettings):
+    """When the graph brings itself up to date. No row depends on it."""
+
+    cron: str | None = Field(
+        None,
+        description="When stale shards are run, as in `0 3 * * *`; without it the schedule is there, for three at "
+        "night, but switched off.",
+    )
+    timezone: str = Field("UTC", description="The time zone of `cron`, as in `Europe/Berlin`.")
+    inbox_seconds: int = Field(
+        30, ge=1, description="The inbox is looked at this often, and takes a file that stood still for as long."
+    )
+    shard_size: int = Field(1_000, ge=1, description="Most captions of a file of the inbox in one shard.")
+    fill_gaps: bool = Field(
+        False,
+        description="Whether captions of the inbox are noted with the replacements made so far, as "
+        "`imgdiff ingest --fill-gaps` notes them, for prompt_pairs.keep_attempts to go by.",
+    )
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_has_five_fields(cls, cron: str | None) -> str | None:
+        if cron is not None and len(cron.split()) != 5:
+            raise ValueError("write five fields: minute, hour, day, month and day of the week, as in 0 3 * * *")
+        return cron
+
+    @field_validator("timezone")
+    @classmethod
+    def _timezone_is_known(cls, timezone: str) -> str:
+        try:
+            ZoneInfo(timezone)
+        except (ValueError, LookupError, OSError):
+            raise ValueError("is not a time zone; write it as in Europe/Berlin") from None
+        return timezone
+
+
+class RoleModels(StageSettings):
+    """The model of each role."""
+
+    prompt_rewriter: PromptRewriterSettings
+    pair_generator: PairGeneratorSettings
+    image_text_encoder: ImageTextEncoderSettings
+    image_text_matcher: ImageTextMatcherSettings
+    segmenter: SegmenterSettings
+    captioner: CaptionerSettings
+    inpainter: InpainterSettings = InpainterSettings(model="stabilityai/sdxl-turbo")
+
+
+_STAGE_SECTIONS = (
+    "prompt_pairs",
+    "image_pairs",
+    "filtered_pairs",
+    "bounding_boxes",
+    "captions",
+    "removed_pairs",
+    "removal_captions",
+    "fine_tune_set",
+)
+
+
+class Recipe(StageSettings):
+    """Everything that a row of the ledger depends on, and the limits of a run."""
+
+    name: str = Field(description="Shown in the catalog and in reports.")
+    seed: int = Field(0, ge=0, description="All seeds are hashes of this and a row's id.")
+    max_error_share: float = Field(0.2, ge=0, le=1, description="A shard with a larger share of failed rows fails.")
+    kept_share: dict[str, tuple[float, float]] = Field(
+        {}, description="Per stage, the least and the largest share of judged rows to be kept; outside, a check warns."
+    )
+    models: RoleModels
+    prompt_pairs: PromptPairsSettings = PromptPairsSettings()
+    image_pairs: ImagePairsSettings = ImagePairsSettings()
+    filtered_pairs: FilteredPairsSettings = FilteredPairsSettings()
+    bounding_boxes: BoundingBoxesSettings = BoundingBoxesSettings()
+    captions: CaptionsSettings = CaptionsSettings()
+    removed_pairs: RemovedPairsSettings = RemovedPairsSettings()
+    removal_captions: RemovalCaptionsSettings = RemovalCaptionsSettings()
+    fine_tune_set: FineTuneSetSettings = FineTuneSetSettings()
+    automation: AutomationSettings = AutomationSettings()
+
+    @model_validator(mode="after")
+    def _shares_are_of_stages(self) -> "Recipe":
+        for name, (least, largest) in self.kept_share.items():
+            if name not in _STAGE_SECTIONS:
+                raise ValueError(f"kept_share: {_unknown(name, _STAGE_SECTIONS)}")
+            if not 0 <= least <= largest <= 1:
+                raise ValueError(f"kept_share.{name}: give the least and the largest share, as in [0.1, 0.9]")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """Changes whenever any value does that a run depends on."""
+        return content_hash(self.model_dump(mode="json", exclude={"automation"}))[:16]
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is written twice, of which the first would be lost without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [str(key.value) for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"the key {name!r} is there twice, around line {node.start_mark.line + 1}")
+        return super().construct_mapping(node, deep)
+
+
+def shipped_recipes() -> list[str]:
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe `name` (a shipped one, or a YAML file), else `IMGDIFF_RECIPE`, else `miniature`.
+
+    `overrides` are `section.key=value` with YAML values. Raises RecipeError.
+    """
+    name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
+    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
+        ) from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
+    try:
+        recipe = Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain(path.name, error)) from None
+    return override_recipe(recipe, overrides)
+
+
+def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
+    """`recipe` with `section.key=value` applied. Raises RecipeError."""
+    values = recipe.model_dump(mode="json")
+    for override in overrides:
+        _apply(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError(_explain("--set", error)) from None
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise RecipeError(f"--set {override}: write section.key=value, as in filtered_pairs.min_similarity=0.85.")
+    if parts[0] in RoleModels.model_fields:
+        parts.insert(0, "models")
+    section: Any = values
+    for index, part in enumerate(parts[:-1]):
+        if part not in _known_keys(parts[:index]):
+            raise RecipeError(f"--set {override}: {_unknown(part, _known_keys(parts[:index]))}")
+        section = section[part]
+        if not isinstance(section, dict):
+            raise RecipeError(f"--set {override}: {'.'.join(parts[: index + 1])} is a value, not a section.")
+    if _known_keys(parts):
+        raise RecipeError(f"--set {override}: {'.'.join(parts)} is a section; set its keys one by one.")
+    try:
+        section[parts[-1]] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RecipeError(f"--set {override}: {text!r} is not a YAML value.") from None
+
+
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    """The keys of the section at `path`; none for a place that is not a section."""
+    model: Any = Recipe
+    for part in path:
+        field = model.model_fields.get(part)
+        model = field.annotation if field is not None else None
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+    return list(cast(type[BaseModel], model).model_fields)
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}.")
+
+
+def _explain(source: str, error: ValidationError) -> str:
+    """One line per mistake: file, key, what is wrong, what was given."""
+    lines = []
+    for mistake in error.errors():
+        where = ".".join(str(part) for part in mistake["loc"])
+        given = textwrap.shorten(repr(mistake["input"]), 80, placeholder=" ...")
+        if mistake["type"] == "extra_forbidden":
+            known = _known_keys(mistake["loc"][:-1])
+            lines.append(f"{source}: {where}: {_unknown(str(mistake['loc'][-1]), known)}")
+        elif mistake["type"] == "missing":
+            lines.append(f"{source}: {where}: this key is required.")
+        elif mistake["type"] == "model_type":
+            lines.append(f"{source}: {where}: should be a section with keys of its own (given: {given}).")
+        else:
+            lines.append(f"{source}: {where}: {mistake['msg'].removeprefix('Value error, ')} (given: {given}).")
+    return "\n".join(lines)

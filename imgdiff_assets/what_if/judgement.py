@@ -1,0 +1,270 @@
+"""What another recipe would keep: the steps of every stage walked again over the stored scores, without a model.
+
+Each row of the ledger gets a new verdict. A row that reaches a measurement for which it has no values would need
+measuring: its fate, and that of all that is made of it, is undecided, unless no filter follows. As the steps of a
+stage compare rows of one parent at most, only what the recipe or a parent's new verdict touches is judged again.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from imgdiff_assets.common.aliases import Booleans, Integers, Row
+from imgdiff_assets.common.tables import values_of
+from imgdiff_assets.engine.parents import CAPTION_FILE
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import has_pairs, read_captions
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.scan import parent_tables
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import ERROR_PREFIX, Derivation, Filter, Measurement, Stage, columns_of_rows
+from imgdiff_assets.statistics.funnel import StageFunnel
+from imgdiff_assets.what_if.stored_stage import Fate, StoredStage
+
+
+@dataclass(slots=True)
+class Judgement:
+    """The new fates of a stage's stored rows, and of rows that a run would add.
+
+    `remade` are kept rows whose values would be measured anew; `unsettled` rows are compared with rows that need
+    measuring, which might displace them; `waiting` rows are undecided, but in the table whatever becomes of them. Of
+    added rows the parent's id is known: `added_kept`, `added_undecided`.
+    `to_measure` counts rows by measurement (of one that makes several rows of one: the rows it starts from).
+    """
+
+    stored: StoredStage
+    fates: Integers
+    remade: Booleans
+    unsettled: Booleans
+    waiting: Booleans
+    added_kept: list[str] = field(default_factory=list)
+    added_undecided: list[str] = field(default_factory=list)
+    added_rejected: list[str] = field(default_factory=list)
+    to_measure: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def kept(self) -> int:
+        return int(np.count_nonzero(self.fates == Fate.KEPT)) + len(self.added_kept)
+
+    @property
+    def undecided(self) -> int:
+        return int(np.count_nonzero(self.fates == Fate.UNDECIDED)) + len(self.added_undecided)
+
+    def funnel(self) -> StageFunnel:
+        """The stage counted as `statistics.funnel` counts tables; undecided rows are among `rows` only."""
+        stored, fates = self.stored, self.fates
+        candidates = (fates != Fate.UPSTREAM) & (fates != Fate.GONE)
+        counts = np.bincount(fates, minlength=len(Fate) + len(stored.reasons))[len(Fate) :]
+        by_reason = dict(zip(stored.reasons, counts.tolist(), strict=True))
+        for reason in self.added_rejected:
+            by_reason[reason] += 1
+        filters = {step.name for step in stored.stage.filters}
+        added = len(self.added_kept) + len(self.added_undecided) + len(self.added_rejected)
+        return StageFunnel(
+            stage=stored.stage.name,
+            shards=len(stored.records),
+            rows_in=len(np.unique(stored.families[candidates])) + (added if stored.parents else 0),
+            rows=int(np.count_nonzero(candidates)) + added,
+            kept=self.kept,
+            upstream=int(np.count_nonzero(fates == Fate.UPSTREAM)),
+            rejected={
+                name: count
+                for name, count in by_reason.items()
+                if name in filters or (count and not name.startswith(ERROR_PREFIX))
+            },
+            errors={
+                name.removeprefix(ERROR_PREFIX): count
+                for name, count in by_reason.items()
+                if count and name.startswith(ERROR_PREFIX)
+            },
+        )
+
+
+class StoredScores:
+    """The tables of some shards, ready to be judged by one recipe after another. Raises DamagedTable."""
+
+    def __init__(self, home: Home, shards: Sequence[str]) -> None:
+        self._home, self._shards = home, shards
+        self.stages: list[StoredStage] = []
+        for stage in STAGES:
+            parents = [other for other in self.stages if other.stage.name in parent_tables(stage)]
+            self.stages.append(StoredStage(Ledger(home.ledger), stage, shards, parents))
+
+    def present(self) -> list[Judgement]:
+        """The verdicts as they are."""
+        return [Judgement(stored, stored.fates, _none(stored), _none(stored), _none(stored)) for stored in self.stages]
+
+    def judge(self, recipe: Recipe) -> list[Judgement]:
+        """The verdicts that a run with this recipe would give. Raises UnknownOrigin."""
+        judgements: list[Judgement] = []
+        for stored in self.stages:
+            if stored.parents:
+                parents = [judgements[self.stages.index(parent)] for parent in stored.parents]
+                judgements.append(_judge_next(stored, recipe, parents))
+            else:
+                judgements.append(self._judge_first(stored, recipe))
+        return judgements
+
+    def _judge_first(self, stored: StoredStage, recipe: Recipe) -> Judgement:
+        """The first stage: its items are the captions, as often as the recipe asks."""
+        stage = stored.stage
+        result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored), _none(stored))
+        judged_alike = [origin.judged_alike(stage, recipe) for origin in stored.origins]
+        outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
+        touched = stored.where([not alike or bool(steps) for alike, steps in zip(judged_alike, outdated, strict=True)])
+        added: list[Row] = []
+        if not all(judged_alike):
+            gone, items = self._compare_items(stored, recipe)
+            result.fates[gone] = Fate.GONE
+            touched &= ~gone
+            added = _pass_first_filters(stage, items, recipe, result)
+        result.added_undecided = [row["caption_id"] for row in added]
+        _walk(result, recipe, outdated, np.flatnonzero(touched), _none(stored), len(added))
+        return result
+
+    def _compare_items(self, stored: StoredStage, recipe: Recipe) -> tuple[Booleans, list[Row]]:
+        """Rows that are no items of this recipe, and items that are no rows; of captions that have been run."""
+        keys = [column.name for column in stored.stage.item_columns]
+        columns = stored.columns(keys)
+        rows = list(zip(*(columns[name].tolist() for name in keys), strict=True))
+        run = set(columns["caption_id"].tolist())
+        items = dict.fromkeys(
+            item
+            for shard in self._shards
+            if not has_pairs(self._home, shard)
+            for item in _tuples(stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe), keys)
+        )
+        known = set(rows)
+        drawn = stored.where([not origin.given(stored.stage) for origin in stored.origins])
+        gone = np.array([row not in items for row in rows], dtype=bool) & drawn
+        added = [dict(zip(keys, item, strict=True)) for item in items if item not in known]
+        return gone, [item for item in added if item["caption_id"] in run]
+
+
+def _tuples(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of some columns, as `StoredStage.columns` has their values."""
+    return zip(*(values_of(table[name]) for name in names), strict=True)
+
+
+def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement]) -> Judgement:
+    """A later stage: a row whose parent leaves is set aside, one whose parent comes back is judged again."""
+    stage = stored.stage
+    first = stage.measurements[0]
+    result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored), _none(stored))
+    above = np.concatenate([_fates_as_parents(stage, recipe, parent) for parent in parents])
+    # A row without a parent has position -1, and reads the entry that is appended.
+    parent_fates = np.append(above, Fate.GONE)[stored.parent_rows]
+    # A sample that is about no region is judged as if its pair were what it is now.
+    parent_fates[stored.parentless] = Fate.KEPT
+    remade = np.concatenate([*(parent.remade for parent in parents), [False]])[stored.parent_rows]
+    result.unsettled = np.concatenate([*(parent.unsettled for parent in parents), [False]])[stored.parent_rows]
+    outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
+    remembered = stored.measured[first.name] & ~stored.where([first.name in steps for steps in outdated])
+    rejected = (parent_fates >= len(Fate)) | (parent_fates == Fate.UPSTREAM)
+    result.fates[rejected] = np.where(remembered, Fate.UPSTREAM, Fate.GONE)[rejected]
+    result.fates[parent_fates == Fate.GONE] = Fate.GONE
+    result.fates[parent_fates == Fate.UNDECIDED] = Fate.UNDECIDED
+    others = stored.where([origin.other_items(stage, recipe) for origin in stored.origins])
+    result.fates[others] = Fate.UNDECIDED
+    touched = stored.where(
+        [
+            not origin.judged_alike(stage, recipe) or bool(steps)
+            for origin, steps in zip(stored.origins, outdated, strict=True)
+        ]
+    )
+    touched |= (stored.fates == Fate.UPSTREAM) | remade
+    childless = above == Fate.KEPT
+    childless[stored.parent_rows[stored.parent_rows >= 0]] = False
+    ids = [identity for parent in parents for identity in parent.stored.ids.to_pylist()]
+    added = [ids[row] for row in np.flatnonzero(childless)]
+    added += [identity for parent in parents for identity in parent.added_kept]
+    if stage.filters:
+        result.added_undecided = added
+    else:
+        result.added_kept = added
+    _walk(
+        result, recipe, outdated, np.flatnonzero(touched & ~others & (parent_fates == Fate.KEPT)), remade, len(added)
+    )
+    return result
+
+
+def _fates_as_parents(stage: Stage, recipe: Recipe, parent: Judgement) -> Integers:
+    """What becomes of the rows of the stage before, as far as it decides which of them are items of this one."""
+    if not stage.enabled(recipe):
+        return np.full(len(parent.fates), Fate.UPSTREAM)
+    if not stage.of_rejected:
+        return parent.fates
+    fates = np.where((parent.fates >= len(Fate)) | parent.waiting, Fate.KEPT, parent.fates)
+    fates[parent.fates == parent.stored.fate("no_proposals")] = Fate.GONE
+    return fates
+
+
+def _walk(
+    result: Judgement,
+    recipe: Recipe,
+    outdated: Sequence[Collection[str]],
+    alive: Integers,
+    remade: Booleans,
+    added: int,
+) -> None:
+    """Take the rows at the positions `alive` through the steps; `added` more join them at the first measurement.
+
+    What was measured does not count for the steps that are `outdated`, by origin, and for `remade` rows.
+    """
+    stored = result.stored
+    stage, settings = stored.stage, stored.stage.settings(recipe)
+    scores: dict[str, Any] = stored.scores if len(alive) else {}
+    for step in stage.steps:
+        if isinstance(step, Measurement):
+            valid = ~remade & ~stored.where([step.name in steps for steps in outdated])
+            known = (stored.measured[step.name] & valid)[alive]
+            # What failed before is tried again by any run, and most likely fails again.
+            failed = (stored.failed & valid)[alive] & ~known
+            waiting = alive[~known & ~failed]
+            count = len(np.unique(stored.families[waiting])) if step.expands else len(waiting)
+            count += added if step is stage.measurements[0] else 0
+            if count:
+                result.to_measure[step.name] = count
+            if _filters_after(stage, step):
+                result.fates[waiting] = Fate.UNDECIDED
+                alive = alive[known]
+                result.unsettled[alive] |= np.isin(stored.compared[alive], stored.compared[waiting])
+                result.waiting[waiting] = step is not stage.measurements[0]
+            else:
+                result.remade[waiting] = True
+                alive = alive[~failed]
+        elif len(alive) == 0:
+            continue
+        elif isinstance(step, Derivation):
+            values = step.compute({name: scores[name][alive] for name in step.reads}, settings)
+            column = np.empty(len(stored), dtype=values.dtype)
+            column[alive] = values
+            scores = {**scores, step.column.name: column}
+        else:
+            passes = step.passes({name: scores[name][alive] for name in step.reads}, settings)
+            result.fates[alive[~passes]] = stored.fate(step.name)
+            alive = alive[passes]
+    result.fates[alive] = Fate.KEPT
+
+
+def _pass_first_filters(stage: Stage, rows: list[Row], recipe: Recipe, result: Judgement) -> list[Row]:
+    """Those of the added rows that pass the filters before the first measurement."""
+    for step in stage.steps:
+        if not isinstance(step, Filter):
+            break
+        passes = step.passes(columns_of_rows(rows, step.reads), stage.settings(recipe))
+        result.added_rejected += [step.name for passed in passes if not passed]
+        rows = [row for row, passed in zip(rows, passes, strict=True) if passed]
+    return rows
+
+
+def _filters_after(stage: Stage, step: Measurement) -> bool:
+    return any(isinstance(other, Filter) for other in stage.steps[stage.steps.index(step) :])
+
+
+def _none(stored: StoredStage) -> Booleans:
+    return np.zeros(len(stored), dtype=bool)

@@ -1,0 +1,157 @@
+"""What the ledger holds of one stage over many shards, as columns: verdicts at once, scores when first asked for."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from imgdiff_assets.common.aliases import Booleans, Integers
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.scan import PARENT_IDS, own_keys, parent_columns, parent_keys, scan
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
+from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Derivation, Filter, Stage, columns_of_table
+
+
+class Fate(IntEnum):
+    """What becomes of a row; numbers from `len(Fate)` on are reasons of rejection (`StoredStage.reasons`)."""
+
+    KEPT = 0
+    UPSTREAM = 1
+    UNDECIDED = 2
+    """It depends on a measurement that has not been made."""
+    GONE = 3
+    """The row would not be in the table any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How some shards of a stage were made, as far as their rows depend on it."""
+
+    record: Mapping[str, Any]
+
+    def given(self, stage: Stage) -> bool:
+        """Whether these are rows of given pairs that no model had a part in: no recipe judges or measures them."""
+        return bool(stage.roles) and not self.record["models"]
+
+    def judged_alike(self, stage: Stage, recipe: Recipe) -> bool:
+        """Whether the recipe has the settings that these shards were judged by."""
+        return self.given(stage) or bool(self.record["settings"] == stage.settings(recipe).model_dump(mode="json"))
+
+    def other_items(self, stage: Stage, recipe: Recipe) -> bool:
+        """Whether the recipe's items may be others than these shards were made of."""
+        return stage.item_settings(recorded_recipe(recipe, [self.record])) != stage.item_settings(recipe)
+
+    def outdated(self, stage: Stage, recipe: Recipe) -> frozenset[str]:
+        """The measurements that the recipe would make anew: other settings, another model, newer code.
+
+        Models are compared by their settings; whether weight files have changed is not looked into.
+        """
+        if self.given(stage):
+            return frozenset()
+        versions = self.record["code_version"].split(".")
+        if len(versions) != len(stage.measurements):
+            return frozenset(step.name for step in stage.measurements)
+        then = recorded_recipe(recipe, [self.record])
+        return frozenset(
+            step.name
+            for step, version in zip(stage.measurements, versions, strict=True)
+            if version != str(step.version)
+            or step.settings(then) != step.settings(recipe)
+            or any(
+                getattr(then.models, role).identity() != getattr(recipe.models, role).identity() for role in step.roles
+            )
+        )
+
+
+class StoredStage:
+    """One stage's tables of some shards, one after the other; every array has an entry per row.
+
+    `parents` hold the tables of the stages before. `parent_rows` are positions of their rows, taken one table after
+    the other (-1 where there is none). `families` are equal for rows of one parent, `compared` for those that the
+    stage compares. `parentless` rows name no parent there: samples of whole pairs. Raises DamagedTable.
+    """
+
+    def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parents: Sequence["StoredStage"]) -> None:
+        self.stage, self.parents = stage, parents
+        self._ledger, self._shards = ledger, shards
+        fingerprints = [step.fingerprint_column for step in stage.measurements]
+        names = dict.fromkeys([stage.id_column, *parent_columns(stage), "rejected_by", *fingerprints])
+        table = scan(ledger, stage.name, list(names), shards=shards)
+        self.ids: pa.ChunkedArray = table[stage.id_column]
+        present = ledger.shards(stage.name, shards)
+        self.records = {key: ledger.record(stage.name, key) or {} for key in present}
+        self.measured: dict[str, Booleans] = {
+            step.name: table[step.fingerprint_column].is_valid().to_numpy() for step in stage.measurements
+        }
+        keys = parent_keys(stage, table)
+        self.parentless: Booleans = table[PARENT_IDS[stage.name]].is_null().to_numpy()
+        self.families = _positions(keys, keys.unique())
+        above = [own_keys(parent.stage.name, parent.ids).combine_chunks() for parent in parents]
+        self.parent_rows = _positions(keys, pa.concat_arrays(above)) if above else self.families
+        self.compared = self.families
+        if stage.of_rejected:
+            self.compared = np.append(parents[0].families, -1)[self.parent_rows]
+        self.reasons, self.fates = _read_verdicts(stage, table["rejected_by"])
+        self.failed = np.isin(self.fates, [self.fate(reason) for reason in self.reasons if is_error(reason)])
+        self.origins, self.origin_rows = _read_origins(self.records, table["shard"])
+
+    def __len__(self) -> int:
+        return len(self.fates)
+
+    def fate(self, reason: str) -> int:
+        """The number that stands for a reason of rejection."""
+        return len(Fate) + self.reasons.index(reason)
+
+    def where(self, values: Sequence[bool]) -> Booleans:
+        """One value per origin, for the rows of each."""
+        return np.array(values, dtype=bool)[self.origin_rows]
+
+    @cached_property
+    def scores(self) -> dict[str, npt.NDArray[Any]]:
+        """The measured columns and the items' that filters and derivations read."""
+        read = [name for step in self.stage.steps if isinstance(step, Derivation | Filter) for name in step.reads]
+        derived = {step.column.name for step in self.stage.steps if isinstance(step, Derivation)}
+        return self.columns([name for name in dict.fromkeys(read) if name not in derived])
+
+    def columns(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+        return columns_of_table(scan(self._ledger, self.stage.name, names, shards=self._shards), names)
+
+
+def is_error(reason: str) -> bool:
+    return reason.startswith(ERROR_PREFIX)
+
+
+def _positions(keys: pa.ChunkedArray, among: pa.Array) -> Integers:
+    """Where each key is found, -1 for nowhere."""
+    found = pc.fill_null(pc.index_in(keys, value_set=among), -1)
+    return np.asarray(found, dtype=np.int64)
+
+
+def _read_verdicts(stage: Stage, rejected_by: pa.ChunkedArray) -> tuple[tuple[str, ...], Integers]:
+    """All reasons of rejection (the stage's filters first), and a fate per row."""
+    found = [name for name in rejected_by.unique().to_pylist() if name not in (None, UPSTREAM)]
+    reasons = tuple(dict.fromkeys([*(step.name for step in stage.filters), *sorted(found)]))
+    codes = _positions(rejected_by, pa.array([UPSTREAM, *reasons], pa.string()))
+    # Null, a kept row, is found nowhere.
+    meaning = np.array([Fate.UPSTREAM, *range(len(Fate), len(Fate) + len(reasons)), Fate.KEPT])
+    return reasons, meaning[codes]
+
+
+def _read_origins(records: Mapping[str, Mapping[str, Any]], shards: pa.ChunkedArray) -> tuple[list[Origin], Integers]:
+    """The distinct ways in which the tables were made, and which is each row's."""
+    encoded = shards.combine_chunks().dictionary_encode()
+    origins: dict[str, tuple[int, Origin]] = {}
+    of_shard = []
+    for shard in encoded.dictionary.to_pylist():
+        made = {name: records[shard].get(name) for name in ("asset", "seed", "settings", "models", "code_version")}
+        number, _ = origins.setdefault(json.dumps(made, sort_keys=True), (len(origins), Origin(made)))
+        of_shard.append(number)
+    return [origin for _, origin in origins.values()], np.array(of_shard, dtype=np.int64)[encoded.indices.to_numpy()]

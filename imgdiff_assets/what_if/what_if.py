@@ -1,0 +1,228 @@
+"""What another recipe would keep beside what is kept now: the report of `imgdiff what-if`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.common.plain_text import counted
+from imgdiff_assets.engine.parents import REVIEWS
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.reviews import verdicts_hash
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
+from imgdiff_assets.statistics.funnel import StageFunnel
+from imgdiff_assets.what_if.judgement import Judgement, StoredScores
+from imgdiff_assets.what_if.stored_stage import Fate, StoredStage
+
+LISTED_IDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A value of the recipe: those that the tables were made with, and the other one."""
+
+    key: str
+    present: tuple[Any, ...]
+    other: Any
+
+    def __str__(self) -> str:
+        return f"{self.key}: {' or '.join(str(value) for value in self.present)} → {self.other}"
+
+
+@dataclass(frozen=True, slots=True)
+class ToMeasure:
+    """Rows for which a measurement has no values; no `roles` means that it needs no model."""
+
+    stage: str
+    measurement: str
+    roles: tuple[str, ...]
+    rows: int
+
+    def __str__(self) -> str:
+        by = f"by {' and '.join(self.roles)}" if self.roles else "without a model"
+        return f"{self.stage}: {self.measurement}, {counted(self.rows, 'row')}, {by}"
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """One stage now and then.
+
+    `undecided` rows depend on measurements that have not been made; `unsettled` ones are kept, but compared with
+    rows that need measuring. `entering` and `leaving` are ids; of rows not yet in the table, `entering_from` has the
+    parents'.
+    """
+
+    present: StageFunnel
+    then: StageFunnel
+    undecided: int
+    unsettled: int
+    entering: list[str]
+    entering_from: list[str]
+    leaving: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class WhatIf:
+    """The whole graph now and then."""
+
+    changes: list[Change]
+    stages: list[StageChange]
+    to_measure: list[ToMeasure]
+    notes: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        lines = [str(change) for change in self.changes] or ["The tables were made with this recipe: nothing changes."]
+        lines += ["", f"{'stage':<15} {'':<22}{'now':>10}{'then':>10}{'change':>10}", "─" * 68]
+        lines += [line for stage in self.stages for line in _table_lines(stage)]
+        lines.append("")
+        lines += [line for stage in self.stages for line in _moving_lines(stage)]
+        if self.to_measure:
+            lines += ["Would need measuring; what becomes of these rows is in no score yet:"]
+            lines += [f"  {item}" for item in self.to_measure]
+        lines += [*self.notes, self._summary()]
+        return "\n".join(lines)
+
+    def _summary(self) -> str:
+        last = self.stages[-1]
+        samples = f"{last.present.kept:,} → {last.then.kept:,}{_signed(last.then.kept - last.present.kept, ' ({})')}"
+        measuring = ", not counting what the rows that need measuring give" if self._undecided() else ""
+        return f"Samples: {samples}{measuring}."
+
+    def _undecided(self) -> bool:
+        return any(stage.undecided for stage in self.stages)
+
+
+def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
+    """Compare the tables of `shards` with what `recipe` would make of them, from stored scores alone.
+
+    Raises DamagedTable, UnknownOrigin, ShardError.
+    """
+    scores = StoredScores(home, shards)
+    judgements = scores.judge(recipe)
+    stages = [_compare(*pair) for pair in zip(scores.present(), judgements, strict=True)]
+    to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
+    notes = [*_notes(home, scores.stages, stages), *notes_on_samples(judgements, recipe)]
+    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, notes)
+
+
+def measurements_needed(judgement: Judgement) -> list[ToMeasure]:
+    """What a run would measure in this stage before anything is known of the rows after."""
+    stage = judgement.stored.stage
+    roles = {step.name: step.roles for step in stage.measurements}
+    return [ToMeasure(stage.name, name, roles[name], rows) for name, rows in judgement.to_measure.items()]
+
+
+def _compare(present: Judgement, then: Judgement) -> StageChange:
+    was, is_kept = present.fates == Fate.KEPT, then.fates == Fate.KEPT
+    ids = np.array(then.stored.ids.to_pylist(), dtype=object)
+    return StageChange(
+        present=present.funnel(),
+        then=then.funnel(),
+        undecided=then.undecided,
+        unsettled=int(np.count_nonzero(then.unsettled & is_kept)),
+        entering=ids[is_kept & ~was].tolist(),
+        entering_from=then.added_kept,
+        leaving=ids[was & ~is_kept & (then.fates != Fate.UNDECIDED)].tolist(),
+    )
+
+
+def _changes(stages: Sequence[StoredStage], recipe: Recipe) -> list[Change]:
+    """Where the recipe differs from those that the tables were made with."""
+    values = dict(_flat(recipe.model_dump(mode="json")))
+    found: dict[str, dict[str, Any]] = {}
+    for stored in stages:
+        for origin in stored.origins:
+            made_with = recorded_recipe(recipe, [origin.record]).model_dump(mode="json")
+            for key, value in _flat(made_with):
+                if value != values[key]:
+                    found.setdefault(key, {})[str(value)] = value
+    return [Change(key, tuple(present.values()), values[key]) for key, present in found.items()]
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(key, value) as `--set` writes them; the models' keys without `models`."""
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from _flat(value, "" if name == "models" else f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageChange]) -> list[str]:
+    notes = []
+    unsettled = [f"{change.unsettled:,} in {change.then.stage}" for change in changes if change.unsettled]
+    if unsettled:
+        notes.append(
+            f"Kept, but compared with rows that need measuring, which may displace them: {', '.join(unsettled)}."
+        )
+    by_name = {stored.stage.name: stored for stored in stages}
+    for stored in stages[1:]:
+        parents = [by_name[name] for name in stored.stage.parents if name != REVIEWS]
+        older = 0
+        for shard, record in stored.records.items():
+            hashes = {parent.stage.name: parent.records.get(shard, {}).get("output_hash") for parent in parents}
+            if REVIEWS in stored.stage.parents:
+                hashes[REVIEWS] = verdicts_hash(home, shard)
+            older += record["inputs_hash"] != content_hash(hashes)
+        if older:
+            notes.append(
+                f"{stored.stage.name}: the tables of {counted(older, 'shard')} are older than what they were made "
+                "from; `imgdiff run` brings them in step, and makes this exact."
+            )
+    return notes
+
+
+def notes_on_samples(judgements: Sequence[Judgement], recipe: Recipe) -> list[str]:
+    """Where samples are not exactly what a run would make."""
+    notes, samples = [], judgements[-1]
+    name, tasks = samples.stored.stage.name, recipe.fine_tune_set.tasks
+    if len(tasks) > 1 and (samples.added_kept or samples.added_undecided):
+        notes.append(
+            f"{name}: a new region counts as one sample; the recipe's {len(tasks)} tasks may make more of it."
+        )
+    whole = int(np.count_nonzero(samples.stored.parentless))
+    pairs = next(one for one in judgements if one.stored.stage.name == "filtered_pairs")
+    if whole and (pairs.fates != pairs.stored.fates).any():
+        notes.append(
+            f"{name}: {counted(whole, 'sample')} about a whole pair {'keeps its' if whole == 1 else 'keep their'} "
+            "verdict here, though some pairs would have another; `imgdiff run` makes this exact."
+        )
+    return notes
+
+
+def _table_lines(change: StageChange) -> list[str]:
+    """The stage's counts; of a stage where none differs, the kept rows alone."""
+    present, then = change.present, change.then
+    counts = [("kept", present.kept, then.kept)]
+    counts += [(name, present.rejected.get(name, 0), count) for name, count in then.rejected.items()]
+    for kind in {**present.errors, **then.errors}:
+        counts.append((f"error {kind}", present.errors.get(kind, 0), then.errors.get(kind, 0)))
+    counts += [("parent rejected", present.upstream, then.upstream), ("undecided", 0, change.undecided)]
+    moved = any(before != after for _, before, after in counts)
+    lines = []
+    for name, before, after in counts:
+        if name == "kept" or (moved and (before or after)):
+            stage = present.stage if name == "kept" else ""
+            lines.append(f"{stage:<15} {name:<22}{before:>10,}{after:>10,}{_signed(after - before):>10}".rstrip())
+    return lines
+
+
+def _moving_lines(change: StageChange) -> list[str]:
+    lines = []
+    new = [f"a new row of {parent}" for parent in change.entering_from]
+    for verb, ids in (("enter", [*change.entering, *new]), ("leave", change.leaving)):
+        if ids:
+            more = f" and {len(ids) - LISTED_IDS:,} more" if len(ids) > LISTED_IDS else ""
+            lines.append(f"{change.present.stage}: {len(ids):,} would {verb}: {', '.join(ids[:LISTED_IDS])}{more}")
+    return lines
+
+
+def _signed(difference: int, form: str = "{}") -> str:
+    return form.format(f"{difference:+,}") if difference else ""

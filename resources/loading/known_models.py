@@ -1,0 +1,51 @@
+"""What is known of the models of the shipped recipes before they are fetched: how large they are, on what terms.
+
+The numbers of parameters are those of the published configurations, which the tests build without allocating them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from resources.loading.weights import ITEM_SIZES
+
+
+@dataclass(frozen=True, slots=True)
+class KnownModel:
+    """A published model: its parameters, the type they are published in, and its licence."""
+
+    parameters: int
+    stored: Literal["float32", "float16", "bfloat16"]
+    licence: str
+    also_half: bool = False
+
+    def download_bytes(self, dtype: str) -> int:
+        """What is fetched for a role that runs it in `dtype`."""
+        half = self.also_half and dtype == "float16"
+        return self.parameters * ITEM_SIZES["float16" if half else self.stored]
+
+    def memory_bytes(self, dtype: str) -> int:
+        """What its weights take once they are loaded in `dtype`."""
+        return self.parameters * ITEM_SIZES[dtype]
+
+
+KNOWN_MODELS: dict[str, KnownModel] = {
+    "stabilityai/stable-diffusion-xl-base-1.0": KnownModel(
+        3_468_837_867, "float32", "CreativeML Open RAIL++-M", also_half=True
+    ),
+    "stabilityai/sdxl-turbo": KnownModel(
+        3_468_837_867, "float32", "Stability AI Non-Commercial Research", also_half=True
+    ),
+    "diffusers/stable-diffusion-xl-1.0-inpainting-0.1": KnownModel(
+        3_468_852_267, "float32", "CreativeML Open RAIL++-M", also_half=True
+    ),
+    "timm/vit_base_patch32_clip_224.openai": KnownModel(151_277_313, "float32", "MIT"),
+    "Salesforce/blip-itm-large-coco": KnownModel(446_128_642, "float32", "BSD-3-Clause"),
+    "sam_vit_b_01ec64.pth": KnownModel(93_735_472, "float32", "Apache-2.0"),
+    "sam_vit_l_0b3195.pth": KnownModel(312_342_832, "float32", "Apache-2.0"),
+    "sam_vit_h_4b8939.pth": KnownModel(641_090_608, "float32", "Apache-2.0"),
+    "lmsys/vicuna-13b-v1.5": KnownModel(13_015_864_320, "float16", "Llama 2 Community"),
+    "llava-hf/llava-v1.6-vicuna-7b-hf": KnownModel(7_063_431_168, "float16", "Llama 2 Community"),
+    "llava-hf/llava-v1.6-vicuna-13b-hf": KnownModel(13_351_499_776, "float16", "Llama 2 Community"),
+    "Qwen/Qwen3-4B-Instruct-2507": KnownModel(4_022_468_096, "bfloat16", "Apache-2.0"),
+    "Qwen/Qwen3-VL-8B-Instruct": KnownModel(8_767_123_696, "bfloat16", "Apache-2.0"),
+}

@@ -1,0 +1,54 @@
+"""Processes take turns on an accelerator: the models of two seldom fit, and neither would know of the other's.
+
+Who loads a model there takes the accelerator's lock first, and has it until all its models are let go or it ends.
+Processes on a CPU do not wait for each other.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from pathlib import Path
+
+from resources.loading.file_lock import Say, held
+
+_mine: dict[str, ExitStack] = {}
+_hold: Callable[[str], AbstractContextManager[None]] | None = None
+
+
+@contextmanager
+def taking_turns(folder: Path, holder: str, on_wait: Say) -> Iterator[None]:
+    """While the block lasts, wait for accelerators that others have who take turns in `folder`; see `file_lock`."""
+    global _hold
+    before, _hold = _hold, lambda device: held(folder / _name(device), device, holder, on_wait)
+    try:
+        yield
+    finally:
+        _hold = before
+
+
+def wait_for(device: str) -> None:
+    """Return when this process may have models on the torch device: at once on a CPU, or where no turns are taken."""
+    if _hold is None or device.startswith("cpu") or device in _mine:
+        return
+    with ExitStack() as stack:
+        stack.enter_context(_hold(device))
+        _mine[device] = stack.pop_all()
+
+
+def any_taken() -> bool:
+    """Whether others may be waiting for an accelerator of this process."""
+    return bool(_mine)
+
+
+def give_back() -> None:
+    """Let others have the accelerators, on which no model of this process may be left."""
+    while _mine:
+        _mine.popitem()[1].close()
+
+
+def _name(device: str) -> str:
+    """The accelerator's own name: each process may number those that it sees in another way."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return f"GPU-{torch.cuda.get_device_properties(device).uuid}"

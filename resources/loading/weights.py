@@ -1,0 +1,198 @@
+"""Where a model's weight files are on this machine, how large they are, and which exact bytes they hold."""
+
+import hashlib
+import json
+import math
+import os
+import re
+from functools import lru_cache
+from pathlib import Path
+
+MINIATURE_PREFIX = "miniature:"
+MINIATURE_FOLDER = Path(__file__).parents[1] / "miniature" / "weights"
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth"})
+CONFIG_SUFFIXES = frozenset({".json", ".txt", ".model", ".jinja"})
+CHECKPOINTS = ("sam_vit_b_01ec64.pth", "sam_vit_l_0b3195.pth", "sam_vit_h_4b8939.pth")
+"""The files that Segment Anything is published as; the digits in their names begin their MD5."""
+
+ITEM_SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def locate(model: str, revision: str | None = None) -> Path:
+    """Return the folder (or single file) that holds the weights of `model`.
+
+    `miniature:<role>` is a folder shipped with this package; anything that exists on disk is taken as it is; one of
+    `CHECKPOINTS` lies in the cache of PyTorch; anything else must be a hub id whose snapshot is in the local Hugging
+    Face cache, for nothing is downloaded here.
+
+    Raises:
+        FileNotFoundError: the weights are not on this machine, or not all of them; the message says where they were
+            looked for and how to get them.
+    """
+    if model.startswith(MINIATURE_PREFIX):
+        return _locate_miniature(model.removeprefix(MINIATURE_PREFIX))
+    local = Path(model).expanduser()
+    if model in CHECKPOINTS and not local.exists():
+        local = checkpoint_folder() / model
+        if not local.exists():
+            raise FileNotFoundError(
+                f"The checkpoint {model} is not in {local.parent}: fetch it with `imgdiff models pull`, or set the "
+                "field `model` to the file."
+            )
+    if local.exists():
+        if not weight_files(local):
+            raise FileNotFoundError(
+                f"The folder {local} holds no weight files: correct the path in the field `model`."
+            )
+        return local.resolve()
+    if not _HUB_ID.fullmatch(model):
+        raise FileNotFoundError(f"There are no weights at {local}: correct the path in the field `model`.")
+    return _locate_in_hub_cache(model, revision)
+
+
+def _locate_miniature(role: str) -> Path:
+    folder = MINIATURE_FOLDER / role
+    shipped = sorted(path.name for path in MINIATURE_FOLDER.glob("*") if any(path.glob("*")))
+    if role not in shipped:
+        raise FileNotFoundError(
+            f"There are no miniature weights for the role {role!r} in {MINIATURE_FOLDER} "
+            f"(present: {', '.join(shipped) or 'none'}): correct the field `model`, or train them with "
+            "`python -m resources.miniature.train`."
+        )
+    return folder
+
+
+def _locate_in_hub_cache(model: str, revision: str | None) -> Path:
+    # Imported here because it reads its environment variables on import and costs the definitions a tenth of a second.
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import IncompleteSnapshotError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(model, revision=revision, local_files_only=True))
+    except IncompleteSnapshotError as error:
+        # A repository often holds the same weights in several formats; whoever fetched one of them has enough.
+        folder = Path(error.snapshot_path)
+    except LocalEntryNotFoundError:
+        option = f" --revision {revision}" if revision else ""
+        raise FileNotFoundError(
+            f"The model {model!r} is neither a path nor in the Hugging Face cache {constants.HF_HUB_CACHE}: fetch it "
+            f"with `imgdiff models pull` (or `hf download {model}{option}`), or set the field `model` to a folder "
+            "that holds it."
+        ) from None
+    missing = missing_files(folder)
+    if missing:
+        raise FileNotFoundError(
+            f"The model {model!r} is not whole in {folder} ({missing[0]} is missing): `imgdiff models pull` goes on "
+            "with the download."
+        )
+    return folder
+
+
+def checkpoint_folder() -> Path:
+    """Return where PyTorch keeps the checkpoints that are fetched by their names."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("TORCH_HOME") or cache / "torch").expanduser() / "hub" / "checkpoints"
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Return what an interrupted download left out of a model's folder: shards and components that it lists itself."""
+    missing = []
+    for index in sorted(folder.rglob("*.index.json")):
+        shards = set(json.loads(index.read_text(encoding="utf-8")).get("weight_map", {}).values())
+        absent = sorted(shard for shard in shards if not (index.parent / shard).is_file())
+        # Of several formats of the same weights, one is enough.
+        if absent and (len(absent) < len(shards) or not _files(index.parent, WEIGHT_SUFFIXES)):
+            missing += [(index.parent / shard).relative_to(folder).as_posix() for shard in absent]
+    pipeline = folder / "model_index.json"
+    for name in diffusers_components(pipeline) if pipeline.is_file() else ():
+        part = folder / name
+        if not part.is_dir() or ((part / "config.json").is_file() and not _files(part, WEIGHT_SUFFIXES)):
+            missing.append(name)
+    return missing
+
+
+def diffusers_components(model_index: Path) -> list[str]:
+    """Return the folders that a pipeline consists of."""
+    parts = json.loads(model_index.read_text(encoding="utf-8"))
+    return [name for name, value in parts.items() if isinstance(value, list) and all(value)]
+
+
+def weight_files(path: Path) -> list[Path]:
+    """Return the weight files under `path`, sorted, each set of weights once.
+
+    A diffusers folder holds its weights in one folder per component, so single-file checkpoints beside its
+    `model_index.json` are copies, as are `.fp16.` variants of files that are there in full.
+    """
+    found = _files(path, WEIGHT_SUFFIXES)
+    if (path / "model_index.json").is_file():
+        found = [file for file in found if file.parent != path]
+    safetensors = [file for file in found if file.suffix == ".safetensors"]
+    plain = {file: file.with_name(file.name.replace(".fp16.", ".")) for file in safetensors or found}
+    return [file for file, twin in plain.items() if twin == file or twin not in plain]
+
+
+def size(path: Path) -> int:
+    """Return how many bytes the weights under `path` take on disk, each set of weights counted once."""
+    return sum(file.stat().st_size for file in weight_files(path))
+
+
+def memory(path: Path, dtype: str) -> int:
+    """Return the bytes that the weights under `path` take once they are loaded in `dtype`; files that do not say how
+    many numbers they hold are taken for half precision, the larger guess."""
+    item = ITEM_SIZES[dtype]
+    counts = [(_element_count(file), file.stat().st_size) for file in weight_files(path)]
+    return sum(size * item // 2 if count is None else count * item for count, size in counts)
+
+
+def parameter_count(path: Path) -> int | None:
+    """Return how many numbers the weights under `path` hold; None if a file is not of safetensors."""
+    total = 0
+    for file in weight_files(path):
+        count = _element_count(file)
+        if count is None:
+            return None
+        total += count
+    return total
+
+
+def _element_count(file: Path) -> int | None:
+    """The numbers in a safetensors file, by its header."""
+    from safetensors import SafetensorError, safe_open
+
+    if file.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(file, "numpy") as tensors:
+            shapes = [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+            return sum(map(math.prod, shapes))
+    except SafetensorError:
+        return None
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 (hexadecimal) of all weight and configuration files at `path`, their names included."""
+    whole = hashlib.sha256()
+    for file in _files(path, WEIGHT_SUFFIXES | CONFIG_SUFFIXES):
+        status = file.stat()
+        name = file.name if file == path else file.relative_to(path).as_posix()
+        whole.update(f"{_file_digest(file, status.st_size, status.st_mtime_ns)}  {name}\n".encode())
+    return whole.hexdigest()
+
+
+def _files(path: Path, suffixes: frozenset[str]) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.suffix in suffixes and file.is_file())
+
+
+@lru_cache(maxsize=4096)
+def _file_digest(file: Path, size: int, modified_ns: int) -> str:
+    # The hub's cache names the file behind the link by its SHA-256: gigabytes need not be read to know it again.
+    stored = file.resolve()
+    if stored.parent.name == "blobs" and _SHA256.fullmatch(stored.name):
+        return stored.name
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,337 @@
+"""The command line: what it prints, what it refuses, and how it exits."""
+
+import fcntl
+import json
+import os
+import pty
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from imgdiff_assets.cli.main import main
+from imgdiff_assets.cli.terminal import ProgressBars, SeveralValues
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import ACCEPT, RANDOM, Review, add_review
+from imgdiff_assets.recipe.recipe import SHIPPED
+from imgdiff_assets.stages.graph import STAGE_NAMES
+
+SHARDS = ["shard-000000", "shard-000001", "shard-000002"]
+COMMANDS = [
+    ["ingest"],
+    ["run"],
+    ["stats"],
+    ["what-if"],
+    ["browse"],
+    ["certificate"],
+    ["report"],
+    ["lineage"],
+    ["export"],
+    ["catalog", "rebuild"],
+    ["demo"],
+    ["ui"],
+]
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`invoke(home, *arguments)`: the command in this process."""
+
+    def call(home: Path, *arguments: str) -> Result:
+        monkeypatch.setenv("IMGDIFF_HOME", str(home))
+        monkeypatch.delenv("IMGDIFF_RECIPE", raising=False)
+        monkeypatch.delenv("DAGSTER_HOME", raising=False)
+        return CliRunner().invoke(main, list(arguments))
+
+    return call
+
+
+def fails_with_one_sentence(result: Result, words: str) -> None:
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), "no other exception reaches the user"
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    assert words in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env={**{name: os.environ[name] for name in os.environ if name != "DAGSTER_HOME"}, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_of_every_command_teaches_by_an_example(command: list[str]) -> None:
+    result = CliRunner().invoke(main, [*command, "--help"])
+    assert result.exit_code == 0
+    assert f"\n  imgdiff {' '.join(command)}" in result.stdout
+    assert result.stdout.count("\n") > 8
+
+
+def test_help_names_the_environment_and_every_command() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+    assert {"IMGDIFF_HOME", "IMGDIFF_RECIPE", *(command[0] for command in COMMANDS)} <= set(
+        result.stdout.replace(".", " ").split()
+    )
+
+
+def test_help_and_statistics_load_nothing_heavy(drawn_home: Home) -> None:
+    code = (
+        "import sys; from imgdiff_assets.cli.main import main; main({!r}, standalone_mode=False); "
+        "heavy = {{'torch', 'diffusers', 'transformers', 'dagster', 'pyarrow'}}; "
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
+    )
+    for arguments, loaded in ((["--help"], "[]\n"), (["stats"], "['pyarrow']\n")):
+        done = python(code.format(arguments), IMGDIFF_HOME=str(drawn_home.root))
+        assert (done.returncode, done.stderr) == (0, loaded)
+
+
+def test_ingest_tells_what_became_of_every_line(invoke: Any, tmp_path: Path) -> None:
+    good = tmp_path / "good.txt"
+    good.write_text("a red ball on the grass\na red ball on the grass\na \x07bell\na blue cup on the sea\n")
+    result = invoke(tmp_path / "home", "ingest", str(good), str(tmp_path / "missing.txt"))
+    assert result.exit_code == 0, "some captions were taken"
+    assert "2 new captions in 1 shard (shard-000000); 1 known already; 1 rejected" in result.stdout
+    assert f"rejected {good}:3: caption: has the control character U+0007" in result.stdout
+    assert f"Error: {tmp_path / 'missing.txt'}: cannot be read" in result.stderr
+    again = invoke(tmp_path / "home", "ingest", str(good), "--json")
+    assert again.exit_code == 0
+    report = json.loads(again.stdout)
+    assert (report["accepted"], report["duplicates"], report["shards"]) == (0, 3, [])
+    assert report["rejected"][0]["line"] == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\n", b"\n \n"])
+def test_ingest_of_nothing_usable_fails(invoke: Any, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_bytes(content)
+    result = invoke(tmp_path / "home", "ingest", str(file))
+    assert result.exit_code == 1
+    assert str(file) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_ingest_lists_only_the_first_rejections(invoke: Any, tmp_path: Path) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_text("fine\n" + "".join(f"bad \x01 {number}\n" for number in range(100)))
+    result = invoke(tmp_path / "home", "ingest", str(file))
+    assert result.stdout.count("rejected /") == 20
+    assert "... and 80 more" in result.stdout
+
+
+def test_stats_as_text_and_json(invoke: Any, drawn_home: Home) -> None:
+    text = invoke(drawn_home.root, "stats", "--shards", *SHARDS[:2])
+    assert text.exit_code == 0
+    assert "12 captions in 2 shards gave" in text.stdout
+    whole = json.loads(invoke(drawn_home.root, "stats", "--json").stdout)
+    assert whole["shards"] == SHARDS
+    one = json.loads(invoke(drawn_home.root, "stats", "--json", "--shards", SHARDS[1]).stdout)
+    assert (one["captions"], one["shards"]) == (2, [SHARDS[1]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["stats", "--shards", "../../etc"], "'../../etc' is not a shard key"),
+        (["stats", "--shards", "shard-000009"], "there are shard-000000 to shard-000002"),
+        (["lineage", "ffffffffffffffff"], "no caption, pair, region or sample"),
+        (["lineage", "$(rm -rf)"], "is not an id"),
+        (["run", "--set", "filtered_pairs.min_similarty=0.8"], "did you mean 'min_similarity'?"),
+        (["run", "--set", "filtered_pairs.min_similarity=high"], "filtered_pairs.min_similarity"),
+        (["run", "--recipe", "nonesuch.yaml"], "nonesuch.yaml: no such recipe"),
+        (["run", "--select", "filterd_pairs"], "'filterd_pairs' is not an asset"),
+        (["run", "--shards", "shard-000000", "shard-000009"], "shard-000009: no such shard"),
+        (["run", "--shards", "../x"], "'../x' is not a shard key"),
+        (["lineage", "abcdef", "--recipe", "/"], "cannot be read"),
+    ],
+)
+def test_mistakes_get_one_sentence(invoke: Any, own_home: Home, arguments: list[str], words: str) -> None:
+    fails_with_one_sentence(invoke(own_home.root, *arguments), words)
+
+
+@pytest.mark.parametrize("command", [["stats"], ["run"]])
+def test_a_home_without_captions_says_what_to_do_first(invoke: Any, tmp_path: Path, command: list[str]) -> None:
+    fails_with_one_sentence(invoke(tmp_path / "home", *command), "imgdiff ingest FILE")
+
+
+def test_export_and_lineage_of_nothing(invoke: Any, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    fails_with_one_sentence(invoke(home, "lineage", "abcdef"), "no caption")
+    fails_with_one_sentence(
+        invoke(home, "export", "--format", "llava", "--out", str(tmp_path / "out")), "no kept samples to export"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [["ingest", __file__], ["demo"]])
+def test_a_home_that_cannot_be_written_is_named(invoke: Any, tmp_path: Path, command: list[str]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    fails_with_one_sentence(invoke(file / "home", *command), "point IMGDIFF_HOME at a folder of yours")
+
+
+@pytest.mark.parametrize("arguments", [["nonesuch"], ["stats", "--nonesuch"], ["export", "--out", "x"], ["ingest"]])
+def test_wrong_usage_exits_with_two(invoke: Any, tmp_path: Path, arguments: list[str]) -> None:
+    assert invoke(tmp_path, *arguments).exit_code == 2
+
+
+def test_lineage_as_text_and_json(invoke: Any, drawn_home: Home) -> None:
+    row = Ledger(drawn_home.ledger).read("fine_tune_set", SHARDS[0]).to_pylist()[0]
+    text = invoke(drawn_home.root, "lineage", row["sample_id"][:8])
+    assert text.exit_code == 0
+    assert f"└─ fine_tune_set {row['sample_id']}  kept ◀" in text.stdout
+    tree = json.loads(invoke(drawn_home.root, "lineage", row["sample_id"], "--json").stdout)
+    assert tree["table"] == "caption"
+    assert tree["children"][0]["id"] == row["pair_id"]
+
+
+def test_export_as_text_and_json(invoke: Any, drawn_home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = invoke(drawn_home.root, "export", "--format", "llava", "--out", str(out))
+    assert result.exit_code == 0
+    train = len(json.loads((out / "train.json").read_text()))
+    assert f"{out}: {train} train samples" in result.stdout
+    value = json.loads(invoke(drawn_home.root, "export", "--format", "llava", "--out", str(out), "--json").stdout)
+    assert value["samples"]["train"] == train
+
+
+def test_the_catalog_is_made_again_from_the_ledger(invoke: Any, own_home: Home) -> None:
+    for _ in range(2):
+        own_home.catalog.unlink(missing_ok=True)
+        result = invoke(own_home.root, "catalog", "rebuild", "--json")
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(result.stdout)["materializations"] == 2 * len(STAGE_NAMES)
+        with duckdb.connect(own_home.catalog, read_only=True) as connection:
+            answer = connection.execute("SELECT count(*), count(DISTINCT asset) FROM materializations").fetchone()
+            samples = connection.execute("SELECT count(*) FROM fine_tune_set WHERE kept").fetchone()
+        assert answer == (2 * len(STAGE_NAMES), len(STAGE_NAMES))
+        assert samples is not None
+        assert samples[0] > 0
+
+
+def test_missing_weights_stop_a_run_with_one_sentence(own_home: Home, tmp_path: Path) -> None:
+    recipe = yaml.safe_load((SHIPPED / "miniature.yaml").read_text())
+    recipe["models"]["prompt_rewriter"]["model"] = str(tmp_path / "no such folder")
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump(recipe))
+    done = python(
+        "from imgdiff_assets.cli.main import main; main(['run'])",
+        IMGDIFF_HOME=str(own_home.root),
+        IMGDIFF_RECIPE=str(file),
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "no such folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stopped_run_says_that_it_goes_on(invoke: Any, own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imgdiff_assets.cli.run.run", interrupted)
+    fails_with_one_sentence(invoke(own_home.root, "run"), "the same command goes on from here")
+
+
+def test_repeatable_options_take_several_values_at_once() -> None:
+    seen: list[Any] = []
+
+    @click.command(cls=SeveralValues)
+    @click.option("--shards", "-s", multiple=True)
+    @click.option("--set", "overrides", multiple=True)
+    @click.option("--recipe")
+    def command(shards: tuple[str, ...], overrides: tuple[str, ...], recipe: str | None) -> None:
+        seen.append((shards, overrides, recipe))
+
+    for arguments in (
+        ["--shards", "a", "b", "c", "--recipe", "r", "--set", "x.y=1", "x.z=-2"],
+        ["--shards", "a", "b", "--shards", "c", "--set", "x.y=1", "--set=x.z=-2", "--recipe", "r"],
+        ["-s", "a", "b", "c", "--set", "x.y=1", "x.z=-2", "--recipe=r"],
+    ):
+        assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert seen == [(("a", "b", "c"), ("x.y=1", "x.z=-2"), "r")] * 3
+    assert CliRunner().invoke(command, ["--recipe", "r", "stray"]).exit_code == 2
+
+
+def test_progress_is_a_line_per_measurement_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with ProgressBars() as progress:
+        for what in ("prompt_pairs: rewrite", "image_pairs: generate"):
+            for done in (0, 8, 16, 20):
+                progress(what, done, 20)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert [line.partition(" in ")[0] for line in err.splitlines()] == [
+        "prompt_pairs: rewrite: 20 rows",
+        "image_pairs: generate: 20 rows",
+    ]
+
+
+def test_progress_is_a_bar_on_a_terminal() -> None:
+    code = (
+        "from imgdiff_assets.cli.terminal import ProgressBars\n"
+        "with ProgressBars() as progress:\n"
+        "    for done in (0, 10, 20): progress('image_pairs: generate', done, 20)\n"
+    )
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    subprocess.run([sys.executable, "-c", code], stdout=follower, stderr=follower, check=True, timeout=60)
+    os.close(follower)
+    shown = os.read(leader, 100_000).decode()
+    os.close(leader)
+    assert "image_pairs: generate" in shown
+    assert "20/20" in shown
+    assert "100%" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--host", "0.0.0.0"], "--allow-remote"),
+        (["--host", "0.0.0.0", "--allow-remote"], "needs a token"),
+        (["--token", "short"], "at least 16"),
+        (["--dagster-url", "javascript:alert(1)"], "begins with http"),
+        (["--host", "nonesuch.invalid.", "--allow-remote", "--token", "0123456789abcdef"], "try another port"),
+        (["--recipe", "nonesuch.yaml"], "no such recipe"),
+    ],
+)
+def test_browse_refuses_with_one_sentence(invoke: Any, drawn_home: Home, arguments: list[str], words: str) -> None:
+    fails_with_one_sentence(invoke(drawn_home.root, "browse", "--port", "0", *arguments), words)
+
+
+def test_browse_tells_a_port_in_use(invoke: Any, drawn_home: Home) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        fails_with_one_sentence(invoke(drawn_home.root, "browse", "--port", port), f"--port {port}")
+
+
+def test_certificate_and_report_as_text_and_json(invoke: Any, own_home: Home, tmp_path: Path) -> None:
+    rows = Ledger(own_home.ledger).read("fine_tune_set", SHARDS[0]).to_pylist()
+    assert "None of" in invoke(own_home.root, "certificate").stdout
+    for row in rows:
+        add_review(own_home, Review(row["sample_id"], SHARDS[0], "Ann", ACCEPT, queue=RANDOM))
+    assert f"as {len(rows)} reviewed samples tell" in invoke(own_home.root, "certificate").stdout
+    value = json.loads(invoke(own_home.root, "certificate", "--score", "captions.agreement", "--json").stdout)
+    assert (value["overall"]["reviewed"], value["overall"]["accepted"]) == (len(rows), len(rows))
+    fails_with_one_sentence(invoke(own_home.root, "certificate", "--score", "x"), "the scores are")
+    out = tmp_path / "report.html"
+    value = json.loads(invoke(own_home.root, "report", "--out", str(out), "--json").stdout)
+    assert (value["report"], value["bytes"]) == (str(out), out.stat().st_size)
+    assert value["funnel"]["captions"] == 12
+    assert str(own_home.root / "report.html") in invoke(own_home.root, "report").stdout

@@ -1,0 +1,123 @@
+"""The catalog can be lost: it is made again from the ledger, the same to the last row."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from imgdiff_assets.defs.catalog_index import catch_up, index, rebuild, refresh_view
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.stages.filtered_pairs import STAGE
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from resources.catalog import TABLES, Catalog, CatalogUnavailable
+
+SHARDS = ("shard-000000", "shard-000001")
+
+
+def _contents(home: Home, names: Sequence[str] = (*TABLES, *STAGE_NAMES)) -> dict[str, list[dict[str, Any]]]:
+    catalog = Catalog(home.catalog)
+    return {name: catalog.query(f"SELECT * FROM {name} ORDER BY ALL").to_pylist() for name in names}
+
+
+def _record(shard: str, finished_at: str, kept: int = 1) -> dict[str, Any]:
+    filters = [{"filter": "too_similar", "threshold": 0.5, "seen": 2, "passed": kept, "rejected": 2 - kept}]
+    identity = {"asset": STAGE.name, "shard": shard, "run_id": "run", "finished_at": finished_at}
+    return {**identity, "kept": kept, "filters": filters}
+
+
+def _commit(home: Home, shard: str, finished_at: str) -> dict[str, Any]:
+    record = _record(shard, finished_at)
+    Ledger(home.ledger).commit(STAGE.name, shard, STAGE.schema, pa.table({"pair_id": [finished_at]}), [], record)
+    return record
+
+
+def test_a_deleted_catalog_is_made_again_the_same(own_home: Home) -> None:
+    """Over a ledger that the real stages made, recorded as each table was written."""
+    ledger = Ledger(own_home.ledger)
+    for shard in SHARDS:
+        for stage in STAGES:
+            index(own_home, ledger.history(stage.name, shard))
+    for stage in STAGES:
+        refresh_view(own_home, stage)
+    before = _contents(own_home)
+    assert len(before["materializations"]) == len(STAGES) * len(SHARDS)
+    assert len(before["filter_statistics"]) == len(SHARDS) * sum(len(stage.filters) for stage in STAGES)
+    own_home.catalog.unlink()
+    assert rebuild(own_home) == len(before["materializations"])
+    assert _contents(own_home) == before
+    assert rebuild(own_home) == len(before["materializations"])
+    assert _contents(own_home) == before, "made again over itself"
+
+
+def test_a_run_that_was_killed_before_it_could_say_what_it_made(own_home: Home) -> None:
+    ledger = Ledger(own_home.ledger)
+    records = [record for stage in STAGES for record in ledger.history(stage.name, SHARDS[0])]
+    index(own_home, records[:2])
+    catch_up(own_home, records[1:])
+    caught_up = _contents(own_home, list(TABLES))
+    own_home.catalog.unlink()
+    index(own_home, records)
+    assert _contents(own_home, list(TABLES)) == caught_up
+
+
+def test_views_show_the_ledger_without_images(own_home: Home) -> None:
+    rebuild(own_home)
+    catalog, ledger = Catalog(own_home.catalog), Ledger(own_home.ledger)
+    for stage in STAGES:
+        shown = catalog.query(f"SELECT * FROM {stage.name}")
+        expected = ["shard", *(field.name for field in stage.schema if not is_image(field))]
+        assert shown.column_names == expected
+        assert shown.num_rows == sum(ledger.read(stage.name, shard).num_rows for shard in SHARDS)
+
+
+def test_every_materialisation_of_a_table_is_known(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    records = [_commit(home, "shard-000000", f"203{year}") for year in range(3)]
+    for record in records:
+        index(home, [record])
+    before = Catalog(home.catalog).query("SELECT * FROM materializations ORDER BY ALL").to_pylist()
+    home.catalog.unlink()
+    assert rebuild(home) == 3
+    assert Catalog(home.catalog).query("SELECT * FROM materializations ORDER BY ALL").to_pylist() == before
+
+
+def test_a_kill_before_the_history_was_written_loses_nothing(tmp_path: Path) -> None:
+    """The table's own footer has the record too."""
+    home = Home(tmp_path / "home")
+    _commit(home, "shard-000000", "2030")
+    _commit(home, "shard-000000", "2031")
+    history = Ledger(home.ledger).table_path(STAGE.name, "shard-000000").with_name("history.jsonl")
+    history.write_bytes(history.read_bytes()[:-20])
+    assert rebuild(home) == 2
+
+
+def test_a_damaged_catalog_is_made_again(own_home: Home) -> None:
+    own_home.catalog.write_bytes(b"no database" * 1_000)
+    with pytest.raises(CatalogUnavailable, match=r"catalog\.duckdb: the catalog cannot be opened"):
+        Catalog(own_home.catalog).query("SELECT 1")
+    assert rebuild(own_home) == len(STAGES) * len(SHARDS)
+    assert len(_contents(own_home)["materializations"]) == len(STAGES) * len(SHARDS)
+
+
+def test_an_empty_ledger_makes_an_empty_catalog(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    assert rebuild(home) == 0
+    assert Catalog(home.catalog).query("SELECT * FROM materializations").num_rows == 0
+
+
+def test_what_is_no_longer_in_the_ledger_is_forgotten(own_home: Home) -> None:
+    rebuild(own_home)
+    shutil.rmtree(Ledger(own_home.ledger).table_path("captions", "shard-000001").parent)
+    assert rebuild(own_home) == len(STAGES) * len(SHARDS) - 1
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty"])
+def test_a_damaged_table_costs_the_catalog_only_its_own_record(own_home: Home, damage: str) -> None:
+    path = Ledger(own_home.ledger).table_path("captions", "shard-000001")
+    path.write_bytes(path.read_bytes()[:-50] if damage == "truncated" else b"")
+    assert rebuild(own_home) == len(STAGES) * len(SHARDS), "its history is whole"
+    assert Catalog(own_home.catalog).query("SELECT * FROM bounding_boxes").num_rows > 0

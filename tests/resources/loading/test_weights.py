@@ -1,0 +1,205 @@
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from resources.loading import weights
+
+
+def write(path: Path, content: bytes = b"weights") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.fixture
+def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Hugging Face cache that holds `team/model` at the branch main, as its own library lays it out."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    repository = cache / "models--team--model"
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    write(repository / "refs" / "main", commit.encode())
+    content = b"from the hub"
+    blob = write(repository / "blobs" / hashlib.sha256(content).hexdigest(), content)
+    snapshot = repository / "snapshots" / commit
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").symlink_to(blob)
+    write(snapshot / "config.json", b"{}")
+    return cache
+
+
+def test_a_local_folder_or_file_is_taken_as_it_is(tmp_path: Path) -> None:
+    file = write(tmp_path / "sam_vit_b.pth")
+    assert weights.locate(str(tmp_path)) == tmp_path
+    assert weights.locate(str(file)) == file
+
+
+def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write(tmp_path / "models" / "model.safetensors")
+    assert weights.locate("~/models") == tmp_path / "models"
+
+
+def test_miniature_weights_come_from_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "MINIATURE_FOLDER", tmp_path)
+    write(tmp_path / "captioner" / "model.safetensors")
+    (tmp_path / "segmenter").mkdir()
+    assert weights.locate("miniature:captioner") == tmp_path / "captioner"
+    for role in ("segmenter", "../captioner", "", "nobody"):
+        with pytest.raises(FileNotFoundError, match=r"present: captioner\): correct the field `model`"):
+            weights.locate(f"miniature:{role}")
+
+
+def test_a_hub_model_is_found_in_the_cache(hub_cache: Path) -> None:
+    folder = weights.locate("team/model")
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "model.safetensors"]
+    assert weights.locate("team/model", "main") == folder
+    assert weights.locate("team/model", folder.name) == folder
+
+
+@pytest.mark.parametrize(
+    ("model", "revision", "command"),
+    [
+        ("team/other", None, "`imgdiff models pull` (or `hf download team/other`)"),
+        ("team/model", "v2", "`hf download team/model --revision v2`"),
+    ],
+)
+def test_a_hub_model_that_is_not_there(hub_cache: Path, model: str, revision: str | None, command: str) -> None:
+    with pytest.raises(FileNotFoundError) as caught:
+        weights.locate(model, revision)
+    message = str(caught.value)
+    assert repr(model) in message
+    assert str(hub_cache) in message
+    assert command in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("model", ["/no/such/folder", "./missing", "a/b/c", "two words"])
+def test_a_path_that_does_not_exist(model: str) -> None:
+    with pytest.raises(FileNotFoundError, match=r"There are no weights at .*: correct the path"):
+        weights.locate(model)
+
+
+def test_a_folder_without_weights(tmp_path: Path) -> None:
+    write(tmp_path / "config.json")
+    with pytest.raises(FileNotFoundError, match="holds no weight files"):
+        weights.locate(str(tmp_path))
+
+
+def test_size_counts_each_set_of_weights_once(tmp_path: Path) -> None:
+    write(tmp_path / "model_index.json")
+    write(tmp_path / "checkpoint_of_everything.safetensors", b"x" * 1000)
+    write(tmp_path / "unet" / "model.safetensors", b"x" * 8)
+    write(tmp_path / "unet" / "model.fp16.safetensors", b"x" * 4)
+    write(tmp_path / "unet" / "pytorch_model.bin", b"x" * 8)
+    write(tmp_path / "vae" / "model.fp16.safetensors", b"x" * 2)
+    assert weights.size(tmp_path) == 10
+    assert weights.size(write(tmp_path / "sam.pth", b"x" * 3)) == 3
+
+
+class TestDigest:
+    def test_does_not_depend_on_where_the_folder_is(self, tmp_path: Path) -> None:
+        for copy in ("a", "b"):
+            write(tmp_path / copy / "config.json", b"{}")
+            write(tmp_path / copy / "part" / "model.safetensors", b"weights")
+        assert weights.digest(tmp_path / "a") == weights.digest(tmp_path / "b")
+
+    @pytest.mark.parametrize("name", ["config.json", "part/model.safetensors"])
+    def test_depends_on_every_file(self, tmp_path: Path, name: str) -> None:
+        write(tmp_path / "config.json", b"{}")
+        write(tmp_path / "part" / "model.safetensors", b"weights")
+        before = weights.digest(tmp_path)
+        assert weights.digest(tmp_path) == before
+        write(tmp_path / "README.md")
+        assert weights.digest(tmp_path) == before
+        write(tmp_path / name, b"other content")
+        assert weights.digest(tmp_path) != before
+
+    def test_depends_on_names(self, tmp_path: Path) -> None:
+        file = write(tmp_path / "model.safetensors")
+        before = weights.digest(tmp_path)
+        file.rename(tmp_path / "model-2.safetensors")
+        assert weights.digest(tmp_path) != before
+
+    def test_sees_a_change_of_the_same_size(self, tmp_path: Path) -> None:
+        file = write(tmp_path / "model.safetensors", b"before")
+        before = weights.digest(file)
+        write(file, b"after!")
+        os.utime(file, ns=(0, 0))
+        assert weights.digest(file) != before
+
+    def test_reads_no_file_twice(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        write(tmp_path / "model.safetensors", os.urandom(64))
+        before = weights.digest(tmp_path)
+        monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("read again"))
+        assert weights.digest(tmp_path) == before
+
+    def test_of_a_hub_model_is_that_of_its_files(self, hub_cache: Path, tmp_path: Path) -> None:
+        write(tmp_path / "copy" / "model.safetensors", b"from the hub")
+        write(tmp_path / "copy" / "config.json", b"{}")
+        assert weights.digest(weights.locate("team/model")) == weights.digest(tmp_path / "copy")
+
+
+def save_tensors(path: Path, *shapes: tuple[int, ...]) -> Path:
+    import torch
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({str(number): torch.zeros(shape).half() for number, shape in enumerate(shapes)}, path)
+    return path
+
+
+def test_memory_is_by_the_type_the_weights_are_loaded_in(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "model-00001-of-00002.safetensors", (3, 4), ())
+    save_tensors(tmp_path / "model-00002-of-00002.safetensors", (7,))
+    assert weights.parameter_count(tmp_path) == 20
+    assert (weights.memory(tmp_path, "bfloat16"), weights.memory(tmp_path, "float32")) == (40, 80)
+
+
+def test_pickled_weights_are_taken_for_half_precision(tmp_path: Path) -> None:
+    file = write(tmp_path / "sam.pth", b"x" * 100)
+    assert weights.parameter_count(file) is None
+    assert (weights.memory(file, "float16"), weights.memory(file, "float32")) == (100, 200)
+
+
+def write_index(folder: Path, suffix: str = "safetensors") -> list[str]:
+    shards = [f"model-0000{number}-of-00002.{suffix}" for number in (1, 2)]
+    index = {"weight_map": {str(number): shard for number, shard in enumerate(shards)}}
+    write(folder / f"model.{suffix}.index.json", json.dumps(index).encode())
+    return shards
+
+
+def test_an_interrupted_download_is_not_taken_for_a_model(hub_cache: Path) -> None:
+    snapshot = next(hub_cache.glob("*/snapshots/*"))
+    first, second = write_index(snapshot)
+    write(snapshot / first)
+    with pytest.raises(
+        FileNotFoundError, match=rf"not whole .*\({second} is missing\): `imgdiff models pull` goes on"
+    ):
+        weights.locate("team/model")
+    write(snapshot / second)
+    assert weights.locate("team/model") == snapshot
+
+
+def test_of_several_formats_one_is_enough(tmp_path: Path) -> None:
+    shards = write_index(tmp_path, "bin")
+    assert weights.missing_files(tmp_path) == shards
+    write(tmp_path / "model.safetensors")
+    assert weights.missing_files(tmp_path) == []
+
+
+def test_a_pipeline_without_one_of_its_parts_is_not_whole(tmp_path: Path) -> None:
+    parts = {"_class_name": "P", "unet": ["diffusers", "U"], "scheduler": ["diffusers", "S"], "none": [None, None]}
+    write(tmp_path / "model_index.json", json.dumps({**parts, "vae": ["diffusers", "V"]}).encode())
+    write(tmp_path / "unet" / "config.json", b"{}")
+    write(tmp_path / "scheduler" / "scheduler_config.json", b"{}")
+    assert weights.missing_files(tmp_path) == ["unet", "vae"]
+    for part in ("unet", "vae"):
+        write(tmp_path / part / "config.json", b"{}")
+        write(tmp_path / part / "model.safetensors")
+    assert weights.missing_files(tmp_path) == []
