@@ -1,0 +1,56 @@
+"""What installed packages offer: parts that a recipe can name, found by Python's entry points.
+
+A package names its part in its own metadata, as in `[project.entry-points."imgdiff_assets.filters"]`. Only what is
+installed counts: no recipe and no run's configuration names a module to be imported.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+GROUPS = {
+    "imgdiff_assets.filters": "filters",
+    "imgdiff_assets.stages": "stages",
+    "imgdiff_assets.tasks": "tasks",
+    "imgdiff_assets.questions": "questions",
+    "imgdiff_assets.export_formats": "export formats",
+    "imgdiff_assets.backends": "backends",
+}
+"""The groups of entry points, and what their parts are called."""
+
+
+class BrokenPart(ImportError):
+    """An installed part that cannot be used; the message names its package and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """One part, with the name it goes by in recipes and the package that brings it."""
+
+    name: str
+    part: Any
+    package: str
+    package_version: str
+
+
+@cache
+def offers(group: str) -> dict[str, Offer]:
+    """All parts of a group, by name, in the order of their names. Raises BrokenPart."""
+    found: dict[str, Offer] = {}
+    for point in sorted(metadata.entry_points(group=group), key=lambda point: point.name):
+        package = point.dist.name if point.dist is not None else "an unknown package"
+        if point.name in found:
+            raise BrokenPart(
+                f"{found[point.name].package} and {package} both offer {point.name!r} among the {GROUPS[group]}: "
+                "uninstall one of them."
+            )
+        try:
+            part = point.load()
+        except Exception as error:
+            raise BrokenPart(
+                f"{package} offers {point.name!r} among the {GROUPS[group]}, but {point.value} cannot be imported "
+                f"({type(error).__name__}: {error}): mend or uninstall it."
+            ) from error
+        found[point.name] = Offer(point.name, part, package, point.dist.version if point.dist is not None else "")
+    return found
