@@ -70,6 +70,8 @@ def _summary(found: Contents) -> str:
         "Each row of `data/` is two images and a question about them; a region that it points at is in a red box.",
         _table(["task", "samples"], [[task, f"{count:,}"] for task, count in sorted(tasks.items())]),
     ]
+    if failed := manifest.get("failed_rows"):
+        lines.append(f"{plural(failed, 'row')} could not be measured, and came to no sample.")
     if manifest["not_fresh"]:
         lines.append(
             f"Left out, not being up to date with the recipe: {plural(len(manifest['not_fresh']), 'shard')} "
