@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
@@ -14,8 +16,9 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from imgdiff_assets.stages.graph import stage_named
+from resources.captioner import CaptionerSettings
 from resources.loading.failures import ModelUnavailable
-from tests.chat_server import REWRITER, Proxy
+from tests.chat_server import CAPTIONER, REWRITER, Proxy
 
 SHARD = "shard-000000"
 
@@ -65,6 +68,14 @@ def test_a_server_that_goes_away_costs_one_batch(home: Home, proxy: Proxy) -> No
         ],
     )
     assert not run(home, moved).changed
+
+
+def test_what_a_served_captioner_is_known_by_is_kept(chat_server_address: str) -> None:
+    settings = CaptionerSettings(model=CAPTIONER, base_url=chat_server_address, max_new_tokens=32)
+    identity = LoadedModels({"captioner": settings}, {}).identity("captioner")
+    # As release 0.1.0 computed it.
+    assert content_hash(identity) == "920dd9a6e98238c3c21f10da80a91e8eb0c8055aa3bc8bd5a4951fc61e8ecf93"
+    assert identity["weights"] == "served:05efc2cedffab7f403527251acca99a86f01c0353da5571a292d22ebd16f47bc"
 
 
 def test_a_model_here_has_its_peak_memory_recorded(home: Home) -> None:

@@ -102,7 +102,23 @@ def test_size_counts_each_set_of_weights_once(tmp_path: Path) -> None:
     assert weights.size(write(tmp_path / "sam.pth", b"x" * 3)) == 3
 
 
+# As release 0.1.0 computed them.
+MINIATURE_DIGESTS = {
+    "prompt_rewriter": "e399b1ff84e4f25a30fa9d7a8f5c0fd3f71a8e6ea622e650702bc96cb875f0f7",
+    "pair_generator": "17ce02159d7f4819c8d847b3c09142b96987d015eac6d07638cd1cd8d699cc84",
+    "image_text_encoder": "0dc21bae8a6fc105a5de5b8ac61e70fe4ee4afabc2b0a6e2b94de1ebe14b860c",
+    "image_text_matcher": "9d6946b110b224c2c42371018059e10b2bcf8581f896798b69bfe50dbef75aa8",
+    "segmenter": "40ca2d08f2848b24ec3edd682a2f5889b89690350f7d96643f7177ad72baa1ac",
+    "captioner": "ef336c5db23844d2741c289f584f8e98f6331772ab0b6bf3a757618e20af1576",
+    "inpainter": "17a6e4d00ef3240fd83d0d63af7ca0f46a2f40cd0a4f5748b34f6d6a93008e58",
+}
+
+
 class TestDigest:
+    @pytest.mark.parametrize("role", MINIATURE_DIGESTS)
+    def test_of_the_shipped_weights_is_kept(self, role: str) -> None:
+        assert weights.digest(weights.locate(f"miniature:{role}")) == MINIATURE_DIGESTS[role]
+
     def test_does_not_depend_on_where_the_folder_is(self, tmp_path: Path) -> None:
         for copy in ("a", "b"):
             write(tmp_path / copy / "config.json", b"{}")
