@@ -1,7 +1,8 @@
 """Running one measurement over batches of rows: what fails is set apart from what does not.
 
 A batch that raises is halved until the rows at fault are alone. In the worst case, all n rows of a batch fail, that
-is 2n - 1 calls; one row at fault costs about twice the batch's time. Servers are asked each question once all the same.
+is 2n - 1 calls; one row at fault costs about twice the batch's time. A server is asked each question once
+all the same.
 """
 
 import re

@@ -118,7 +118,7 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     for role, identity in sorted(models.items()):
         model, revision = str(identity.get("model", "")), identity.get("revision")
         weights = str(identity.get("weights", ""))[:12]
-        rows.append([role, f"`{model}`", str(revision or "—"), f"`{weights}`", licence_of(model, revision)])
+        rows.append([role, f"`{model}`", str(revision or "—"), f"`{weights}`", licence_of(role, identity)])
     return _table(["role", "model", "revision", "weights (SHA-256)", "licence"], rows)
 
 

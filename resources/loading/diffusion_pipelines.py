@@ -1,6 +1,5 @@
 """What the roles that run diffusers pipelines share: loading them, and pictures out of what they return."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,4 +79,3 @@ def to_pixels(images: NDArray[np.float32], settings: ModelSettings) -> NDArray[n
     if not np.isfinite(images).all():
         raise not_numbers("images", settings.model, settings.dtype)
     return (images * 255).round().astype(np.uint8)
-

@@ -14,9 +14,14 @@ OPEN_CLIP_CONFIG = "open_clip_config.json"
 
 # In the order in which open_clip, and transformers and diffusers, look for them.
 _OPEN_CLIP = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin")
-_OTHERS = ("model.safetensors", "diffusion_pytorch_model.safetensors", "pytorch_model.bin", "diffusion_pytorch_model.bin")
+_OTHERS = (
+    "model.safetensors",
+    "diffusion_pytorch_model.safetensors",
+    "pytorch_model.bin",
+    "diffusion_pytorch_model.bin",
+)
 
-# Single files, the parts of several, and the index of the parts. The libraries write the variant in any of four places.
+# Single files, the parts of several, and the index of the parts. Libraries write the variant in any of four places.
 _WEIGHTS = re.compile(
     r"(?P<stem>\w+)(\.fp16)?(?P<part>-\d+-of-\d+)?(\.fp16)?\.(?P<format>safetensors|bin)"
     r"(?P<index>(\.fp16)?\.index(\.fp16)?\.json)?"
@@ -56,7 +61,7 @@ def is_half(name: str) -> bool:
 def weight_set(names: Iterable[str], half: bool = False) -> list[str]:
     """Return the files of the one form of the weights in a folder that is loaded, with the index of its parts.
 
-    `names` are all of the same folder. `half` prefers half precision, which is otherwise taken where there is no other.
+    `names` are all of the same folder. `half` prefers half precision, which is taken anyhow where there is no other.
     """
     named = {name: PurePosixPath(name).name for name in names}
     order = _OPEN_CLIP + _OTHERS if OPEN_CLIP_CONFIG in named.values() else _OTHERS

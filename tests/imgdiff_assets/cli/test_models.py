@@ -56,7 +56,7 @@ class TestList:
         status, states = answer("models", "list", "--recipe", recipe)
         assert status == 1
         assert not any(state["present"] for state in states)
-        assert all(state["licence"] for state in states)
+        assert not any(state["licence"].startswith("not ") for state in states)
         assert not any("AGPL" in state["licence"] for state in states)
         assert sum(state["disk_bytes"] for state in states) == pytest.approx(total, rel=0.02)
         text = call("models", "list", "--recipe", recipe).output
@@ -86,7 +86,7 @@ class TestPull:
             asked.append((model, revision, dtype))
             return Fetched(Path("/cache"), None if model.endswith(".pth") else COMMIT)
 
-        monkeypatch.setattr("imgdiff_assets.setup.model_list.fetch", fetch)
+        monkeypatch.setattr("resources.backends.library.fetch", fetch)
         result = call("models", "pull", "--recipe", "modern", "--roles", "pair_generator", "segmenter")
         assert result.exit_code == 0
         sdxl = ("stabilityai/stable-diffusion-xl-base-1.0", "main", "float16")
@@ -99,7 +99,7 @@ class TestPull:
         assert answer("models", "pull", "--recipe", "modern", "--roles", "segmenter")[1] == {"segmenter": None}
 
     def test_the_miniature_needs_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("imgdiff_assets.setup.model_list.fetch", lambda *_: pytest.fail("fetched"))
+        monkeypatch.setattr("resources.backends.library.fetch", lambda *_: pytest.fail("fetched"))
         result = call("models", "pull")
         assert result.exit_code == 0
         assert result.stderr.count("on this machine, nothing to fetch") == len(RoleModels.model_fields)
@@ -108,7 +108,7 @@ class TestPull:
         def fail(*_: object) -> Fetched:
             raise DownloadFailed("team/model: not there")
 
-        monkeypatch.setattr("imgdiff_assets.setup.model_list.fetch", fail)
+        monkeypatch.setattr("resources.backends.library.fetch", fail)
         result = call("models", "pull", "--set", "captioner.model=team/model", "--roles", "captioner")
         assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: team/model: not there")
         assert "the roles are prompt_rewriter, " in call("models", "pull", "--roles", "nobody").stderr

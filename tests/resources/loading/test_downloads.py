@@ -218,9 +218,7 @@ class TestCheckpoint:
         assert not hub.asked, "nothing of it is fetched again"
 
     @pytest.mark.parametrize("kept", [0, None], ids=["another file", "the file and more"])
-    def test_one_that_is_too_long_begins_anew(
-        self, name: str, kept: int | None, hub: Hub, tmp_path: Path
-    ) -> None:
+    def test_one_that_is_too_long_begins_anew(self, name: str, kept: int | None, hub: Hub, tmp_path: Path) -> None:
         whole = (tmp_path / "checkpoint").read_bytes()
         self.partial(name, whole[:kept] + b"x" * (4 << 20))
         assert fetch(name).path.read_bytes() == whole
