@@ -24,9 +24,13 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`."""
+    """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`.
+
+    `library` is the kind that Dagster shows.
+    """
 
     settings_class: ClassVar[type[ModelSettings]]
+    library: ClassVar[str]
 
     @property
     def settings(self) -> ModelSettings:
@@ -46,42 +50,49 @@ class PromptRewriterResource(PromptRewriterSettings, RoleResource):
     """Captions to rewritten captions, by a language model."""
 
     settings_class = PromptRewriterSettings
+    library = "huggingface"
 
 
 class PairGeneratorResource(PairGeneratorSettings, RoleResource):
     """Prompt pairs to image pairs, by Stable Diffusion XL with Prompt-to-Prompt."""
 
     settings_class = PairGeneratorSettings
+    library = "pytorch"
 
 
 class ImageTextEncoderResource(ImageTextEncoderSettings, RoleResource):
     """Images and texts to vectors, by CLIP."""
 
     settings_class = ImageTextEncoderSettings
+    library = "pytorch"
 
 
 class ImageTextMatcherResource(ImageTextMatcherSettings, RoleResource):
     """Images and texts to match scores, by BLIP."""
 
     settings_class = ImageTextMatcherSettings
+    library = "huggingface"
 
 
 class SegmenterResource(SegmenterSettings, RoleResource):
     """Images to boxes of objects, by Segment Anything."""
 
     settings_class = SegmenterSettings
+    library = "pytorch"
 
 
 class CaptionerResource(CaptionerSettings, RoleResource):
     """Images and a question to an answer, by a vision-language model."""
 
     settings_class = CaptionerSettings
+    library = "huggingface"
 
 
 class InpainterResource(InpainterSettings, RoleResource):
     """Images and masks to images with something erased, by Stable Diffusion XL inpainting."""
 
     settings_class = InpainterSettings
+    library = "pytorch"
 
 
 ROLES: dict[str, type[RoleResource]] = {

@@ -11,13 +11,13 @@ from resources.loading.settings import BACKENDS, LIBRARY, SERVER, ModelSettings
 
 OWN: dict[str, Backend] = {LIBRARY: Library(), SERVER: Server()}
 ASKED = sorted({*Backend.__annotations__, *(name for name in vars(Backend) if not name.startswith("_"))})
-BESIDE_SETTINGS = ("weights", "backend_package")
+BESIDE_FIELDS = ("weights", "backend_package")
 """What an identity holds that is no field of settings."""
 
 
 def backend_of(settings: ModelSettings) -> Backend:
     """Return what runs the model of a role. Raises BrokenPart for an installed one that cannot be used."""
-    return OWN[settings.own_backend] if settings.backend is None else _part(_offer(settings.backend))
+    return OWN[settings.own_backend] if settings.backend is None else _part(offers(BACKENDS)[settings.backend])
 
 
 def backend_name(settings: ModelSettings) -> str:
@@ -31,25 +31,17 @@ def backends() -> dict[str, Backend]:
 
 
 def identity_of(settings: ModelSettings) -> dict[str, Any]:
-    """Return all that a measurement by the model depends on: settings, weights, and the package of its backend.
+    """Return all that a measurement by the model depends on: its settings, and what its weights are known by.
 
     Raises FileNotFoundError when the weights are missing, ModelUnavailable when what runs them does not answer.
     """
-    identity = {**settings.identity(), "weights": backend_of(settings).weights(settings)}
-    if settings.backend is not None:
-        offer = _offer(settings.backend)
-        identity["backend_package"] = f"{offer.package} {offer.package_version}"
-    return identity
+    return {**settings.identity(), "weights": backend_of(settings).weights(settings)}
 
 
 def fields_of(identity: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of settings that an identity tells of. It leaves out a backend that is one of ours."""
-    told = {name: value for name, value in identity.items() if name not in BESIDE_SETTINGS}
+    told = {name: value for name, value in identity.items() if name not in BESIDE_FIELDS}
     return {"backend": None, "backend_settings": {}, **told}
-
-
-def _offer(name: str) -> Offer:
-    return offers(BACKENDS)[name]
 
 
 def _part(offer: Offer) -> Backend:

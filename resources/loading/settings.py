@@ -64,8 +64,13 @@ class ModelSettings(BaseModel):
         return LIBRARY
 
     def identity(self) -> dict[str, Any]:
-        """Everything a measurement depends on: all fields but those that say only where and how fast it is made."""
-        return self.model_dump(exclude={"device", "batch_size"})
+        """Everything a measurement depends on but the weights: all fields but those that say only where and how fast
+        it is made, and the package of an installed backend."""
+        fields = self.model_dump(exclude={"device", "batch_size"})
+        if self.backend is None:
+            return fields
+        offer = offers(BACKENDS)[self.backend]
+        return {**fields, "backend_package": f"{offer.package} {offer.package_version}"}
 
 
 class ChatModelSettings(ModelSettings):

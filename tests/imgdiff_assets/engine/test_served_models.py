@@ -10,7 +10,7 @@ import pytest
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import content_hash
-from imgdiff_assets.engine.batches import Failure, Measuring
+from imgdiff_assets.engine.batches import Batches, Failure
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
@@ -21,7 +21,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from imgdiff_assets.stages.graph import stage_named
-from imgdiff_assets.stages.stage import Measurement, Work
+from imgdiff_assets.stages.steps import Measurement, Work
 from resources.captioner import CaptionerSettings
 from resources.chat_server import ServedCaptioner
 from resources.loading.failures import ModelUnavailable
@@ -109,12 +109,12 @@ def test_a_row_of_two_questions_fails_by_one(proxy: Proxy) -> None:
 
     step = Measurement("describe", (pa.field("answer", pa.string()),), ("number",), run)
     proxy.refused = {b"what is left 5": 413, b"what is right 2": 400}
-    measuring = Measuring(step, cast(Work, None), 8)
-    results = measuring.run([{"number": number} for number in range(8)])
+    batches = Batches(step, cast(Work, None), 8)
+    results = batches.run([{"number": number} for number in range(8)])
     failures = {row: result.kind for row, result in enumerate(results) if isinstance(result, Failure)}
     assert failures == {2: "bad_request", 5: "apistatus"}
     assert proxy.asked == 16
-    measuring.run([{"number": 0}])
+    batches.run([{"number": 0}])
     assert proxy.asked == 18, "what was answered is remembered for the rows of one batch"
 
 
