@@ -114,6 +114,40 @@ class TestPull:
         assert "the roles are prompt_rewriter, " in call("models", "pull", "--roles", "nobody").stderr
 
 
+class TestServed:
+    """A model behind a server that is not there: nothing listens on port 9."""
+
+    SERVED = ("--set", "captioner.base_url=http://127.0.0.1:9/v1", "captioner.model=team/captioner")
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+
+    def test_it_is_missing_with_what_to_do(self) -> None:
+        status, states = answer("models", "list", *self.SERVED)
+        state = states[5]
+        assert (status, state["present"], state["fetchable"]) == (1, False, False)
+        assert (state["backend"], state["where"]) == ("server", "http://127.0.0.1:9/v1")
+        assert (state["dtype"], state["disk_bytes"], state["licence"]) == (None, None, "not known here")
+        assert "start it, or correct the field `base_url`" in call("models", "list", *self.SERVED).stdout
+
+    def test_the_doctor_names_it_among_the_problems_and_counts_no_memory_for_it(self) -> None:
+        _, report = answer("doctor", *self.SERVED)
+        (problem,) = report["recipes"][0]["problems"]
+        assert "The server http://127.0.0.1:9/v1 cannot be reached" in problem
+        assert report["recipes"][0]["to_fetch"] == 0
+        assert report["recipes"][0]["together"] < answer("doctor")[1]["recipes"][0]["together"]
+
+    def test_nothing_of_it_is_fetched_and_a_check_fails(self) -> None:
+        assert (
+            "captioner: team/captioner is behind a server, nothing to fetch"
+            in call("models", "pull", *self.SERVED).stderr
+        )
+        status, (checked,) = answer("models", "check", "--roles", "captioner", *self.SERVED)
+        assert (status, checked["device"]) == (1, "server")
+        assert "cannot be reached" in checked["failure"]
+
+
 class TestCheck:
     def test_every_role_has_a_probe(self) -> None:
         assert PROBES.keys() == RoleModels.model_fields.keys()
