@@ -15,10 +15,7 @@ _outcomes: ContextVar[Outcomes | None] = ContextVar("outcomes", default=None)
 
 @contextmanager
 def asked_once() -> Iterator[None]:
-    """Remember what came of questions until the block ends. A block inside another is part of it."""
-    if _outcomes.get() is not None:
-        yield
-        return
+    """Remember what came of questions until the block ends."""
     token = _outcomes.set({})
     try:
         yield

@@ -91,7 +91,7 @@ def states_text(states: Sequence[ModelState]) -> str:
                 state.role,
                 state.model + (f"@{state.revision}" if state.revision else ""),
                 "" if state.disk_bytes is None else bytes_text(state.disk_bytes),
-                state.dtype or "",
+                state.dtype or state.backend,
                 state.licence,
                 (state.where or "") if state.present else "missing",
             )

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.release import card
 from resources import installed
 from tests.installed_backend import install
 
@@ -70,7 +71,7 @@ def test_nothing_is_made_again_until_its_package_changes(
 
 def test_lineage_and_replay_know_it(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pair = next(row["pair_id"] for row in ledger.read("prompt_pairs", SHARD).to_pylist() if row["source_object"])
-    assert "stamp (weights stamp of sta" in call("lineage", pair).stdout
+    assert "stamp (weights stamp of sta, by rubber-stamp 1.2)" in call("lineage", pair).stdout
     # By a recipe that has another backend for the role.
     same = answer("replay", pair)
     assert (same["verdict"], same["origins"]) == ("same", [])
@@ -90,6 +91,13 @@ def test_what_was_made_without_it_is_replayed_without_it(tmp_path: Path) -> None
     recipe.write_text(text, encoding="utf-8")
     replayed = answer("replay", row["pair_id"], "--recipe", str(recipe))
     assert (replayed["verdict"], replayed["origins"]) == ("same", [])
+
+
+def test_a_release_s_card_names_its_package_and_its_licence(ledger: Ledger) -> None:
+    record = ledger.record("prompt_pairs", SHARD)
+    assert record is not None
+    table = card._models(record["models"])
+    assert "| prompt_rewriter | `stamp` by rubber-stamp 1.2 | — | `stamp of sta` | public domain |" in table
 
 
 def test_models_and_doctor_tell_of_it() -> None:

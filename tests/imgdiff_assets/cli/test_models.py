@@ -129,7 +129,9 @@ class TestServed:
         assert (status, state["present"], state["fetchable"]) == (1, False, False)
         assert (state["backend"], state["where"]) == ("server", "http://127.0.0.1:9/v1")
         assert (state["dtype"], state["disk_bytes"], state["licence"]) == (None, None, "not known here")
-        assert "start it, or correct the field `base_url`" in call("models", "list", *self.SERVED).stdout
+        text = call("models", "list", *self.SERVED).stdout
+        assert "start it, or correct the field `base_url`" in text
+        assert "server   not known here" in text
 
     def test_the_doctor_names_it_among_the_problems_and_counts_no_memory_for_it(self) -> None:
         _, report = answer("doctor", *self.SERVED)
