@@ -120,7 +120,8 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     for role, identity in sorted(models.items()):
         model, revision = str(identity.get("model", "")), identity.get("revision")
         weights = str(identity.get("weights", ""))[:12]
-        rows.append([role, f"`{model}`", str(revision or "—"), f"`{weights}`", licence_of(model, revision)])
+        package = f" by {identity['backend_package']}" if "backend_package" in identity else ""
+        rows.append([role, f"`{model}`{package}", str(revision or "—"), f"`{weights}`", licence_of(role, identity)])
     return _table(["role", "model", "revision", "weights (SHA-256)", "licence"], rows)
 
 
