@@ -35,8 +35,10 @@ from imgdiff_assets.engine.record import (
     settings_hash,
 )
 from imgdiff_assets.engine.shard_work import ShardWork
+from imgdiff_assets.ledger.cells import CellReference, is_image
 from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, GivenImages, PairImages, StoredImages
-from imgdiff_assets.ledger.ledger import CellReference, Ledger, conform, is_image
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import conform
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.stage import (
     ERROR_PREFIX,

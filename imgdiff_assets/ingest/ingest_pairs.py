@@ -42,8 +42,9 @@ from imgdiff_assets.ingest.shards import (
     rejected_path,
     shard_keys,
 )
+from imgdiff_assets.ledger.cells import IMAGE
+from imgdiff_assets.ledger.files import append_lines, atomic_file
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
-from imgdiff_assets.ledger.ledger import IMAGE, append_lines, atomic_file
 from imgdiff_assets.method.caption_edit import edits
 
 DEFAULT_SHARD_SIZE = 200

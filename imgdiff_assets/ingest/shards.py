@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import append_lines, atomic_file
+from imgdiff_assets.ledger.files import append_lines, atomic_file
 
 SHARD_KEY = re.compile(r"shard-[0-9]{6}")
 MAX_CHARACTERS = 2_000

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from imgdiff_assets.common.aliases import Pixels, Row
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import question
-from imgdiff_assets.ledger.ledger import Ledger, atomic_file
+from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import MARKED_REGION, SIDES, other
 from imgdiff_assets.pictures.sheet_drawing import Card, Section, draw_page

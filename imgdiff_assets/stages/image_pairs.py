@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import seed_of
+from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
-from imgdiff_assets.ledger.ledger import IMAGE
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.stage import Measurement, Stage, Work
 
