@@ -30,7 +30,7 @@ from imgdiff_assets.browser.report import write_report
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.cli.run import run
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.ledger.ledger import Ledger

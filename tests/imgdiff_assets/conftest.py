@@ -21,7 +21,8 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest, shard_keys
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.replay import shared_models
