@@ -16,7 +16,7 @@ from PIL import Image
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.ledger.cells import GroupedFile, RowGroup
 from imgdiff_assets.ledger.files import atomic_file
-from imgdiff_assets.ledger.images import PAIR_COLUMNS
+from imgdiff_assets.ledger.images import ErasedImages, PairImages
 
 SIDES = SOURCE, TARGET, ERASED = ("source", "target", "erased")
 THUMBNAIL = 192
@@ -26,9 +26,9 @@ GAP = 1 / 32
 """Space between the two images of a thumbnail, as a share of the width of one."""
 
 PLACES = {
-    SOURCE: ("image_pairs", "pair_id", PAIR_COLUMNS),
-    TARGET: ("image_pairs", "pair_id", PAIR_COLUMNS),
-    ERASED: ("removed_pairs", "region_id", ("erased_image",)),
+    SOURCE: (PairImages.asset, "pair_id", PairImages.columns),
+    TARGET: (PairImages.asset, "pair_id", PairImages.columns),
+    ERASED: (ErasedImages.asset, "region_id", ErasedImages.columns),
 }
 """Where an image is: the table, the id of its row, and the images that are read with it."""
 

@@ -133,4 +133,4 @@ def new_keys(home: Home) -> Iterator[str]:
 
 
 def _are_of_pairs(columns: Sequence[str]) -> bool:
-    return list(columns) == PAIR_SCHEMA.names
+    return bool(list(columns) == PAIR_SCHEMA.names)

@@ -16,7 +16,6 @@ from imgdiff_assets.ledger.cells import CellReference, ImageColumns
 from imgdiff_assets.ledger.ledger import Ledger
 
 HASH_COLUMNS = ("source_hash", "target_hash")
-PAIR_COLUMNS = ("source_image", "target_image")
 
 
 class DamagedImage(ValueError):
@@ -86,9 +85,12 @@ class TableImages(StoredImages):
 class PairImages(TableImages):
     """Source and target image of the pairs of one shard, by `pair_id`."""
 
+    asset = "image_pairs"
+    columns = ("source_image", "target_image")
+
     def __init__(self, ledger: Ledger, shard: str) -> None:
-        path = ledger.table_path("image_pairs", shard)
-        super().__init__(path, "pair_id", PAIR_COLUMNS)
+        path = ledger.table_path(self.asset, shard)
+        super().__init__(path, "pair_id", self.columns)
         pairs = self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
         self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
         """Of each pair, the pixel hashes of its two images."""
@@ -103,11 +105,14 @@ class GivenImages(TableImages):
     """The images of the pairs of one file that were given, by `pair_id`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "pair_id", PAIR_COLUMNS)
+        super().__init__(path, "pair_id", PairImages.columns)
 
 
 class ErasedImages(TableImages):
     """The images of one shard from which a region was erased, by `region_id`."""
 
+    asset = "removed_pairs"
+    columns = ("erased_image",)
+
     def __init__(self, ledger: Ledger, shard: str) -> None:
-        super().__init__(ledger.table_path("removed_pairs", shard), "region_id", ["erased_image"])
+        super().__init__(ledger.table_path(self.asset, shard), "region_id", self.columns)

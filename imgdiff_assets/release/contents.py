@@ -62,8 +62,8 @@ def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Co
         "shards": shards,
         "not_fresh": list(not_fresh),
         "samples": counts,
-        "recipe": sorted({record.get("recipe", "") for record in records["fine_tune_set"]}),
-        "seed": sorted({record.get("seed", 0) for record in records["fine_tune_set"]}),
+        "recipe": sorted({record.get("recipe", "") for record in records[SAMPLES]}),
+        "seed": sorted({record.get("seed", 0) for record in records[SAMPLES]}),
         "settings": {name: rows[0].get("settings", {}) for name, rows in records.items() if rows},
         "code_versions": {name: rows[0].get("code_version", "") for name, rows in records.items() if rows},
         "models": {
