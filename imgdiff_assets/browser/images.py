@@ -16,7 +16,6 @@ from PIL import Image
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.ledger.cells import GroupedFile, RowGroup
 from imgdiff_assets.ledger.files import atomic_file
-from imgdiff_assets.ledger.images import ErasedImages, PairImages
 
 SIDES = SOURCE, TARGET, ERASED = ("source", "target", "erased")
 THUMBNAIL = 192
@@ -26,11 +25,11 @@ GAP = 1 / 32
 """Space between the two images of a thumbnail, as a share of the width of one."""
 
 PLACES = {
-    SOURCE: (PairImages.asset, "pair_id", PairImages.columns),
-    TARGET: (PairImages.asset, "pair_id", PairImages.columns),
-    ERASED: (ErasedImages.asset, "region_id", ErasedImages.columns),
+    SOURCE: ("image_pairs", "pair_id"),
+    TARGET: ("image_pairs", "pair_id"),
+    ERASED: ("removed_pairs", "region_id"),
 }
-"""Where an image is: the table, the id of its row, and the images that are read with it."""
+"""Where an image is: the table, and the id of its row."""
 
 KEPT_GROUPS = 8
 KEPT_THUMBNAILS = 4096
@@ -101,7 +100,7 @@ class Pictures:
 
     def _row(self, identity: str, side: str) -> dict[str, Any]:
         """What the index knows of an image's row. Raises NoImage."""
-        table, column, _ = PLACES[side]
+        table, column = PLACES[side]
         hashes = "found_in, erased_hash" if side == ERASED else "source_hash, target_hash"
         found = self._index.rows(
             f"SELECT shard, row, {hashes} FROM {table} WHERE {column} = ? AND {side}_hash IS NOT NULL", [identity]
@@ -112,7 +111,8 @@ class Pictures:
 
     def _cell(self, identity: str, side: str) -> tuple[dict[str, Any], bytes]:
         """An image's row of the index, and its bytes. A table that was replaced just now is looked at once more."""
-        table, column, images = PLACES[side]
+        table, column = PLACES[side]
+        images = [f"{name}_image" for name, place in PLACES.items() if place == (table, column)]
         for _ in range(2):
             row = self._row(identity, side)
             path = self._index.ledger.table_path(table, row["shard"])
