@@ -30,9 +30,11 @@ from imgdiff_assets.browser.report import write_report
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.cli.run import run
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.images import encode_png
-from imgdiff_assets.ledger.ledger import IMAGE, RECORD_KEY, CellReference, Ledger
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import RECORD_KEY
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
 from resources.miniature.scenes import random_caption

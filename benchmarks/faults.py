@@ -36,7 +36,8 @@ from imgdiff_assets.common.progress import listening
 from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest, shard_keys
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from resources.catalog import TABLES, Catalog

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 
 from imgdiff_assets.cli.run import run
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
-from imgdiff_assets.ledger.ledger import RECORD_KEY, Ledger
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import RECORD_KEY
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 from resources.miniature.scenes import random_caption

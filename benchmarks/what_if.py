@@ -26,7 +26,9 @@ import pyarrow.parquet as pq
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import SCHEMA, shard_keys
-from imgdiff_assets.ledger.ledger import RECORD_KEY, Ledger, is_image
+from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import RECORD_KEY
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage

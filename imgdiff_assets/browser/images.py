@@ -2,21 +2,20 @@
 
 import io
 import os
-import tempfile
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from PIL import Image
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.ledger.ledger import is_image
+from imgdiff_assets.ledger.cells import GroupedFile, RowGroup
+from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.shown import ERASED, ShownImage, shown_images
 
@@ -61,7 +60,7 @@ class Pictures:
 
     def __init__(self, index: Index, cache: Path) -> None:
         self._index, self._cache = index, cache
-        self._groups: OrderedDict[tuple[Any, ...], pa.Table] = OrderedDict()
+        self._groups: deque[tuple[tuple[Path, int, int], RowGroup]] = deque(maxlen=KEPT_GROUPS)
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -106,36 +105,31 @@ class Pictures:
     def _cell(self, identity: str, side: str) -> tuple[dict[str, Any], bytes]:
         """An image's row of the index, and its bytes. A table that was replaced just now is looked at once more."""
         table, column = PLACES[side]
+        images = [f"{name}_image" for name, place in PLACES.items() if place == (table, column)]
         for _ in range(2):
             row = self._row(identity, side)
             path = self._index.ledger.table_path(table, row["shard"])
             try:
-                cells = self._read_row(path, row["row"], column)
+                cells = self._read_row(path, row["row"], [column, *images])
             except (pa.ArrowException, OSError, IndexError):
                 cells = {}
-            if cells.get(column) == identity and cells[f"{side}_image"]:
-                return row, cells[f"{side}_image"]["bytes"]
+            if cells.get(column) == identity and (cell := cells.get(f"{side}_image")):
+                return row, cell["bytes"]
             self._index.refresh(at_once=True)
         raise NoImage(f"{identity}: its image cannot be read just now")
 
-    def _read_row(self, path: Path, row: int, column: str) -> dict[str, Any]:
-        """A row's id and its images, from the row group around it."""
+    def _read_row(self, path: Path, row: int, columns: Sequence[str]) -> dict[str, Any]:
+        """Some columns of a row, from the row group around it. Raises IndexError for a row that is not there."""
         state = os.stat(path)
-        with self._lock, pq.ParquetFile(path) as file:
-            first = 0
-            for group in range(file.num_row_groups):
-                size = file.metadata.row_group(group).num_rows
-                if row < first + size:
-                    key = (path, state.st_mtime_ns, state.st_ino, group)
-                    if key not in self._groups:
-                        names = [field.name for field in file.schema_arrow if is_image(field)]
-                        self._groups[key] = file.read_row_group(group, [column, *names])
-                        if len(self._groups) > KEPT_GROUPS:
-                            self._groups.popitem(last=False)
-                    cells: dict[str, Any] = self._groups[key].slice(row - first, 1).to_pylist()[0]
-                    return cells
-                first += size
-        raise IndexError(row)
+        version = path, state.st_mtime_ns, state.st_ino
+        with self._lock:
+            group = next((group for known, group in self._groups if known == version and row in group), None)
+            if group is None:
+                # Closed at once: a table that is about to be replaced must not stay open.
+                with closing(GroupedFile(path, columns)) as file:
+                    group = file.group_of(row)
+                self._groups.append((version, group))
+        return group.cells(row)
 
     def _draw(self, images: Sequence[ShownImage], name: str) -> bytes:
         cells = [self._cell(image.row_id, image.name)[1] for image in images]
@@ -163,11 +157,8 @@ class Pictures:
             return None
 
     def _write_cached(self, name: str, data: bytes) -> None:
-        path = self._cached(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            file.write(data)
-        os.replace(file.name, path)
+        with atomic_file(self._cached(name), durable=False, shared=True) as temporary:
+            temporary.write_bytes(data)
 
 
 @contextmanager

@@ -14,8 +14,10 @@ import duckdb
 import pyarrow as pa
 
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import Ledger, conform, is_image
+from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import read_reviews
+from imgdiff_assets.ledger.tables import conform
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 

@@ -12,7 +12,7 @@ from imgdiff_assets.browser.samples import DEFAULT_SCORE, certificate
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import count_funnel, histograms
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import atomic_file
+from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages import graph
 from imgdiff_assets.stages.graph import STAGES

@@ -87,7 +87,7 @@ def ingest(files: Sequence[Path], column: str | None, shard_size: int, fill_gaps
     imgdiff ingest more.txt --fill-gaps                      then
     imgdiff run --set prompt_pairs.attempts=4 prompt_pairs.keep_attempts=1
     """
-    from imgdiff_assets.ingest.shards import ingest as ingest_files
+    from imgdiff_assets.ingest.ingest_captions import ingest as ingest_files
 
     home = Home.from_environment()
     filled = None
@@ -274,7 +274,7 @@ def demo(as_json: bool) -> None:
     imgdiff demo
     IMGDIFF_HOME=/tmp/try imgdiff demo
     """
-    from imgdiff_assets.ingest.shards import ingest as ingest_files
+    from imgdiff_assets.ingest.ingest_captions import ingest as ingest_files
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
     from imgdiff_assets.recipe.recipe import load_recipe

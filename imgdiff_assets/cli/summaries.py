@@ -7,7 +7,7 @@ from imgdiff_assets.common.plain_text import counted, listed
 
 if TYPE_CHECKING:
     from imgdiff_assets.cli.run import RunReport
-    from imgdiff_assets.ingest.shards import IngestReport
+    from imgdiff_assets.ingest.ingest_report import IngestReport
 
 LISTED_SHARDS = 3
 

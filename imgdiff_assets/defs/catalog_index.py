@@ -7,7 +7,8 @@ from typing import Any
 import duckdb
 
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 from resources.catalog import Catalog

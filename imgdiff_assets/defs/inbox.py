@@ -13,8 +13,10 @@ from pathlib import Path
 
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import SUFFIXES, ingest, read_captions, shard_keys
-from imgdiff_assets.ledger.ledger import atomic_file
+from imgdiff_assets.ingest.caption_files import SUFFIXES
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import read_captions, shard_keys
+from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.statistics.diversity import filled_so_far
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp")

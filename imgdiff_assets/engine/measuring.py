@@ -16,7 +16,9 @@ from imgdiff_assets.engine.memo import Memo
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.engine.rows import Rows
 from imgdiff_assets.engine.shard_work import ShardWork
-from imgdiff_assets.ledger.ledger import Ledger, conform, is_image
+from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import conform
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 

@@ -13,7 +13,8 @@ from imgdiff_assets.common.tables import columns_of_table, rows_of, scattered
 from imgdiff_assets.engine.batches import Failure
 from imgdiff_assets.engine.memo import Memo
 from imgdiff_assets.engine.record import BOOKKEEPING
-from imgdiff_assets.ledger.ledger import CellReference, conform, is_image
+from imgdiff_assets.ledger.cells import CellReference, is_image
+from imgdiff_assets.ledger.tables import conform
 from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Stage
 from imgdiff_assets.stages.steps import Derivation, Filter, Measurement
 

@@ -14,7 +14,8 @@ from imgdiff_assets.export.folder import export_folder
 from imgdiff_assets.export.formats import FORMATS, Entry, Writer
 from imgdiff_assets.export.options import ExportError, Options
 from imgdiff_assets.export.view import SPLITS, views
-from imgdiff_assets.ledger.ledger import Ledger, atomic_file
+from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.reading.samples import Sample, SampleImages
 

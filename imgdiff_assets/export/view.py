@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.export.options import Options
+from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.method.box_text import CONVENTIONS, box_text
 from imgdiff_assets.method.regions import BAR_WIDTH, draw_box, side_by_side
@@ -63,10 +64,9 @@ def write_picture(picture: Picture, folder: Path) -> str:
 def write_bytes(path: Path, encoded: Callable[[], bytes]) -> None:
     """Write the file unless it is there; it is never there in part."""
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_bytes(encoded())
-        temporary.rename(path)
+        data = encoded()
+        with atomic_file(path, durable=False) as temporary:
+            temporary.write_bytes(data)
 
 
 def _pictures(shard: str, sample: Sample, images: SampleImages, boxed: bool, single: bool) -> tuple[Picture, ...]:

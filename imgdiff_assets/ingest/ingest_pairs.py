@@ -6,19 +6,24 @@ by the pixels of its two images: it is ingested once, whatever file it comes fro
 row that cannot be used is kept in `<home>/captions/rejected.jsonl` with its reason.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from filelock import FileLock
 
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.caption_text import UnusableText, clean
+from imgdiff_assets.ingest.ingest_report import (
+    KEPT_TEXT,
+    IngestError,
+    IngestReport,
+    RejectedCaption,
+    keep_rejected,
+    storable,
+)
 from imgdiff_assets.ingest.pair_sources import (
     IMAGE_FIELDS,
     TEXT_FIELDS,
@@ -30,20 +35,15 @@ from imgdiff_assets.ingest.pair_sources import (
 from imgdiff_assets.ingest.photograph import UnusableImage, align, read_image
 from imgdiff_assets.ingest.shards import (
     PAIR_SCHEMA,
-    IngestError,
-    IngestReport,
-    RejectedCaption,
-    clean,
+    adding_shards,
     given_pair_id,
-    next_key,
+    known_captions,
+    new_keys,
     pair_images_path,
-    printable,
-    read_captions,
-    rejected_path,
-    shard_keys,
 )
+from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
-from imgdiff_assets.ledger.ledger import IMAGE, append_lines, atomic_file
+from imgdiff_assets.ledger.tables import write_rows
 from imgdiff_assets.method.caption_edit import edits
 
 DEFAULT_SHARD_SIZE = 200
@@ -68,8 +68,7 @@ def ingest_pairs(
     """
     if shard_size < 1:
         raise IngestError(f"--shard-size {shard_size}: a shard holds at least one pair.")
-    home.create()
-    with FileLock(home.captions / ".lock"):
+    with adding_shards(home):
         return _Ingestion(home, columns or {}, fit, shard_size).run(sources, suffixes, progress)
 
 
@@ -78,7 +77,7 @@ class _Ingestion:
 
     def __init__(self, home: Home, columns: Mapping[str, str], fit: str, shard_size: int) -> None:
         self.home, self.columns, self.fit, self.shard_size = home, columns, fit, shard_size
-        self.seen = {key for shard in shard_keys(home) for key in read_captions(home, shard)["caption_id"].to_pylist()}
+        self.known, self.keys = known_captions(home), new_keys(home)
         self.shards: list[str] = []
         self.accepted = self.duplicates = 0
         self.rejected: list[RejectedCaption] = []
@@ -99,12 +98,12 @@ class _Ingestion:
                     done += 1
                     progress(f"ingest {source.name}", done, max(total, done))
                 if done == 0:
-                    failed.append(f"{printable(str(source))}: holds no pairs; nothing was ingested from it.")
+                    failed.append(f"{storable(str(source))}: holds no pairs; nothing was ingested from it.")
             except IngestError as error:
-                failed.append(printable(str(error)))
+                failed.append(storable(str(error)))
         if rows:
             self._write(rows)
-        _keep_rejected(self.home, self.rejected)
+        keep_rejected(self.home, self.rejected)
         return IngestReport(self.shards, self.accepted, self.duplicates, self.rejected, failed)
 
     def _take(self, pair: GivenPair) -> dict[str, Any] | None:
@@ -116,22 +115,20 @@ class _Ingestion:
         except UnusableField as error:
             text = str(pair.values.get(error.name) or "") if error.name in TEXT_FIELDS else ""
             self.rejected.append(
-                RejectedCaption(printable(pair.file), pair.line, error.name, printable(error.reason), text[:200])
+                RejectedCaption(storable(pair.file), pair.line, error.name, storable(error.reason), text[:KEPT_TEXT])
             )
             return None
-        if row["caption_id"] in self.seen:
+        if row["caption_id"] in self.known:
             self.duplicates += 1
             return None
-        self.seen.add(row["caption_id"])
+        self.known.add(row["caption_id"])
         return row
 
     def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """The images first: a shard begins to exist with its caption file."""
-        key = next_key(self.home)
-        with atomic_file(pair_images_path(self.home, key)) as temporary:
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=IMAGES_SCHEMA), temporary, row_group_size=16)
-        with atomic_file(self.home.captions / f"{key}.parquet") as temporary:
-            pq.write_table(pa.Table.from_pylist(list(rows), schema=PAIR_SCHEMA), temporary)
+        key = next(self.keys)
+        write_rows(pair_images_path(self.home, key), rows, IMAGES_SCHEMA)
+        write_rows(self.home.captions / f"{key}.parquet", rows, PAIR_SCHEMA)
         self.shards.append(key)
         self.accepted += len(rows)
 
@@ -159,7 +156,7 @@ def _row(pair: GivenPair, fit: str) -> dict[str, Any]:
         "caption_id": identity,
         "pair_id": given_pair_id(identity),
         "caption": texts["source_caption"] or "",
-        "source": printable(pair.file),
+        "source": storable(pair.file),
         "line": pair.line,
         "target_caption": texts["target_caption"] or "",
         **{name: texts[name] for name in ("source_object", "target_object")},
@@ -178,9 +175,10 @@ def _texts(pair: GivenPair) -> dict[str, str | None]:
         if value is None or value == "":
             texts[name] = None
             continue
-        reason, texts[name] = clean(value)
-        if reason is not None:
-            raise UnusableField(name, reason)
+        try:
+            texts[name] = clean(value)
+        except UnusableText as error:
+            raise UnusableField(name, str(error)) from None
     for kind in ("caption", "object"):
         names = [f"{side}_{kind}" for side in ("source", "target")]
         missing = [name for name in names if texts[name] is None]
@@ -191,12 +189,3 @@ def _texts(pair: GivenPair) -> dict[str, str | None]:
         if len(changes) == 1 and changes[0].source and changes[0].target:
             texts["source_object"], texts["target_object"] = changes[0].source, changes[0].target
     return texts
-
-
-def _keep_rejected(home: Home, rejected: Iterable[RejectedCaption]) -> None:
-    """Append what was rejected, each once: a source that is ingested again rejects the same rows again."""
-    path = rejected_path(home)
-    known = set(path.read_text(encoding="utf-8").splitlines()) if path.exists() else set()
-    lines = [line for rejection in rejected if (line := json.dumps(asdict(rejection))) not in known]
-    if lines:
-        append_lines(path, lines)

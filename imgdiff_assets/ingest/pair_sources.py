@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from imgdiff_assets.ingest.shards import IngestError
+from imgdiff_assets.ingest.ingest_report import IngestError
 
 IMAGE_FIELDS = ("source_image", "target_image")
 TEXT_FIELDS = ("source_caption", "target_caption", "source_object", "target_object")

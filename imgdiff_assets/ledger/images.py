@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from imgdiff_assets.common.aliases import Pixels
-from imgdiff_assets.ledger.ledger import CellReference, ImageColumns, Ledger
+from imgdiff_assets.ledger.cells import CellReference, ImageColumns
+from imgdiff_assets.ledger.ledger import Ledger
 
 HASH_COLUMNS = ("source_hash", "target_hash")
 
@@ -72,7 +73,16 @@ class StoredImages:
         self._cells.close()
 
 
-class PairImages(StoredImages):
+class TableImages(StoredImages):
+    """The images of the rows of one file, by the id in one of its columns."""
+
+    def __init__(self, path: Path, id_column: str, columns: Sequence[str]) -> None:
+        super().__init__(columns, lambda identity: CellReference(path, rows[identity]))
+        ids = self._cells.read_others(path, [id_column])[id_column].to_pylist()
+        rows = {identity: row for row, identity in enumerate(ids)}
+
+
+class PairImages(TableImages):
     """Source and target image of the pairs of one shard, by `pair_id`."""
 
     asset = "image_pairs"
@@ -80,9 +90,8 @@ class PairImages(StoredImages):
 
     def __init__(self, ledger: Ledger, shard: str) -> None:
         path = ledger.table_path(self.asset, shard)
-        super().__init__(self.columns, lambda identity: CellReference(path, rows[identity]))
+        super().__init__(path, "pair_id", self.columns)
         pairs = self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
-        rows = {pair["pair_id"]: row for row, pair in enumerate(pairs)}
         self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
         """Of each pair, the pixel hashes of its two images."""
 
@@ -92,24 +101,18 @@ class PairImages(StoredImages):
         return source, target
 
 
-class GivenImages(StoredImages):
+class GivenImages(TableImages):
     """The images of the pairs of one file that were given, by `pair_id`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(PairImages.columns, lambda identity: CellReference(path, rows[identity]))
-        rows = {
-            pair: row for row, pair in enumerate(self._cells.read_others(path, ["pair_id"])["pair_id"].to_pylist())
-        }
+        super().__init__(path, "pair_id", PairImages.columns)
 
 
-class ErasedImages(StoredImages):
+class ErasedImages(TableImages):
     """The images of one shard from which a region was erased, by `region_id`."""
 
     asset = "removed_pairs"
     columns = ("erased_image",)
 
     def __init__(self, ledger: Ledger, shard: str) -> None:
-        path = ledger.table_path(self.asset, shard)
-        super().__init__(self.columns, lambda identity: CellReference(path, rows[identity]))
-        regions = self._cells.read_others(path, ["region_id"])["region_id"].to_pylist()
-        rows = {region: row for row, region in enumerate(regions)}
+        super().__init__(ledger.table_path(self.asset, shard), "region_id", self.columns)

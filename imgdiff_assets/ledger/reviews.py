@@ -15,7 +15,7 @@ from filelock import FileLock
 
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import append_lines
+from imgdiff_assets.ledger.files import append_lines
 
 ACCEPT, REJECT, WITHDRAWN = "accept", "reject", "withdrawn"
 VERDICTS = (ACCEPT, REJECT, WITHDRAWN)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.images import DamagedImage, decode, pixel_hash
-from imgdiff_assets.ledger.ledger import is_image
 
 IMAGE_SUFFIX, HASH_SUFFIX = "_image", "_hash"
 Row = Mapping[str, Any]

@@ -12,7 +12,8 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
-from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe

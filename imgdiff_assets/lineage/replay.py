@@ -23,8 +23,9 @@ from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.shard_work import ShardWork
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import has_pairs, pair_images_path
+from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.images import ErasedImages, GivenImages, PairImages
-from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.compare import Comparison, Verdict, closest, compare, tolerance
 from imgdiff_assets.lineage.lineage import CAPTION_ID, TABLE_OF_ID, ancestors, find_row
 from imgdiff_assets.reading.scan import DamagedTable, scan

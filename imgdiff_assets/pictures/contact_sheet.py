@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Pixels, Row
-from imgdiff_assets.ledger.ledger import Ledger, atomic_file
+from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.pictures.sheet_drawing import Card, Section, draw_page

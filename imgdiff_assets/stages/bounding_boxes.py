@@ -249,6 +249,7 @@ STAGE = Stage(
             _canary_unseen,
             "match",
             "min_match",
+            unless_missing=True,
         ),
         Filter(
             "overlaps",

@@ -251,7 +251,7 @@ def _unless_missing(judge: Filter) -> Filter:
         scores = np.asarray(columns[judge.reads[0]], dtype=np.float64)
         return np.asarray(np.isnan(scores) | judge.passes({judge.reads[0]: scores}, settings), dtype=bool)
 
-    return replace(judge, passes=passes)
+    return replace(judge, passes=passes, unless_missing=True)
 
 
 def _not_rejected(columns: Columns, settings: FineTuneSetSettings) -> Booleans:

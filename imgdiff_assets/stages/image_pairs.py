@@ -9,8 +9,8 @@ from pydantic import Field
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import seed_of
+from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
-from imgdiff_assets.ledger.ledger import IMAGE
 from imgdiff_assets.stages.settings import StageSettings
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work

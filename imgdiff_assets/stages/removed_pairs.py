@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
 from imgdiff_assets.common.hashing import seed_of
+from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
-from imgdiff_assets.ledger.ledger import IMAGE
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stages.settings import StageSettings, in_order
 from imgdiff_assets.stages.stage import UPSTREAM, Above, Stage

@@ -136,6 +136,7 @@ class Filter(InSection):
 
     `reason` says in words why a row is rejected. `canaries` plants rows for given settings. `score` names the column
     whose spread is reported, `threshold` the setting it is compared with. `version` is raised when verdicts change.
+    `unless_missing`: a row that has no score is not judged, and passes.
     """
 
     name: str
@@ -146,6 +147,7 @@ class Filter(InSection):
     score: str | None = None
     threshold: str | None = None
     version: int = 1
+    unless_missing: bool = False
 
     def judge(self, columns: Columns, settings: Any) -> Booleans:
         """Which rows pass, by the stage's settings: one value per row, also where `passes` gives one for all."""

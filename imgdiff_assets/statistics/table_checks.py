@@ -91,8 +91,7 @@ def scores_out_of_range(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> 
         low, high = limits
         scores = rows[name].to_numpy(zero_copy_only=False)
         outside = ~((low - TOLERANCE <= scores) & (scores <= high + TOLERANCE)) & rows[name].is_valid().to_numpy()
-        # A sample has only the scores of its task.
-        if "task" not in stage.schema.names and any(step.score == name for step in stage.filters):
+        if any(step.score == name and not step.unless_missing for step in stage.filters):
             outside |= rows[name].is_null().to_numpy() & rows["kept"].to_numpy(zero_copy_only=False)
         for row in rows.filter(pa.array(outside)).select([stage.id_column, "shard", name]).to_pylist():
             yield {**row, "problem": f"{name} is {row.pop(name)}, not from {low:g} to {high:g}"}

@@ -17,11 +17,13 @@ from imgdiff_assets.cli.run import run
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
+from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest, shard_keys
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.replay import shared_models
@@ -209,7 +211,7 @@ def materialize_stages(
     models = DrawnModels(recipe)
     for shard in shards:
         for name in names:
-            stage = stage_named(name)
+            stage = stage_of_shard(stage_named(name), home, shard)
             materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, run_id)
 
 

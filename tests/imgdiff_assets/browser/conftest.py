@@ -13,7 +13,8 @@ from starlette.testclient import TestClient
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import CellReference, Ledger, is_image
+from imgdiff_assets.ledger.cells import CellReference, is_image
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 

@@ -15,8 +15,9 @@ from imgdiff_assets.browser.images import NoImage, Pictures
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.cells import CellReference, GroupedFile
 from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
-from imgdiff_assets.ledger.ledger import CellReference, Ledger
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 
 STAGE = stage_named("image_pairs")
@@ -130,6 +131,27 @@ def test_a_pair_that_went_is_told(own_home: Home, tmp_path: Path, rewrite: Any) 
     rewrite(1, False)
     with pytest.raises(NoImage, match=pair):
         pictures.image(pair, "source")
+
+
+def test_a_row_group_is_read_once_until_its_table_is_replaced(
+    own_home: Home, tmp_path: Path, rewrite: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+    original = GroupedFile.group_of
+    monkeypatch.setattr(GroupedFile, "group_of", lambda self, row: (read.append(row), original(self, row))[1])
+    index = Index(own_home)
+    pictures = Pictures(index, tmp_path / "cache")
+    pairs = index.rows(f"SELECT pair_id FROM image_pairs WHERE shard = '{SHARD}' AND source_hash IS NOT NULL")
+    assert len(pairs) > 1
+    for _ in range(2):
+        for pair in pairs:
+            pictures.image(pair["pair_id"], "source")
+            pictures.thumbnail(pair["pair_id"])
+    assert len(read) == 1, "all rows of the shard lie in one group"
+    rewrite(0, True)
+    read.clear()
+    pictures.image(pairs[0]["pair_id"], "target")
+    assert len(read) == 1
 
 
 def test_an_image_that_is_damaged_is_told(own_home: Home, tmp_path: Path, commit_rows: Any) -> None:

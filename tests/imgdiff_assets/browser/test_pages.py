@@ -15,7 +15,8 @@ from starlette.testclient import TestClient
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest, read_captions
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.caption_edit import marked
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe

@@ -11,7 +11,7 @@ import pytest
 
 from imgdiff_assets.cli.run import dagster_instance, run
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import load_recipe
 from imgdiff_assets.release.making import make_release

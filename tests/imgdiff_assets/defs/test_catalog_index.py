@@ -10,7 +10,8 @@ import pytest
 
 from imgdiff_assets.defs.catalog_index import catch_up, index, rebuild, refresh_view
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import Ledger, is_image
+from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.filtered_pairs import STAGE
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from resources.catalog import TABLES, Catalog, CatalogUnavailable

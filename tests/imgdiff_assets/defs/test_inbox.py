@@ -11,7 +11,8 @@ import pytest
 from imgdiff_assets.defs import inbox
 from imgdiff_assets.defs.inbox import inbox_shards, take_files
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest, read_captions, shard_keys
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import read_captions, shard_keys
 
 LONG_AGO = time.time() - 3600
 

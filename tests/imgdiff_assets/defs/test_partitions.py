@@ -9,7 +9,7 @@ import pytest
 from imgdiff_assets.cli.run import dagster_instance
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ingest.ingest_captions import ingest
 
 
 def test_a_shard_that_another_process_registers_at_the_same_time(

@@ -16,7 +16,7 @@ from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe

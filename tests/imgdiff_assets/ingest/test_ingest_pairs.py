@@ -19,8 +19,10 @@ from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
-from imgdiff_assets.ingest.shards import IngestError, IngestReport, ingest, pair_images_path, read_captions, shard_keys
+from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport
+from imgdiff_assets.ingest.shards import pair_images_path, read_captions, shard_keys
 from imgdiff_assets.ledger.images import GivenImages, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import lineage

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.ledger.cells import CellReference
 from imgdiff_assets.ledger.images import DamagedImage, PairImages, decode, encode_png, pixel_hash
-from imgdiff_assets.ledger.ledger import CellReference, Ledger
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.image_pairs import STAGE
 
 SHARD = "shard-000000"

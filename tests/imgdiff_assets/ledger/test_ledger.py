@@ -16,16 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from filelock import FileLock
 
-from imgdiff_assets.ledger.ledger import (
-    IMAGE,
-    IMAGE_ROWS_PER_GROUP,
-    CellReference,
-    ImageColumns,
-    Ledger,
-    append_lines,
-    atomic_file,
-    conform,
-)
+from imgdiff_assets.ledger.cells import IMAGE, CellReference
+from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import IMAGE_ROWS_PER_GROUP, conform
 
 ASSET, SHARD = "image_pairs", "shard-000000"
 SCHEMA = pa.schema([("id", pa.string()), ("score", pa.float32()), ("image", IMAGE)])
@@ -107,27 +101,6 @@ def test_a_row_without_a_reference_has_no_image(ledger: Ledger) -> None:
     assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [{"id": "x", "score": None, "image": None}]
 
 
-def test_images_are_read_a_row_group_at_a_time(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    _commit(ledger, range(40))
-    read: list[tuple[int, tuple[str, ...]]] = []
-    original = pq.ParquetFile.read_row_group
-
-    def watch(self: pq.ParquetFile, group: int, columns: list[str]) -> pa.Table:
-        read.append((group, tuple(columns)))
-        return original(self, group, columns=columns)
-
-    monkeypatch.setattr(pq.ParquetFile, "read_row_group", watch)
-    images = ImageColumns(["image"])
-    path = ledger.table_path(ASSET, SHARD)
-    for row in (0, 5, 15, 16, 31, 39, 17):
-        assert images.read(CellReference(path, row)) == {"image": _row(row)["image"]}
-    images.close()
-    assert read == [(0, ("image",)), (1, ("image",)), (2, ("image",)), (1, ("image",))]
-    with pytest.raises(IndexError):
-        images.read(CellReference(path, 40))
-    images.close()
-
-
 def _commit_many_batches(root: str) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
     _commit(Ledger(Path(root)), range(150), batch=1)
@@ -136,15 +109,6 @@ def _commit_many_batches(root: str) -> None:
 def test_a_shard_measured_in_more_batches_than_files_can_be_open(ledger: Ledger) -> None:
     _in_another_process(_commit_many_batches, str(ledger.root))
     assert ledger.read(ASSET, SHARD, images=True)["id"].to_pylist() == [str(number) for number in range(150)]
-
-
-def test_few_images_are_in_memory_at_once(ledger: Ledger) -> None:
-    images = ImageColumns(["image"])
-    paths = [ledger.stage_batch(ASSET, SHARD, "draw", [_row(n) for n in range(9)], SCHEMA) for _ in range(30)]
-    for path in paths:
-        images.read(CellReference(path, 3))
-    assert len(images._files) <= ImageColumns.KEPT_FILES
-    images.close()
 
 
 def test_a_removed_batch_never_makes_another_one_overwritten(ledger: Ledger) -> None:
@@ -254,16 +218,6 @@ def test_a_reader_never_sees_half_a_table(ledger: Ledger) -> None:
     assert len(seen) > 1
 
 
-def test_an_open_reader_goes_on_with_the_table_it_opened(ledger: Ledger) -> None:
-    _commit(ledger, range(40))
-    images = ImageColumns(["image"])
-    path = ledger.table_path(ASSET, SHARD)
-    images.read(CellReference(path, 0))
-    ledger.commit(ASSET, SHARD, SCHEMA, _rows([1]), [], {})
-    assert images.read(CellReference(path, 39)) == {"image": _row(39)["image"]}
-    images.close()
-
-
 def test_older_and_newer_columns_are_reconciled(ledger: Ledger) -> None:
     _commit(ledger, range(3))
     schema = pa.schema([("score", pa.float64()), ("new", pa.int32()), ("image", IMAGE)])
@@ -309,21 +263,24 @@ def test_zeros_that_a_power_cut_left_in_the_history_are_passed_over(ledger: Ledg
     assert ledger.history(ASSET, SHARD) == [{"run": 1}, {"run": 2}]
 
 
-def test_lines_are_appended_whole(tmp_path: Path) -> None:
-    path = tmp_path / "lines"
-    append_lines(path, ["one", "zwei é"])
-    append_lines(path, [])
-    append_lines(path, ["three"])
-    assert path.read_text("utf-8") == "one\nzwei é\nthree\n"
+def _damage(ledger: Ledger, content: bytes) -> Path:
+    """Make a table, spoil it, and move it aside."""
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {})
+    ledger.table_path(ASSET, SHARD).write_bytes(content)
+    return ledger.quarantine(ASSET, SHARD)
 
 
-def test_damaged_tables_are_moved_aside_each_to_its_own_place(ledger: Ledger) -> None:
-    for content in (b"first", b"second"):
-        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {})
-        ledger.table_path(ASSET, SHARD).write_bytes(content)
-        ledger.quarantine(ASSET, SHARD)
-    folder = ledger.table_path(ASSET, SHARD).parent
-    assert [(folder / f"rows.parquet.damaged-{n}").read_bytes() for n in range(2)] == [b"first", b"second"]
+def test_no_damaged_table_takes_the_place_of_another(ledger: Ledger) -> None:
+    """Also when an earlier one has been taken away, and of those that an older release moved."""
+    old = ledger.table_path(ASSET, SHARD).with_name("rows.parquet.damaged-1")
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    first = _damage(ledger, b"first")
+    second = _damage(ledger, b"second")
+    first.unlink()
+    third = _damage(ledger, b"third")
+    assert [path.read_bytes() for path in (old, second, third)] == [b"old", b"second", b"third"]
+    assert not ledger.exists(ASSET, SHARD)
     assert ledger.shards(ASSET) == []
 
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
-from imgdiff_assets.ledger.ledger import IMAGE
 from imgdiff_assets.lineage.compare import Tolerance, Verdict, closest, compare, tolerance
 
 FLOAT32 = tolerance(["float32", "float32"])

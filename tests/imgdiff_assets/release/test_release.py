@@ -15,7 +15,7 @@ from imgdiff_assets.cli.main import main
 from imgdiff_assets.cli.run import dagster_instance, run
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe

@@ -1,23 +1,32 @@
 """Each invariant holds of a sound ledger, and names the rows of a fault that is planted."""
 
+import random
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import refuse_blind_filters
 from imgdiff_assets.defs.checks import ALL_INVARIANTS, stage_checks
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
+from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import DamagedTable
-from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.method.tasks import TASKS
+from imgdiff_assets.reading.scan import DamagedTable, scan
+from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.statistics.table_checks import INVARIANTS
+from resources.miniature.scene_pairs import draw_pair
 
 SHARDS = ["shard-000000", "shard-000001"]
 BY_NAME = {invariant.name: invariant for invariant in INVARIANTS}
@@ -48,6 +57,94 @@ def test_a_sound_ledger_violates_nothing(drawn_home: Home, stage: Any) -> None:
     assert concerning
     for invariant in concerning:
         assert list(invariant.violations(stage, Ledger(drawn_home.ledger), SHARDS)) == [], invariant.name
+
+
+GIVEN = "shard-000003"
+
+
+@pytest.fixture(scope="module")
+def whole_home(
+    drawn_home: Home,
+    drawn_recipe: Recipe,
+    drawn_models: Any,
+    run_stages: Any,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Home:
+    """The drawn home with samples of every task and of erased regions, and a shard of given pairs."""
+    folder = tmp_path_factory.mktemp("whole")
+    home, photos = Home(Path(shutil.copytree(drawn_home.root, folder / "home"))), folder / "photos"
+    photos.mkdir()
+    rng = random.Random(0)
+    for number in range(4):
+        for side, scene in enumerate(draw_pair(rng, "replaced").scenes):
+            drawn_models.artist.drawn[pixel_hash(scene.image)] = scene
+            Image.fromarray(scene.image).save(photos / f"pair{number}_{side}.png")
+    assert ingest_pairs([photos], home).shards == [GIVEN]
+    names = ["filtered_pairs.min_similarity=0", "captions.min_match=0", "fine_tune_set.min_match_margin=0"]
+    tasks = f"fine_tune_set.tasks={list(TASKS)}"
+    recipe = override_recipe(
+        drawn_recipe, ["removed_pairs.enabled=true", "removed_pairs.max_regions=2", *names, tasks]
+    )
+    run_stages(home, recipe, [*SHARDS, GIVEN])
+    return home
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_rows_of_every_kind_violate_nothing(whole_home: Home, stage: Any) -> None:
+    for invariant in ALL_INVARIANTS:
+        if invariant.concerns(stage):
+            found = invariant.violations(stage, Ledger(whole_home.ledger), [*SHARDS, GIVEN])
+            assert list(found) == [], invariant.name
+
+
+def test_there_are_rows_of_every_kind(whole_home: Home) -> None:
+    """Else the test before would prove nothing."""
+    columns = ["region_id", "erased_from", "rejected_by"]
+    rows = scan(Ledger(whole_home.ledger), "fine_tune_set", columns, pc.field("kept")).to_pylist()
+    assert [row for row in rows if row["erased_from"]]
+    assert [row for row in rows if row["region_id"] is None]
+    assert [row for row in rows if row["shard"] == GIVEN]
+    assert [row for row in rows if row["region_id"] and not row["erased_from"]]
+    boxes = scan(Ledger(whole_home.ledger), "bounding_boxes", ["source_object", "match"], pc.field("kept")).to_pylist()
+    assert [row for row in boxes if row["source_object"] is None and row["match"] is None]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column", "problem"),
+    [
+        (lambda row: row["erased_from"], "region_id", "removal_captions has no such region_id"),
+        (lambda row: row["region_id"] is None, "pair_id", "filtered_pairs has no such pair_id"),
+        (lambda row: row["region_id"] and not row["erased_from"], "region_id", "captions has no such region_id"),
+    ],
+    ids=["erased", "pair", "region"],
+)
+def test_a_sample_without_its_parent_is_found(
+    whole_home: Home, tmp_path: Path, kind: Callable[[Any], Any], column: str, problem: str
+) -> None:
+    home = Home(Path(shutil.copytree(whole_home.root, tmp_path / "home")))
+    changed: list[str] = []
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        row = next(row for row in rows if row["kept"] and kind(row))
+        row[column] = "0" * 16
+        changed.append(row["sample_id"])
+
+    edit(home, "fine_tune_set", change)
+    found = violations(home, "no_orphans", "fine_tune_set")
+    assert [(row["sample_id"], row["shard"], row["problem"]) for row in found] == [(changed[0], SHARDS[0], problem)]
+
+
+def test_a_region_of_another_branch_is_no_parent(whole_home: Home, tmp_path: Path) -> None:
+    """One region may be captioned and erased: a sample of the erased one is not made of the caption."""
+    home = Home(Path(shutil.copytree(whole_home.root, tmp_path / "home")))
+    ledger = Ledger(home.ledger)
+    captioned = {row["region_id"] for row in ledger.read("captions", SHARDS[0]).to_pylist()}
+    samples = scan(ledger, "fine_tune_set", ["region_id"], pc.field("erased_from").is_valid(), [SHARDS[0]]).to_pylist()
+    both = sorted({row["region_id"] for row in samples} & captioned)
+    assert both
+    edit(home, "removal_captions", lambda rows: rows.remove(next(row for row in rows if row["region_id"] == both[0])))
+    problems = {(row["region_id"], row["problem"]) for row in violations(home, "no_orphans", "fine_tune_set")}
+    assert problems == {(both[0], "removal_captions has no such region_id")}
 
 
 def test_every_number_between_models_and_filters_has_a_range() -> None:
@@ -94,6 +191,8 @@ def swap_the_images(rows: list[dict[str, Any]]) -> None:
         ("scores_in_range", "filtered_pairs", set_value("image_similarity", None), "image_similarity is None"),
         ("scores_in_range", "filtered_pairs", set_value("image_similarity", float("nan")), "image_similarity is nan"),
         ("scores_in_range", "bounding_boxes", set_value("source_match_itm", -0.5), "source_match_itm is -0.5"),
+        ("scores_in_range", "fine_tune_set", set_value("match_margin", 3.0), "match_margin is 3.0"),
+        ("scores_in_range", "captions", set_value("caption_similarity", None), "caption_similarity is None"),
         ("boxes_inside_the_image", "bounding_boxes", set_value("x2", 9999.0), "in an image of 64 × 64"),
         ("boxes_inside_the_image", "captions", set_value("y2", 0.0), "in an image of"),
         ("boxes_inside_the_image", "fine_tune_set", set_value("x1", -5.0), "box -5"),

@@ -17,7 +17,8 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest, shard_keys
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import REJECT, Review, add_review
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe

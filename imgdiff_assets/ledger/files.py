@@ -1,0 +1,91 @@
+"""Files that are never there in part: written atomically, appended to by whole lines, moved aside and not lost."""
+
+import datetime
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+TEMPORARY = ".tmp"
+"""How the name of a file that is being written ends; one that a kill left behind may be removed."""
+
+
+@contextmanager
+def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Iterator[Path]:
+    """A temporary path that becomes `path` when the block ends; nothing is left when it raises.
+
+    `durable` waits until the disk has it: dear where there are many files, needless where they can be made again.
+    `shared` is for a file that several threads or processes may write at once: each gets a temporary path of its own,
+    which a kill may leave behind, while any other is overwritten by the next attempt. Raises OSError with one sentence
+    when the disk is full or cannot be written.
+    """
+    mark = f".{secrets.token_hex(8)}" if shared else ""
+    temporary = path.with_name(f"{path.name}{mark}{TEMPORARY}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            if durable:
+                _flush(temporary)
+            os.replace(temporary, path)
+            if durable:
+                _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise OSError(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a kill left half-written in a folder; for whoever alone writes there."""
+    for leftover in folder.glob(f"*{TEMPORARY}"):
+        leftover.unlink()
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Append lines durably; a last line that a kill tore is ended first, so that it spoils no other.
+
+    For one writer at a time.
+    """
+    with path.open("ab+") as file:
+        size = file.seek(0, os.SEEK_END)
+        if size > 0:
+            file.seek(size - 1)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write("".join(line + "\n" for line in lines).encode("utf-8"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that it is neither read nor lost; returns its new path, which says when (UTC).
+
+    Names sort by time, and no file is ever overwritten.
+    """
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (path.with_name(f"{path.name}.damaged-{moment}-{number:03d}") for number in count())
+    # Taken before the rename, which would overwrite: only the file system knows which names are free.
+    aside = next(name for name in names if _created(name))
+    os.replace(path, aside)
+    return aside
+
+
+def _created(path: Path) -> bool:
+    """Create an empty file; False where there is one already."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
