@@ -1,9 +1,17 @@
-"""What all tests share: property tests draw the same examples every time, and never fail for being slow."""
+"""What all tests share: property tests draw the same examples every time, and never fail for being slow.
+
+And what makes them quick: one thread each, homes in memory, and what is dear first.
+"""
 
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+# Before torch is loaded, here and in what tests start: the threads of models this small only wait for each other, on
+# a busy machine a hundred times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
@@ -14,7 +22,25 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
 
+DEAR = ("deployment", "miniature_home", "measured_home", "chat_server_address", "chromium")
+"""Fixtures that take many seconds to make, or to use, the slowest first."""
+MEMORY, NEEDED = Path("/dev/shm"), 2 * 2**30
+"""Where files are kept in memory, and the bytes free there from which on tests use it."""
+
+# One run of Dagster waits two thousand times until its database is on the disk; in memory it need not.
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= NEEDED:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a dear fixture come first, beside each other: so one process makes it for all or most of them."""
+    places: dict[Path, int] = {}
+    for item in items:
+        dear = [place for place, name in enumerate(DEAR) if name in getattr(item, "fixturenames", ())]
+        places[item.path] = min([*dear, places.get(item.path, len(DEAR))])
+    items.sort(key=lambda item: places[item.path])
 
 
 # Not for the session: while Playwright's synchronous interface is open, no test of this thread can run asyncio.

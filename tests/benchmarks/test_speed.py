@@ -24,7 +24,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    torch.set_num_threads(1)
     sam = json.loads(json.dumps(SMALL.sam))
     sam["image_encoder"] |= {"img_size": 64, "depth": 1, "global_attn_indexes": [0]}
     sam["prompt_encoder"] |= {"image_embedding_size": [4, 4], "input_image_size": [64, 64]}
@@ -57,6 +56,7 @@ def test_all_ways_to_make_a_pair_make_the_same(models: dict[str, Path]) -> None:
     assert (fused[1] - stock[1]).abs().max() > 0.01
 
 
+@pytest.mark.slow
 def test_compiled_blocks_make_the_same(models: dict[str, Path]) -> None:
     torch.compiler.set_default_backend("eager")  # captured as ever; kernels would take half a minute
     try:
@@ -123,6 +123,7 @@ def test_random_answers_are_of_one_length(tmp_path: Path) -> None:
     assert "".join(answers).isalpha()
 
 
+@pytest.mark.slow
 def test_the_whole_work_on_a_pair_is_measured(models: dict[str, Path]) -> None:
     load = Load(image_size=64, steps=1, points_per_side=2, compared=2, matched=1, captioned=1, answer_tokens=2)
     figures = measure(models, 1, load, "float32")

@@ -1,6 +1,9 @@
-"""A run over a range of shards: one that is bad costs the others nothing; nor does a full disk."""
+"""A run over a range of shards: one that is bad costs the others nothing; nor does a full disk, nor a kill."""
 
+import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,6 +12,7 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.cli.run import dagster_instance, run
+from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ingest
 from imgdiff_assets.ledger.ledger import Ledger
@@ -16,6 +20,18 @@ from imgdiff_assets.recipe.recipe import load_recipe
 
 STAGES = ["prompt_pairs", "image_pairs"]
 KEYS = ["shard-000000", "shard-000001", "shard-000002"]
+KILLED = """
+import os, signal
+from imgdiff_assets.cli.main import main
+from imgdiff_assets.common.progress import listening
+
+def kill(what, done, total):
+    if done == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with listening(kill):
+    main(["run", "--select", "prompt_pairs", "--set", "prompt_rewriter.batch_size=1"])
+"""
 
 
 @pytest.fixture
@@ -72,14 +88,39 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     home, recipe = with_captions(Home(small_disk / "home"), tmp_path / "captions.txt"), load_recipe("miniature")
-    run(home, recipe, shards=KEYS[:1])
+    run(home, recipe, shards=KEYS[:1], select=STAGES)
     filler = small_disk / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1024))
     with pytest.raises(OSError, match=r"Dagster's database cannot be used \(.*\); make room") as full:
-        run(home, recipe)
+        run(home, recipe, select=STAGES)
     assert "\n" not in str(full.value)
     filler.unlink()
-    assert run(home, recipe).failures == []
-    assert run(home, recipe).fresh == KEYS
+    assert run(home, recipe, select=STAGES).failures == []
+    assert run(home, recipe, select=STAGES).fresh == KEYS
+
+
+def test_a_killed_run_loses_no_batch_that_it_had_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command over one stage, with the shipped weights. Over all stages, at any moment: `benchmarks.faults`."""
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    home, unbroken, recipe = Home(tmp_path / "home"), Home(tmp_path / "unbroken"), load_recipe("miniature")
+    for each in (home, unbroken):
+        (tmp_path / "captions.txt").write_text(
+            "a red ball on the grass\na blue boat on the sea\na pink cup on the snow"
+        )
+        ingest([tmp_path / "captions.txt"], each)
+    environment = {**os.environ, "IMGDIFF_HOME": str(home.root)}
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+    (record,) = run(home, recipe, select=STAGES[:1]).materializations
+    assert (record["reused"], record["measured"]) == (2, 1)
+    with dagster_instance(home) as instance:
+        newest, oldest = instance.get_runs()
+    assert (newest.status, oldest.status) == (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
+    run(unbroken, recipe, select=STAGES[:1])
+    made, expected = (Ledger(each.ledger).read(STAGES[0], KEYS[0]) for each in (home, unbroken))
+    assert made.drop_columns(list(BOOKKEEPING)) == expected.drop_columns(list(BOOKKEEPING))
+    left, known = ({path.name for path in each.ledger.rglob("*") if path.is_file()} for each in (home, unbroken))
+    assert left == known
