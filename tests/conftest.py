@@ -3,6 +3,7 @@
 And what makes them quick: one thread each, homes in memory, and what is dear first.
 """
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -41,6 +42,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         dear = [place for place, name in enumerate(DEAR) if name in getattr(item, "fixturenames", ())]
         places[item.path] = min([*dear, places.get(item.path, len(DEAR))])
     items.sort(key=lambda item: places[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now is no garbage: looking for some among a million objects takes half a second each time."""
+    gc.freeze()
 
 
 # Not for the session: while Playwright's synchronous interface is open, no test of this thread can run asyncio.

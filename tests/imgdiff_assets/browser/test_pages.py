@@ -37,10 +37,11 @@ TEXTS = (
 )
 
 
-def test_no_address_leads_nowhere(client: TestClient, links: Callable[[str], list[str]]) -> None:
-    """The links and images of the first 150 pages, from the first one on."""
+@pytest.mark.parametrize("count", [50, pytest.param(150, marks=pytest.mark.slow)])
+def test_no_address_leads_nowhere(client: TestClient, links: Callable[[str], list[str]], count: int) -> None:
+    """The links and images of the first pages, from the first one on."""
     seen, ahead = set(), deque(["/"])
-    while ahead and len(seen) < 150:
+    while ahead and len(seen) < count:
         address = ahead.popleft()
         if address in seen or not address.startswith("/"):
             continue
@@ -53,8 +54,10 @@ def test_no_address_leads_nowhere(client: TestClient, links: Callable[[str], lis
 
 
 @pytest.mark.parametrize("stage", STAGE_NAMES)
-def test_the_story_of_every_row(client: TestClient, ids: dict[str, list[str]], stage: str) -> None:
-    for identity in ids[stage]:
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+def test_the_story_of_every_row(client: TestClient, ids: dict[str, list[str]], stage: str, every: int) -> None:
+    """Or of every third one."""
+    for identity in ids[stage][::every]:
         answer = client.get(f"/row/{identity}")
         assert answer.status_code == 200
         assert identity in answer.text
@@ -271,7 +274,7 @@ def test_a_damaged_table_is_named_on_the_page(own_site: Site, own_client: TestCl
     assert "captions of shard-000000 cannot be read" in page
 
 
-@pytest.mark.parametrize("pause", [0.01, pytest.param(0.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("pause", [0.02, pytest.param(0.0, marks=pytest.mark.slow)])
 def test_pages_are_whole_while_a_run_replaces_the_tables(
     own_site: Site, own_client: TestClient, monkeypatch: pytest.MonkeyPatch, commit_rows: Any, pause: float
 ) -> None:

@@ -111,6 +111,7 @@ def test_a_killed_run_loses_no_batch_that_it_had_measured(tmp_path: Path, monkey
         )
         ingest([tmp_path / "captions.txt"], each)
     environment = {**os.environ, "IMGDIFF_HOME": str(home.root)}
+    monkeypatch.setattr("imgdiff_assets.defs.runs_in_progress.YOUNG_SECONDS", 0)
     killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 

@@ -232,6 +232,7 @@ def test_a_materialisation_tells_how_much_how_good_and_how_long(deployment: Depl
     assert sum(map(len, pictures)) < 150_000
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("first_run")
 def test_a_changed_threshold_only_judges_and_then_nothing_is_asked_for(deployment: Deployment) -> None:
     assert deployment.tick() == ([], "Every shard is up to date, or in the hands of a run.")
@@ -251,6 +252,7 @@ def test_a_changed_threshold_only_judges_and_then_nothing_is_asked_for(deploymen
     assert deployment.tick()[0] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("first_run")
 def test_a_changed_model_asks_for_its_stage_and_what_depends_on_it(deployment: Deployment) -> None:
     deployment.change_recipe(filtered_pairs={"min_similarity": 0.01}, captioner={"max_new_tokens": 20})
