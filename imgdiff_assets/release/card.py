@@ -8,6 +8,7 @@ import numpy as np
 
 from imgdiff_assets.common.plain_text import counted as plural
 from imgdiff_assets.common.plain_text import printable
+from imgdiff_assets.common.tables import columns_of_table
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.reading.scan import scan
@@ -15,7 +16,6 @@ from imgdiff_assets.release.changes import Change, counted
 from imgdiff_assets.release.contents import Contents
 from imgdiff_assets.setup.licences import licence_of
 from imgdiff_assets.stages.graph import STAGES
-from imgdiff_assets.stages.stage import columns_of_table
 from imgdiff_assets.statistics.diversity import Diversity, diversity_text
 from imgdiff_assets.statistics.funnel import Funnel
 
@@ -70,6 +70,8 @@ def _summary(found: Contents) -> str:
         "Each row of `data/` is two images and a question about them; a region that it points at is in a red box.",
         _table(["task", "samples"], [[task, f"{count:,}"] for task, count in sorted(tasks.items())]),
     ]
+    if failed := manifest.get("failed_rows"):
+        lines.append(f"{plural(failed, 'row')} could not be measured, and came to no sample.")
     if manifest["not_fresh"]:
         lines.append(
             f"Left out, not being up to date with the recipe: {plural(len(manifest['not_fresh']), 'shard')} "
@@ -99,8 +101,8 @@ def _scores(ledger: Ledger, shards: Sequence[str], settings: Mapping[str, Mappin
     for stage in STAGES:
         names: dict[str, list[str]] = {}
         for step in stage.filters:
-            if step.score and step.threshold:
-                limit = f"{step.threshold} {settings.get(stage.name, {}).get(step.threshold, '?')}"
+            if step.score and step.setting:
+                limit = f"{step.setting} {settings.get(stage.name, {}).get(step.setting, '?')}"
                 names.setdefault(step.score, []).append(limit)
         columns = columns_of_table(scan(ledger, stage.name, list(names), shards=shards), list(names))
         for name, limits in names.items():
@@ -118,7 +120,8 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     for role, identity in sorted(models.items()):
         model, revision = str(identity.get("model", "")), identity.get("revision")
         weights = str(identity.get("weights", ""))[:12]
-        rows.append([role, f"`{model}`", str(revision or "—"), f"`{weights}`", licence_of(model, revision)])
+        package = f" by {identity['backend_package']}" if "backend_package" in identity else ""
+        rows.append([role, f"`{model}`{package}", str(revision or "—"), f"`{weights}`", licence_of(role, identity)])
     return _table(["role", "model", "revision", "weights (SHA-256)", "licence"], rows)
 
 

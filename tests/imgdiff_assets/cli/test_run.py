@@ -1,37 +1,25 @@
-"""A run over a range of shards: one that is bad costs the others nothing; nor does a full disk, nor a kill."""
+"""A run over a range of shards: one that is bad costs the others nothing; nor does a full disk."""
 
-import os
-import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
 from imgdiff_assets.cli.run import dagster_instance, run
-from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.release.making import make_release
+from resources.pair_generator import PairGenerator
+from resources.prompt_rewriter import PromptRewriter
 
 STAGES = ["prompt_pairs", "image_pairs"]
 KEYS = ["shard-000000", "shard-000001", "shard-000002"]
-KILLED = """
-import os, signal
-from imgdiff_assets.cli.main import main
-from imgdiff_assets.common.progress import listening
-
-def kill(what, done, total):
-    if done == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-with listening(kill):
-    main(["run", "--select", "prompt_pairs", "--set", "prompt_rewriter.batch_size=1"])
-"""
 
 
 @pytest.fixture
@@ -101,27 +89,75 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     assert run(home, recipe, select=STAGES).fresh == KEYS
 
 
-def test_a_killed_run_loses_no_batch_that_it_had_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command over one stage, with the shipped weights. Over all stages, at any moment: `benchmarks.faults`."""
-    monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    home, unbroken, recipe = Home(tmp_path / "home"), Home(tmp_path / "unbroken"), load_recipe("miniature")
-    for each in (home, unbroken):
-        (tmp_path / "captions.txt").write_text(
-            "a red ball on the grass\na blue boat on the sea\na pink cup on the snow"
-        )
-        ingest([tmp_path / "captions.txt"], each)
-    environment = {**os.environ, "IMGDIFF_HOME": str(home.root)}
-    monkeypatch.setattr("imgdiff_assets.defs.runs_in_progress.YOUNG_SECONDS", 0)
-    killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, check=False)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+class Grumpy:
+    """Makes the rewriter fail on one caption, and counts how often that was asked for."""
 
-    (record,) = run(home, recipe, select=STAGES[:1]).materializations
-    assert (record["reused"], record["measured"]) == (2, 1)
-    with dagster_instance(home) as instance:
-        newest, oldest = instance.get_runs()
-    assert (newest.status, oldest.status) == (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
-    run(unbroken, recipe, select=STAGES[:1])
-    made, expected = (Ledger(each.ledger).read(STAGES[0], KEYS[0]) for each in (home, unbroken))
-    assert made.drop_columns(list(BOOKKEEPING)) == expected.drop_columns(list(BOOKKEEPING))
-    left, known = ({path.name for path in each.ledger.rglob("*") if path.is_file()} for each in (home, unbroken))
-    assert left == known
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.broken = 0, True
+        rewrite = PromptRewriter.rewrite
+
+        def grumble(model: PromptRewriter, captions: Sequence[str], seeds: Sequence[int]) -> list[str]:
+            if any("yellow" in caption for caption in captions):
+                self.asked += len(captions) == 1
+                if self.broken:
+                    raise ValueError("I do not like yellow")
+            return rewrite(model, captions, seeds)
+
+        monkeypatch.setattr(PromptRewriter, "rewrite", grumble)
+
+
+@pytest.fixture
+def mixed_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    home = Home(tmp_path / "home")
+    captions = tmp_path / "captions.txt"
+    captions.write_text("a red ball on the grass\na yellow house on the snow\n")
+    ingest([captions], home)
+    return home
+
+
+def test_a_later_stage_that_keeps_failing_ends_the_run(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a row of an earlier stage failed, which alone would be tried again."""
+    grumpy, attempts = Grumpy(monkeypatch), 0
+
+    def fail(*_: Any) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 5:
+            raise KeyboardInterrupt("without end")
+        raise FileNotFoundError("the weights are gone")
+
+    monkeypatch.setattr(PairGenerator, "generate", fail)
+    report = run(mixed_home, load_recipe("miniature", ["max_error_share=0.9"]), select=STAGES)
+    assert (attempts, grumpy.asked, len(report.run_ids)) == (1, 1, 1)
+    assert "the weights are gone" in report.failures[0]
+
+
+def test_failed_rows_are_tried_a_few_times_and_then_left(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    grumpy = Grumpy(monkeypatch)
+    recipe = load_recipe("miniature", ["max_error_share=0.9", "max_tries=2"])
+    for tries in (1, 2, 2):
+        report = run(mixed_home, recipe)
+        assert report.failures == []
+        assert grumpy.asked == tries
+    assert report.run_ids == [], "the shard is fresh, with a row that failed"
+
+    made = make_release(mixed_home, recipe)
+    assert (list(made.shards), list(made.not_fresh), made.failed_rows) == ([KEYS[0]], [], 1)
+    assert "1 row could not be measured" in (made.folder / "README.md").read_text(encoding="utf-8")
+
+    grumpy.broken = False
+    assert run(mixed_home, recipe).run_ids == []
+    assert run(mixed_home, recipe, retry=True).failures == []
+    record = Ledger(mixed_home.ledger).record("prompt_pairs", KEYS[0]) or {}
+    assert (record["errors"], record["tries"], grumpy.asked) == (0, 0, 3)
+    assert run(mixed_home, recipe, retry=True).run_ids == [], "nothing is left to try again"
+
+
+def test_more_failures_than_are_allowed_are_never_fresh(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    grumpy = Grumpy(monkeypatch)
+    recipe = load_recipe("miniature", ["max_error_share=0.1", "max_tries=1"])
+    for tries in (1, 2):
+        report = run(mixed_home, recipe, select=STAGES[:1])
+        assert "more than max_error_share 0.1 allows" in report.failures[0]
+        assert grumpy.asked == tries

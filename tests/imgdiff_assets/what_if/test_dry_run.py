@@ -13,7 +13,7 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
-from imgdiff_assets.what_if.dry_run import StagePlan, plan, plan_text
+from imgdiff_assets.what_if.dry_run import PlannedStage, plan, plan_text
 from resources.loading import weights
 
 SHARD = "shard-000000"
@@ -25,7 +25,7 @@ def own_home(miniature_home: Home, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(miniature_home.root, tmp_path / "home")))
 
 
-def planned(home: Home, recipe: Recipe, *overrides: str) -> dict[str, StagePlan]:
+def planned(home: Home, recipe: Recipe, *overrides: str) -> dict[str, PlannedStage]:
     plans = plan(home, override_recipe(recipe, overrides), shard_keys(home))
     assert [made.stage for made in plans] == list(STAGE_NAMES)
     return {made.stage: made for made in plans}
@@ -77,7 +77,9 @@ def test_other_weights_are_named(
     miniature_home: Home, miniature_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = weights.digest
-    monkeypatch.setattr(weights, "digest", lambda path: "other" if path.name == "segmenter" else digest(path))
+    monkeypatch.setattr(
+        weights, "digest", lambda path, dtype: "other" if path.name == "segmenter" else digest(path, dtype)
+    )
     plans = planned(miniature_home, miniature_recipe)
     assert "segmenter: other weights" in plans["bounding_boxes"].reasons
     assert "propose" in plans["bounding_boxes"].again
