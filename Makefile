@@ -10,7 +10,7 @@ export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 help:
 	@echo "make demo       install, then run the whole graph on the captions shipped with the package"
 	@echo "make test       install, then run the tests, but for the slow ones, in $(JOBS) processes (JOBS=4 for four)"
-	@echo "make test-slow  install, then run the slow tests: longer looks at what a shorter test also covers"
+	@echo "make test-slow  install, then run the slow tests: they rarely fail, or look longer at what another also covers"
 	@echo "make ui         install, then open the graph in Dagster's web UI (Ctrl-C stops it)"
 	@echo "make check      linters, types, and whether the definitions load"
 	@echo "make clean      remove what demo and test made (IMGDIFF_HOME is $(IMGDIFF_HOME))"

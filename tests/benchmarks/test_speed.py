@@ -19,7 +19,10 @@ from resources.captioner import Captioner, CaptionerSettings
 from resources.miniature.scenes import OBJECTS
 
 # SDXL's scheduler hands a tensor to numpy in a way that numpy is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +59,6 @@ def test_all_ways_to_make_a_pair_make_the_same(models: dict[str, Path]) -> None:
     assert (fused[1] - stock[1]).abs().max() > 0.01
 
 
-@pytest.mark.slow
 def test_compiled_blocks_make_the_same(models: dict[str, Path]) -> None:
     torch.compiler.set_default_backend("eager")  # captured as ever; kernels would take half a minute
     try:
@@ -123,7 +125,6 @@ def test_random_answers_are_of_one_length(tmp_path: Path) -> None:
     assert "".join(answers).isalpha()
 
 
-@pytest.mark.slow
 def test_the_whole_work_on_a_pair_is_measured(models: dict[str, Path]) -> None:
     load = Load(image_size=64, steps=1, points_per_side=2, compared=2, matched=1, captioned=1, answer_tokens=2)
     figures = measure(models, 1, load, "float32")

@@ -109,6 +109,7 @@ def test_every_way_is_captured_once_and_right(tiny_pipeline_folder: Path, ways: 
     assert not counters["graph_break"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("captured_only")
 def test_the_pairs_left_over_come_in_few_sizes(one_shape_folder: Path) -> None:
     rows: list[int] = []
@@ -122,6 +123,7 @@ def test_the_pairs_left_over_come_in_few_sizes(one_shape_folder: Path) -> None:
     assert_alike(images[True], images[False])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("captured_only")
 def test_a_model_let_go_is_freed_and_one_loaded_again_is_not_compiled_anew(one_shape_folder: Path) -> None:
     compiled = PairGenerator(settings(one_shape_folder, compile=True))
@@ -147,6 +149,7 @@ def test_kernels_make_the_same_pictures(one_shape_folder: Path, kernels_in: Path
     assert any(kernels_in.rglob("*.so"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("kernels_in")
 def test_without_a_compiler_loading_says_what_to_do(one_shape_folder: Path) -> None:
     with (
