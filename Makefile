@@ -2,22 +2,27 @@
 PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 
-.PHONY: help demo test ui check clean
+.PHONY: help demo test test-slow ui check clean
 
 help:
-	@echo "make demo   install, then run the whole graph on the captions shipped with the package"
-	@echo "make test   install, then run the tests"
-	@echo "make ui     install, then open the graph in Dagster's web UI (Ctrl-C stops it)"
-	@echo "make check  linters, types, and whether the definitions load"
-	@echo "make clean  remove what demo and test made (IMGDIFF_HOME is $(IMGDIFF_HOME))"
+	@echo "make demo       install, then run the whole graph on the captions shipped with the package"
+	@echo "make test       install, then run the tests, but for the slow ones, in $(JOBS) processes (JOBS=4 for four)"
+	@echo "make test-slow  install, then run the slow tests: they rarely fail, or look longer at what another also covers"
+	@echo "make ui         install, then open the graph in Dagster's web UI (Ctrl-C stops it)"
+	@echo "make check      linters, types, and whether the definitions load"
+	@echo "make clean      remove what demo and test made (IMGDIFF_HOME is $(IMGDIFF_HOME))"
 
 demo: .venv/installed
 	$(BIN)/imgdiff demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-slow: .venv/installed
+	$(PYTEST) -m slow
 
 ui: .venv/installed
 	$(BIN)/imgdiff ui

@@ -1,9 +1,19 @@
-"""What all tests share: property tests draw the same examples every time, and never fail for being slow."""
+"""What all tests share: property tests draw the same examples every time, and never fail for being slow.
 
+And what makes them quick: one thread each, homes in memory, and what is dear first.
+"""
+
+import gc
 import os
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Before torch is loaded, here and in what tests start: the threads of models this small only wait for each other, on
+# a busy machine a hundred times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import pytest
@@ -14,7 +24,48 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
 
+ROOT = Path(__file__).parents[1]
+DEAR = ("deployment", "miniature_home", "measured_home", "chat_server_address")
+"""Fixtures that take many seconds to make, or to use, the slowest first."""
+MEMORY, NEEDED = Path("/dev/shm"), 2 * 2**30
+"""Where files are kept in memory, and the bytes free there from which on tests use it."""
+
+# One run of Dagster waits two thousand times until its database is on the disk; in memory it need not.
+if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= NEEDED:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@cache
+def dear_fixture(file: str) -> str | None:
+    """The dearest that the tests of a file, named from the root, ask for."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    return next((name for name in DEAR if f"{name}: " in text), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is dear comes first: so no process goes on with it when the others are at an end."""
+    places = [*DEAR, None]
+    items.sort(key=lambda item: places.index(dear_fixture(str(item.path.relative_to(ROOT)))))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files with the same dear fixture go to one process, which makes it once; other files one by one."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return dear_fixture(file) or file
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now is no garbage: looking for some among a million objects takes half a second each time."""
+    gc.freeze()
 
 
 # Not for the session: while Playwright's synchronous interface is open, no test of this thread can run asyncio.

@@ -104,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, "EntryNotFound")
             return
         if path.name in self.hub.refused:
-            self._error(500, "Ailing")
+            self._error(501, "Ailing")  # which huggingface_hub does not ask again, as it does after a 500
             return
         content = path.read_bytes()
         asked = self.headers.get("Range")

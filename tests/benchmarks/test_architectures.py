@@ -71,6 +71,7 @@ def images() -> list[list[np.ndarray]]:
     return [[rng.integers(0, 255, (*shape, 3), dtype=np.uint8) for shape in group] for group in shapes]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_the_published_configuration_has_the_known_number_of_parameters(name: str) -> None:
     counts = parameter_counts(name)

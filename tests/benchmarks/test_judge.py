@@ -15,11 +15,12 @@ def judge() -> Judge:
     return Judge()
 
 
-def test_it_is_right_about_drawn_scenes(judge: Judge) -> None:
+@pytest.mark.parametrize("count", [15, pytest.param(100, marks=pytest.mark.slow)])
+def test_it_is_right_about_drawn_scenes(judge: Judge, count: int) -> None:
     rng = random.Random(7)
-    scenes = [draw_scene(rng, *random_content(rng, held_out=rng.random() < 0.5)) for _ in range(100)]
+    scenes = [draw_scene(rng, *random_content(rng, held_out=rng.random() < 0.5)) for _ in range(count)]
     wrong = [scene.caption for scene in scenes if not judge.judge(scene.image).shows(scene.caption)]
-    assert len(wrong) <= 1, wrong
+    assert len(wrong) <= count / 100, wrong
 
 
 @pytest.mark.parametrize("name", OBJECTS)

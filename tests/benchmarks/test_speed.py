@@ -19,12 +19,14 @@ from resources.captioner import Captioner, CaptionerSettings
 from resources.miniature.scenes import OBJECTS
 
 # SDXL's scheduler hands a tensor to numpy in a way that numpy is about to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    torch.set_num_threads(1)
     sam = json.loads(json.dumps(SMALL.sam))
     sam["image_encoder"] |= {"img_size": 64, "depth": 1, "global_attn_indexes": [0]}
     sam["prompt_encoder"] |= {"image_embedding_size": [4, 4], "input_image_size": [64, 64]}

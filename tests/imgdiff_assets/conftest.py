@@ -361,9 +361,6 @@ def measured() -> Measured:
 @pytest.fixture(scope="session")
 def measured_home(tmp_path_factory: pytest.TempPathFactory, measured: Measured) -> Home:
     """Six captions in one shard through all stages, in batches of three; tests leave it as it is."""
-    import torch
-
-    torch.set_num_threads(1)
     home = measured.ingest(tmp_path_factory.mktemp("measured"), MEASURED)
     measured.run(home, measured.recipe())
     return home

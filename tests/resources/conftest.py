@@ -7,14 +7,6 @@ import pytest
 TEXT_LENGTH = 16
 
 
-@pytest.fixture(scope="session", autouse=True)
-def single_thread() -> None:
-    """Models this small only wait for each other on several threads, on a busy machine a hundred times as long."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def tiny_pipeline_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved StableDiffusionXLPipeline with random weights, for 16-pixel images: latents of 8 x 8."""

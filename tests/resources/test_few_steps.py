@@ -21,7 +21,14 @@ SCHEDULERS = {
 }
 
 
-@pytest.fixture(scope="module", params=SCHEDULERS)
+@pytest.fixture(
+    scope="module",
+    params=[
+        "LCMScheduler",
+        "EulerAncestralDiscreteScheduler",
+        pytest.param("EulerDiscreteScheduler", marks=pytest.mark.slow),
+    ],
+)
 def folder(
     request: pytest.FixtureRequest, tiny_pipeline_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:

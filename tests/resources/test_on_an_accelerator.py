@@ -104,6 +104,7 @@ def test_a_role_computes_there_what_it_computes_here(name: str) -> None:
 
 
 # Without two whose casts the simulation cannot follow: open_clip's through `.data`, and those of `torch.autocast`.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ROLES if name not in ("image_text_encoder", "segmenter")])
 def test_a_role_runs_there_in_half_precision(name: str) -> None:
     role, build, use, changes = ROLES[name]

@@ -65,7 +65,7 @@ def visit(page: "Page", address: str) -> Iterator[Callable[[str], "Page"]]:
     page.on("response", lambda answer: said.append(answer.url) if answer.status >= 400 else None)
 
     def call(path: str) -> "Page":
-        page.goto(address + path, wait_until="networkidle")
+        page.goto(address + path)
         return page
 
     yield call

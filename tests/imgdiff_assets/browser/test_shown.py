@@ -10,6 +10,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ def asked_home(
 
 @pytest.fixture(scope="module")
 def pages(asked_home: Home, asked_recipe: Recipe) -> Iterator[TestClient]:
+    """Over a home that stays as it is: so every page and image is asked for once."""
     with TestClient(create_app(Site(asked_home, asked_recipe)), base_url="http://localhost:8080") as client:
+        client.get = cache(client.get)  # type: ignore[method-assign]
         yield client
 
 

@@ -76,17 +76,17 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     home, recipe = with_captions(Home(small_disk / "home"), tmp_path / "captions.txt"), load_recipe("miniature")
-    run(home, recipe, shards=KEYS[:1])
+    run(home, recipe, shards=KEYS[:1], select=STAGES)
     filler = small_disk / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1024))
     with pytest.raises(OSError, match=r"Dagster's database cannot be used \(.*\); make room") as full:
-        run(home, recipe)
+        run(home, recipe, select=STAGES)
     assert "\n" not in str(full.value)
     filler.unlink()
-    assert run(home, recipe).failures == []
-    assert run(home, recipe).fresh == KEYS
+    assert run(home, recipe, select=STAGES).failures == []
+    assert run(home, recipe, select=STAGES).fresh == KEYS
 
 
 class Grumpy:
@@ -136,8 +136,8 @@ def test_a_later_stage_that_keeps_failing_ends_the_run(mixed_home: Home, monkeyp
 def test_failed_rows_are_tried_a_few_times_and_then_left(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     grumpy = Grumpy(monkeypatch)
     recipe = load_recipe("miniature", ["max_error_share=0.9", "max_tries=2"])
-    for tries in (1, 2, 2):
-        report = run(mixed_home, recipe)
+    for tries, select in ((1, STAGES), (2, None), (2, None)):
+        report = run(mixed_home, recipe, select=select)
         assert report.failures == []
         assert grumpy.asked == tries
     assert report.run_ids == [], "the shard is fresh, with a row that failed"

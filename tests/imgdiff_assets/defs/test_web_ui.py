@@ -1,6 +1,7 @@
 """Dagster for real: its web server, daemon and run workers over a small home, driven by GraphQL and in a browser.
 
 The tests stand in the order of a story, over one deployment: captions arrive, thresholds change, runs are cancelled.
+The slow ones can be left out, or run without the others.
 """
 
 import json
@@ -75,7 +76,7 @@ class Deployment:
         self.address = f"http://127.0.0.1:{self.port}"
         environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
         environment |= {"IMGDIFF_HOME": str(self.home.root), "IMGDIFF_RECIPE": str(self.recipe)}
-        environment |= {"OMP_NUM_THREADS": "1", "IMGDIFF_BROWSER_URL": "http://127.0.0.1:8000"}
+        environment |= {"IMGDIFF_BROWSER_URL": "http://127.0.0.1:8000"}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "imgdiff_assets.cli.main", "ui", "--port", str(self.port)],
             env=environment,
@@ -178,20 +179,27 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
     deployment.process.communicate(timeout=60)
 
 
-def test_the_first_line_says_where(deployment: Deployment) -> None:
-    assert f"The web UI is at {deployment.address} (Ctrl-C stops it" in deployment.first_line
-
-
-def test_captions_in_the_inbox_are_ingested_and_run_as_one_range(deployment: Deployment) -> None:
-    """By the daemon itself: nobody ticks the sensor."""
+@pytest.fixture(scope="module")
+def first_run(deployment: Deployment) -> dict[str, Any]:
+    """What the daemon itself, for nobody ticks the sensor, makes of a file of captions, and of one that is none."""
     working = deployment.home.inbox / "captions.txt.part"
     working.write_text("\n".join(CAPTIONS), encoding="utf-8")
     working.rename(deployment.home.inbox / "captions.txt")
     (deployment.home.inbox / "captions.doc").write_text("no captions")
     (run,) = wait(deployment.runs)
-    tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+    return {**run, "status": deployment.finish(run["runId"])}
+
+
+def test_the_first_line_says_where(deployment: Deployment) -> None:
+    assert f"The web UI is at {deployment.address} (Ctrl-C stops it" in deployment.first_line
+
+
+def test_captions_in_the_inbox_are_ingested_and_run_as_one_range(
+    deployment: Deployment, first_run: dict[str, Any]
+) -> None:
+    tags = {tag["key"]: tag["value"] for tag in first_run["tags"]}
     assert (tags["dagster/asset_partition_range_start"], tags["dagster/asset_partition_range_end"]) == tuple(SHARDS)
-    assert deployment.finish(run["runId"]) == "SUCCESS"
+    assert first_run["status"] == "SUCCESS"
     assert sorted(path.name for path in (deployment.home.inbox / "done").iterdir()) == ["captions.txt"]
     assert (deployment.home.inbox / "failed" / "captions.doc.error.txt").exists()
     sensor = {**REPOSITORY, "sensorName": "inbox"}
@@ -199,6 +207,7 @@ def test_captions_in_the_inbox_are_ingested_and_run_as_one_range(deployment: Dep
     assert (result["error"], result["runRequests"] or []) == (None, []), "even with its cursor lost"
 
 
+@pytest.mark.usefixtures("first_run")
 def test_a_materialisation_tells_how_much_how_good_and_how_long(deployment: Deployment) -> None:
     pairs = deployment.metadata("filtered_pairs", SHARDS[0])
     assert (pairs["rows_in"], pairs["measured"], pairs["reused"], pairs["errors"], pairs["changed"]) == (
@@ -223,6 +232,8 @@ def test_a_materialisation_tells_how_much_how_good_and_how_long(deployment: Depl
     assert sum(map(len, pictures)) < 150_000
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_run")
 def test_a_changed_threshold_only_judges_and_then_nothing_is_asked_for(deployment: Deployment) -> None:
     assert deployment.tick() == ([], "Every shard is up to date, or in the hands of a run.")
     deployment.change_recipe(filtered_pairs={"min_similarity": 0.01})
@@ -241,6 +252,8 @@ def test_a_changed_threshold_only_judges_and_then_nothing_is_asked_for(deploymen
     assert deployment.tick()[0] == []
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_run")
 def test_a_changed_model_asks_for_its_stage_and_what_depends_on_it(deployment: Deployment) -> None:
     deployment.change_recipe(filtered_pairs={"min_similarity": 0.01}, captioner={"max_new_tokens": 20})
     ((_, assets),) = deployment.tick()[0]
@@ -250,12 +263,16 @@ def test_a_changed_model_asks_for_its_stage_and_what_depends_on_it(deployment: D
     assert deployment.tick()[0] == []
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_run")
 def test_a_backfill_of_some_shards_is_taken(deployment: Deployment) -> None:
     """Dagster looks for backfills every 30 seconds; what became of it is asked further down."""
     params = {"assetSelection": [{"path": ["fine_tune_set"]}], "partitionNames": [SHARDS[1]]}
     deployment.backfill = deployment.graphql(BACKFILL, params=params)["backfillId"]
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_run")
 def test_a_cancelled_run_leaves_tables_and_gpu_free(deployment: Deployment) -> None:
     table = Ledger(deployment.home.ledger).table_path("image_pairs", SHARDS[0])
     before = table.read_bytes()
@@ -270,6 +287,8 @@ def test_a_cancelled_run_leaves_tables_and_gpu_free(deployment: Deployment) -> N
     assert deployment.metadata("image_pairs", SHARDS[0])["changed"] is False
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_run")
 def test_the_browser_shows_graph_metadata_and_a_failed_check(
     deployment: Deployment, page: "Page", tmp_path: Path
 ) -> None:
@@ -302,6 +321,8 @@ def test_the_browser_shows_graph_metadata_and_a_failed_check(
     page.screenshot(path=pictures / "failed_check.png")
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("first_run")
 def test_the_backfill_found_its_shard_fresh(deployment: Deployment) -> None:
     tag = {"key": "dagster/backfill", "value": deployment.backfill}
     (run,) = wait(lambda: [run["runId"] for run in deployment.runs() if tag in run["tags"]])

@@ -21,6 +21,12 @@ from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Filter
 
 FILTERS = [pytest.param(stage, step, id=f"{stage.name}-{step.name}") for stage in STAGES for step in stage.filters]
+ONE_OF_EACH_STAGE = [
+    pytest.param(stage, step, id=f"{stage.name}-{step.name}", marks=pytest.mark.slow if number else ())
+    for stage in STAGES
+    for number, step in enumerate(stage.filters)
+]
+"""All filters; the short suite takes the first of each stage."""
 NEXT = {stage.name: other.name for other in STAGES for stage in STAGES if stage.name == other.parents[0]}
 """The stage that reads the table of each."""
 
@@ -190,8 +196,8 @@ def test_a_run_with_sound_filters_goes_on_to_the_next_stage(
     assert materialized(result) == [name for name in (stage.name, NEXT.get(stage.name)) if name]
 
 
-@pytest.mark.parametrize("verdict", [True, False])
-@pytest.mark.parametrize(("stage", "step"), FILTERS)
+@pytest.mark.parametrize("verdict", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("stage", "step"), ONE_OF_EACH_STAGE)
 def test_a_run_with_a_silent_filter_fails_before_the_next_stage(
     stage: Stage, step: Filter, verdict: bool, run_job: Callable[[str], dg.ExecuteInProcessResult]
 ) -> None:

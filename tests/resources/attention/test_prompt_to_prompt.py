@@ -46,6 +46,8 @@ SOURCES, TARGETS, KINDS, READS = ([pair[part] for pair in PAIRS] for part in ran
 # By hand: the positions of the words that only the source has, and of those that only the target has.
 CHANGED = [([3], [3]), ([3], [3]), ([3], [3, 4]), ([3, 4], [3]), ([], [4, 5, 6, 7])]
 
+WITHOUT_GUIDANCE = pytest.param(1.0, marks=pytest.mark.slow)
+
 
 @pytest.fixture(scope="module")
 def pipeline(tiny_pipeline_folder: Path):
@@ -165,7 +167,7 @@ def materialised(
         unet.set_attn_processor(stock)
 
 
-@pytest.mark.parametrize("guidance_scale", [3.0, 1.0])
+@pytest.mark.parametrize("guidance_scale", [3.0, WITHOUT_GUIDANCE])
 @pytest.mark.parametrize(
     "windows",
     [
@@ -213,7 +215,7 @@ def test_local_blend_makes_equal_prompts_equal_images(pipeline) -> None:
     np.testing.assert_array_equal(images[0], images[1])
 
 
-@pytest.mark.parametrize("guidance_scale", [3.0, 1.0])
+@pytest.mark.parametrize("guidance_scale", [3.0, WITHOUT_GUIDANCE])
 @pytest.mark.parametrize("cuts", [Shortcuts(0.4), Shortcuts(0, 0.6), Shortcuts(0.4, 0.4), Shortcuts(0.6, 0.4)])
 def test_shortcuts_leave_out_what_they_say(pipeline, cuts: Shortcuts, guidance_scale: float) -> None:
     windows, blend = EditWindows(0.8, 0.6, EVERYWHERE), LocalBlend(threshold=0.9, start=0.6)

@@ -78,6 +78,7 @@ def test_prompt_rewriter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(PromptRewriter(settings).rewrite(["a red ball on the grass"], [0])) == 1
 
 
+@pytest.mark.slow
 def test_a_later_phase_goes_on_from_the_saved_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_segmenter, "PHASES", SHORT)
     train_segmenter.train(tmp_path / "whole")

@@ -9,6 +9,8 @@ from diffusers import StableDiffusionXLPipeline
 from resources.miniature import train_autoencoder, train_denoiser, train_pair_generator
 from resources.miniature.train_autoencoder import build_autoencoder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def short_training(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,0 @@
-from tests.resources.conftest import single_thread
-
-__all__ = ["single_thread"]
