@@ -31,9 +31,9 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from imgdiff_assets.cli.main import main as imgdiff
-from imgdiff_assets.cli.run import dagster_instance
 from imgdiff_assets.common.progress import listening
 from imgdiff_assets.defs.catalog_index import rebuild
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ingest, shard_keys

@@ -5,7 +5,7 @@ import socket
 
 import click
 
-from imgdiff_assets.cli.terminal import recipe_option
+from imgdiff_assets.cli.options import recipe_option
 from imgdiff_assets.home import Home
 
 NEEDED = ("jinja2", "starlette", "uvicorn")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgdiff_assets.cli.main import DEMO_CAPTIONS
-from imgdiff_assets.cli.run import run
+from imgdiff_assets.cli.demo import DEMO_CAPTIONS
+from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
@@ -256,7 +256,7 @@ def miniature_home(tmp_path_factory: pytest.TempPathFactory, miniature_recipe: R
     (folder / "captions.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
     home = Home(folder / "home")
     ingest([folder / "captions.txt"], home)
-    report = run(home, miniature_recipe)
+    report = run_graph(home, miniature_recipe)
     assert report.failures == []
     return home
 

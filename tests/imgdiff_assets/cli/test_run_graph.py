@@ -8,7 +8,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imgdiff_assets.cli.run import dagster_instance, run
+from imgdiff_assets.cli.run_graph import run_graph
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ingest
 from imgdiff_assets.ledger.ledger import Ledger
@@ -48,7 +49,7 @@ def test_a_bad_shard_stops_no_other_and_loses_no_record(home: Home) -> None:
     bad = home.captions / f"{KEYS[1]}.parquet"
     whole = bad.read_bytes()
     bad.write_bytes(whole[:100])
-    report = run(home, load_recipe("miniature"), select=STAGES)
+    report = run_graph(home, load_recipe("miniature"), select=STAGES)
     assert len(report.failures) == 1
     assert f"{KEYS[1]}.parquet: is not a readable caption table" in report.failures[0]
     ledger = Ledger(home.ledger)
@@ -61,10 +62,10 @@ def test_a_bad_shard_stops_no_other_and_loses_no_record(home: Home) -> None:
     assert [run.run_id for run in failed] == report.run_ids[:1]
 
     bad.write_bytes(whole)
-    again = run(home, load_recipe("miniature"), select=STAGES)
+    again = run_graph(home, load_recipe("miniature"), select=STAGES)
     assert (again.failures, again.fresh, len(again.run_ids)) == ([], [KEYS[0], KEYS[2]], 1)
     assert [record["shard"] for record in again.materializations] == [KEYS[1]] * len(STAGES)
-    assert run(home, load_recipe("miniature"), select=STAGES).run_ids == []
+    assert run_graph(home, load_recipe("miniature"), select=STAGES).run_ids == []
 
 
 def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
@@ -72,14 +73,14 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     home, recipe = with_captions(Home(small_disk / "home"), tmp_path / "captions.txt"), load_recipe("miniature")
-    run(home, recipe, shards=KEYS[:1])
+    run_graph(home, recipe, shards=KEYS[:1])
     filler = small_disk / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1024))
     with pytest.raises(OSError, match=r"Dagster's database cannot be used \(.*\); make room") as full:
-        run(home, recipe)
+        run_graph(home, recipe)
     assert "\n" not in str(full.value)
     filler.unlink()
-    assert run(home, recipe).failures == []
-    assert run(home, recipe).fresh == KEYS
+    assert run_graph(home, recipe).failures == []
+    assert run_graph(home, recipe).fresh == KEYS
