@@ -7,7 +7,6 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from imgdiff_assets.common.aliases import Integers
 from imgdiff_assets.ledger.ledger import Ledger
@@ -58,6 +57,8 @@ def scan(
 
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
+    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
+
     wanted = ledger.shards(asset, shards)
     partition = pa.schema([pa.field("shard", pa.string())])
     schema = pa.unify_schemas([stage_named(asset).schema, partition])
