@@ -14,6 +14,8 @@ import duckdb
 import pyarrow as pa
 from filelock import FileLock
 
+from resources.errors import ExpectedError
+
 MATERIALIZATIONS = pa.schema(
     [
         ("asset", pa.string()),
@@ -61,7 +63,7 @@ FILTER_STATISTICS = pa.schema(
 TABLES = {"materializations": MATERIALIZATIONS, "filter_statistics": FILTER_STATISTICS}
 
 
-class CatalogUnavailable(OSError):
+class CatalogUnavailable(ExpectedError, OSError):
     """A catalog that is damaged, or held open by a program that is not of this project."""
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.ledger import is_image
 
 SIDES = SOURCE, TARGET, ERASED = ("source", "target", "erased")
@@ -38,7 +39,7 @@ QUALITY = 85
 VERSION_LENGTH = 12
 
 
-class NoImage(LookupError):
+class NoImage(ImgDiffError, LookupError):
     """A pair without images, or with one that cannot be decoded."""
 
 

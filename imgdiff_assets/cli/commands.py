@@ -1,9 +1,10 @@
-"""How errors are told: an expected one in a sentence."""
+"""How errors end a command: expected ones in a sentence, any other in a traceback."""
 
-import errno
 from typing import Any
 
 import click
+
+from imgdiff_assets.common.errors import REPORT, is_expected, sentence
 
 
 class Commands(click.Group):
@@ -12,15 +13,14 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
-        except (OSError, ValueError) as error:
-            raise click.ClickException(_sentence(error)) from error
-
-
-def _sentence(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.strerror is not None:
-        place = f"{error.filename}: " if error.filename else ""
-        advice = "; make room or point IMGDIFF_HOME elsewhere" if error.errno == errno.ENOSPC else ""
-        return f"{place}{error.strerror}{advice}."
-    return str(error) or type(error).__name__
+        except KeyboardInterrupt:
+            raise click.ClickException(
+                "Stopped. What was done is kept: given again, the same command goes on from here."
+            ) from None
+        except Exception as error:
+            if is_expected(error):
+                raise click.ClickException(sentence(error)) from error
+            error.add_note(REPORT)
+            raise

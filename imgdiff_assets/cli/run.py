@@ -69,16 +69,11 @@ def run(
 def watched_run(
     home: Home, recipe: "Recipe", shards: Sequence[str] | None = None, select: Sequence[str] | None = None
 ) -> "RunReport":
-    """Run the graph with its progress shown on stderr; stopped by Ctrl-C it says how to go on."""
+    """Run the graph with its progress shown on stderr."""
     from imgdiff_assets.cli.run_graph import run_graph
 
     with ProgressBars() as progress:
-        try:
-            return run_graph(home, recipe, shards, select, progress, lambda text: click.echo(text, err=True))
-        except KeyboardInterrupt:
-            raise click.ClickException(
-                "Stopped. What was measured is kept: the same command goes on from here."
-            ) from None
+        return run_graph(home, recipe, shards, select, progress, lambda text: click.echo(text, err=True))
 
 
 def exit_if_failed(report: "RunReport") -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from imgdiff_assets.common.aliases import Say
+from imgdiff_assets.common.errors import REPORT
 from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.common.progress import Progress, hearing, listening
 from imgdiff_assets.definitions import build_definitions
@@ -72,7 +73,7 @@ def run_graph(
 
     Shards that follow one another and lack the same tables become one Dagster run, so that each model is loaded once.
     A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
-    Raises ShardError for an unknown shard, ValueError for an unknown stage.
+    Raises ShardError for an unknown shard, UnknownAsset for an unknown stage.
     """
     select = chosen_stages(select, recipe)
     report = RunReport()
@@ -109,7 +110,7 @@ def run_graph(
                 )
                 report.run_ids.append(result.run_id)
                 failures = [event for event in result.all_events if event.is_step_failure]
-                report.failures += [_sentence(event) for event in failures]
+                report.failures += [_told(event, log) for event in failures]
                 failed |= {str(event.step_key) for event in failures}
             # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
             left = {key: staleness.stages(key) for key in todo} if failed and failed <= set(select) else {}
@@ -123,10 +124,13 @@ def run_graph(
     return report
 
 
-def _sentence(event: dg.DagsterEvent) -> str:
-    """Why a step failed, in one sentence."""
+def _told(event: dg.DagsterEvent, log: Say) -> str:
+    """Why a step failed, in one sentence; of one that does not say it itself, the traceback is logged."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return str(data.user_failure_data.description)
     error = data.error.cause or data.error if data.error is not None else None
-    return f"{event.step_key}: {error.message.strip().splitlines()[0] if error else 'failed'}"
+    if error is None:
+        return f"{event.step_key}: failed"
+    log(f"{error.to_string()}\n{REPORT}")
+    return f"{event.step_key}: {error.message.strip().splitlines()[0]}"

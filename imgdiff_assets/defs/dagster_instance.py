@@ -9,9 +9,14 @@ from pathlib import Path
 import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.home import Home
 
 DAGSTER_YAML = Path(__file__).parents[1] / "data" / "dagster.yaml"
+
+
+class DatabaseUnusable(ImgDiffError, OSError):
+    """Dagster's database, which cannot be read or written: it is damaged, locked, or its disk is full."""
 
 
 def dagster_folder(home: Home) -> Path:
@@ -21,7 +26,7 @@ def dagster_folder(home: Home) -> Path:
 
 @contextmanager
 def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance of this home; made when missing."""
+    """The Dagster instance of this home; made when missing. Raises DatabaseUnusable."""
     home.create()
     folder = dagster_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,7 +36,7 @@ def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
         with dg.DagsterInstance.from_config(str(folder)) as instance:
             yield instance
     except DBAPIError as error:
-        raise OSError(
+        raise DatabaseUnusable(
             f"{folder}: Dagster's database cannot be used ({error.orig}); make room there or point IMGDIFF_HOME "
             "elsewhere, and run again: every batch that was measured is kept."
         ) from error

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import append_lines, atomic_file
@@ -53,11 +54,11 @@ PAIR_SCHEMA = pa.schema(
 """A shard of given image pairs; the caption is the source image's."""
 
 
-class IngestError(ValueError):
+class IngestError(ImgDiffError, ValueError):
     """A file that cannot be ingested at all; the message is one sentence."""
 
 
-class ShardError(ValueError):
+class ShardError(ImgDiffError, ValueError):
     """A shard that does not exist, or a key that is not one."""
 
 

@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image
 
 from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.ledger import CellReference, ImageColumns, Ledger
 
 HASH_COLUMNS = ("source_hash", "target_hash")
 
 
-class DamagedImage(ValueError):
+class DamagedImage(ImgDiffError, ValueError):
     """Bytes that are not a whole image."""
 
 

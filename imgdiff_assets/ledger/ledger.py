@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imgdiff_assets.common.errors import ImgDiffError
 from resources.loading.file_lock import Say, held
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -278,11 +279,15 @@ def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=schema)
 
 
+class NotWritten(ImgDiffError, OSError):
+    """A file that could not be written; what was there is unchanged."""
+
+
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path that becomes `path`, durably, when the block ends; nothing is left when it raises.
 
-    Raises OSError with one sentence when the disk is full or cannot be written.
+    Raises NotWritten when the disk is full or cannot be written.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -296,7 +301,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise OSError(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
+        raise NotWritten(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
 
 
 def append_lines(path: Path, lines: Sequence[str]) -> None:

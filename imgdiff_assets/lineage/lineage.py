@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
@@ -35,7 +36,7 @@ RECORDED_OF_RUN = ("devices", "versions")
 """What it takes only when the record is of the run that measured the row."""
 
 
-class LineageError(ValueError):
+class LineageError(ImgDiffError, ValueError):
     """An id that names no row, or several."""
 
 

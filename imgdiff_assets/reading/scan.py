@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Integers
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
@@ -42,7 +43,7 @@ def keys_of(stage: Stage, asset: str, ids: pa.ChunkedArray) -> pa.ChunkedArray:
     return ids if len(stage.above) == 1 else pc.binary_join_element_wise(asset, ids, " ")
 
 
-class DamagedTable(ValueError):
+class DamagedTable(ImgDiffError, ValueError):
     """A table of the ledger that is not a whole Parquet file."""
 
 

@@ -5,10 +5,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.recipe.recipe import Recipe
 
 
-class UnknownOrigin(ValueError):
+class UnknownOrigin(ImgDiffError, ValueError):
     """A record that does not say how its table was made."""
 
 

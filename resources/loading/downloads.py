@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 from tqdm import tqdm
 
+from resources.errors import ExpectedError
 from resources.loading import weights
 
 CHECKPOINT_URL = "https://dl.fbaipublicfiles.com/segment_anything"
@@ -30,7 +31,7 @@ _WEIGHTS = re.compile(
 )
 
 
-class DownloadFailed(OSError):
+class DownloadFailed(ExpectedError, OSError):
     """Weights that could not be fetched; the message says why and what to do."""
 
 
