@@ -58,22 +58,22 @@ def scan(
 
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
-    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
-
     wanted = ledger.shards(asset, shards)
     partition = pa.schema([pa.field("shard", pa.string())])
     schema = pa.unify_schemas([stage_named(asset).schema, partition])
     names = [*columns, "shard"]
     if not wanted:
         return pa.schema([schema.field(name) for name in names]).empty_table()
-    table = ds.dataset(
-        [str(ledger.table_path(asset, key)) for key in wanted],
-        schema=schema,
-        format="parquet",
-        partitioning=ds.partitioning(partition, flavor="hive"),
-        partition_base_dir=str(ledger.root / asset),
-    )
+    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
+
     try:
+        table = ds.dataset(
+            [str(ledger.table_path(asset, key)) for key in wanted],
+            schema=schema,
+            format="parquet",
+            partitioning=ds.partitioning(partition, flavor="hive"),
+            partition_base_dir=str(ledger.root / asset),
+        )
         return table.to_table(columns=names, filter=where)
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(ledger, asset, error) from error

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.common.errors import REPORT, ImgDiffError
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import RecipeError
 from resources.catalog import CatalogUnavailable
 from resources.installed import BrokenPart
@@ -22,6 +23,7 @@ from resources.loading.devices import DeviceMissing
 from resources.loading.downloads import DownloadFailed
 from resources.loading.failures import ModelUnavailable, WeightsMissing
 
+SHARD = "shard-000000"
 HOME, RECIPE = "imgdiff_assets.home.Home.from_environment", "imgdiff_assets.recipe.recipe.load_recipe"
 COMMANDS = {
     "browse": (["browse"], HOME),
@@ -128,3 +130,31 @@ def test_a_mistake_within_a_run_shows_its_traceback_too(tmp_path: Path, monkeypa
     damaged = CliRunner().invoke(main, ["run", "--select", "prompt_pairs"])
     assert "is not a readable caption table" in damaged.stderr
     assert "Traceback" not in damaged.stderr
+
+
+@pytest.mark.parametrize("table", ["image_pairs", "captions"])
+def test_no_command_has_a_traceback_for_a_damaged_table(
+    table: str, own_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = Ledger(own_home.ledger).read("fine_tune_set", SHARD)["sample_id"][0].as_py()
+    os.truncate(Ledger(own_home.ledger).table_path(table, SHARD), 1000)
+    monkeypatch.setenv("IMGDIFF_HOME", str(own_home.root))
+    told = {}
+    for line in (
+        "stats",
+        "stats --diversity",
+        "what-if",
+        "certificate",
+        "report",
+        f"lineage {sample}",
+        f"replay {sample}",
+        f"export --format llava --out {tmp_path / 'out'}",
+        "run --dry-run",
+        "release",
+        "catalog rebuild",
+    ):
+        result = CliRunner().invoke(main, line.split())
+        assert result.exception is None or isinstance(result.exception, SystemExit), line
+        told[line] = result.stderr
+    assert f"{table}: a table cannot be read" in told["stats"]
+    assert "`imgdiff run` moves it aside" in told["stats"]
