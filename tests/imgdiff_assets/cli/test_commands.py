@@ -132,7 +132,7 @@ def test_a_mistake_within_a_run_shows_its_traceback_too(tmp_path: Path, monkeypa
     assert "Traceback" not in damaged.stderr
 
 
-@pytest.mark.parametrize("table", ["image_pairs", "captions"])
+@pytest.mark.parametrize("table", ["prompt_pairs", "image_pairs"])
 def test_no_command_has_a_traceback_for_a_damaged_table(
     table: str, own_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
