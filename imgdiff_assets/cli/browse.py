@@ -2,6 +2,7 @@
 
 import importlib.util
 import socket
+from contextlib import suppress
 
 import click
 
@@ -65,7 +66,8 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
     query = f"/?token={token}" if token else "/"
     click.echo(f"http://{shown}:{listener.getsockname()[1]}{query}  (Ctrl-C stops it)")
     config = uvicorn.Config(create_app(site, token), log_level="warning", server_header=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

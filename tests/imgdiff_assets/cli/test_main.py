@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -255,6 +257,18 @@ def test_browse_tells_a_port_in_use(invoke: Any, drawn_home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         fails_with_one_sentence(invoke(drawn_home.root, "browse", "--port", port), f"--port {port}")
+
+
+def test_browse_ends_well_by_ctrl_c(drawn_home: Home) -> None:
+    line = [sys.executable, "-m", "imgdiff_assets.cli.main", "browse", "--port", "0"]
+    environment = {**os.environ, "IMGDIFF_HOME": str(drawn_home.root)}
+    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with urllib.request.urlopen(process.stdout.readline().split()[0], timeout=60) as page:
+            assert page.status == 200
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, f"Reading {drawn_home.ledger} ...\n")
 
 
 def test_certificate_and_report_as_text_and_json(invoke: Any, own_home: Home, tmp_path: Path) -> None:
