@@ -27,9 +27,9 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     import dagster as dg
 
     from imgdiff_assets.defs.dagster_instance import dagster_instance
+    from imgdiff_assets.defs.release_metadata import metadata_of
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.release.making import make_release
-    from imgdiff_assets.release.metadata import metadata_of
 
     home = Home.from_environment()
     with ProgressBars() as progress:

@@ -1,4 +1,4 @@
-"""What every floor uses: hashes and seeds, Arrow helpers, words for numbers, progress.
+"""What every floor uses: expected errors, hashes and seeds, Arrow helpers, words for numbers, progress.
 
-It imports nothing of the other packages.
+Below it are only the models in `resources`, whose expected errors its own derive from.
 """

@@ -4,8 +4,8 @@ from imgdiff_assets.common.progress import logging_progress
 from imgdiff_assets.defs.asset_stage import OWNER
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.recipe_resource import RecipeResource
+from imgdiff_assets.defs.release_metadata import metadata_of
 from imgdiff_assets.release.making import make_release
-from imgdiff_assets.release.metadata import metadata_of
 
 
 @dg.asset(
