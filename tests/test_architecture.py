@@ -27,10 +27,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("common",),
     ("resources",),
 )
-KNOW_DAGSTER = (
-    *("imgdiff_assets.cli", "imgdiff_assets.definitions", "imgdiff_assets.defs"),
-    "resources.dagster_resources",
-)
+KNOW_DAGSTER = ("imgdiff_assets.cli", "imgdiff_assets.definitions", "imgdiff_assets.defs")
 MODEL_LIBRARIES = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "segment_anything"}
 TRAINING = "resources.miniature"
 """Imports torch as it likes: nothing but training imports it."""
@@ -221,6 +218,7 @@ SOUND = {
     "imgdiff_assets/stages/first.py": "def load():\n    import torch",
     "imgdiff_assets/stages/first_text.py": "from imgdiff_assets.stages import first",
     "resources/__init__.py": '"""Models. They are large."""',
+    "resources/errors.py": "class ExpectedError(Exception): ...\nclass Away(ExpectedError, OSError): ...",
     "resources/miniature/__init__.py": '"""Small ones. They are trained."""',
     "resources/miniature/train.py": "import torch",
 }

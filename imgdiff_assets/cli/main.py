@@ -24,6 +24,7 @@ from imgdiff_assets.cli.run import run
 from imgdiff_assets.cli.stats import stats
 from imgdiff_assets.cli.ui import ui
 from imgdiff_assets.cli.what_if import what_if
+from imgdiff_assets.common.own_resources import require_own_resources
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,6 +42,7 @@ def main() -> None:
     and thresholds (default: miniature, whose models come with the package). Everything is kept, and a run does only
     what is missing, so any command may be stopped and given again.
     """
+    require_own_resources()
 
 
 for each in (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.command(cls=SeveralValues, short_help="Bring the tables up to date.")
 @shards_option
 @click.option("--select", multiple=True, metavar="ASSET...", help="Only these stages.  [default: all]")
+@click.option("--retry-failed", is_flag=True, help="Try all rows once more that could not be measured.")
 @click.option("--dry-run", is_flag=True, help="Only tell which tables would be made again, and why.")
 @overrides_option
 @recipe_option
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 def run(
     shards: Sequence[str],
     select: Sequence[str],
+    retry_failed: bool,
     dry_run: bool,
     overrides: Sequence[str],
     recipe: str | None,
@@ -40,6 +42,7 @@ def run(
     imgdiff run --shards shard-000000 shard-000003 --select filtered_pairs bounding_boxes
     imgdiff run --set filtered_pairs.min_similarity=0.85
     imgdiff run --set captioner.max_new_tokens=128 --dry-run
+    imgdiff run --retry-failed                              when what made rows fail was mended
     """
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
@@ -57,7 +60,7 @@ def run(
         else:
             click.echo(plan_text(plans))
         return
-    report = watched_run(home, load_recipe(recipe, overrides), keys, select or None)
+    report = watched_run(home, load_recipe(recipe, overrides), keys, select or None, retry_failed)
     counts = funnel(Ledger(home.ledger), keys)
     if as_json:
         echo_json({**report.to_json(), "funnel": counts.to_json()})
@@ -67,13 +70,17 @@ def run(
 
 
 def watched_run(
-    home: Home, recipe: "Recipe", shards: Sequence[str] | None = None, select: Sequence[str] | None = None
+    home: Home,
+    recipe: "Recipe",
+    shards: Sequence[str] | None = None,
+    select: Sequence[str] | None = None,
+    retry: bool = False,
 ) -> "RunReport":
     """Run the graph with its progress shown on stderr."""
     from imgdiff_assets.cli.run_graph import run_graph
 
     with ProgressBars() as progress:
-        return run_graph(home, recipe, shards, select, progress, lambda text: click.echo(text, err=True))
+        return run_graph(home, recipe, shards, select, progress, lambda text: click.echo(text, err=True), retry)
 
 
 def exit_if_failed(report: "RunReport") -> None:

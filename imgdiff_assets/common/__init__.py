@@ -1,4 +1,4 @@
 """What every floor uses: expected errors, hashes and seeds, Arrow helpers, words for numbers, progress.
 
-Below it are only the models in `resources`, whose expected errors its own derive from.
+It imports nothing of the other packages, and of `resources` only what tells its errors.
 """

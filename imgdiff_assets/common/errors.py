@@ -2,8 +2,6 @@
 
 import errno
 
-from resources.errors import ExpectedError
-
 REPORT = (
     "This is a mistake in imgdiff-assets, not in what it was given: please report the command, the lines above, and "
     "what `imgdiff doctor` says."
@@ -11,13 +9,23 @@ REPORT = (
 """What follows a traceback."""
 
 
-class ImgDiffError(ExpectedError):
-    """An expected error of the asset graph and its tools; those of the models stand in `resources`."""
+class ImgDiffError(Exception):
+    """Something that a user can mend: its text is a sentence that says what is wrong and what to do.
+
+    Every exception class of this package derives from it, most from one of Python's own as well; those of the models
+    derive from `resources.errors.ExpectedError`. So who shows errors shows the text of these alone, and of any other
+    the traceback.
+    """
 
 
 def is_expected(error: BaseException) -> bool:
     """Whether a user can mend it: such an error as says so, or the system's own of a file, a disk or a connection."""
-    return isinstance(error, ExpectedError) or (isinstance(error, OSError) and error.strerror is not None)
+    if isinstance(error, ImgDiffError) or (isinstance(error, OSError) and error.strerror is not None):
+        return True
+    # Here, for one of the expected errors is that another package `resources` hides ours.
+    from resources.errors import ExpectedError
+
+    return isinstance(error, ExpectedError)
 
 
 def sentence(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from imgdiff_assets.defs.catalog_index import index, refresh_view
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.partitions import SHARDS
 from imgdiff_assets.defs.recipe_resource import RecipeResource
+from imgdiff_assets.defs.role_resources import ROLES, RoleResource
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import ShardFailed, materialize
@@ -25,7 +26,6 @@ from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 from resources.catalog import CatalogUnavailable
-from resources.dagster_resources import ROLES, RoleResource
 from resources.loading.failures import is_of_the_machine
 
 OWNER = "team:imgdiff"

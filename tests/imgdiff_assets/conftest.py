@@ -17,6 +17,7 @@ from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
+from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
@@ -30,7 +31,6 @@ from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
-from resources.dagster_resources import ROLES
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
 KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")

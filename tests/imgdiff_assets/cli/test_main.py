@@ -230,6 +230,21 @@ def test_missing_weights_stop_a_run_with_one_sentence(own_home: Home, tmp_path: 
     assert "Traceback" not in done.stderr
 
 
+def test_rows_that_failed_are_tried_again_on_request(
+    invoke: Any, own_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def run(*arguments: Any) -> None:
+        asked.append(arguments[-1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imgdiff_assets.cli.run_graph.run_graph", run)
+    for options in ([], ["--retry-failed"]):
+        invoke(own_home.root, "run", *options)
+    assert asked == [False, True]
+
+
 def test_a_stopped_run_says_that_it_goes_on(invoke: Any, own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: Any) -> None:
         raise KeyboardInterrupt
