@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -84,6 +83,8 @@ def ask(ledger: Ledger, asset: str, sql: str) -> list[tuple[Any, ...]]:
 
     For columns that every table has, older ones too. Raises DamagedTable.
     """
+    import duckdb
+
     files = [str(ledger.table_path(asset, key)) for key in ledger.shards(asset)]
     if not files:
         return []

@@ -15,7 +15,7 @@ from imgdiff_assets.stages.stage import Stage
 
 HEAVY = {
     *("torch", "torchvision", "diffusers", "transformers", "open_clip", "segment_anything"),
-    *("pandas", "sqlalchemy", "datasets", "huggingface_hub", "jinja2", "matplotlib", "openai"),
+    *("pandas", "sqlalchemy", "duckdb", "datasets", "huggingface_hub", "jinja2", "matplotlib", "openai"),
 }
 
 
