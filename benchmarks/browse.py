@@ -28,7 +28,7 @@ from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.question import Question
 from imgdiff_assets.browser.report import write_report
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.cli.run import run
+from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.cells import IMAGE, CellReference
@@ -51,7 +51,7 @@ def build_home(root: Path, regions: int, recipe: Recipe) -> Home:
     home, captions = Home(root / "home"), root / "captions.txt"
     captions.write_text("\n".join(random_caption(random.Random(seed)) for seed in range(CAPTIONS)), encoding="utf-8")
     ingest([captions], home)
-    run(home, recipe)
+    run_graph(home, recipe)
     ledger = Ledger(home.ledger)
     copies = -(-regions // ledger.read("bounding_boxes", FIRST).num_rows)
     for number in range(1, copies):

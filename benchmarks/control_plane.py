@@ -28,10 +28,10 @@ from unittest.mock import patch
 import dagster as dg
 
 from benchmarks.shards import clone_shards
-from imgdiff_assets.cli.run import DAGSTER_YAML, dagster_instance
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs import automation
 from imgdiff_assets.defs.asset_metadata import materialization_metadata
+from imgdiff_assets.defs.dagster_instance import DAGSTER_YAML, dagster_instance
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home

@@ -31,9 +31,10 @@ import pyarrow.parquet as pq
 from tqdm import tqdm
 
 from imgdiff_assets.cli.main import main as imgdiff
-from imgdiff_assets.cli.run import dagster_instance
 from imgdiff_assets.common.progress import listening
 from imgdiff_assets.defs.catalog_index import rebuild
+from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
@@ -41,7 +42,6 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from resources.catalog import TABLES, Catalog
-from resources.dagster_resources import ROLES
 from resources.miniature.scenes import random_caption
 
 CHEAP_ROLES = ("image_text_encoder", "image_text_matcher")

@@ -33,11 +33,12 @@ import pyarrow as pa
 from PIL import Image
 
 from benchmarks.shards import clone_shards
-from imgdiff_assets.cli.run import dagster_instance, run
+from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.common.aliases import Pixels, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.catalog_index import rebuild
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import Inputs
@@ -217,7 +218,7 @@ def measure_shards(count: int) -> Figures:
                 assert not any(staleness.stages(key) for key in shard_keys(home))
         for _ in range(3):
             with clock.timed("imgdiff_run"):
-                assert len(run(home, recipe).fresh) == count
+                assert len(run_graph(home, recipe).fresh) == count
         keys = shard_keys(home)[:SHARDS_OF_JOB]
         with clock.timed(f"dagster_job_over_{len(keys)}"):
             _run_job(home, recipe, keys)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from imgdiff_assets.cli.run import run
+from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
@@ -24,7 +24,7 @@ def clone_shards(root: Path, recipe: Recipe, count: int) -> Home:
     captions = root / "captions.txt"
     captions.write_text("\n".join(random_caption(random.Random(seed)) for seed in range(CAPTIONS)), encoding="utf-8")
     ingest([captions], home)
-    run(home, recipe)
+    run_graph(home, recipe)
     (first,) = home.captions.glob("shard-*.parquet")
     ledger = Ledger(home.ledger)
     for number in range(1, count):

@@ -14,10 +14,10 @@ from imgdiff_assets.defs.automation import AS_SOON_AS_STALE, automation_conditio
 from imgdiff_assets.defs.checks import stage_checks
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.recipe_resource import recipe_resource
+from imgdiff_assets.defs.role_resources import role_resources
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from imgdiff_assets.stages.graph import stages_of
-from resources.dagster_resources import role_resources
 
 
 def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:

@@ -4,7 +4,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from imgdiff_assets.common.errors import ImgDiffError
+
 DEFAULT_HOME = "imgdiff_home"
+
+
+class HomeNotWritable(ImgDiffError, PermissionError):
+    """A folder that nothing can be written to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class Home:
         return self.root / "report.html"
 
     def create(self) -> None:
-        """Make the folders. Raises PermissionError with one sentence when the place cannot be written."""
+        """Make the folders. Raises HomeNotWritable."""
         try:
             for folder in (self.inbox, self.captions, self.ledger, self.dagster):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +66,6 @@ class Home:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise PermissionError(
+            raise HomeNotWritable(
                 f"{self.root}: cannot be written ({error.strerror}); point IMGDIFF_HOME at a folder of yours."
             ) from error

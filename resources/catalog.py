@@ -8,11 +8,15 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 from filelock import FileLock
+
+from resources.errors import ExpectedError
+
+if TYPE_CHECKING:
+    import duckdb
 
 MATERIALIZATIONS = pa.schema(
     [
@@ -61,7 +65,7 @@ FILTER_STATISTICS = pa.schema(
 TABLES = {"materializations": MATERIALIZATIONS, "filter_statistics": FILTER_STATISTICS}
 
 
-class CatalogUnavailable(OSError):
+class CatalogUnavailable(ExpectedError, OSError):
     """A catalog that is damaged, or held open by a program that is not of this project."""
 
 
@@ -72,8 +76,10 @@ class Catalog:
         self.path = path
 
     @contextmanager
-    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def connect(self) -> "Iterator[duckdb.DuckDBPyConnection]":
         """A short exclusive connection; other processes wait for it to close. Raises CatalogUnavailable."""
+        import duckdb
+
         with self._lock():
             try:
                 connection = duckdb.connect(self.path)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from resources.images.crops import distinct, squash
 from resources.loading import devices, weights
+from resources.loading.failures import WeightsMissing
 from resources.loading.settings import ModelSettings
 
 Vectors = NDArray[np.float32]
@@ -41,7 +42,7 @@ class ImageTextEncoder:
         self._dtype = getattr(torch, settings.dtype)
         folder = weights.locate(settings.model, settings.revision)
         if not (folder / CONFIG_NAME).is_file():
-            raise FileNotFoundError(
+            raise WeightsMissing(
                 f"The image-text encoder's folder {folder} has no {CONFIG_NAME}: "
                 "set `model` to a folder in open_clip's format."
             )

@@ -52,7 +52,7 @@ class Inpainter:
         """Load the pipeline.
 
         Raises:
-            FileNotFoundError: the weights are not on this machine, or are not a saved diffusers pipeline.
+            WeightsMissing: the weights are not on this machine, or are not a saved diffusers pipeline.
         """
         from diffusers import StableDiffusionXLInpaintPipeline
 

@@ -9,6 +9,8 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from resources.errors import ExpectedError
+
 GROUPS = {
     "imgdiff_assets.filters": "filters",
     "imgdiff_assets.stages": "stages",
@@ -20,7 +22,7 @@ GROUPS = {
 """The groups of entry points, and what their parts are called."""
 
 
-class BrokenPart(ImportError):
+class BrokenPart(ExpectedError, ImportError):
     """An installed part that cannot be used; the message names its package and says what to do."""
 
 

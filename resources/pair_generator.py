@@ -94,7 +94,7 @@ class PairGenerator:
         """Load the pipeline.
 
         Raises:
-            FileNotFoundError: the weights are not on this machine, or are not a saved diffusers pipeline.
+            WeightsMissing: the weights are not on this machine, or are not a saved diffusers pipeline.
             ModelUnavailable: it is to be compiled, but this machine cannot.
         """
         from diffusers import StableDiffusionXLPipeline

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from resources.loading import devices, weights
-from resources.loading.failures import not_numbers
+from resources.loading.failures import WeightsMissing, not_numbers
 from resources.loading.settings import ModelSettings
 from resources.sam.image_attention import fuse_attention
 from resources.sam.mask_extents import Axis, EnlargedMasks, enlarging
@@ -217,7 +217,7 @@ def load_sam(path: Path) -> "Sam":
     """Load a `Sam` from a folder with `config.json` and `model.safetensors`, or from an official checkpoint file.
 
     Raises:
-        FileNotFoundError: the folder lacks one of the two files.
+        WeightsMissing: the folder lacks one of the two files.
         ValueError: the checkpoint's name does not say which of the official sizes it is.
     """
     import torch
@@ -227,7 +227,7 @@ def load_sam(path: Path) -> "Sam":
     if path.is_dir():
         for name in ("config.json", "model.safetensors"):
             if not (path / name).is_file():
-                raise FileNotFoundError(
+                raise WeightsMissing(
                     f"The segmenter's folder {path} has no {name}: set `model` to a folder that has it, "
                     "or to an official checkpoint file (sam_vit_b, sam_vit_l, sam_vit_h)."
                 )

@@ -14,6 +14,7 @@ import pyarrow as pa
 from PIL import Image
 
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.cells import GroupedFile, RowGroup
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.method.tasks import SIDES
@@ -34,7 +35,7 @@ QUALITY = 85
 VERSION_LENGTH = 12
 
 
-class NoImage(LookupError):
+class NoImage(ImgDiffError, LookupError):
     """A pair without images, or with one that cannot be decoded."""
 
 

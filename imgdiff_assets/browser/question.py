@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from imgdiff_assets.browser.joins import scores_of
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
 
 VERDICTS = ("kept", "rejected", "all")
@@ -15,7 +16,7 @@ LEDGER_ORDER = ""
 LONGEST_TEXT = 200
 
 
-class BadQuestion(ValueError):
+class BadQuestion(ImgDiffError, ValueError):
     """Something in the address that cannot be asked; the message says what can."""
 
 

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from imgdiff_assets.common.errors import ImgDiffError
+
 COOKIE = "imgdiff_token"
 SHORTEST_TOKEN = 16
 LARGEST_BODY = 16_384
@@ -24,7 +26,7 @@ HEADERS = {
 }
 
 
-class NotSafe(ValueError):
+class NotSafe(ImgDiffError, ValueError):
     """A way of serving that would open the ledger to others; the message says how it may be done."""
 
 

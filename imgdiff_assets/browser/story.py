@@ -9,6 +9,7 @@ from typing import Any
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ingest.shards import ShardError
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import Review, read_reviews
@@ -47,7 +48,7 @@ MARKED_TEXTS = (
 )
 
 
-class NoRow(LookupError):
+class NoRow(ImgDiffError, LookupError):
     """No row has this id, or the row is being replaced at this moment."""
 
 

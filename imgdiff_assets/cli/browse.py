@@ -2,10 +2,11 @@
 
 import importlib.util
 import socket
+from contextlib import suppress
 
 import click
 
-from imgdiff_assets.cli.terminal import recipe_option
+from imgdiff_assets.cli.options import recipe_option
 from imgdiff_assets.home import Home
 
 NEEDED = ("jinja2", "starlette", "uvicorn")
@@ -65,7 +66,8 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
     query = f"/?token={token}" if token else "/"
     click.echo(f"http://{shown}:{listener.getsockname()[1]}{query}  (Ctrl-C stops it)")
     config = uvicorn.Config(create_app(site, token), log_level="warning", server_header=False)
-    uvicorn.Server(config).run(sockets=[listener])
+    with suppress(KeyboardInterrupt):  # how it is meant to end
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import click
 
-from imgdiff_assets.cli.terminal import SeveralValues, as_json_option, echo_json, overrides_option, recipe_option
+from imgdiff_assets.cli.options import SeveralValues, as_json_option, overrides_option, recipe_option
+from imgdiff_assets.cli.terminal import echo_json
 
 
 @click.command(cls=SeveralValues, short_help="Tell whether this machine can run a recipe.")

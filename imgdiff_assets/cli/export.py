@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from imgdiff_assets.cli.terminal import ProgressBars, SeveralValues, as_json_option, echo_json, shards_option
+from imgdiff_assets.cli.options import SeveralValues, as_json_option, shards_option
+from imgdiff_assets.cli.terminal import ProgressBars, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.export.formats import FORMATS
 from imgdiff_assets.export.options import Options

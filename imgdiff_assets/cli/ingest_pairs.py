@@ -1,17 +1,14 @@
 """`imgdiff ingest-pairs`."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from imgdiff_assets.cli.summaries import ingest_json, ingest_text
-from imgdiff_assets.cli.terminal import ProgressBars, as_json_option, echo_json, this_command
-from imgdiff_assets.common.plain_text import listed
+from imgdiff_assets.cli.ingest_report import show_ingest
+from imgdiff_assets.cli.options import as_json_option
+from imgdiff_assets.cli.terminal import ProgressBars
 from imgdiff_assets.home import Home
-
-LISTED_REJECTIONS = 20
 
 
 @click.command("ingest-pairs", short_help="Add image pairs that exist already.")
@@ -67,15 +64,4 @@ def ingest_pairs(
 
     with ProgressBars() as progress:
         report = ingest(sources, Home.from_environment(), columns, suffixes, fit, shard_size, progress)
-    for sentence in report.files_failed:
-        click.echo(f"Error: {sentence}", err=True)
-    if as_json:
-        echo_json(ingest_json(report))
-    else:
-        click.echo(ingest_text(report, "pair"))
-        for line in listed(report.rejected, LISTED_REJECTIONS):
-            click.echo(f"  rejected {line}")
-        if report.accepted:
-            click.echo(f"Next: {this_command()} run")
-    if not report.accepted and not report.duplicates:
-        sys.exit(1)
+    show_ingest(report, as_json, "pair")

@@ -2,7 +2,8 @@
 
 import click
 
-from imgdiff_assets.cli.terminal import ProgressBars, as_json_option, echo_json, recipe_option
+from imgdiff_assets.cli.options import as_json_option, recipe_option
+from imgdiff_assets.cli.terminal import ProgressBars, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 
@@ -25,10 +26,10 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     """
     import dagster as dg
 
-    from imgdiff_assets.cli.run import dagster_instance
+    from imgdiff_assets.defs.dagster_instance import dagster_instance
+    from imgdiff_assets.defs.release_metadata import metadata_of
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.release.making import make_release
-    from imgdiff_assets.release.metadata import metadata_of
 
     home = Home.from_environment()
     with ProgressBars() as progress:

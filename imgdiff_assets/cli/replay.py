@@ -4,7 +4,8 @@ import sys
 
 import click
 
-from imgdiff_assets.cli.terminal import as_json_option, echo_json, recipe_option
+from imgdiff_assets.cli.options import as_json_option, recipe_option
+from imgdiff_assets.cli.terminal import echo_json
 from imgdiff_assets.home import Home
 
 

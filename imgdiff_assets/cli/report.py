@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from imgdiff_assets.cli.terminal import SeveralValues, as_json_option, echo_json, recipe_option, shards_option
+from imgdiff_assets.cli.options import SeveralValues, as_json_option, recipe_option, shards_option
+from imgdiff_assets.cli.terminal import echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 

@@ -1,6 +1,5 @@
-"""What the commands share: how errors are told, how progress is shown, how options take several values."""
+"""What commands print beside their answer: progress on stderr; JSON; how this program is called again."""
 
-import errno
 import json
 import shutil
 import sys
@@ -12,62 +11,6 @@ import click
 
 if TYPE_CHECKING:
     from tqdm import tqdm
-
-
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
-shards_option = click.option(
-    "--shards", multiple=True, metavar="KEY...", help="Only these shards, such as shard-000000.  [default: all]"
-)
-overrides_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="SECTION.KEY=VALUE...",
-    help="Change values of the recipe for this run.",
-)
-recipe_option = click.option(
-    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
-)
-
-
-class Commands(click.Group):
-    """A group of commands whose expected errors are one sentence on stderr and exit status 1, without a traceback."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except BrokenPipeError:
-            raise
-        except (OSError, ValueError) as error:
-            raise click.ClickException(_sentence(error)) from error
-
-
-def _sentence(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.strerror is not None:
-        place = f"{error.filename}: " if error.filename else ""
-        advice = "; make room or point IMGDIFF_HOME elsewhere" if error.errno == errno.ENOSPC else ""
-        return f"{place}{error.strerror}{advice}."
-    return str(error) or type(error).__name__
-
-
-class SeveralValues(click.Command):
-    """A command without arguments, whose repeatable options also take several values at once: `--shards A B`."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        repeatable = {name for option in self.params if _is_repeatable(option) for name in option.opts}
-        expanded: list[str] = []
-        current = None
-        for index, argument in enumerate(args):
-            if argument.startswith("-"):
-                current = argument if argument in repeatable else None
-            elif current is not None and args[index - 1] != current:
-                expanded.append(current)
-            expanded.append(argument)
-        return super().parse_args(ctx, expanded)
-
-
-def _is_repeatable(parameter: click.Parameter) -> bool:
-    return isinstance(parameter, click.Option) and parameter.multiple
 
 
 class ProgressBars:

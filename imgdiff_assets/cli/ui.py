@@ -24,7 +24,7 @@ def ui(port: int) -> None:
 
     if importlib.util.find_spec("dagster_webserver") is None:
         raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
-    from imgdiff_assets.cli.run import dagster_folder, dagster_instance
+    from imgdiff_assets.defs.dagster_instance import dagster_folder, dagster_instance
     from imgdiff_assets.defs.partitions import register_shards
     from imgdiff_assets.defs.web_ui import serve
     from imgdiff_assets.recipe.recipe import load_recipe

@@ -1,4 +1,4 @@
-"""What every floor uses: hashes and seeds, Arrow helpers, words for numbers, progress.
+"""What every floor uses: expected errors, hashes and seeds, Arrow helpers, words for numbers, progress.
 
-It imports nothing of the other packages.
+It imports nothing of the other packages, and of `resources` only what tells its errors.
 """

@@ -3,8 +3,10 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+from imgdiff_assets.common.errors import ImgDiffError
 
-class ForeignResources(ImportError):
+
+class ForeignResources(ImgDiffError, ImportError):
     """`import resources` would find another package; the message says which, and what to do."""
 
 

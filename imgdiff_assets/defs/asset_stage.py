@@ -1,30 +1,32 @@
 """What every asset of the graph does: run its stage over the partitions of the run, and report each of them."""
 
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 
+from imgdiff_assets.common.errors import REPORT, is_expected, sentence
 from imgdiff_assets.common.progress import logging_progress, telling
 from imgdiff_assets.defs.asset_metadata import definition_description, definition_metadata, materialization_metadata
 from imgdiff_assets.defs.catalog_index import index, refresh_view
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.partitions import SHARDS
 from imgdiff_assets.defs.recipe_resource import RecipeResource
+from imgdiff_assets.defs.role_resources import ROLES, RoleResource
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import ShardFailed, materialize
-from imgdiff_assets.engine.parents import MissingInput, read_inputs
+from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
-from imgdiff_assets.ingest.shards import ShardError
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 from resources.catalog import CatalogUnavailable
-from resources.dagster_resources import ROLES, RoleResource
+from resources.loading.failures import is_of_the_machine
 
 OWNER = "team:imgdiff"
 STAGE_TAG = "imgdiff/kind"
@@ -32,9 +34,6 @@ STAGE_TAG = "imgdiff/kind"
 
 RETRY_TAG = "imgdiff/retry"
 """On a run that tries failed rows again, however often they were tried."""
-
-EXPECTED = (ShardFailed, MissingInput, ShardError, OSError)
-"""Failures that say in one sentence what to do; of any other the traceback is logged."""
 
 
 def asset_arguments(stage: Stage) -> dict[str, Any]:
@@ -92,8 +91,7 @@ def run_asset(
                     retry=RETRY_TAG in context.run.tags,
                 )
             except Exception as error:
-                failures.append(str(error) if isinstance(error, EXPECTED) else f"{stage.name} of {key}: {error!r}")
-                context.log.error(failures[-1], exc_info=not isinstance(error, EXPECTED))
+                failures.append(_logged(context, error, f"{stage.name} of {key}"))
                 written = isinstance(error, ShardFailed)
             else:
                 done.append(record)
@@ -116,10 +114,21 @@ def run_asset(
         raise dg.Failure("\n".join(failures), allow_retries=False)
 
 
+def _logged(context: dg.AssetExecutionContext, error: Exception, where: str) -> str:
+    """What is said of a shard that failed; the traceback of a mistake of the program is told who hears, too."""
+    if is_expected(error):
+        context.log.error(sentence(error))
+        return sentence(error)
+    said = f"{where}: {error!r}"
+    advice = "" if is_of_the_machine(error) else REPORT
+    telling(context.log.error)(f"{said}\n{''.join(traceback.format_exception(error))}{advice}".rstrip())
+    return said
+
+
 def refuse_blind_filters(stage: Stage, recipe: Recipe) -> None:
     """The check `canaries` stops its own run; a later run of the stages below must not go on past it."""
     parents = [stage_named(parent) for parent in stage.tables]
-    found = [sentence for parent in parents for sentence in mistakes(parent, parent.settings(recipe))]
+    found = [mistake for parent in parents for mistake in mistakes(parent, parent.settings(recipe))]
     if found:
         raise dg.Failure("\n".join(found), allow_retries=False)
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-import duckdb
-
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
@@ -34,6 +32,8 @@ def refresh_view(home: Home, stage: Stage) -> None:
 
     It reads the footers of all shards, so it is for the end of a run, not for each shard.
     """
+    import duckdb
+
     columns = [column.name for column in stage.schema if not is_image(column)]
     # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
     with suppress(duckdb.Error):

@@ -7,10 +7,10 @@ from typing import Any, ClassVar, cast, get_args
 import dagster as dg
 from pydantic import Field, create_model
 
+from imgdiff_assets.defs.role_resources import launchable_class
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.settings import StageSettings
-from resources.dagster_resources import launchable_class
 from resources.loading.settings import ModelSettings
 
 

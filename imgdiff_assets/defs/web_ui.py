@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
+from imgdiff_assets.common.errors import ImgDiffError
+
 HOST = "127.0.0.1"
 STOP_SECONDS = 30.0
 LEFTOVER_SECONDS = 5.0
@@ -28,7 +30,7 @@ DAGSTER = [
 ]
 
 
-class PortInUse(OSError):
+class PortInUse(ImgDiffError, OSError):
     """Something else listens there."""
 
 

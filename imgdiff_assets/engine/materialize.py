@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.environment import library_versions
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.common.tables import values_of
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -31,7 +32,7 @@ from imgdiff_assets.stages.steps import Derivation, Measurement
 from resources.loading import devices, turns
 
 
-class ShardFailed(RuntimeError):
+class ShardFailed(ImgDiffError, RuntimeError):
     """More rows of a shard failed than the recipe tolerates; what could be measured is in the ledger."""
 
 

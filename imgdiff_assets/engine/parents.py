@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_captions
@@ -16,7 +17,7 @@ from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import CAPTION_FILE, OUTSIDE, REVIEWS, Stage
 
 
-class MissingInput(LookupError):
+class MissingInput(ImgDiffError, LookupError):
     """A parent table that has not been materialised yet, is damaged, or does not fit the others."""
 
 

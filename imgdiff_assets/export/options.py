@@ -3,8 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from imgdiff_assets.common.errors import ImgDiffError
 
-class ExportError(ValueError):
+
+class ExportError(ImgDiffError, ValueError):
     """A place that cannot be exported to, nothing to export, or options that do not go together."""
 
 

@@ -2,10 +2,12 @@
 
 import unicodedata
 
+from imgdiff_assets.common.errors import ImgDiffError
+
 MAX_CHARACTERS = 2_000
 
 
-class UnusableText(ValueError):
+class UnusableText(ImgDiffError, ValueError):
     """A value that is no caption; the message says why, after its name."""
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.files import append_lines
 
@@ -11,7 +12,7 @@ KEPT_TEXT = 200
 """Characters of a rejected text that are kept."""
 
 
-class IngestError(ValueError):
+class IngestError(ImgDiffError, ValueError):
     """A file that cannot be ingested at all; the message is one sentence."""
 
 

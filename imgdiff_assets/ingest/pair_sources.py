@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ingest.ingest_report import IngestError
 
 IMAGE_FIELDS = ("source_image", "target_image")
@@ -26,7 +27,7 @@ SUFFIXES = (
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".mpo")
 
 
-class UnusableField(ValueError):
+class UnusableField(ImgDiffError, ValueError):
     """A field of a row that cannot be used: its name, and why."""
 
     def __init__(self, name: str, reason: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.common.errors import ImgDiffError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 """What is read. No format that is a program (EPS, PDF) and none that needs other software."""
@@ -18,7 +19,7 @@ FITS = ("refuse", "resize", "pad")
 PAPER_WHITE = (255, 255, 255)
 
 
-class UnusableImage(ValueError):
+class UnusableImage(ImgDiffError, ValueError):
     """An image that cannot be used; the message says what it is, after "image"."""
 
 

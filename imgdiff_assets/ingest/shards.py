@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 
@@ -41,7 +42,7 @@ PAIR_SCHEMA = pa.schema(
 """A shard of given image pairs; the caption is the source image's."""
 
 
-class ShardError(ValueError):
+class ShardError(ImgDiffError, ValueError):
     """A shard that does not exist, or a key that is not one."""
 
 

@@ -8,8 +8,14 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from imgdiff_assets.common.errors import ImgDiffError
+
 TEMPORARY = ".tmp"
 """How the name of a file that is being written ends; one that a kill left behind may be removed."""
+
+
+class NotWritten(ImgDiffError, OSError):
+    """A file that could not be written; what was there is unchanged."""
 
 
 @contextmanager
@@ -18,7 +24,7 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
 
     `durable` waits until the disk has it: dear where there are many files, needless where they can be made again.
     `shared` is for a file that several threads or processes may write at once: each gets a temporary path of its own,
-    which a kill may leave behind, while any other is overwritten by the next attempt. Raises OSError with one sentence
+    which a kill may leave behind, while any other is overwritten by the next attempt. Raises NotWritten
     when the disk is full or cannot be written.
     """
     mark = f".{secrets.token_hex(8)}" if shared else ""
@@ -36,7 +42,7 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
             temporary.unlink(missing_ok=True)
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise OSError(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
+        raise NotWritten(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -12,13 +12,14 @@ import numpy as np
 from PIL import Image
 
 from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.cells import CellReference, ImageColumns
 from imgdiff_assets.ledger.ledger import Ledger
 
 HASH_COLUMNS = ("source_hash", "target_hash")
 
 
-class DamagedImage(ValueError):
+class DamagedImage(ImgDiffError, ValueError):
     """Bytes that are not a whole image."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 from filelock import FileLock
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.files import append_lines
@@ -28,7 +29,7 @@ LONGEST_NAME = 60
 TABLE = pa.schema([("sample_id", pa.string()), ("review", pa.string())])
 
 
-class ReviewError(ValueError):
+class ReviewError(ImgDiffError, ValueError):
     """A verdict that cannot be recorded."""
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
@@ -36,7 +37,7 @@ RECORDED_OF_RUN = ("devices", "versions")
 """What it takes only when the record is of the run that measured the row."""
 
 
-class LineageError(ValueError):
+class LineageError(ImgDiffError, ValueError):
     """An id that names no row, or several."""
 
 
@@ -92,7 +93,7 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
 
 
 def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: str) -> Node:
-    """The same, of a row whose shard is known: one of `TABLE_OF_ID`, by its id column and id. Raises DamagedTable."""
+    """The same, of a row whose shard is known: one of `TABLE_OF_ID`, by its id column and id. Raises as `lineage`."""
     ledger = Ledger(home.ledger)
     known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
@@ -107,10 +108,12 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
         for node, row in zip(nodes, rows, strict=True):
             table, parent = stage.row_above(row)
-            found[table][parent].children.append(node)
+            if parent in found.get(table, ()):  # else a table above was moved aside, with the row it was made of
+                found[table][parent].children.append(node)
         found[stage.name] = {node.id: node for node in nodes}
     _mark(root, TABLE_OF_ID[column], identity)
-    _lead_to_the_marked(root)
+    if not _lead_to_the_marked(root):
+        raise _broken(identity, shard)
     return root
 
 
@@ -156,12 +159,22 @@ def ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[st
     while TABLE_OF_ID[column] != CAPTION:
         stage = stage_named(TABLE_OF_ID[column])
         names = dict.fromkeys([*stage.columns_above, *(name for name in TABLE_OF_ID if name in stage.schema.names)])
-        row = scan(ledger, stage.name, list(names), pc.field(column) == identity, [shard]).to_pylist()[0]
+        rows = scan(ledger, stage.name, list(names), pc.field(column) == identity, [shard]).to_pylist()
+        if not rows:
+            raise _broken(identity, shard)
+        row = rows[0]
         known = {**{name: row[name] for name in TABLE_OF_ID if row.get(name) is not None}, **known}
         table, identity = stage.row_above(row)
         column = CAPTION_ID if table == CAPTION_FILE else stage_named(table).id_column
         known.setdefault(column, identity)
     return known
+
+
+def _broken(identity: str, shard: str) -> LineageError:
+    return LineageError(
+        f"{identity}: a table of {shard} that it comes from is missing or was made anew; `imgdiff run` brings the "
+        "tables in line."
+    )
 
 
 def _rows_below(

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.environment import library_versions
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.tables import rows_of
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -43,7 +44,7 @@ NOTHING_MADE = (
 )
 
 
-class ReplayError(ValueError):
+class ReplayError(ImgDiffError, ValueError):
     """A row that cannot be replayed."""
 
 

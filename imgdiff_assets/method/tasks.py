@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.method.caption_edit import ARTICLES, words
 from imgdiff_assets.method.conversations import sentence
 
@@ -204,12 +205,16 @@ TASKS: Mapping[str, Task] = {
 }
 
 
+class UnknownTask(ImgDiffError, ValueError):
+    """A name that is not a task's; the message has the nearest one that is."""
+
+
 def task_named(name: str) -> Task:
-    """Raises ValueError, with the nearest right name, for one that is not a task's."""
+    """Raises UnknownTask."""
     if name not in TASKS:
         nearest = difflib.get_close_matches(name, TASKS, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(TASKS)}."
-        raise ValueError(f"unknown task {name!r}; {hint}")
+        raise UnknownTask(f"unknown task {name!r}; {hint}")
     return TASKS[name]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Pixels
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
@@ -40,7 +41,7 @@ REGION_COLUMNS = (
 )
 
 
-class StaleSample(ValueError):
+class StaleSample(ImgDiffError, ValueError):
     """A sample whose images have been made anew since."""
 
 

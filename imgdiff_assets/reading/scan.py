@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from imgdiff_assets.common.aliases import Integers
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
@@ -43,7 +42,7 @@ def keys_of(stage: Stage, asset: str, ids: pa.ChunkedArray) -> pa.ChunkedArray:
     return ids if len(stage.above) == 1 else pc.binary_join_element_wise(asset, ids, " ")
 
 
-class DamagedTable(ValueError):
+class DamagedTable(ImgDiffError, ValueError):
     """A table of the ledger that is not a whole Parquet file."""
 
 
@@ -64,14 +63,16 @@ def scan(
     names = [*columns, "shard"]
     if not wanted:
         return pa.schema([schema.field(name) for name in names]).empty_table()
-    table = ds.dataset(
-        [str(ledger.table_path(asset, key)) for key in wanted],
-        schema=schema,
-        format="parquet",
-        partitioning=ds.partitioning(partition, flavor="hive"),
-        partition_base_dir=str(ledger.root / asset),
-    )
+    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
+
     try:
+        table = ds.dataset(
+            [str(ledger.table_path(asset, key)) for key in wanted],
+            schema=schema,
+            format="parquet",
+            partitioning=ds.partitioning(partition, flavor="hive"),
+            partition_base_dir=str(ledger.root / asset),
+        )
         return table.to_table(columns=names, filter=where)
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(ledger, asset, error) from error
@@ -82,6 +83,8 @@ def ask(ledger: Ledger, asset: str, sql: str) -> list[tuple[Any, ...]]:
 
     For columns that every table has, older ones too. Raises DamagedTable.
     """
+    import duckdb
+
     files = [str(ledger.table_path(asset, key)) for key in ledger.shards(asset)]
     if not files:
         return []

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.settings import StageSettings
@@ -28,7 +29,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_RECIPE = "miniature"
 
 
-class RecipeError(ValueError):
+class RecipeError(ImgDiffError, ValueError):
     """A recipe that cannot be used; the message names file, key and what to do."""
 
 

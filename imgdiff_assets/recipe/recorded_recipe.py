@@ -5,11 +5,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.recipe.recipe import Recipe
 from resources.backends.choice import fields_of
 
 
-class UnknownOrigin(ValueError):
+class UnknownOrigin(ImgDiffError, ValueError):
     """A record that does not say how its table was made."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.export.exporting import requirements_named, write_samples
@@ -31,7 +32,7 @@ CHANGES, CARD, SHEET = "changes.json", "README.md", "contact_sheet.png"
 DESCRIPTION = "Pairs of nearly identical images, and questions about what is different between them."
 
 
-class ReleaseError(ValueError):
+class ReleaseError(ImgDiffError, ValueError):
     """Nothing to release, or a version that cannot be made."""
 
 

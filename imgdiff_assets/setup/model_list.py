@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
@@ -38,6 +39,10 @@ class ModelState:
         return asdict(self)
 
 
+class UnknownRole(ImgDiffError, ValueError):
+    """A name that is not a role's; the message lists those that are."""
+
+
 def role_settings(recipe: Recipe) -> dict[str, ModelSettings]:
     """The settings of every role of the recipe."""
     return recipe.roles
@@ -46,12 +51,12 @@ def role_settings(recipe: Recipe) -> dict[str, ModelSettings]:
 def chosen_roles(recipe: Recipe, roles: Sequence[str] = ()) -> dict[str, ModelSettings]:
     """The settings of `roles`, or of all that some stage needs which the recipe has switched on.
 
-    Raises ValueError for a role that there is not.
+    Raises UnknownRole.
     """
     known = role_settings(recipe)
     for role in roles:
         if role not in known:
-            raise ValueError(f"{role!r} is not a role; the roles are {', '.join(known)}.")
+            raise UnknownRole(f"{role!r} is not a role; the roles are {', '.join(known)}.")
     running = [step for stage in STAGES if stage.enabled(recipe) for step in stage.measurements]
     chosen = roles or {role for step in running for role in step.roles}
     return {role: settings for role, settings in known.items() if role in chosen}
@@ -115,7 +120,7 @@ def states_text(states: Sequence[ModelState]) -> str:
 def pull(recipe: Recipe, roles: Sequence[str], log: Callable[[str], None]) -> dict[str, str | None]:
     """Fetch what `roles` (default: all that the recipe needs) lack; returns the commit that each fetched model now is.
 
-    Raises DownloadFailed, and ValueError for an unknown role.
+    Raises DownloadFailed and UnknownRole.
     """
     commits: dict[str, str | None] = {}
     for role, settings in chosen_roles(recipe, roles).items():

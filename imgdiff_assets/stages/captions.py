@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from imgdiff_assets.common.aliases import Columns, Row
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.method.caption_edit import agreement
 from imgdiff_assets.method.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
@@ -78,7 +79,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
     return regions.filter(pc.field("x1").is_valid())
 
 
-class NoAnswer(ValueError):
+class NoAnswer(ImgDiffError, ValueError):
     """The captioner said nothing, as no working one does: an error of the row, not a finding about it."""
 
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, create_model, model_serializer
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.stages import (
     bounding_boxes,
     captions,
@@ -31,6 +32,10 @@ OURS: tuple[Stage, ...] = (
     removal_captions.STAGE,
     fine_tune_set.STAGE,
 )
+
+
+class UnknownAsset(ImgDiffError, ValueError):
+    """A name that no stage of the recipe has; the message lists those that there are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +149,9 @@ def stages_of(recipe: Sections) -> tuple[Stage, ...]:
 
 
 def chosen_stages(names: Collection[str] | None, recipe: Sections) -> tuple[str, ...]:
-    """These stages, or all of the recipe's, in the order of the graph. Raises ValueError for an unknown name."""
+    """These stages, or all of the recipe's, in the order of the graph. Raises UnknownAsset."""
     known = tuple(stage.name for stage in stages_of(recipe))
     unknown = sorted(set(names or ()) - set(known))
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is not an asset; the assets are {', '.join(known)}.")
+        raise UnknownAsset(f"{unknown[0]!r} is not an asset; the assets are {', '.join(known)}.")
     return tuple(name for name in known if not names or name in names)

@@ -39,7 +39,7 @@ def plan(
 ) -> list[PlannedStage]:
     """What `run` would do with the same arguments.
 
-    Raises FileNotFoundError when the weights of a model are missing, ValueError for an unknown stage.
+    Raises FileNotFoundError when the weights of a model are missing, UnknownAsset.
     """
     staleness = Staleness(home, recipe, chosen_stages(select, recipe))
     tables = [table for key in shards for table in staleness.plans(key)]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
@@ -19,7 +20,7 @@ from imgdiff_assets.what_if.what_if import ToMeasure, flat, measurements_needed
 MOST_VALUES = 1000
 
 
-class SweepError(ValueError):
+class SweepError(ImgDiffError, ValueError):
     """A sweep that cannot be made; the message says how to write one."""
 
 

@@ -20,7 +20,7 @@ from threading import RLock
 from typing import Any, TypeVar
 
 from resources.loading import turns, weights
-from resources.loading.failures import ModelUnavailable, is_out_of_memory
+from resources.loading.failures import DeviceMissing, ModelUnavailable, is_out_of_memory
 from resources.loading.settings import ModelSettings
 
 Settings = TypeVar("Settings", bound=ModelSettings)
@@ -57,7 +57,7 @@ def resolve(device: str) -> str:
     """Return the torch device that a `device` setting means on this machine: `cpu`, or a GPU with its number.
 
     Raises:
-        ValueError: torch knows no such device, or this machine does not have it.
+        DeviceMissing: torch knows no such device, or this machine does not have it.
     """
     import torch
 
@@ -67,14 +67,14 @@ def resolve(device: str) -> str:
     try:
         parsed = torch.device(device)
     except RuntimeError:
-        raise ValueError(
+        raise DeviceMissing(
             f"The field `device` is {device!r}: write `auto`, `cpu`, `cuda` or `cuda:<number>`."
         ) from None
     if parsed.type != "cuda":
         return str(parsed)
     number = parsed.index if parsed.index is not None else torch.cuda.current_device() if available else 0
     if number >= torch.cuda.device_count():
-        raise ValueError(
+        raise DeviceMissing(
             f"The field `device` is {device!r}, but torch sees {torch.cuda.device_count()} GPUs here: write `auto`."
         )
     return f"cuda:{number}"
@@ -84,7 +84,7 @@ def describe(device: str) -> str:
     """Return the torch device that a `device` setting means, with the kind of processor: the last bits depend on it.
 
     Raises:
-        ValueError: as `resolve`.
+        DeviceMissing: as `resolve`.
     """
     import torch
 
@@ -103,7 +103,7 @@ def load(role: Callable[[Settings], Role], settings: Settings, here: bool = True
     `here`, in this process, needs no room and has no peak.
 
     Raises:
-        FileNotFoundError: its weights are not on this machine.
+        WeightsMissing: its weights are not on this machine.
         ModelUnavailable: it cannot be loaded.
     """
     with _lock:

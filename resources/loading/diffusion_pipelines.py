@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.loading.devices import quiet_loading, resolve
-from resources.loading.failures import ModelUnavailable, not_numbers
+from resources.loading.failures import ModelUnavailable, WeightsMissing, not_numbers
 from resources.loading.loaded_files import variant
 from resources.loading.settings import ModelSettings
 from resources.loading.weights import locate
@@ -19,7 +19,7 @@ def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
     """Return the pipeline that `settings` name, on its device, from safetensors only and without progress bars.
 
     Raises:
-        FileNotFoundError: the weights are not on this machine, or are not a saved diffusers pipeline.
+        WeightsMissing: the weights are not on this machine, or are not a saved diffusers pipeline.
     """
     import torch
     from diffusers.utils import logging as diffusers_log
@@ -27,7 +27,7 @@ def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
 
     folder = locate(settings.model, settings.revision)
     if not (folder / "model_index.json").is_file():
-        raise FileNotFoundError(
+        raise WeightsMissing(
             f"The field `model` is {settings.model!r}, but {folder} has no model_index.json: name the folder of a "
             f"saved {pipeline_class.__name__}."
         )

@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 from tqdm import tqdm
 
+from resources.errors import ExpectedError
 from resources.loading import weights
 from resources.loading.loaded_files import WEIGHT_SUFFIXES, loaded_files
 
@@ -26,7 +27,7 @@ PIECE = 1 << 20
 TIMEOUT_SECONDS = 30
 
 
-class DownloadFailed(OSError):
+class DownloadFailed(ExpectedError, OSError):
     """Weights that could not be fetched; the message says why and what to do."""
 
 

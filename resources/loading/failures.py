@@ -1,5 +1,7 @@
 """What an exception means: too much at once, a machine that cannot go on, or an input that cannot be used."""
 
+from resources.errors import ExpectedError
+
 # As the libraries say it: torch's allocators on GPU and CPU, and the CUDA libraries beneath them.
 NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "alloc_failed")
 
@@ -10,7 +12,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in text for words in NO_MEMORY)
 
 
-class ModelUnavailable(OSError):
+class WeightsMissing(ExpectedError, FileNotFoundError):
+    """Weights that are not on this machine, not whole, or of another kind; the message says what to do."""
+
+
+class DeviceMissing(ExpectedError, ValueError):
+    """A device that torch does not know, or that this machine does not have."""
+
+
+class ModelUnavailable(ExpectedError, OSError):
     """A model that cannot be loaded, or a server that does not answer; the message says what to do."""
 
 

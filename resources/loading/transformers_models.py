@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.loading import devices
+from resources.loading.failures import WeightsMissing
 from resources.loading.loaded_files import is_half, weight_set
 from resources.loading.settings import ChatModelSettings
 
@@ -13,14 +14,14 @@ def load_model(model_class: Any, folder: Path, dtype: str, device: str) -> Any:
     """Return the model saved in `folder`, without running any code it may bring: only tensors are read.
 
     Raises:
-        FileNotFoundError: the folder holds no such model.
+        WeightsMissing: the folder holds no such model.
     """
     import torch
     from transformers.utils import logging
 
     chosen = weight_set([file.name for file in folder.glob("*")])
     if not (folder / "config.json").is_file() or not chosen:
-        raise FileNotFoundError(
+        raise WeightsMissing(
             f"The folder {folder} has no config.json with model*.safetensors or pytorch_model*.bin beside it: set "
             "`model` to a transformers model."
         )

@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from resources.loading.failures import WeightsMissing
 from resources.loading.loaded_files import CONFIG_SUFFIXES, WEIGHT_SUFFIXES, loaded_files
 
 MINIATURE_PREFIX = "miniature:"
@@ -29,7 +30,7 @@ def locate(model: str, revision: str | None = None) -> Path:
     Face cache, for nothing is downloaded here.
 
     Raises:
-        FileNotFoundError: the weights are not on this machine, or not all of them; the message says where they were
+        WeightsMissing: the weights are not on this machine, or not all of them; the message says where they were
             looked for and how to get them.
     """
     if model.startswith(MINIATURE_PREFIX):
@@ -38,18 +39,16 @@ def locate(model: str, revision: str | None = None) -> Path:
     if model in CHECKPOINTS and not local.exists():
         local = checkpoint_folder() / model
         if not local.exists():
-            raise FileNotFoundError(
+            raise WeightsMissing(
                 f"The checkpoint {model} is not in {local.parent}: fetch it with `imgdiff models pull`, or set the "
                 "field `model` to the file."
             )
     if local.exists():
         if not weight_files(local):
-            raise FileNotFoundError(
-                f"The folder {local} holds no weight files: correct the path in the field `model`."
-            )
+            raise WeightsMissing(f"The folder {local} holds no weight files: correct the path in the field `model`.")
         return local.resolve()
     if not _HUB_ID.fullmatch(model):
-        raise FileNotFoundError(f"There are no weights at {local}: correct the path in the field `model`.")
+        raise WeightsMissing(f"There are no weights at {local}: correct the path in the field `model`.")
     return _locate_in_hub_cache(model, revision)
 
 
@@ -57,7 +56,7 @@ def _locate_miniature(role: str) -> Path:
     folder = MINIATURE_FOLDER / role
     shipped = sorted(path.name for path in MINIATURE_FOLDER.glob("*") if any(path.glob("*")))
     if role not in shipped:
-        raise FileNotFoundError(
+        raise WeightsMissing(
             f"There are no miniature weights for the role {role!r} in {MINIATURE_FOLDER} "
             f"(present: {', '.join(shipped) or 'none'}): correct the field `model`, or train them with "
             "`python -m resources.miniature.train`."
@@ -77,14 +76,14 @@ def _locate_in_hub_cache(model: str, revision: str | None) -> Path:
         folder = Path(error.snapshot_path)
     except LocalEntryNotFoundError:
         option = f" --revision {revision}" if revision else ""
-        raise FileNotFoundError(
+        raise WeightsMissing(
             f"The model {model!r} is neither a path nor in the Hugging Face cache {constants.HF_HUB_CACHE}: fetch it "
             f"with `imgdiff models pull` (or `hf download {model}{option}`), or set the field `model` to a folder "
             "that holds it."
         ) from None
     missing = missing_files(folder)
     if missing:
-        raise FileNotFoundError(
+        raise WeightsMissing(
             f"The model {model!r} is not whole in {folder} ({missing[0]} is missing): `imgdiff models pull` goes on "
             "with the download."
         )
@@ -125,7 +124,7 @@ def diffusers_components(model_index: Path) -> list[str]:
         parts = json.loads(model_index.read_text(encoding="utf-8"))
         return [name for name, value in parts.items() if isinstance(value, list) and all(value)]
     except (ValueError, AttributeError):
-        raise FileNotFoundError(
+        raise WeightsMissing(
             f"{model_index} is damaged: remove it, and fetch it again with `imgdiff models pull`."
         ) from None
 

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imgdiff_assets.cli.main import DEMO_CAPTIONS
-from imgdiff_assets.cli.run import run
+from imgdiff_assets.cli.demo import DEMO_CAPTIONS
+from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
+from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
@@ -32,7 +33,6 @@ from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
-from resources.dagster_resources import ROLES
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
 KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")
@@ -258,7 +258,7 @@ def miniature_home(tmp_path_factory: pytest.TempPathFactory, miniature_recipe: R
     (folder / "captions.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
     home = Home(folder / "home")
     ingest([folder / "captions.txt"], home)
-    report = run(home, miniature_recipe)
+    report = run_graph(home, miniature_recipe)
     assert report.failures == []
     return home
 

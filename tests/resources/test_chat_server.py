@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imgdiff_assets.defs.role_resources import CaptionerResource, PromptRewriterResource
 from resources import chat_server
 from resources.captioner import Captioner, CaptionerSettings
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter, served_identity
-from resources.dagster_resources import CaptionerResource, PromptRewriterResource
 from resources.images.crops import cut
 from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.miniature.scenes import draw_scene

@@ -4,8 +4,6 @@ from imgdiff_assets.common.progress import logging_progress
 from imgdiff_assets.defs.asset_stage import OWNER
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.recipe_resource import RecipeResource
-from imgdiff_assets.release.making import make_release
-from imgdiff_assets.release.metadata import metadata_of
 
 
 @dg.asset(
@@ -17,5 +15,8 @@ from imgdiff_assets.release.metadata import metadata_of
     "the changes since the release before. Nothing is made when nothing has changed.",
 )
 def release(context: dg.AssetExecutionContext, home: HomeResource, recipe: RecipeResource) -> None:
+    from imgdiff_assets.defs.release_metadata import metadata_of
+    from imgdiff_assets.release.making import make_release
+
     made = make_release(home.home, recipe.recipe({}), progress=logging_progress(context.log.info))
     context.add_asset_metadata(metadata_of(made))

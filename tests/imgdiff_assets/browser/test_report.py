@@ -1,6 +1,8 @@
 """The report: one file with everything in it, and nothing from elsewhere."""
 
+import os
 import re
+import tarfile
 from pathlib import Path
 
 from imgdiff_assets.browser.report import write_report
@@ -51,6 +53,15 @@ def test_the_certificate_is_quoted(own_home: Home, drawn_recipe: Recipe, tmp_pat
 def test_an_empty_home_has_a_report(drawn_recipe: Recipe, tmp_path: Path) -> None:
     write_report(Home(tmp_path / "none"), drawn_recipe, tmp_path / "report.html")
     assert "Not made yet." in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_rows_whose_captions_cannot_be_read_are_shown(miniature_recipe: Recipe, tmp_path: Path) -> None:
+    with tarfile.open(Path(__file__).parents[2] / "homes" / "0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    home = Home(tmp_path / "home")
+    os.truncate(Ledger(home.ledger).table_path("image_pairs", "shard-000000"), 1000)
+    write_report(home, miniature_recipe, tmp_path / "report.html")
+    assert "<bdi>no caption</bdi>" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_materialisation_links_the_report_if_there_is_one(own_home: Home, drawn_recipe: Recipe) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imgdiff_assets.cli.run import dagster_instance, run
+from imgdiff_assets.cli.run_graph import run_graph
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import ingest
+from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import load_recipe
 
@@ -43,12 +44,12 @@ def test_no_batch_that_was_measured_is_lost(tmp_path: Path, monkeypatch: pytest.
     killed = subprocess.run([sys.executable, "-c", KILLED], env=environment, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
-    (record,) = run(home, recipe, select=[STAGE]).materializations
+    (record,) = run_graph(home, recipe, select=[STAGE]).materializations
     assert (record["reused"], record["measured"]) == (2, 1)
     with dagster_instance(home) as instance:
         newest, oldest = instance.get_runs()
     assert (newest.status, oldest.status) == (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE)
-    run(unbroken, recipe, select=[STAGE])
+    run_graph(unbroken, recipe, select=[STAGE])
     made, expected = (Ledger(each.ledger).read(STAGE, SHARD) for each in (home, unbroken))
     assert made.drop_columns(list(BOOKKEEPING)) == expected.drop_columns(list(BOOKKEEPING))
     left, known = ({path.name for path in each.ledger.rglob("*") if path.is_file()} for each in (home, unbroken))

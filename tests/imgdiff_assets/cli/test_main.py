@@ -1,14 +1,13 @@
 """The command line: what it prints, what it refuses, and how it exits."""
 
-import fcntl
 import json
 import os
-import pty
+import signal
 import socket
-import struct
 import subprocess
 import sys
-import termios
+import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import yaml
 from click.testing import CliRunner, Result
 
 from imgdiff_assets.cli.main import main
-from imgdiff_assets.cli.terminal import ProgressBars, SeveralValues
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import ACCEPT, RANDOM, Review, add_review
@@ -27,33 +25,6 @@ from imgdiff_assets.recipe.recipe import SHIPPED
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 SHARDS = ["shard-000000", "shard-000001", "shard-000002"]
-COMMANDS = [
-    ["ingest"],
-    ["run"],
-    ["stats"],
-    ["what-if"],
-    ["browse"],
-    ["certificate"],
-    ["report"],
-    ["lineage"],
-    ["export"],
-    ["catalog", "rebuild"],
-    ["demo"],
-    ["ui"],
-]
-
-
-@pytest.fixture
-def invoke(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """`invoke(home, *arguments)`: the command in this process."""
-
-    def call(home: Path, *arguments: str) -> Result:
-        monkeypatch.setenv("IMGDIFF_HOME", str(home))
-        monkeypatch.delenv("IMGDIFF_RECIPE", raising=False)
-        monkeypatch.delenv("DAGSTER_HOME", raising=False)
-        return CliRunner().invoke(main, list(arguments))
-
-    return call
 
 
 def fails_with_one_sentence(result: Result, words: str) -> None:
@@ -77,17 +48,34 @@ def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help_of_every_command_teaches_by_an_example(command: list[str]) -> None:
-    result = CliRunner().invoke(main, [*command, "--help"])
+def commands(group: click.Group, *above: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command with its name as it is typed, those of groups too."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, *above, name)
+        else:
+            yield (*above, name), command
+
+
+COMMANDS = dict(commands(main))
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_help_of_every_command_teaches_by_an_example(name: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(main, [*name, "--help"])
     assert result.exit_code == 0
-    assert f"\n  imgdiff {' '.join(command)}" in result.stdout
+    assert f"\n  imgdiff {' '.join(name)}" in result.stdout
     assert result.stdout.count("\n") > 8
+
+
+@pytest.mark.parametrize("name", COMMANDS, ids=" ".join)
+def test_a_command_is_in_the_file_of_its_name(name: tuple[str, ...]) -> None:
+    assert COMMANDS[name].callback.__module__ == f"imgdiff_assets.cli.{name[0].replace('-', '_')}"
 
 
 def test_help_names_the_environment_and_every_command() -> None:
     result = CliRunner().invoke(main, ["--help"])
-    assert {"IMGDIFF_HOME", "IMGDIFF_RECIPE", *(command[0] for command in COMMANDS)} <= set(
+    assert {"IMGDIFF_HOME", "IMGDIFF_RECIPE", *(name[0] for name in COMMANDS)} <= set(
         result.stdout.replace(".", " ").split()
     )
 
@@ -242,62 +230,27 @@ def test_missing_weights_stop_a_run_with_one_sentence(own_home: Home, tmp_path: 
     assert "Traceback" not in done.stderr
 
 
+def test_rows_that_failed_are_tried_again_on_request(
+    invoke: Any, own_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def run(*arguments: Any) -> None:
+        asked.append(arguments[-1])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imgdiff_assets.cli.run_graph.run_graph", run)
+    for options in ([], ["--retry-failed"]):
+        invoke(own_home.root, "run", *options)
+    assert asked == [False, True]
+
+
 def test_a_stopped_run_says_that_it_goes_on(invoke: Any, own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imgdiff_assets.cli.run.run", interrupted)
+    monkeypatch.setattr("imgdiff_assets.cli.run_graph.run_graph", interrupted)
     fails_with_one_sentence(invoke(own_home.root, "run"), "the same command goes on from here")
-
-
-def test_repeatable_options_take_several_values_at_once() -> None:
-    seen: list[Any] = []
-
-    @click.command(cls=SeveralValues)
-    @click.option("--shards", "-s", multiple=True)
-    @click.option("--set", "overrides", multiple=True)
-    @click.option("--recipe")
-    def command(shards: tuple[str, ...], overrides: tuple[str, ...], recipe: str | None) -> None:
-        seen.append((shards, overrides, recipe))
-
-    for arguments in (
-        ["--shards", "a", "b", "c", "--recipe", "r", "--set", "x.y=1", "x.z=-2"],
-        ["--shards", "a", "b", "--shards", "c", "--set", "x.y=1", "--set=x.z=-2", "--recipe", "r"],
-        ["-s", "a", "b", "c", "--set", "x.y=1", "x.z=-2", "--recipe=r"],
-    ):
-        assert CliRunner().invoke(command, arguments).exit_code == 0
-    assert seen == [(("a", "b", "c"), ("x.y=1", "x.z=-2"), "r")] * 3
-    assert CliRunner().invoke(command, ["--recipe", "r", "stray"]).exit_code == 2
-
-
-def test_progress_is_a_line_per_measurement_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    with ProgressBars() as progress:
-        for what in ("prompt_pairs: rewrite", "image_pairs: generate"):
-            for done in (0, 8, 16, 20):
-                progress(what, done, 20)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert [line.partition(" in ")[0] for line in err.splitlines()] == [
-        "prompt_pairs: rewrite: 20 rows",
-        "image_pairs: generate: 20 rows",
-    ]
-
-
-def test_progress_is_a_bar_on_a_terminal() -> None:
-    code = (
-        "from imgdiff_assets.cli.terminal import ProgressBars\n"
-        "with ProgressBars() as progress:\n"
-        "    for done in (0, 10, 20): progress('image_pairs: generate', done, 20)\n"
-    )
-    leader, follower = pty.openpty()
-    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    subprocess.run([sys.executable, "-c", code], stdout=follower, stderr=follower, check=True, timeout=60)
-    os.close(follower)
-    shown = os.read(leader, 100_000).decode()
-    os.close(leader)
-    assert "image_pairs: generate" in shown
-    assert "20/20" in shown
-    assert "100%" in shown
 
 
 @pytest.mark.parametrize(
@@ -319,6 +272,18 @@ def test_browse_tells_a_port_in_use(invoke: Any, drawn_home: Home) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         fails_with_one_sentence(invoke(drawn_home.root, "browse", "--port", port), f"--port {port}")
+
+
+def test_browse_ends_well_by_ctrl_c(drawn_home: Home) -> None:
+    line = [sys.executable, "-m", "imgdiff_assets.cli.main", "browse", "--port", "0"]
+    environment = {**os.environ, "IMGDIFF_HOME": str(drawn_home.root)}
+    with subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        with urllib.request.urlopen(process.stdout.readline().split()[0], timeout=60) as page:
+            assert page.status == 200
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (0, f"Reading {drawn_home.ledger} ...\n")
 
 
 def test_certificate_and_report_as_text_and_json(invoke: Any, own_home: Home, tmp_path: Path) -> None:

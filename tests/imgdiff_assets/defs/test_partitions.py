@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgdiff_assets.cli.run import dagster_instance
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest

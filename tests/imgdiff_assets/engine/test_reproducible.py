@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode
@@ -21,7 +22,6 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
-from resources.dagster_resources import ROLES
 
 TOLERANCE = 1e-3
 LARGEST_SHARE = 1e-3

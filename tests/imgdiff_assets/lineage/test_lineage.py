@@ -182,3 +182,11 @@ def test_every_filter_of_the_graph_is_put_in_words() -> None:
             said = in_words(stage, {"kept": False, "rejected_by": step.name, "error": None})
             assert said == f"rejected by {step.name}: {step.reason}"
             assert step.reason[0].islower()
+
+
+@pytest.mark.parametrize("table", ["prompt_pairs", "filtered_pairs", "captions"])
+def test_a_row_whose_line_is_broken_is_told(own_home: Home, drawn_recipe: Recipe, table: str) -> None:
+    sample = next(row["sample_id"] for row in rows_of(own_home, "fine_tune_set") if row["kept"])
+    shutil.rmtree(Ledger(own_home.ledger).table_path(table, SHARDS[0]).parent)
+    with pytest.raises(LineageError, match=f": a table of {SHARDS[0]} that it comes from is missing"):
+        lineage(own_home, drawn_recipe, sample)

@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner
 
 from imgdiff_assets.cli.main import main
-from imgdiff_assets.cli.run import dagster_instance, run
+from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
@@ -115,7 +116,7 @@ def test_what_is_gone_changed_and_added_has_its_reason(own_released: Home, minia
         miniature_recipe,
         ["captions.max_caption_similarity=-1", "fine_tune_set.questions.which_image=['{subject} {region}?']"],
     )
-    assert not run(own_released, strict).failures
+    assert not run_graph(own_released, strict).failures
     second = make_release(own_released, strict)
     first = read_contents(own_released.releases / "1")
     tasks = Counter(row["task"] for row in first.samples)
@@ -130,7 +131,7 @@ def test_what_is_gone_changed_and_added_has_its_reason(own_released: Home, minia
     }
     card = (second.folder / "README.md").read_text(encoding="utf-8")
     assert "settings.captions.max_caption_similarity: 0.85 → -1.0" in card
-    assert not run(own_released, miniature_recipe).failures
+    assert not run_graph(own_released, miniature_recipe).failures
     third = make_release(own_released, miniature_recipe)
     assert third.previous == "2"
     assert third.changed["added"] == {"kept under the changed settings": tasks["difference"]}

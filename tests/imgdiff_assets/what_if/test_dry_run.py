@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from imgdiff_assets.cli.main import main
-from imgdiff_assets.cli.run import run
+from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
@@ -66,7 +66,7 @@ def test_it_measures_what_the_run_then_measures(own_home: Home, miniature_recipe
     changed = f"captioner.max_new_tokens: {miniature_recipe.models.captioner.max_new_tokens} → 20"
     assert changed in plans["captions"].reasons
     assert plans["fine_tune_set"].reasons == {MAY_CHANGE: 1}
-    report = run(own_home, override_recipe(miniature_recipe, [override]))
+    report = run_graph(own_home, override_recipe(miniature_recipe, [override]))
     done = {record["asset"]: record["calls"] for record in report.materializations}
     assert plans["captions"].again["describe"] == done["captions"]["describe"] > 0
     assert plans["removal_captions"].again == {"describe": done["removal_captions"]["describe"]}

@@ -6,14 +6,14 @@ import pydantic
 import pytest
 from dagster._config.pythonic_config import infer_schema_from_config_class
 
-from resources.captioner import CaptionerSettings
-from resources.dagster_resources import (
+from imgdiff_assets.defs.role_resources import (
     ROLES,
     ImageTextEncoderResource,
     SegmenterResource,
     launchable_class,
     role_resources,
 )
+from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
@@ -101,6 +101,8 @@ def test_a_resource_loads_its_model_once_and_only_when_it_is_opened():
 
 def test_definitions_load_no_model_library():
     libraries = ("torch", "torchvision", "diffusers", "transformers", "open_clip", "segment_anything")
-    program = f"import sys, resources.dagster_resources; print([name for name in {libraries} if name in sys.modules])"
+    program = (
+        f"import sys, imgdiff_assets.defs.role_resources; print([name for name in {libraries} if name in sys.modules])"
+    )
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "[]"

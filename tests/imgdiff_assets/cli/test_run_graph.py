@@ -9,7 +9,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgdiff_assets.cli.run import dagster_instance, run
+from imgdiff_assets.cli.run_graph import run_graph
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
@@ -52,7 +53,7 @@ def test_a_bad_shard_stops_no_other_and_loses_no_record(home: Home) -> None:
     bad = home.captions / f"{KEYS[1]}.parquet"
     whole = bad.read_bytes()
     bad.write_bytes(whole[:100])
-    report = run(home, load_recipe("miniature"), select=STAGES)
+    report = run_graph(home, load_recipe("miniature"), select=STAGES)
     assert len(report.failures) == 1
     assert f"{KEYS[1]}.parquet: is not a readable caption table" in report.failures[0]
     ledger = Ledger(home.ledger)
@@ -65,10 +66,10 @@ def test_a_bad_shard_stops_no_other_and_loses_no_record(home: Home) -> None:
     assert [run.run_id for run in failed] == report.run_ids[:1]
 
     bad.write_bytes(whole)
-    again = run(home, load_recipe("miniature"), select=STAGES)
+    again = run_graph(home, load_recipe("miniature"), select=STAGES)
     assert (again.failures, again.fresh, len(again.run_ids)) == ([], [KEYS[0], KEYS[2]], 1)
     assert [record["shard"] for record in again.materializations] == [KEYS[1]] * len(STAGES)
-    assert run(home, load_recipe("miniature"), select=STAGES).run_ids == []
+    assert run_graph(home, load_recipe("miniature"), select=STAGES).run_ids == []
 
 
 def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
@@ -76,17 +77,17 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     home, recipe = with_captions(Home(small_disk / "home"), tmp_path / "captions.txt"), load_recipe("miniature")
-    run(home, recipe, shards=KEYS[:1], select=STAGES)
+    run_graph(home, recipe, shards=KEYS[:1], select=STAGES)
     filler = small_disk / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while True:
             file.write(bytes(1024))
     with pytest.raises(OSError, match=r"Dagster's database cannot be used \(.*\); make room") as full:
-        run(home, recipe, select=STAGES)
+        run_graph(home, recipe, select=STAGES)
     assert "\n" not in str(full.value)
     filler.unlink()
-    assert run(home, recipe, select=STAGES).failures == []
-    assert run(home, recipe, select=STAGES).fresh == KEYS
+    assert run_graph(home, recipe, select=STAGES).failures == []
+    assert run_graph(home, recipe, select=STAGES).fresh == KEYS
 
 
 class Grumpy:
@@ -128,7 +129,7 @@ def test_a_later_stage_that_keeps_failing_ends_the_run(mixed_home: Home, monkeyp
         raise FileNotFoundError("the weights are gone")
 
     monkeypatch.setattr(PairGenerator, "generate", fail)
-    report = run(mixed_home, load_recipe("miniature", ["max_error_share=0.9"]), select=STAGES)
+    report = run_graph(mixed_home, load_recipe("miniature", ["max_error_share=0.9"]), select=STAGES)
     assert (attempts, grumpy.asked, len(report.run_ids)) == (1, 1, 1)
     assert "the weights are gone" in report.failures[0]
 
@@ -137,7 +138,7 @@ def test_failed_rows_are_tried_a_few_times_and_then_left(mixed_home: Home, monke
     grumpy = Grumpy(monkeypatch)
     recipe = load_recipe("miniature", ["max_error_share=0.9", "max_tries=2"])
     for tries, select in ((1, STAGES), (2, None), (2, None)):
-        report = run(mixed_home, recipe, select=select)
+        report = run_graph(mixed_home, recipe, select=select)
         assert report.failures == []
         assert grumpy.asked == tries
     assert report.run_ids == [], "the shard is fresh, with a row that failed"
@@ -147,17 +148,17 @@ def test_failed_rows_are_tried_a_few_times_and_then_left(mixed_home: Home, monke
     assert "1 row could not be measured" in (made.folder / "README.md").read_text(encoding="utf-8")
 
     grumpy.broken = False
-    assert run(mixed_home, recipe).run_ids == []
-    assert run(mixed_home, recipe, retry=True).failures == []
+    assert run_graph(mixed_home, recipe).run_ids == []
+    assert run_graph(mixed_home, recipe, retry=True).failures == []
     record = Ledger(mixed_home.ledger).record("prompt_pairs", KEYS[0]) or {}
     assert (record["errors"], record["tries"], grumpy.asked) == (0, 0, 3)
-    assert run(mixed_home, recipe, retry=True).run_ids == [], "nothing is left to try again"
+    assert run_graph(mixed_home, recipe, retry=True).run_ids == [], "nothing is left to try again"
 
 
 def test_more_failures_than_are_allowed_are_never_fresh(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     grumpy = Grumpy(monkeypatch)
     recipe = load_recipe("miniature", ["max_error_share=0.1", "max_tries=1"])
     for tries in (1, 2):
-        report = run(mixed_home, recipe, select=STAGES[:1])
+        report = run_graph(mixed_home, recipe, select=STAGES[:1])
         assert "more than max_error_share 0.1 allows" in report.failures[0]
         assert grumpy.asked == tries

@@ -1,0 +1,42 @@
+"""`imgdiff ingest`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from imgdiff_assets.cli.ingest_report import show_ingest
+from imgdiff_assets.cli.options import as_json_option
+from imgdiff_assets.home import Home
+
+
+@click.command(short_help="Add captions from files.")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.option("--column", help="The field that holds the captions, in all but .txt files.  [default: caption]")
+@click.option("--shard-size", type=int, default=1000, show_default=True, help="Most captions in a shard.")
+@click.option(
+    "--fill-gaps", is_flag=True, help="Note the replacements made so far, for prompt_pairs.keep_attempts to go by."
+)
+@as_json_option
+def ingest(files: Sequence[Path], column: str | None, shard_size: int, fill_gaps: bool, as_json: bool) -> None:
+    """Add captions: .txt (one a line), .jsonl, .csv or .parquet.
+
+    They become shards, the pieces that are run and scheduled. A caption that is there already is dropped and counted;
+    a line that cannot be used is reported with its reason, and the others are taken.
+
+    \b
+    imgdiff ingest coco.txt
+    imgdiff ingest annotations.csv --column text --shard-size 200
+    imgdiff ingest more.txt --fill-gaps                      then
+    imgdiff run --set prompt_pairs.attempts=4 prompt_pairs.keep_attempts=1
+    """
+    from imgdiff_assets.ingest.ingest_captions import ingest as ingest_files
+
+    home = Home.from_environment()
+    filled = None
+    if fill_gaps:
+        from imgdiff_assets.statistics.diversity import filled_so_far
+
+        filled = filled_so_far(home)
+    report = ingest_files(files, home, column, shard_size, filled)
+    show_ingest(report, as_json)

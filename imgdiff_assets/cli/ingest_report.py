@@ -1,0 +1,44 @@
+"""What an ingestion did, shown to who gave the command: of captions and of pairs."""
+
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from imgdiff_assets.cli.terminal import echo_json, this_command
+from imgdiff_assets.common.plain_text import counted, listed
+
+if TYPE_CHECKING:
+    from imgdiff_assets.ingest.ingest_report import IngestReport
+
+LISTED_SHARDS = 3
+LISTED_REJECTIONS = 20
+
+
+def show_ingest(report: "IngestReport", as_json: bool, noun: str = "caption") -> None:
+    """Print all of it; exits with status 1 when nothing came in that was not there already."""
+    for sentence in report.files_failed:
+        click.echo(f"Error: {sentence}", err=True)
+    if as_json:
+        echo_json(asdict(report))
+    else:
+        click.echo(ingest_text(report, noun))
+        for line in listed(report.rejected, LISTED_REJECTIONS):
+            click.echo(f"  rejected {line}")
+        if report.accepted:
+            click.echo(f"Next: {this_command()} run")
+    if not report.accepted and not report.duplicates:
+        sys.exit(1)
+
+
+def ingest_text(report: "IngestReport", noun: str = "caption") -> str:
+    """One line: captions (or pairs) accepted, known already, rejected."""
+    parts = [counted(report.accepted, f"new {noun}")]
+    if report.shards:
+        parts[0] += f" in {counted(len(report.shards), 'shard')} ({', '.join(listed(report.shards, LISTED_SHARDS))})"
+    if report.duplicates:
+        parts.append(f"{report.duplicates:,} known already")
+    if report.rejected:
+        parts.append(f"{len(report.rejected):,} rejected")
+    return "; ".join(parts)

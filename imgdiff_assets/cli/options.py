@@ -1,0 +1,38 @@
+"""The options that several commands have, and options that take several values."""
+
+import click
+
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+shards_option = click.option(
+    "--shards", multiple=True, metavar="KEY...", help="Only these shards, such as shard-000000.  [default: all]"
+)
+overrides_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="SECTION.KEY=VALUE...",
+    help="Change values of the recipe for this run.",
+)
+recipe_option = click.option(
+    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
+)
+
+
+class SeveralValues(click.Command):
+    """A command without arguments, whose repeatable options also take several values at once: `--shards A B`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeatable = {name for option in self.params if _is_repeatable(option) for name in option.opts}
+        expanded: list[str] = []
+        current = None
+        for index, argument in enumerate(args):
+            if argument.startswith("-"):
+                current = argument if argument in repeatable else None
+            elif current is not None and args[index - 1] != current:
+                expanded.append(current)
+            expanded.append(argument)
+        return super().parse_args(ctx, expanded)
+
+
+def _is_repeatable(parameter: click.Parameter) -> bool:
+    return isinstance(parameter, click.Option) and parameter.multiple

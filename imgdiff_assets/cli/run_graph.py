@@ -1,0 +1,147 @@
+"""Running the graph in this process: the definitions and the Dagster instance of the web UI."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import dagster as dg
+
+from imgdiff_assets.common.aliases import Say
+from imgdiff_assets.common.errors import REPORT
+from imgdiff_assets.common.plain_text import counted, listed
+from imgdiff_assets.common.progress import Progress, hearing, listening
+from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.defs.asset_stage import RETRY_TAG
+from imgdiff_assets.defs.catalog_index import catch_up
+from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.partitions import register_shards
+from imgdiff_assets.defs.run_requests import group
+from imgdiff_assets.defs.runs_in_progress import fail_lost_runs
+from imgdiff_assets.engine.staleness import Staleness
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import ShardError, check_key
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import STAGES, chosen_stages
+from resources.catalog import CatalogUnavailable
+from resources.loading import devices
+
+LISTED_SHARDS = 3
+
+
+@dataclass(slots=True)
+class RunReport:
+    """What a run of the graph did: Dagster's run ids, the records of what was materialised, one sentence per failure.
+
+    `fresh` are the shards that were up to date already, for which nothing was run.
+    """
+
+    fresh: list[str] = field(default_factory=list)
+    run_ids: list[str] = field(default_factory=list)
+    materializations: list[dict[str, Any]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def succeeded(self) -> bool:
+        return not self.failures
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"succeeded": self.succeeded, **asdict(self)}
+
+    def to_text(self) -> str:
+        """What was written and measured by which runs, and what was up to date."""
+        lines = []
+        if self.run_ids:
+            measured = sum(sum(record["calls"].values()) for record in self.materializations)
+            tables = counted(len(self.materializations), "table")
+            lines.append(f"{tables} written, {counted(measured, 'measurement')} made; run {', '.join(self.run_ids)}")
+        if self.fresh:
+            lines.append(f"up to date already: {', '.join(listed(self.fresh, LISTED_SHARDS))}")
+        return "\n".join(lines)
+
+
+def run_graph(
+    home: Home,
+    recipe: Recipe,
+    shards: Sequence[str] | None = None,
+    select: Sequence[str] | None = None,
+    progress: Progress | None = None,
+    log: Say = lambda text: None,
+    retry: bool = False,
+) -> RunReport:
+    """Bring the tables of `select` (default: all stages) over `shards` (default: all) up to date.
+
+    Shards that follow one another and lack the same tables become one Dagster run, so that each model is loaded once.
+    A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
+    Rows that failed are tried again as often as the recipe says; with `retry`, all of them are, once more.
+    Raises ShardError for an unknown shard, UnknownAsset for an unknown stage.
+    """
+    select = chosen_stages(select, recipe)
+    report = RunReport()
+    with ExitStack() as stack:
+        stack.callback(devices.give_way)
+        instance = stack.enter_context(dagster_instance(home))
+        stack.enter_context(hearing(log))
+        if progress is not None:
+            stack.enter_context(listening(progress))
+        fail_lost_runs(home, instance)
+        keys = register_shards(instance, home)
+        if not keys:
+            raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
+        for key in shards or ():
+            if check_key(key) not in keys:
+                raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
+        staleness = Staleness(home, recipe, select)
+        stages = {key: staleness.stages(key, retry) for key in shards or keys}
+        with suppress(CatalogUnavailable):  # an index, without which runs go on
+            catch_up(home, staleness.fresh_records)
+        fresh = report.fresh = [key for key, names in stages.items() if not names]
+        todo = stale = {key: names for key, names in stages.items() if names}
+        job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
+        while todo:
+            failed: set[str] = set()
+            for request in group(keys, todo, fresh):
+                log(f"running {request.shards}")
+                result = job.execute_in_process(
+                    instance=instance,
+                    asset_selection=[dg.AssetKey(name) for name in request.stages],
+                    tags={
+                        **request.tags,
+                        "imgdiff/recipe": recipe.name,
+                        "imgdiff/recipe_hash": recipe.hash,
+                        **({RETRY_TAG: "all"} if retry else {}),
+                    },
+                    run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    raise_on_error=False,
+                )
+                report.run_ids.append(result.run_id)
+                failures = [event for event in result.all_events if event.is_step_failure]
+                report.failures += [_told(event, log) for event in failures]
+                failed |= {str(event.step_key) for event in failures}
+            # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
+            # Rows that failed had their try in this call, and a shard that did not get on has no other.
+            left = {key: staleness.unusable(key) for key in todo} if failed and failed <= set(select) else {}
+            todo = {
+                key: names for key, names in left.items() if names and names[0] not in failed and names != todo[key]
+            }
+    ledger = Ledger(home.ledger)
+    for stage in STAGES:
+        for key in stale:
+            record = ledger.record(stage.name, key)
+            if record is not None and record["run_id"] in report.run_ids:
+                report.materializations.append(record)
+    return report
+
+
+def _told(event: dg.DagsterEvent, log: Say) -> str:
+    """Why a step failed, in one sentence; of one that does not say it itself, the traceback is logged."""
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return str(data.user_failure_data.description)
+    error = data.error.cause or data.error if data.error is not None else None
+    if error is None:
+        return f"{event.step_key}: failed"
+    log(f"{error.to_string()}\n{REPORT}")
+    return f"{event.step_key}: {error.message.strip().splitlines()[0]}"

@@ -1,0 +1,42 @@
+"""The Dagster instance of a home: where its runs, events and schedules are kept."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from sqlalchemy.exc import DBAPIError
+
+from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.home import Home
+
+DAGSTER_YAML = Path(__file__).parents[1] / "data" / "dagster.yaml"
+
+
+class DatabaseUnusable(ImgDiffError, OSError):
+    """Dagster's database, which cannot be read or written: it is damaged, locked, or its disk is full."""
+
+
+def dagster_folder(home: Home) -> Path:
+    """Where the Dagster instance of this home is: `<home>/dagster`, unless DAGSTER_HOME names another place."""
+    return Path(os.environ.get("DAGSTER_HOME") or home.dagster)
+
+
+@contextmanager
+def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance of this home; made when missing. Raises DatabaseUnusable."""
+    home.create()
+    folder = dagster_folder(home)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "dagster.yaml").exists():
+        shutil.copyfile(DAGSTER_YAML, folder / "dagster.yaml")
+    try:
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
+            yield instance
+    except DBAPIError as error:
+        raise DatabaseUnusable(
+            f"{folder}: Dagster's database cannot be used ({error.orig}); make room there or point IMGDIFF_HOME "
+            "elsewhere, and run again: every batch that was measured is kept."
+        ) from error
