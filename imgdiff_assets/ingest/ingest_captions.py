@@ -10,7 +10,7 @@ from pathlib import Path
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.caption_files import Unreadable, read_values
-from imgdiff_assets.ingest.caption_text import UnusableText, clean
+from imgdiff_assets.ingest.cleaning import UnusableText, clean
 from imgdiff_assets.ingest.ingest_report import (
     KEPT_TEXT,
     IngestError,

@@ -15,7 +15,7 @@ import pyarrow as pa
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.caption_text import UnusableText, clean
+from imgdiff_assets.ingest.cleaning import UnusableText, clean
 from imgdiff_assets.ingest.ingest_report import (
     KEPT_TEXT,
     IngestError,

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.caption_text import MAX_CHARACTERS
+from imgdiff_assets.ingest.cleaning import MAX_CHARACTERS
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport
 from imgdiff_assets.ingest.shards import caption_id, read_captions, shard_keys
