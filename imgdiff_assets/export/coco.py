@@ -3,7 +3,7 @@
 A region is two annotations: the replaced object's box in the source image and the replacing object's in the target
 image. As always in COCO `bbox` is [x, y, width, height] in pixels, where everything else here has xyxy corners.
 Samples about no region, or about one that was erased, have nothing to annotate; a region that several samples are
-about is annotated once.
+about is annotated once. Where nobody named the objects, as of given pairs, the category is UNNAMED.
 """
 
 import json
@@ -15,6 +15,10 @@ from imgdiff_assets.export.formats import Entries, Entry
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
 from imgdiff_assets.method.tasks import SIDES, other
+
+UNNAMED = "changed region"
+UNNAMED_ID = 1
+"""Kept for it whether it occurs or not, so that the exports of any shards give it the same number."""
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
@@ -34,7 +38,7 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
                 {
                     "side": side,
                     "file_name": paths[side],
-                    "object": getattr(sample, f"{side}_object"),
+                    "object": getattr(sample, f"{side}_object") or UNNAMED,
                     "caption": getattr(sample, f"{side}_region_caption"),
                 }
                 for side in SIDES
@@ -44,7 +48,9 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
 
 def finish(folder: Path, entries: Entries, options: Options) -> None:
     names = {side["object"] for split in SPLITS for entry in entries(split) for side in entry.get("sides", ())}
-    categories = {name: number for number, name in enumerate(sorted(names), 1)}
+    categories = {name: number for number, name in enumerate(sorted(names - {UNNAMED}), UNNAMED_ID + 1)}
+    if UNNAMED in names:
+        categories[UNNAMED] = UNNAMED_ID
     (folder / "annotations").mkdir(exist_ok=True)
     for split in SPLITS:
         images: dict[str, Entry] = {}

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import tarfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from imgdiff_assets.stages.stage import Stage
 from resources.dagster_resources import ROLES
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
+HOMES = Path(__file__).parents[1] / "homes"
 KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")
 UNKNOWN = "a red quokka on the grass"
 UNCHANGED = "a green cup on the floor"
@@ -240,6 +242,14 @@ def drawn_home(tmp_path_factory: pytest.TempPathFactory, drawn_recipe: Recipe) -
 def own_home(drawn_home: Home, tmp_path: Path) -> Home:
     """A copy for a test that changes it."""
     return Home(Path(shutil.copytree(drawn_home.root, tmp_path / "home")))
+
+
+@pytest.fixture
+def home_of_0_1_0(tmp_path: Path) -> Home:
+    """A copy of a home as release 0.1.0 left it: two drawn shards, one of given pairs that name no objects, a release."""
+    with tarfile.open(HOMES / "0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path / "0.1.0", filter="data")
+    return Home(tmp_path / "0.1.0" / "home")
 
 
 @pytest.fixture(scope="session")
