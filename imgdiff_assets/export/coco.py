@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgdiff_assets.export.conversation_files import picture_paths
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
 from imgdiff_assets.method.tasks import SIDES, other
@@ -86,3 +86,18 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
             "categories": listed,
         }
         (folder / "annotations" / f"{split}.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+FORMAT = Format(
+    name="coco",
+    reads="tools for COCO",
+    files="boxes of both images as [x, y, width, height] in annotations/train.json and validation.json; images/",
+    loading="""\
+from pycocotools.coco import COCO
+coco = COCO("FOLDER/annotations/train.json")
+train = coco.loadAnns(coco.getAnnIds())""",
+    write_shard=write_shard,
+    finish=finish,
+    boxes=False,
+    single=False,
+)

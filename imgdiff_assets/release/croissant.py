@@ -8,6 +8,7 @@ from typing import Any
 from imgdiff_assets.release.checksums import digest
 
 CROISSANT = "croissant.json"
+NEEDS = ("mlcroissant",)
 IMAGES = ("image_1", "image_2")
 TEXTS = ("sample_id", "task", "question", "answer", "caption_id", "pair_id", "region_id")
 

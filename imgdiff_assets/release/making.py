@@ -8,9 +8,10 @@ from typing import Any
 
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.staleness import Staleness
-from imgdiff_assets.export.exporting import requirements_named, write_samples
+from imgdiff_assets.export import hf
+from imgdiff_assets.export.exporting import write_samples
 from imgdiff_assets.export.folder import export_folder
-from imgdiff_assets.export.hf import front_matter
+from imgdiff_assets.export.format import require
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
@@ -18,11 +19,11 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
 from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release import croissant
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
 from imgdiff_assets.release.checksums import write_checksums
 from imgdiff_assets.release.contents import MANIFEST, Contents, contents, read_contents, write_contents
-from imgdiff_assets.release.croissant import write_croissant
 from imgdiff_assets.stages.graph import STAGE_NAMES
 from imgdiff_assets.statistics.diversity import written_and_kept
 from imgdiff_assets.statistics.funnel import funnel
@@ -84,9 +85,9 @@ def make_release(
         raise ReleaseError(f"{folder}: this version is there already, and releases are not changed; name another.")
     about = {"number": len(releases(home)) + 1, "version": name, "previous": latest.name if latest else None}
     now = Contents({**now.manifest, **about}, now.samples)
+    require("a release", (*hf.FORMAT.needs, *croissant.NEEDS))
     changed = changes(ledger, before, now) if before is not None else None
-    with requirements_named():
-        export_folder(folder, now.hash, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
+    export_folder(folder, now.hash, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
     return _described(folder, now, made=True, changed=changed)
 
 
@@ -124,7 +125,7 @@ def _write(
     folder: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    report = write_samples(ledger, "hf", gathered, folder, Options(), progress)
+    report = write_samples(ledger, hf.FORMAT, gathered, folder, Options(), progress)
     shards = list(gathered.samples)
     write_contents(now, folder)
     listed = [asdict(change) for change in changed or ()]
@@ -138,8 +139,8 @@ def _write(
         changed,
         settings_changed(before, now) if before is not None else [],
     )
-    (folder / CARD).write_text(f"{front_matter(report['samples'])}\n{text}", encoding="utf-8")
+    (folder / CARD).write_text(f"{hf.front_matter(report['samples'])}\n{text}", encoding="utf-8")
     version, date = str(now.manifest["version"]), str(now.manifest["date"])
-    write_croissant(folder, "image-differences", DESCRIPTION, version, date)
+    croissant.write_croissant(folder, "image-differences", DESCRIPTION, version, date)
     write_checksums(folder)
     return {**report, "version": version}

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from pycocotools.coco import COCO
 
-from imgdiff_assets.export.coco import UNNAMED
+from imgdiff_assets.export.coco import FORMAT, UNNAMED
 from imgdiff_assets.export.exporting import export
-from imgdiff_assets.export.formats import FORMATS
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
@@ -31,7 +30,7 @@ def named_sides(home: Home, shards: Sequence[str]) -> dict[tuple[str | None, str
 def test_a_region_without_a_named_object_is_a_changed_region(
     home_of_0_1_0: Home, tmp_path: Path, shards: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export(Ledger(home_of_0_1_0.ledger), shards, "coco", tmp_path / "out", Options(), lambda *told: None)
+    export(Ledger(home_of_0_1_0.ledger), shards, FORMAT, tmp_path / "out", Options(), lambda *told: None)
     coco = COCO(str(tmp_path / "out" / "annotations" / "train.json"))
     objects = named_sides(home_of_0_1_0, shards)
     found = coco.loadAnns(coco.getAnnIds())
