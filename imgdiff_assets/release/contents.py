@@ -1,7 +1,7 @@
 """What a release says of its samples and of how they were made, so that the next one can be compared with it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,14 +64,31 @@ def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Co
         "samples": counts,
         "recipe": sorted({record.get("recipe", "") for record in records["fine_tune_set"]}),
         "seed": sorted({record.get("seed", 0) for record in records["fine_tune_set"]}),
+        # Shards that are up to date with one recipe have its settings; the models that had a part in them may differ.
         "settings": {name: rows[0].get("settings", {}) for name, rows in records.items() if rows},
-        "code_versions": {name: rows[0].get("code_version", "") for name, rows in records.items() if rows},
-        "models": {
-            role: identity for rows in records.values() if rows for role, identity in rows[0].get("models", {}).items()
+        "code_versions": {
+            name: ", ".join(sorted({record.get("code_version", "") for record in rows}))
+            for name, rows in records.items()
+            if rows
         },
+        "models": _models([record for rows in records.values() for record in rows]),
         "near_duplicates_left_out": [found.sample_id for found in gathered.left_out],
     }
     return Contents(manifest, samples)
+
+
+def _models(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The models of all tables by role; where several played one, `captioner`, `captioner 2` and so on."""
+    found: dict[str, list[Any]] = {}
+    for record in records:
+        for role, identity in record.get("models", {}).items():
+            if identity not in found.setdefault(role, []):
+                found[role].append(identity)
+    return {
+        role if number == 1 else f"{role} {number}": identity
+        for role, identities in found.items()
+        for number, identity in enumerate(identities, 1)
+    }
 
 
 def write_contents(found: Contents, folder: Path) -> None:
