@@ -29,7 +29,7 @@ def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any
     """
     out = out.expanduser().absolute()
     _check(out)
-    temporary, replaced = (out.with_name(f".{out.name}.{state}") for state in ("partial", "replaced"))
+    temporary, replaced = partial_of(out), out.with_name(f".{out.name}.replaced")
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(f".{out.name}.lock"))
     try:
@@ -57,6 +57,11 @@ def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any
         lock.release()
         Path(lock.lock_file).unlink(missing_ok=True)
     return report
+
+
+def partial_of(out: Path) -> Path:
+    """Where the folder `out` is made until it is whole."""
+    return out.with_name(f".{out.name}.partial")
 
 
 def _check(out: Path) -> None:

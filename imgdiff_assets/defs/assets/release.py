@@ -17,5 +17,6 @@ from imgdiff_assets.release.metadata import metadata_of
     "the changes since the release before. Nothing is made when nothing has changed.",
 )
 def release(context: dg.AssetExecutionContext, home: HomeResource, recipe: RecipeResource) -> None:
-    made = make_release(home.home, recipe.recipe({}), progress=logging_progress(context.log.info))
+    say = context.log.info
+    made = make_release(home.home, recipe.recipe({}), progress=logging_progress(say), log=say)
     context.add_asset_metadata(metadata_of(made))

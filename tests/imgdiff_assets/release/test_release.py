@@ -21,7 +21,8 @@ from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.release.changes import changes
 from imgdiff_assets.release.contents import Contents, read_contents
-from imgdiff_assets.release.making import Release, ReleaseError, latest_release, make_release
+from imgdiff_assets.release.making import Release, make_release
+from imgdiff_assets.release.versions import ReleaseError, latest_release
 from imgdiff_assets.setup.licences import UNSTATED, licence_of
 from imgdiff_assets.statistics.diversity import Diversity, Spread, diversity
 
