@@ -34,15 +34,14 @@ def export(
     options = form.options(options)
     require(form.name, form.needs)
     gathered = gather(ledger, shards, options.tasks)
-    plan = content_hash(
-        form.name,
-        form.package,
-        VERSION,
-        options.to_json(),
-        [[shard, [asdict(sample) for sample in samples]] for shard, samples in gathered.samples.items()],
-        library_versions(),
-    )
+    samples = [[shard, [asdict(sample) for sample in samples]] for shard, samples in gathered.samples.items()]
+    plan = plan_of(form, options, samples)
     return export_folder(out, plan, lambda folder: write_samples(ledger, form, gathered, folder, options, progress))
+
+
+def plan_of(form: Format, options: Options, *content: Any) -> str:
+    """Hash of what an export's bytes depend on beside the ledger's images: an unfinished one goes on by the same."""
+    return content_hash(form.name, form.package, VERSION, options.to_json(), content, library_versions())
 
 
 def write_samples(

@@ -8,6 +8,7 @@ import numpy as np
 
 from imgdiff_assets.common.plain_text import counted as plural
 from imgdiff_assets.common.plain_text import printable
+from imgdiff_assets.export.hf import LOADED
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.reading.scan import scan
@@ -68,6 +69,7 @@ def _summary(found: Contents) -> str:
         + ", ".join(f"{count:,} {split}" for split, count in sorted(manifest["samples"].items()))
         + f" samples from {plural(len(manifest['shards']), 'shard')}, recipe {', '.join(manifest['recipe'])}. "
         "Each row of `data/` is two images and a question about them; a region that it points at is in a red box.",
+        LOADED,
         _table(["task", "samples"], [[task, f"{count:,}"] for task, count in sorted(tasks.items())]),
     ]
     if manifest["not_fresh"]:

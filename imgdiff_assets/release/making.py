@@ -10,7 +10,7 @@ from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.export import hf
-from imgdiff_assets.export.exporting import write_samples
+from imgdiff_assets.export.exporting import plan_of, write_samples
 from imgdiff_assets.export.folder import export_folder
 from imgdiff_assets.export.format import require
 from imgdiff_assets.export.options import Options
@@ -97,7 +97,8 @@ def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -
     folder = home.releases / (version or str(number))
     about = {"number": number, "version": folder.name, "previous": latest.name if latest else None}
     now = Contents({**now.manifest, **about}, now.samples)
-    export_folder(folder, now.hash, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
+    plan = plan_of(hf.FORMAT, Options(), now.hash)
+    export_folder(folder, plan, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
     return _described(folder, now, made=True, changed=changed)
 
 

@@ -375,6 +375,39 @@ def test_a_killed_export_leaves_the_earlier_one_and_goes_on(task_home: Home, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "out"]
 
 
+def test_killed_between_two_renames_the_earlier_export_is_not_lost(task_home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(task_home, out, tasks=("difference",))
+    before = files_of(out)
+    program = textwrap.dedent(f"""
+        import os
+        from pathlib import Path
+        from imgdiff_assets.export import folder
+
+        real = os.replace
+
+        def die_after(source, target):
+            if target == Path({str(out)!r}):
+                os.kill(os.getpid(), 9)
+            real(source, target)
+
+        os.replace = die_after
+        folder.export_folder(Path({str(out)!r}), "a plan", lambda place: {{"samples": {{"train": 1}}}})
+    """)
+    killed = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert killed.returncode == -9, killed.stderr
+    assert not out.exists()
+
+    def fail(folder: Path) -> dict[str, Any]:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        export_folder(out, "another plan", fail)
+    assert files_of(out) == before
+    export(task_home, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_two_exports_to_one_folder_do_not_mix(task_home: Home, tmp_path: Path) -> None:
     def nested(what: str, done: int, total: int) -> None:
         with pytest.raises(ExportError, match="another export is writing it"):

@@ -58,6 +58,7 @@ def test_a_release_holds_every_kept_sample_and_says_so(released: tuple[Home, Rel
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     assert [line.removeprefix("## ") for line in card.splitlines() if line.startswith("## ")] == list(SECTIONS)
     assert "The first release." in card
+    assert 'train = load_dataset("FOLDER", split="train")' in card
     assert "| captioner | `miniature:captioner` |" in card
     assert all(f"`{row['sample_id']}`" in card for row in found.samples[:1] if len(found.samples) == 1)
     assert f"| which_image | {Counter(row['task'] for row in found.samples)['which_image']:,} |" in card
