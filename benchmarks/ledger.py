@@ -46,10 +46,11 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe
-from imgdiff_assets.recipe.stage_settings import FilteredPairsSettings
 from imgdiff_assets.stages import image_pairs
+from imgdiff_assets.stages.filtered_pairs import FilteredPairsSettings
 from imgdiff_assets.stages.graph import STAGE_NAMES
-from imgdiff_assets.stages.stage import Measurement, Stage, Work, at_least, below
+from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.steps import Measurement, Work, at_least, below
 from resources.miniature.scenes import draw_scene, parse_caption, random_caption
 
 SHARD = "shard-000000"
@@ -95,7 +96,7 @@ class _NoModels(LoadedModels):
         return "none"
 
 
-def _items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+def _items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     return tables["captions"]
 
 
@@ -107,14 +108,16 @@ ROW_STAGE = Stage(
     name="filtered_pairs",
     id_column="pair_id",
     parents=("captions",),
+    above=(Above("captions", "caption_id"),),
+    section=FilteredPairsSettings,
     description="arithmetic",
     item_columns=(pa.field("caption_id", pa.string()), pa.field("caption", pa.string())),
     items=_items,
     row_id=lambda row: content_id("pair", row["caption_id"]),
     steps=(
         Measurement("score", (pa.field("image_similarity", pa.float32()),), ("caption_id", "caption"), _score),
-        at_least("too_different", "image_similarity", "min_similarity"),
-        below("too_similar", "image_similarity", "max_similarity"),
+        at_least("too_different", "image_similarity", "min_similarity", "too small"),
+        below("too_similar", "image_similarity", "max_similarity", "too large"),
     ),
 )
 

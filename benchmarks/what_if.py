@@ -29,7 +29,8 @@ from imgdiff_assets.ingest.shards import SCHEMA, shard_keys
 from imgdiff_assets.ledger.ledger import RECORD_KEY, Ledger, is_image
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGES
-from imgdiff_assets.stages.stage import Derivation, Measurement, Stage
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Derivation, Measurement
 from imgdiff_assets.what_if.sweep import sweep
 from imgdiff_assets.what_if.what_if import WhatIf, what_if
 from resources.miniature.scenes import OBJECTS, random_caption

@@ -27,12 +27,14 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`.
 
-    `served_class` plays the role by a model behind a server, where the settings allow that.
+    `served_class` plays the role by a model behind a server, where the settings allow that. `library` is the kind
+    that Dagster shows.
     """
 
     role_class: ClassVar[type[Any]]
     served_class: ClassVar[type[Any]]
     settings_class: ClassVar[type[ModelSettings]]
+    library: ClassVar[str]
 
     @property
     def settings(self) -> ModelSettings:
@@ -58,6 +60,7 @@ class PromptRewriterResource(PromptRewriterSettings, RoleResource):
     role_class = PromptRewriter
     served_class = ServedPromptRewriter
     settings_class = PromptRewriterSettings
+    library = "huggingface"
 
 
 class PairGeneratorResource(PairGeneratorSettings, RoleResource):
@@ -65,6 +68,7 @@ class PairGeneratorResource(PairGeneratorSettings, RoleResource):
 
     role_class = PairGenerator
     settings_class = PairGeneratorSettings
+    library = "pytorch"
 
 
 class ImageTextEncoderResource(ImageTextEncoderSettings, RoleResource):
@@ -72,6 +76,7 @@ class ImageTextEncoderResource(ImageTextEncoderSettings, RoleResource):
 
     role_class = ImageTextEncoder
     settings_class = ImageTextEncoderSettings
+    library = "pytorch"
 
 
 class ImageTextMatcherResource(ImageTextMatcherSettings, RoleResource):
@@ -79,6 +84,7 @@ class ImageTextMatcherResource(ImageTextMatcherSettings, RoleResource):
 
     role_class = ImageTextMatcher
     settings_class = ImageTextMatcherSettings
+    library = "huggingface"
 
 
 class SegmenterResource(SegmenterSettings, RoleResource):
@@ -86,6 +92,7 @@ class SegmenterResource(SegmenterSettings, RoleResource):
 
     role_class = Segmenter
     settings_class = SegmenterSettings
+    library = "pytorch"
 
 
 class CaptionerResource(CaptionerSettings, RoleResource):
@@ -94,6 +101,7 @@ class CaptionerResource(CaptionerSettings, RoleResource):
     role_class = Captioner
     served_class = ServedCaptioner
     settings_class = CaptionerSettings
+    library = "huggingface"
 
 
 class InpainterResource(InpainterSettings, RoleResource):
@@ -101,6 +109,7 @@ class InpainterResource(InpainterSettings, RoleResource):
 
     role_class = Inpainter
     settings_class = InpainterSettings
+    library = "pytorch"
 
 
 ROLES: dict[str, type[RoleResource]] = {

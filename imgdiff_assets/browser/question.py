@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from imgdiff_assets.browser.joins import scores_of
-from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
 
 VERDICTS = ("kept", "rejected", "all")
 SPLITS = ("train", "validation")
@@ -26,7 +26,7 @@ class Question:
     `after` and `before` name the row that the page follows or precedes: its place in the order, and its id.
     """
 
-    stage: str = STAGE_NAMES[-1]
+    stage: str = SAMPLES
     verdict: str = "kept"
     reason: str = ""
     shard: str = ""
@@ -60,7 +60,7 @@ def read_question(values: Mapping[str, str]) -> Question:
     text = {name: value.strip() for name, value in values.items() if value.strip()}
     if any(len(value) > LONGEST_TEXT for value in text.values()):
         raise BadQuestion(f"a value has at most {LONGEST_TEXT} characters")
-    stage = _one_of("stage", text.get("stage", STAGE_NAMES[-1]), STAGE_NAMES)
+    stage = _one_of("stage", text.get("stage", SAMPLES), STAGE_NAMES)
     scores = list(scores_of(stage_named(stage)))
     return Question(
         stage=stage,

@@ -14,6 +14,7 @@ from imgdiff_assets.browser.statistics import count_funnel, histograms
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import atomic_file
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages import graph
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import ERROR_PREFIX, Stage
 from imgdiff_assets.statistics.funnel import Funnel
@@ -55,7 +56,7 @@ def write_report(
 
 
 def _sheets(site: Site, counts: Funnel, rows: int) -> Iterator[Sheet]:
-    yield _sheet(site, STAGES[-1], None, counts.samples, SAMPLES)
+    yield _sheet(site, graph.stage_named(graph.SAMPLES), None, counts.samples, SAMPLES)
     for stage, counted in zip(STAGES, counts.stages, strict=True):
         reasons = {**counted.rejected, **{ERROR_PREFIX + kind: count for kind, count in counted.errors.items()}}
         for reason, count in reasons.items():

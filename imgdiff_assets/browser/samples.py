@@ -9,10 +9,11 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.joins import ancestors, scores_of, source_of
 from imgdiff_assets.ledger.reviews import STRATIFIED, read_reviews
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages import graph
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.statistics.certificate import BANDS, CONFIDENCE, Certificate, band_edges, band_of, certify
 
-SAMPLES = STAGES[-1]
+SAMPLES = stage_named(graph.SAMPLES)
 MADE = "(t.rejected_by IS NULL OR t.rejected_by = 'review')"
 DEFAULT_SCORE = "captions.match"
 
@@ -30,7 +31,7 @@ def sample_scores(index: Index, score: str) -> dict[str, float]:
 def judged_scores() -> dict[str, tuple[str, str, str]]:
     """The scores of a sample that a filter compares with a threshold: to stage, filter and setting."""
     return {
-        f"{stage.name}.{step.score}": (stage.name, step.name, step.threshold)
+        f"{stage.name}.{step.score}": (stage.name, step.name, str(step.setting))
         for stage in [*ancestors(SAMPLES), SAMPLES]
         for step in stage.filters
         if step.score and step.threshold and f"{stage.name}.{step.score}" in scores_of(SAMPLES)

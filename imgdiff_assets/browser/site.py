@@ -12,9 +12,9 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.question import Question
 from imgdiff_assets.common.plain_text import counted, printable
 from imgdiff_assets.home import Home
-from imgdiff_assets.reading.verdicts import REASONS, in_words
+from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import STAGES, stage_named
 
 CACHE = "cache/thumbnails"
 
@@ -73,8 +73,9 @@ def gallery(**values: Any) -> str:
     return Question().address(**values)
 
 
-def reason_in_words(name: str) -> str:
-    return in_words({"kept": False, "rejected_by": name, "error": None}).partition(": ")[2] or REASONS.get(name, "")
+def reason_in_words(name: str, stage: str) -> str:
+    row = {"kept": False, "rejected_by": name, "error": None}
+    return in_words(stage_named(stage), row).partition(": ")[2]
 
 
 TEMPLATES = jinja2.Environment(

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.reading.scan import parent_columns, parent_keys
+from imgdiff_assets.reading.scan import keys_above
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
@@ -78,10 +78,10 @@ def _count(index: Index, stage: Stage, shard: str) -> Any:
         for row in index.rows(f"SELECT rejected_by, count(*) AS n FROM {stage.name} {where} GROUP BY ALL", values)
     }
     parents = index.table(
-        f"SELECT {', '.join(parent_columns(stage))} FROM {stage.name} {where} AND rejected_by IS DISTINCT FROM ?",
+        f"SELECT {', '.join(stage.columns_above)} FROM {stage.name} {where} AND rejected_by IS DISTINCT FROM ?",
         [*values, UPSTREAM],
     )
-    rows_in = pc.count_distinct(parent_keys(stage, parents)).as_py()
+    rows_in = pc.count_distinct(keys_above(stage, parents)).as_py()
     shards = len([key for asset, key in index.records if asset == stage.name and shard in ("", key)])
     return stage_funnel(stage, shards, rows_in, verdicts)
 
@@ -95,7 +95,7 @@ def histograms(index: Index, recipe: Recipe, shard: str = "") -> list[Histogram]
         for step in stage.filters:
             if step.score is not None and step.threshold is not None and step.score in stage.schema.names:
                 limit = Threshold(
-                    step.name, step.threshold, float(getattr(settings, step.threshold)), step.keeps_larger(settings)
+                    step.name, str(step.setting), float(step.limit(settings)), step.keeps_larger(settings)
                 )
                 by_score.setdefault(step.score, []).append(limit)
         for score, thresholds in by_score.items():

@@ -22,7 +22,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ShardError, check_key
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, chosen_stages
+from imgdiff_assets.stages.graph import STAGES, chosen_stages
 from resources.catalog import CatalogUnavailable
 from resources.loading import devices
 
@@ -83,7 +83,7 @@ def run(
     A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
     Raises ShardError for an unknown shard, ValueError for an unknown stage.
     """
-    select = chosen_stages(select)
+    select = chosen_stages(select, recipe)
     report = RunReport()
     with ExitStack() as stack:
         stack.callback(devices.give_way)
@@ -121,7 +121,7 @@ def run(
                 report.failures += [_sentence(event) for event in failures]
                 failed |= {str(event.step_key) for event in failures}
             # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
-            left = {key: staleness.stages(key) for key in todo} if failed and failed <= set(STAGE_NAMES) else {}
+            left = {key: staleness.stages(key) for key in todo} if failed and failed <= set(select) else {}
             todo = {key: names for key, names in left.items() if names and names[0] not in failed}
     ledger = Ledger(home.ledger)
     for stage in STAGES:

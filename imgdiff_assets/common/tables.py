@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.common.aliases import Integers
+from imgdiff_assets.common.aliases import Integers, Row
 
 
 def positions(keys: pa.ChunkedArray, among: pa.ChunkedArray) -> Integers:
@@ -46,3 +46,33 @@ def rows_of(table: pa.Table, names: Sequence[str]) -> list[dict[str, Any]]:
     """The table's rows as dicts of `names`."""
     columns = [values_of(table[name]) for name in names]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def columns_of_rows(rows: Sequence[Row], names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Columns as arrays: numbers as float64 with NaN for null, anything else as objects."""
+    return {name: _column([row.get(name) for row in rows]) for name in names}
+
+
+def columns_of_table(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """The same, from an Arrow table."""
+    result: dict[str, npt.NDArray[Any]] = {}
+    for name in names:
+        column = table[name]
+        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
+            result[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+        else:
+            result[name] = _objects(values_of(column))
+    return result
+
+
+def _column(values: list[Any]) -> npt.NDArray[Any]:
+    present = [value for value in values if value is not None]
+    if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
+        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return _objects(values)
+
+
+def _objects(values: list[Any]) -> npt.NDArray[Any]:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column

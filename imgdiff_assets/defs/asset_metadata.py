@@ -1,7 +1,6 @@
 """What the web UI shows of an asset, and of one materialisation of one shard. It plots the numbers over time."""
 
 import inspect
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,9 @@ import dagster as dg
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.inline_sheet import kept_and_rejected
-from imgdiff_assets.reading.verdicts import REASONS
 from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Stage
-from imgdiff_assets.statistics.table_checks import score_range
 
 # Links to the source are marked as beta.
-warnings.filterwarnings("ignore", message="Class `(LocalFileCodeReference|CodeReferences)", category=dg.BetaWarning)
 
 MEBIBYTE = 2**20
 
@@ -36,8 +32,8 @@ def definition_description(stage: Stage) -> str:
     """What the stage does, and each of its filters with its setting."""
     lines = []
     for step in stage.filters:
-        setting = f" (`{step.threshold}`)" if step.threshold else ""
-        lines.append(f"- **{step.name}**{setting}: {REASONS.get(step.name, 'rejected')}")
+        setting = f" (`{step.setting}`)" if step.threshold else ""
+        lines.append(f"- **{step.name}**{setting}: {step.reason}")
     return "\n".join([stage.description.strip(), *(["", "Rejected are rows because of", "", *lines] if lines else [])])
 
 
@@ -69,7 +65,7 @@ def materialization_metadata(
     }
     for statistic in record.filters:
         score = next((step.score for step in stage.filters if step.name == statistic.filter), None)
-        if score and score_range(score) and None not in (statistic.p05, statistic.p50, statistic.p95):
+        if score and stage.range_of(score) and None not in (statistic.p05, statistic.p50, statistic.p95):
             metadata[f"{score}_median"] = statistic.p50
             metadata[f"{score}_spread"] = round((statistic.p95 or 0) - (statistic.p05 or 0), 6)
     return metadata
@@ -109,6 +105,7 @@ def _examples(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any]:
 def _rejections(record: Materialization, stage: Stage) -> list[dg.TableRecord]:
     """One row for each filter, in order; then errors, and rows whose parent is rejected now."""
     rows: list[dict[str, Any]] = []
+    reasons = {step.name: step.reason for step in stage.filters}
     for statistic in record.filters:
         rows.append(
             {
@@ -117,7 +114,7 @@ def _rejections(record: Materialization, stage: Stage) -> list[dg.TableRecord]:
                 "seen": statistic.seen,
                 "share": round(statistic.rejected / statistic.seen, 4) if statistic.seen else 0.0,
                 "threshold": "" if statistic.threshold is None else str(statistic.threshold),
-                "because": REASONS.get(statistic.filter, ""),
+                "because": reasons.get(statistic.filter, ""),
             }
         )
     for name, count in sorted(record.rejections.items()):

@@ -1,6 +1,5 @@
 """What every asset of the graph does: run its stage over the partitions of the run, and report each of them."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -16,7 +15,7 @@ from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import ShardFailed, materialize
-from imgdiff_assets.engine.parents import OUTSIDE, MissingInput, read_inputs
+from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ingest.shards import ShardError
 from imgdiff_assets.ledger.ledger import Ledger
@@ -25,35 +24,31 @@ from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 from resources.catalog import CatalogUnavailable
-from resources.dagster_resources import RoleResource
+from resources.dagster_resources import ROLES, RoleResource
 
-KINDS = {
-    "prompt_rewriter": "huggingface",
-    "pair_generator": "pytorch",
-    "image_text_encoder": "pytorch",
-    "image_text_matcher": "huggingface",
-    "segmenter": "pytorch",
-    "captioner": "huggingface",
-    "inpainter": "pytorch",
-}
 OWNER = "team:imgdiff"
+STAGE_TAG = "imgdiff/kind"
+"""On the assets of stages, with the value `stage`: what schedules and sensors run."""
+
+RETRY_TAG = "imgdiff/retry"
+"""On a run that tries failed rows again, however often they were tried."""
+
 EXPECTED = (ShardFailed, MissingInput, ShardError, OSError)
 """Failures that say in one sentence what to do; of any other the traceback is logged."""
-
-# All shards of a request go into one run, which loads each model once; the option is marked as beta.
-warnings.filterwarnings("ignore", message="Parameter `backfill_policy`", category=dg.BetaWarning)
 
 
 def asset_arguments(stage: Stage) -> dict[str, Any]:
     """The arguments of `dg.asset` that follow from the stage."""
     return {
         "name": stage.name,
-        "deps": [parent for parent in stage.parents if parent not in OUTSIDE],
+        "deps": list(stage.tables),
         "partitions_def": SHARDS,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": "gpu",
         "group_name": "image_difference",
-        "kinds": {"parquet", *(KINDS[role] for role in stage.roles)},
+        "required_resource_keys": {"home", "recipe", *stage.roles},
+        "kinds": {"parquet", *(ROLES[role].library for role in stage.roles)},
+        "tags": {STAGE_TAG: "stage"},
         "owners": [OWNER],
         "code_version": stage.code_version,
         "description": definition_description(stage),
@@ -94,6 +89,7 @@ def run_asset(
                     context.run.run_id,
                     log=telling(context.log.warning),
                     progress=logging_progress(context.log.info),
+                    retry=RETRY_TAG in context.run.tags,
                 )
             except Exception as error:
                 failures.append(str(error) if isinstance(error, EXPECTED) else f"{stage.name} of {key}: {error!r}")
@@ -122,7 +118,7 @@ def run_asset(
 
 def refuse_blind_filters(stage: Stage, recipe: Recipe) -> None:
     """The check `canaries` stops its own run; a later run of the stages below must not go on past it."""
-    parents = [stage_named(parent) for parent in stage.parents if parent not in OUTSIDE]
+    parents = [stage_named(parent) for parent in stage.tables]
     found = [sentence for parent in parents for sentence in mistakes(parent, parent.settings(recipe))]
     if found:
         raise dg.Failure("\n".join(found), allow_retries=False)

@@ -12,6 +12,7 @@ from typing import Any
 
 import dagster as dg
 
+from imgdiff_assets.defs.asset_stage import STAGE_TAG
 from imgdiff_assets.defs.inbox import inbox_shards, take_files
 from imgdiff_assets.defs.partitions import SHARDS, register_shards
 from imgdiff_assets.defs.run_requests import group
@@ -25,7 +26,7 @@ from imgdiff_assets.stages.graph import STAGE_NAMES
 warnings.filterwarnings("ignore", message="Parameter `use_user_code_server`", category=dg.BetaWarning)
 
 NIGHTLY = "0 3 * * *"
-STAGES_SELECTION = dg.AssetSelection.assets(*STAGE_NAMES)
+STAGES_SELECTION = dg.AssetSelection.tag(STAGE_TAG, "stage")
 
 
 def stale_runs(

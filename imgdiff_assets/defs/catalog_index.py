@@ -1,6 +1,6 @@
 """Keeping the catalog in step with the ledger: after each materialisation, or all at once from nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,12 +13,12 @@ from imgdiff_assets.stages.stage import Stage
 from resources.catalog import Catalog
 
 
-def index(home: Home, records: Sequence[dict[str, Any]]) -> None:
+def index(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
     """Add materialisation records."""
     Catalog(home.catalog).add(records)
 
 
-def catch_up(home: Home, records: Sequence[dict[str, Any]]) -> None:
+def catch_up(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
     """Add those of the records that the catalog does not know: their run was killed before it could add them."""
     names = ("asset", "shard", "finished_at")
     known = Catalog(home.catalog).query(f"SELECT {', '.join(names)} FROM materializations").to_pylist()

@@ -16,7 +16,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import SAMPLES
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.statistics.sample_checks import violations as sample_violations
 from imgdiff_assets.statistics.table_checks import INVARIANTS, Invariant
@@ -44,7 +44,7 @@ ALL_INVARIANTS = (
         "Answers fit the order of the images, one image twice never differs, boxes are inside, and no caption, image "
         "or near-duplicate is on both sides of the split.",
         _of_samples,
-        lambda stage: stage.name == "fine_tune_set",
+        lambda stage: stage.name == SAMPLES,
         blocking=True,
     ),
 )
@@ -143,6 +143,3 @@ def _kept_share_result(stage: Stage, ledger: Ledger, shards: Sequence[str], reci
 
 def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
     return dg.MetadataValue.table(records=[dg.TableRecord(row) for row in rows])
-
-
-CHECKS = [stage_checks(stage) for stage in STAGES]

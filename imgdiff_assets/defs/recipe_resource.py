@@ -1,69 +1,17 @@
 """The recipe as Dagster sees it: every value with its description in the launchpad, the recipe's own as default."""
 
+import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, cast, get_args
 
 import dagster as dg
 from pydantic import Field, create_model
 
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.recipe.stage_settings import (
-    BoundingBoxesSettings,
-    CaptionsSettings,
-    FilteredPairsSettings,
-    FineTuneSetSettings,
-    ImagePairsSettings,
-    PromptPairsSettings,
-    RemovalCaptionsSettings,
-    RemovedPairsSettings,
-)
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import stages_of
+from imgdiff_assets.stages.settings import StageSettings
 from resources.dagster_resources import launchable_class
 from resources.loading.settings import ModelSettings
-
-
-class PromptPairsConfig(PromptPairsSettings, dg.Config):
-    pass
-
-
-class ImagePairsConfig(ImagePairsSettings, dg.Config):
-    pass
-
-
-class FilteredPairsConfig(FilteredPairsSettings, dg.Config):
-    pass
-
-
-class BoundingBoxesConfig(BoundingBoxesSettings, dg.Config):
-    pass
-
-
-class CaptionsConfig(CaptionsSettings, dg.Config):
-    pass
-
-
-class RemovedPairsConfig(RemovedPairsSettings, dg.Config):
-    pass
-
-
-class RemovalCaptionsConfig(RemovalCaptionsSettings, dg.Config):
-    pass
-
-
-class FineTuneSetConfig(FineTuneSetSettings, dg.Config):
-    pass
-
-
-STAGE_CONFIGS: dict[str, type[dg.Config]] = {
-    "prompt_pairs": PromptPairsConfig,
-    "image_pairs": ImagePairsConfig,
-    "filtered_pairs": FilteredPairsConfig,
-    "bounding_boxes": BoundingBoxesConfig,
-    "captions": CaptionsConfig,
-    "removed_pairs": RemovedPairsConfig,
-    "removal_captions": RemovalCaptionsConfig,
-    "fine_tune_set": FineTuneSetConfig,
-}
 
 
 class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -78,8 +26,8 @@ class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The recipe of this run: as configured here, with the settings that `models` gives for its roles."""
         values: dict[str, Any] = self.base.model_dump()
         values.update(seed=self.seed, max_error_share=self.max_error_share)
-        for name in STAGE_NAMES:
-            values[name] = getattr(self, name).model_dump()
+        for stage in stages_of(self.base):
+            values[stage.name] = getattr(self, stage.name).model_dump()
         for role, settings in models.items():
             values["models"][role] = settings.model_dump()
         return Recipe.model_validate(values)
@@ -88,12 +36,9 @@ class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 def recipe_resource(recipe: Recipe) -> RecipeResource:
     """A resource whose defaults are the values of `recipe`; the launchpad may override any of them for one run."""
     stages: dict[str, Any] = {}
-    for name in STAGE_NAMES:
-        config = launchable_class(STAGE_CONFIGS[name], getattr(recipe, name))
-        stages[name] = (
-            config,
-            Field(default=config(), description=(STAGE_CONFIGS[name].__base__.__doc__ or "").strip()),
-        )
+    for stage in stages_of(recipe):
+        config = launchable_class(_config_class(stage.section), stage.settings(recipe))
+        stages[stage.name] = (config, Field(default=config(), description=(stage.section.__doc__ or "").strip()))
     resource: Any = cast(Any, create_model)(
         "RecipeResource",
         __base__=RecipeResource,
@@ -106,3 +51,23 @@ def recipe_resource(recipe: Recipe) -> RecipeResource:
     )
     resource.base = recipe
     return cast(RecipeResource, resource())
+
+
+def _config_class(section: type[StageSettings]) -> type[dg.Config]:
+    """A section of the recipe as Dagster takes it; so are the sections within it."""
+    fields: dict[str, Any] = {}
+    for name, field in section.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, StageSettings):
+                inner = copy.copy(field)
+                config = _config_class(kind)
+                if kind is field.annotation:
+                    fields[name] = (config, inner)
+                else:
+                    fields[name] = (config | None, inner)
+    return cast(
+        type[dg.Config],
+        cast(Any, create_model)(
+            f"{section.__name__}Config", __base__=(section, dg.Config), __doc__=section.__doc__, **fields
+        ),
+    )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from imgdiff_assets.common.aliases import Row
-from imgdiff_assets.stages.stage import Measurement, Work
+from imgdiff_assets.stages.steps import Measurement, Work
 from resources.loading import devices
 from resources.loading.failures import is_of_the_machine, is_out_of_memory
 
@@ -35,7 +35,7 @@ class Failure:
         return cls(kind, (" ".join(str(error).split()) or type(error).__name__)[:LONGEST_MESSAGE])
 
 
-class Measuring:
+class Batches:
     """One measurement, run over one batch after another; `batch_size` shrinks to what fits into memory."""
 
     def __init__(self, step: Measurement, work: Work, batch_size: int) -> None:

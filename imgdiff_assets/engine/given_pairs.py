@@ -6,6 +6,7 @@ their tables have the columns of every other shard's, and no model has a part in
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,9 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import given_pair_id, has_pairs
 from imgdiff_assets.ledger.images import decode, pixel_hash
-from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages import image_pairs, prompt_pairs
-from imgdiff_assets.stages.stage import Derivation, Measurement, Stage, Work
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Derivation, Measurement, Work
 
 
 def stage_of_shard(stage: Stage, home: Home, shard: str) -> Stage:
@@ -24,7 +25,7 @@ def stage_of_shard(stage: Stage, home: Home, shard: str) -> Stage:
     return GIVEN[stage.name] if stage.name in GIVEN and has_pairs(home, shard) else stage
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every given pair, with what is said of it."""
     pairs = tables["caption_file"]
     count = len(pairs)
@@ -82,6 +83,7 @@ def _given_prompts(stage: Stage) -> Stage:
         stage,
         item_columns=(pa.field("pair_id", pa.string()), *stage.item_columns, *rewrite.columns),
         items=items,
+        item_settings=(),
         row_id=None,
         steps=(taking, *derived),
     )
@@ -89,7 +91,7 @@ def _given_prompts(stage: Stage) -> Stage:
 
 def _given_images(stage: Stage) -> Stage:
     (generate,) = stage.measurements
-    taking = replace(generate, run=take_images, settings=lambda recipe: {}, roles=())
+    taking = replace(generate, run=take_images, settings=(), roles=())
     return replace(stage, steps=(taking,))
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from imgdiff_assets.common.aliases import Booleans, Integers
 from imgdiff_assets.common.tables import positions
 from imgdiff_assets.ledger.ledger import CellReference, is_image
-from imgdiff_assets.stages.stage import Measurement
+from imgdiff_assets.stages.steps import Measurement
 
 
 @dataclass(slots=True)

@@ -13,15 +13,7 @@ from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_ca
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import verdicts_hash, verdicts_of_shard
 from imgdiff_assets.stages.graph import stage_named
-from imgdiff_assets.stages.stage import Stage
-
-CAPTION_FILE = "caption_file"
-"""The parent of the first stage: the ingested captions, which are no table of the ledger."""
-
-REVIEWS = "reviews"
-"""The parent that people write: what they said of the shard's samples."""
-
-OUTSIDE = (CAPTION_FILE, REVIEWS)
+from imgdiff_assets.stages.stage import CAPTION_FILE, OUTSIDE, REVIEWS, Stage
 
 
 class MissingInput(LookupError):

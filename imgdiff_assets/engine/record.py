@@ -1,4 +1,4 @@
-"""The record of one materialisation, and the hashes that say whether a table is up to date."""
+"""The record of one materialisation: what it was made with, and what came of it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imgdiff_assets.common.hashing import content_hash, table_hash
-from imgdiff_assets.engine.loaded_models import LoadedModels
-from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.common.hashing import table_hash
+from imgdiff_assets.engine.plan import TablePlan
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.stage import UPSTREAM, Filter, Stage
+from imgdiff_assets.stages.stage import UPSTREAM
+from imgdiff_assets.stages.steps import Filter
 
 BOOKKEEPING = ("run_id", "measured_at")
 """Columns that say when and by whom a row was measured: equal tables may differ in them."""
@@ -36,9 +36,11 @@ class FilterStatistic:
 class Materialization:
     """The record of one stage over one shard; stored in the table's footer and in the catalog.
 
-    `settings` is the stage's section of the recipe, `models` the settings and the weights of each role. `devices` and
-    `versions` say on what its run measured: by device, the roles it loaded; by library, its version. `peak_memory` is
-    in bytes by role, on its device; see `resources.loading.devices` for what that means on a CPU.
+    `settings` is the stage's section of the recipe, `made_with` the settings that its items depend on, `models` the
+    settings and the weights of each role. `error_share` is the largest of any measurement; `tries` counts the runs in
+    which rows of it failed, one after another. `devices` and `versions` say on what its run measured: by device, the
+    roles it loaded; by library, its version. `peak_memory` is in bytes by role, on its device; see
+    `resources.loading.devices` for what that means on a CPU.
     """
 
     asset: str
@@ -62,7 +64,10 @@ class Materialization:
     calls: dict[str, int] = field(default_factory=dict)
     step_seconds: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    made_with: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    error_share: float = 0.0
+    tries: int = 0
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -71,34 +76,33 @@ class Materialization:
     changed: bool = True
 
     @classmethod
+    def of(cls, plan: TablePlan, recipe: Recipe, run_id: str) -> "Materialization":
+        """The record of a run that is about to follow the plan."""
+        return cls(
+            asset=plan.how.stage.name,
+            shard=plan.shard,
+            run_id=run_id,
+            recipe=recipe.name,
+            recipe_hash=recipe.hash,
+            settings_hash=plan.how.hash,
+            code_version=plan.how.stage.code_version,
+            inputs_hash=str(plan.inputs_hash),
+            settings=dict(plan.how.settings),
+            made_with=dict(plan.how.made_with),
+            seed=plan.how.seed,
+            models={role: dict(identity) for role, identity in plan.how.models.items()},
+        )
+
+    @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Materialization":
-        """A record as it was stored."""
+        """A record as it was stored, by this release or another."""
+        known = {name.name for name in dataclasses.fields(cls)}
+        values = {name: value for name, value in values.items() if name in known}
         return cls(**{**values, "filters": [FilterStatistic(**statistic) for statistic in values["filters"]]})
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values."""
         return dataclasses.asdict(self)
-
-
-def fresh_record(
-    ledger: Ledger, stage: Stage, shard: str, settings_hash: str, inputs_hash: str
-) -> dict[str, Any] | None:
-    """The stored record of a table that need not be made again; None for any other.
-
-    That is a whole table, made of the same inputs with the same settings and code, no row of which failed. Only its
-    footer is read.
-    """
-    if ledger.staging(stage.name, shard).exists():
-        return None
-    try:
-        record = ledger.record(stage.name, shard)
-        whole = record is not None and ledger.column_names(stage.name, shard) == stage.schema.names
-    except (pa.ArrowException, OSError):
-        return None
-    if record is None or not whole or record["errors"]:
-        return None
-    now = {"settings_hash": settings_hash, "inputs_hash": inputs_hash, "code_version": stage.code_version}
-    return record if all(record[name] == value for name, value in now.items()) else None
 
 
 def kept_share_warnings(records: Sequence[Mapping[str, Any]], bounds: tuple[float, float]) -> list[str]:
@@ -119,7 +123,7 @@ def kept_share_warnings(records: Sequence[Mapping[str, Any]], bounds: tuple[floa
 
 def filter_statistic(step: Filter, columns: Mapping[str, Any], passes: Any, settings: Any) -> FilterStatistic:
     """Count what a filter did, and the spread of its score over the rows it saw."""
-    threshold = getattr(settings, step.threshold) if step.threshold else None
+    threshold = step.limit(settings)
     passed = int(np.count_nonzero(passes))
     statistic = FilterStatistic(step.name, threshold, seen=len(passes), passed=passed, rejected=len(passes) - passed)
     if step.score:
@@ -130,30 +134,6 @@ def filter_statistic(step: Filter, columns: Mapping[str, Any], passes: Any, sett
                 round(float(q), 6) for q in np.quantile(scores, [0.05, 0.5, 0.95])
             )
     return statistic
-
-
-def settings_hash(stage: Stage, recipe: Recipe, models: LoadedModels) -> str:
-    """Hash of all that the stage's table depends on beside its inputs: thresholds, measuring settings, models."""
-    return content_hash(
-        stage.settings(recipe).model_dump(mode="json"),
-        [
-            (step.name, step.settings(recipe), [role_identity(stage, role, recipe, models) for role in step.roles])
-            for step in stage.measurements
-        ],
-    )
-
-
-def role_identity(stage: Stage, role: str, recipe: Recipe, models: LoadedModels) -> dict[str, Any]:
-    """What the stage's measurements depend on of a role; a stage that is switched off needs no weights.
-
-    Raises FileNotFoundError when those of another stage are missing.
-    """
-    try:
-        return models.identity(role)
-    except FileNotFoundError:
-        if stage.enabled(recipe):
-            raise
-        return {**models.settings(role).identity(), "weights": None}
 
 
 def output_hash(table: pa.Table) -> str:

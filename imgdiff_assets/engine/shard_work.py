@@ -1,24 +1,30 @@
 """What measurements are handed while they run: the models, and the images that a shard has."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.ledger.images import PairImages, StoredImages
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Measurement
 
 
 @dataclass(slots=True)
 class ShardWork:
-    """See `imgdiff_assets.stages.stage.Work`; asking for images that there are none of raises LookupError."""
+    """See `imgdiff_assets.stages.steps.Work`; asking for images that there are none of raises LookupError."""
 
-    recipe: Recipe
     models: LoadedModels
+    settings: Mapping[str, Any] = field(default_factory=dict)
     pair_images: PairImages | None = None
     erased_images: StoredImages | None = None
     given_images: StoredImages | None = None
+
+    def with_settings(self, stage: Stage, recipe: Recipe, step: Measurement) -> "ShardWork":
+        """The same for one measurement, which sees the settings that it names and no others."""
+        return replace(self, settings=stage.values(recipe, (*step.settings, *step.indifferent), step))
 
     def model(self, role: str) -> Any:
         return self.models.open(role)

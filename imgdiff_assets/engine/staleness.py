@@ -1,6 +1,6 @@
 """Which tables a recipe would change: read from footers alone, so that a thousand shards take seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -8,11 +8,11 @@ import pyarrow as pa
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
-from imgdiff_assets.engine.record import fresh_record, settings_hash
+from imgdiff_assets.engine.plan import StagePlan, TablePlan, plan_stage, plan_table
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
 
 
@@ -20,42 +20,54 @@ class Staleness:
     """Compares the tables of some stages with what one recipe and its models would make."""
 
     def __init__(self, home: Home, recipe: Recipe, select: Sequence[str]) -> None:
-        self._stages = [stage for stage in STAGES if stage.name in select]
-        self._home = home
+        self._stages = [stage for stage in stages_of(recipe) if stage.name in select]
+        self._home, self._recipe = home, recipe
         self._ledger = Ledger(home.ledger)
-        roles = type(recipe.models).model_fields
-        self._recipe = recipe
-        self._models = LoadedModels({role: getattr(recipe.models, role) for role in roles}, {})
-        self._settings: dict[tuple[str, tuple[str, ...]], str] = {}
-        self.fresh_records: list[dict[str, Any]] = []
-        """The records of the tables that `stages` found fresh."""
+        self._models = LoadedModels(recipe.roles, {})
+        self._how: dict[tuple[str, tuple[str, ...]], StagePlan] = {}
+        self.fresh_records: list[Mapping[str, Any]] = []
+        """The records of the tables that were found fresh."""
 
-    def stages(self, shard: str) -> list[str]:
-        """The stages whose table is missing, damaged, failed in part, or made from something else.
+    def plans(self, shard: str) -> list[TablePlan]:
+        """What is to be done with each table of a shard. Raises FileNotFoundError when a model's weights are missing.
 
-        A stage after a stale one is stale, for its input may change. Raises FileNotFoundError when the weights of a
-        model are missing.
+        A stage after a stale one is stale, for its input may change.
         """
-        stale: list[str] = []
+        stale: set[str] = set()
+        plans = []
         for stage in self._stages:
-            if set(stage.parents) & set(stale) or not self._fresh(stage, shard):
+            plan = self._plan(stage, shard, bool(stale & set(stage.parents)))
+            if plan.fresh:
+                self.fresh_records.append(plan.record or {})
+            else:
+                stale.add(stage.name)
+            plans.append(plan)
+        return plans
+
+    def stages(self, shard: str, retry: bool = False) -> list[str]:
+        """The stages whose table is to be made again; with `retry`, also where failed rows had all their tries."""
+        stale: list[str] = []
+        for plan in self.plans(shard):
+            stage = plan.how.stage
+            if not plan.fresh or (retry and (plan.retries or set(stage.parents) & set(stale))):
                 stale.append(stage.name)
         return stale
 
-    def _settings_hash(self, stage: Stage) -> str:
-        key = stage.name, stage.roles
-        if key not in self._settings:
-            self._settings[key] = settings_hash(stage, self._recipe, self._models)
-        return self._settings[key]
+    def unusable(self, shard: str) -> list[str]:
+        """The stages whose table is not what the recipe makes, failed rows that wait for another try aside."""
+        unusable: list[str] = []
+        for stage in self._stages:
+            if not self._plan(stage, shard, bool(set(unusable) & set(stage.parents))).usable:
+                unusable.append(stage.name)
+        return unusable
 
-    def _fresh(self, stage: Stage, shard: str) -> bool:
+    def _plan(self, stage: Stage, shard: str, parent_is_stale: bool) -> TablePlan:
         stage = stage_of_shard(stage, self._home, shard)
-        settings = self._settings_hash(stage)
+        key = stage.name, stage.roles
+        if key not in self._how:
+            self._how[key] = plan_stage(stage, self._recipe, self._models)
         try:
-            inputs = read_inputs(stage, self._home, shard)
+            inputs = read_inputs(stage, self._home, shard).hash
         except (MissingInput, pa.ArrowException, OSError):
-            return False
-        record = fresh_record(self._ledger, stage, shard, settings, inputs.hash)
-        if record is not None:
-            self.fresh_records.append(record)
-        return record is not None
+            inputs = None
+        return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale)

@@ -75,9 +75,12 @@ class StoredImages:
 class PairImages(StoredImages):
     """Source and target image of the pairs of one shard, by `pair_id`."""
 
+    asset = "image_pairs"
+    columns = ("source_image", "target_image")
+
     def __init__(self, ledger: Ledger, shard: str) -> None:
-        path = ledger.table_path("image_pairs", shard)
-        super().__init__(("source_image", "target_image"), lambda identity: CellReference(path, rows[identity]))
+        path = ledger.table_path(self.asset, shard)
+        super().__init__(self.columns, lambda identity: CellReference(path, rows[identity]))
         pairs = self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
         rows = {pair["pair_id"]: row for row, pair in enumerate(pairs)}
         self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
@@ -93,7 +96,7 @@ class GivenImages(StoredImages):
     """The images of the pairs of one file that were given, by `pair_id`."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(("source_image", "target_image"), lambda identity: CellReference(path, rows[identity]))
+        super().__init__(PairImages.columns, lambda identity: CellReference(path, rows[identity]))
         rows = {
             pair: row for row, pair in enumerate(self._cells.read_others(path, ["pair_id"])["pair_id"].to_pylist())
         }
@@ -102,8 +105,11 @@ class GivenImages(StoredImages):
 class ErasedImages(StoredImages):
     """The images of one shard from which a region was erased, by `region_id`."""
 
+    asset = "removed_pairs"
+    columns = ("erased_image",)
+
     def __init__(self, ledger: Ledger, shard: str) -> None:
-        path = ledger.table_path("removed_pairs", shard)
-        super().__init__(("erased_image",), lambda identity: CellReference(path, rows[identity]))
+        path = ledger.table_path(self.asset, shard)
+        super().__init__(self.columns, lambda identity: CellReference(path, rows[identity]))
         regions = self._cells.read_others(path, ["region_id"])["region_id"].to_pylist()
         rows = {region: row for row, region in enumerate(regions)}

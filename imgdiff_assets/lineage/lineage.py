@@ -10,24 +10,22 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import ID_LENGTH
-from imgdiff_assets.engine.parents import CAPTION_FILE
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
 from imgdiff_assets.ledger.ledger import Ledger, is_image
-from imgdiff_assets.reading.scan import PARENT_IDS, parent_of, scan
+from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
-from imgdiff_assets.stages.stage import COMMON_COLUMNS, Stage
+from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.stage import CAPTION_FILE, COMMON_COLUMNS, Stage
+from imgdiff_assets.stages.steps import range_of
 
 CAPTION = "caption"
 SHORTEST_PREFIX = 6
-TABLE_OF_ID = {
-    "caption_id": CAPTION,
-    "pair_id": "prompt_pairs",
-    "region_id": "bounding_boxes",
-    "sample_id": "fine_tune_set",
-}
+CAPTION_ID = "caption_id"
+TABLE_OF_ID = {CAPTION_ID: CAPTION}
+for _stage in STAGES:
+    TABLE_OF_ID.setdefault(_stage.id_column, _stage.name)
 """The table where a row with such an id first appears, from the top of the graph down."""
 
 RECORDED = ("recipe", "recipe_hash", "code_version", "models")
@@ -107,7 +105,7 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
         record = ledger.record(stage.name, shard) or {}
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
         for node, row in zip(nodes, rows, strict=True):
-            table, parent = parent_of(stage, row)
+            table, parent = stage.row_above(row)
             found[table][parent].children.append(node)
         found[stage.name] = {node.id: node for node in nodes}
     _mark(root, TABLE_OF_ID[column], identity)
@@ -124,7 +122,7 @@ def find_row(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
         )
     found: dict[str, tuple[str, str]] = {}
     for column, table in TABLE_OF_ID.items():
-        home_table = "prompt_pairs" if table == CAPTION else table
+        home_table = STAGES[0].name if table == CAPTION else table
         for row in scan(ledger, home_table, [column], pc.starts_with(pc.field(column), prefix)).to_pylist():
             found.setdefault(row[column], (column, row["shard"]))
     if not found:
@@ -154,13 +152,14 @@ def _captions_not_run(home: Home, prefix: str) -> dict[str, tuple[str, str]]:
 def ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[str, str]:
     """The ids of the row itself and of every row above it, by column."""
     known = {column: identity}
-    columns = list(TABLE_OF_ID)
-    for child, parent in zip(reversed(columns[1:]), reversed(columns[:-1]), strict=True):
-        if child in known:
-            table = TABLE_OF_ID[child]
-            names = [parent, "pair_id"] if child == "sample_id" else [parent]
-            row = scan(ledger, table, names, pc.field(child) == known[child], [shard]).to_pylist()[0]
-            known.update({name: row[name] for name in names if row[name] is not None})
+    while TABLE_OF_ID[column] != CAPTION:
+        stage = stage_named(TABLE_OF_ID[column])
+        names = dict.fromkeys([*stage.columns_above, *(name for name in TABLE_OF_ID if name in stage.schema.names)])
+        row = scan(ledger, stage.name, list(names), pc.field(column) == identity, [shard]).to_pylist()[0]
+        known = {**{name: row[name] for name in TABLE_OF_ID if row.get(name) is not None}, **known}
+        table, identity = stage.row_above(row)
+        column = CAPTION_ID if table == CAPTION_FILE else stage_named(table).id_column
+        known.setdefault(column, identity)
     return known
 
 
@@ -168,10 +167,8 @@ def _rows_below(
     ledger: Ledger, stage: Stage, shard: str, parents: Sequence[str], known: Mapping[str, str]
 ) -> list[Row]:
     """The stage's rows whose parents are in the tree, on the way to the row asked for or below it."""
-    above = pc.field(PARENT_IDS[stage.name])
-    if stage.name == "fine_tune_set":
-        above = pc.coalesce(above, pc.field("pair_id"))
-    where = above.isin(pa.array(parents, pa.string()))
+    ids = dict.fromkeys(origin.id_column for origin in stage.above)
+    where = pc.coalesce(*(pc.field(name) for name in ids)).isin(pa.array(parents, pa.string()))
     for column, identity in known.items():
         if column in stage.schema.names:
             where = where & (pc.field(column) == identity)
@@ -189,7 +186,7 @@ def _node(stage: Stage, row: Row, shard: str, recipe: Recipe, record: Mapping[st
         id=row[stage.id_column],
         shard=shard,
         kept=bool(row["kept"]),
-        verdict=in_words(row),
+        verdict=in_words(stage, row),
         values={
             name: value for name, value in row.items() if name not in hidden and not name.endswith("_fingerprint")
         },
@@ -207,15 +204,15 @@ def _scores(stage: Stage, row: Row, recipe: Recipe, record: Mapping[str, Any]) -
     """Every column that a filter compares with a threshold, and the numbers beside it that were measured."""
     judged = {statistic["filter"]: statistic["threshold"] for statistic in record.get("filters", ())}
     limits: dict[str, list[Limit]] = {}
-    for step in stage.filters:
+    settings = stage.settings(recipe)
+    for step in stage.under(recipe).filters if settings is not None else ():
         score = step.score or (step.reads[0] if len(step.reads) == 1 else None)
         if step.threshold is None or score is None:
             continue
-        settings = stage.settings(recipe)
-        now, larger = getattr(settings, step.threshold), step.keeps_larger(settings)
-        limits.setdefault(score, []).append(Limit(step.name, step.threshold, now, judged.get(step.name), larger))
-    measured = [column.name for step in stage.measurements for column in step.columns]
-    names = [name for name in measured if name.endswith(("_similarity", "_itc", "_itm", "_score"))]
+        now, larger = step.limit(settings), step.keeps_larger(settings)
+        limits.setdefault(score, []).append(Limit(step.name, str(step.setting), now, judged.get(step.name), larger))
+    measured = [column for step in stage.measurements for column in step.columns]
+    names = [column.name for column in measured if range_of(column) is not None]
     names += [name for name in limits if name not in names]
     return tuple(Score(name, row[name], tuple(limits.get(name, ()))) for name in names)
 

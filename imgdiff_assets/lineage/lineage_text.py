@@ -1,10 +1,11 @@
 """A lineage as a tree of text."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imgdiff_assets.common.plain_text import printable
-from imgdiff_assets.lineage.lineage import Node, Score
+from imgdiff_assets.lineage.lineage import CAPTION, Node, Score
+from imgdiff_assets.stages.graph import stage_named
 
 WEIGHTS_DIGITS = 12
 
@@ -36,7 +37,8 @@ def _head(node: Node) -> str:
 def _body(node: Node) -> list[str]:
     if not _in_full(node):
         return []
-    lines = CONTENTS[node.table](node.values)
+    contents = _caption if node.table == CAPTION else stage_named(node.table).contents
+    lines = list(contents(node.values))
     scores = [score for score in node.scores if score.value is not None]
     lines += [_score_text(score) for score in scores if score.limits]
     lines.append(" · ".join(_score_text(score) for score in scores if not score.limits))
@@ -87,65 +89,3 @@ def _model(identity: Mapping[str, Any]) -> str:
 
 def _caption(values: Mapping[str, Any]) -> list[str]:
     return [values["caption"], f"{values['source']}, line {values['line']}"]
-
-
-def _prompt_pair(values: Mapping[str, Any]) -> list[str]:
-    target = values["target_caption"]
-    objects = (values["source_object"], values["target_object"])
-    return [
-        f"{values['source_caption']} → {target}" if target else values["source_caption"],
-        " → ".join(objects) + f" (attempt {values['attempt']})" if all(objects) else "",
-        "" if values["answer"] is None else f"answer: {values['answer']}",
-    ]
-
-
-def _image_pair(values: Mapping[str, Any]) -> list[str]:
-    if values["width"] is None:
-        return []
-    seed = "given" if values["seed"] is None else f"seed {values['seed']}"
-    return [f"{values['width']} × {values['height']} pixels, {seed}"]
-
-
-def _region(values: Mapping[str, Any]) -> list[str]:
-    if values["found_in"] is None:
-        return []
-    box = ", ".join(_number(values[name]) for name in ("x1", "y1", "x2", "y2"))
-    objects = (values["source_object"], values["target_object"])
-    named = f": {' → '.join(objects)}" if all(objects) else ""
-    return [f"box ({box}) found in the {values['found_in']} image{named}"]
-
-
-def _region_captions(values: Mapping[str, Any]) -> list[str]:
-    difference = values["difference_caption"]
-    return [
-        f"{values['source_region_caption']} → {values['target_region_caption']}",
-        f"difference: {difference}" if difference else "",
-    ]
-
-
-def _erasure(values: Mapping[str, Any]) -> list[str]:
-    if values["erased_hash"] is None:
-        return []
-    return [f"erased from the {values['found_in']} image, seed {values['seed']}"]
-
-
-def _removal_caption(values: Mapping[str, Any]) -> list[str]:
-    return [f"was there: {values['region_caption']}"] if values["region_caption"] else []
-
-
-def _sample(values: Mapping[str, Any]) -> list[str]:
-    turns = [f"{turn['from']}: {turn['value']}" for turn in values["conversations"] or ()]
-    return [f"task {values['task']}, split {values['split']}", *turns]
-
-
-CONTENTS: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
-    "caption": _caption,
-    "prompt_pairs": _prompt_pair,
-    "image_pairs": _image_pair,
-    "filtered_pairs": lambda values: [],
-    "bounding_boxes": _region,
-    "captions": _region_captions,
-    "removed_pairs": _erasure,
-    "removal_captions": _removal_caption,
-    "fine_tune_set": _sample,
-}

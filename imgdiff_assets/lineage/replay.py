@@ -25,16 +25,16 @@ from imgdiff_assets.ingest.shards import has_pairs, pair_images_path
 from imgdiff_assets.ledger.images import ErasedImages, GivenImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger, is_image
 from imgdiff_assets.lineage.compare import Comparison, Verdict, closest, compare, tolerance
-from imgdiff_assets.lineage.lineage import ancestors, find_row
-from imgdiff_assets.reading.scan import PARENT_IDS, DamagedTable, parent_columns, parent_of, scan
+from imgdiff_assets.lineage.lineage import CAPTION_ID, TABLE_OF_ID, ancestors, find_row
+from imgdiff_assets.reading.scan import DamagedTable, scan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
-from imgdiff_assets.stages.stage import Measurement, Stage
+from imgdiff_assets.stages.stage import OUTSIDE, Stage
+from imgdiff_assets.stages.steps import Measurement
 
 Images = TypeVar("Images", PairImages, ErasedImages)
 
-KINDS = {"pair_id": "pair", "region_id": "region", "sample_id": "sample"}
 NOTHING_MADE = (
     "a caption is given, not made: replay a pair, a region or a sample of it (`imgdiff lineage` lists them)."
 )
@@ -95,7 +95,7 @@ def shared_models(recipe: Recipe) -> LoadedModels:
     """The process's models, with the settings of `recipe`."""
     from resources.dagster_resources import ROLES
 
-    settings = {role: getattr(recipe.models, role) for role in ROLES}
+    settings = recipe.roles
     return LoadedModels(settings, {role: lambda role=role: ROLES[role].load(settings[role]) for role in ROLES})  # type: ignore[misc]
 
 
@@ -109,17 +109,17 @@ def replay(
     """
     ledger = Ledger(home.ledger)
     column, identity, shard = find_row(home, ledger, prefix)
-    if column not in KINDS:
+    if column == CAPTION_ID:
         raise ReplayError(f"{identity}: {NOTHING_MADE}")
     known = ancestors(ledger, column, identity, shard)
-    result = Replay(KINDS[column], identity, shard)
+    result = Replay(column.removesuffix("_id"), identity, shard)
     with ExitStack() as opened:
-        pairs = _open(opened, PairImages, "image_pairs", ledger, shard)
-        erased = _open(opened, ErasedImages, "removed_pairs", ledger, shard)
+        pairs = _open(opened, PairImages, PairImages.asset, ledger, shard)
+        erased = _open(opened, ErasedImages, ErasedImages.asset, ledger, shard)
         given = None
         if has_pairs(home, shard):
             given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
-        for base_stage in _stages_above(ledger, known, shard):
+        for base_stage in _stages_above(ledger, column, known, shard):
             stage = stage_of_shard(base_stage, home, shard)
             if stage.id_column not in known:
                 continue
@@ -147,16 +147,24 @@ def _open(
         ) from error
 
 
-def _stages_above(ledger: Ledger, known: Mapping[str, str], shard: str) -> Sequence[Stage]:
+def _stages_above(ledger: Ledger, column: str, known: Mapping[str, str], shard: str) -> Sequence[Stage]:
     """The stages that a row may come from; a sample comes from one of the branches, a region goes into all."""
-    if "sample_id" not in known:
+    stage = stage_named(TABLE_OF_ID[column])
+    if len(stage.above) == 1:
         return STAGES
-    stage = stage_named("fine_tune_set")
-    where = pc.field("sample_id") == known["sample_id"]
-    row = scan(ledger, stage.name, parent_columns(stage), where, [shard]).to_pylist()[0]
-    branch, _ = parent_of(stage, row)
-    beside = {"captions"} if branch == "removal_captions" else {"removed_pairs", "removal_captions"}
-    return [other for other in STAGES if other.name not in beside]
+    where = pc.field(column) == known[column]
+    row = scan(ledger, stage.name, stage.columns_above, where, [shard]).to_pylist()[0]
+    branch, _ = stage.row_above(row)
+    branches = {name for origin in stage.above for name in _line(origin.table)}
+    return [other for other in STAGES if other.name not in branches - _line(branch)]
+
+
+def _line(table: str) -> set[str]:
+    """A table and those that its rows come from."""
+    names = {table}
+    for origin in stage_named(table).above if table not in OUTSIDE else ():
+        names |= _line(origin.table)
+    return names
 
 
 def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]) -> Row | None:
@@ -186,19 +194,21 @@ def _replay_row(
     )
     recipe = recorded_recipe(base, [record])
     models = models_of(recipe)
-    work = ShardWork(recipe, models, pairs, erased, given)
+    work = ShardWork(models, pair_images=pairs, erased_images=erased, given_images=given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
     result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
     for step in measured:
-        result.steps.append(_replay_step(stage, step, _with_images(step, row, work), work))
+        result.steps.append(
+            _replay_step(stage, step, _with_images(step, row, work), work.with_settings(stage, recipe, step))
+        )
     result.surroundings += _surroundings(measured_by, models, [role for role in roles if role in models.opened])
 
 
 def _with_images(step: Measurement, row: Row, work: ShardWork) -> Row:
     """The row with the image cells that this step filled."""
     names = {column.name for column in step.columns if is_image(column)}
-    if "erased_image" in names and work.erased_images is not None:
+    if names & set(ErasedImages.columns) and work.erased_images is not None:
         return {**row, **work.erased_images.encoded(row["region_id"])}
     if names and work.pair_images is not None:
         return {**row, **work.pair_images.encoded(row["pair_id"])}
@@ -222,15 +232,16 @@ def _older(home: Home, stage: Stage, shard: str, row: Row, recipe: Recipe) -> li
     measured_from = {stage.id_column, *(name for step in stage.measurements for name in step.inputs)}
     names = [column.name for column in stage.item_columns if column.name in measured_from]
     try:
-        items = rows_of(stage.items(read_inputs(stage, home, shard).read(), recipe), names)
+        made_of = stage.values(recipe, stage.item_settings)
+        items = rows_of(stage.items(read_inputs(stage, home, shard).read(), made_of), names)
     except (MissingInput, KeyError) as error:
         return [f"{stage.name} cannot be traced to {', '.join(stage.parents)}: {error}"]
     apart = [[name for name in names if item[name] != row[name]] for item in items]
     if [] in apart:
         return []
-    above, _ = parent_of(stage, row)
-    parent = PARENT_IDS[stage.name]
-    siblings = [index for index, item in enumerate(items) if item.get(parent) == row[parent]]
+    above, parent = stage.row_above(row)
+    ids = [origin.id_column for origin in stage.above if origin.table == above]
+    siblings = [index for index, item in enumerate(items) if item.get(ids[0]) == parent]
     nearest = min(siblings, key=lambda index: len(apart[index]), default=None)
     if nearest is None:
         return [f"{stage.name} is older than {above}, which has nothing like it any more."]

@@ -139,7 +139,7 @@ def _rejected_card(shard: _Shard, stage: Stage, row: Row, note: str) -> Card:
         shard.pair(row["pair_id"]),
         None if x1 is None or y1 is None or x2 is None or y2 is None else (x1, y1, x2, y2),
         label=f"{stage.name}: {row['rejected_by']}",
-        text=in_words(row).partition(": ")[2],
+        text=in_words(stage, row).partition(": ")[2],
         note=note,
     )
 

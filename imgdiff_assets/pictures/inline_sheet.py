@@ -16,7 +16,6 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
-from imgdiff_assets.statistics.table_checks import score_range
 
 SHOWN = 6
 """Pairs on one sheet: one row of them is as wide as the web UI shows in a small window, 984 pixels."""
@@ -33,15 +32,15 @@ def kept_and_rejected(ledger: Ledger, stage: Stage, shard: str) -> dict[str, str
 
     Which rows is a function of their ids. Rejected ones take turns by reason.
     """
-    scores = {step.name: step.score for step in stage.filters if step.score and score_range(step.score)}
+    scores = {step.name: step.score for step in stage.filters if step.score and stage.range_of(step.score)}
     names = {stage.id_column, *TEXT_COLUMNS, *BOX_COLUMNS, *scores.values()}
     columns = [name for name in stage.schema.names if name in names]
     here = (pc.field("rejected_by") != UPSTREAM) | pc.field("kept")
     rows = sorted(scan(ledger, stage.name, columns, here, [shard]).to_pylist(), key=lambda row: row[stage.id_column])
     chosen = {"kept": [row for row in rows if row["kept"]][:SHOWN], "rejected": _by_turns(rows)[:SHOWN]}
-    if "image_pairs" not in (stage.name, *stage.parents) and stage.name != "fine_tune_set":
+    if PairImages.asset not in (stage.name, *stage.parents):
         return {name: _text_table(some) for name, some in chosen.items() if some}
-    if not ledger.exists("image_pairs", shard):
+    if not ledger.exists(PairImages.asset, shard):
         return {}
     images = PairImages(ledger, shard)
     try:

@@ -1,65 +1,46 @@
 """Reading one table of the ledger across shards, a few columns and rows of it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
+from imgdiff_assets.common.aliases import Integers
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 
-PARENT_IDS: Mapping[str, str] = {
-    "prompt_pairs": "caption_id",
-    "image_pairs": "pair_id",
-    "filtered_pairs": "pair_id",
-    "bounding_boxes": "pair_id",
-    "captions": "region_id",
-    "removed_pairs": "region_id",
-    "removal_captions": "region_id",
-    "fine_tune_set": "region_id",
-}
-"""The column that names the row above: the chain from a caption to its samples."""
+
+def origins(stage: Stage, table: pa.Table) -> Integers:
+    """For each row of a stage, which of `stage.above` is where it comes from: the first that concerns it."""
+    result = np.zeros(len(table), dtype=np.int64)
+    for number, origin in reversed(list(enumerate(stage.above))):
+        here = np.ones(len(table), dtype=bool)
+        for name in origin.having:
+            here &= table[name].is_valid().to_numpy()
+        for name in origin.lacking:
+            here &= table[name].is_null().to_numpy()
+        result[here] = number
+    return result
 
 
-SAMPLE_PARENTS = ("captions", "removal_captions")
-"""The tables whose regions samples are made of; a sample that is about no region is made of its pair."""
+def keys_above(stage: Stage, table: pa.Table) -> pa.ChunkedArray:
+    """A text for each row that names the row above, whatever its table: equal for all rows made of one."""
+    first, *others = stage.above
+    keys = keys_of(stage, first.table, table[first.id_column])
+    numbers = origins(stage, table) if others else None
+    for number, origin in enumerate(others, 1):
+        keys = pc.if_else(pa.array(numbers == number), keys_of(stage, origin.table, table[origin.id_column]), keys)
+    return keys
 
 
-def parent_tables(stage: Stage) -> Sequence[str]:
-    """The tables that hold the rows above."""
-    return SAMPLE_PARENTS if stage.name == "fine_tune_set" else stage.parents[:1]
-
-
-def parent_columns(stage: Stage) -> Sequence[str]:
-    """The columns that say which row is above: what `parent_of` and `parent_keys` read."""
-    return ("region_id", "pair_id", "erased_from") if stage.name == "fine_tune_set" else (PARENT_IDS[stage.name],)
-
-
-def parent_keys(stage: Stage, table: pa.Table) -> pa.ChunkedArray:
-    """A text for each row, the same for all rows made of one; where that is of one table, its id."""
-    if stage.name != "fine_tune_set":
-        return table[PARENT_IDS[stage.name]]
-    erased = own_keys("removal_captions", table["region_id"])
-    regions = pc.if_else(pc.is_valid(table["erased_from"]), erased, table["region_id"])
-    return pc.coalesce(regions, table["pair_id"])
-
-
-def own_keys(asset: str, ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """What `parent_keys` is for the rows below those with these ids."""
-    return pc.binary_join_element_wise("erased", ids, " ") if asset == "removal_captions" else ids
-
-
-def parent_of(stage: Stage, row: Mapping[str, Any]) -> tuple[str, str]:
-    """Table and id of the row that a row was made of; samples are made of rows of several tables."""
-    if stage.name != "fine_tune_set":
-        return stage.parents[0], row[PARENT_IDS[stage.name]]
-    if row["region_id"] is None:
-        return "filtered_pairs", row["pair_id"]
-    return ("captions" if row["erased_from"] is None else "removal_captions"), row["region_id"]
+def keys_of(stage: Stage, asset: str, ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """How `keys_above` names the rows of one table with these ids."""
+    return ids if len(stage.above) == 1 else pc.binary_join_element_wise(asset, ids, " ")
 
 
 class DamagedTable(ValueError):

@@ -5,28 +5,21 @@ import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Self, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
 from imgdiff_assets.common.hashing import content_hash
-from imgdiff_assets.recipe.stage_settings import (
-    BoundingBoxesSettings,
-    CaptionsSettings,
-    FilteredPairsSettings,
-    FineTuneSetSettings,
-    ImagePairsSettings,
-    PromptPairsSettings,
-    RemovalCaptionsSettings,
-    RemovedPairsSettings,
-    StageSettings,
-)
+from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.settings import StageSettings
+from imgdiff_assets.stages.stage import Stage
 from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
+from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
@@ -87,43 +80,30 @@ class RoleModels(StageSettings):
     inpainter: InpainterSettings = InpainterSettings(model="stabilityai/sdxl-turbo")
 
 
-_STAGE_SECTIONS = (
-    "prompt_pairs",
-    "image_pairs",
-    "filtered_pairs",
-    "bounding_boxes",
-    "captions",
-    "removed_pairs",
-    "removal_captions",
-    "fine_tune_set",
-)
-
-
-class Recipe(StageSettings):
-    """Everything that a row of the ledger depends on, and the limits of a run."""
+class RecipeValues(StageSettings):
+    """Everything that a row of the ledger depends on, and the limits of a run, but for the stages: see `Recipe`."""
 
     name: str = Field(description="Shown in the catalog and in reports.")
     seed: int = Field(0, ge=0, description="All seeds are hashes of this and a row's id.")
     max_error_share: float = Field(0.2, ge=0, le=1, description="A shard with a larger share of failed rows fails.")
+    max_tries: int = Field(
+        3,
+        ge=1,
+        description="A row that failed is tried by so many runs; then it is left as it is, unless a run is told to "
+        "try it again.",
+    )
     kept_share: dict[str, tuple[float, float]] = Field(
         {}, description="Per stage, the least and the largest share of judged rows to be kept; outside, a check warns."
     )
     models: RoleModels
-    prompt_pairs: PromptPairsSettings = PromptPairsSettings()
-    image_pairs: ImagePairsSettings = ImagePairsSettings()
-    filtered_pairs: FilteredPairsSettings = FilteredPairsSettings()
-    bounding_boxes: BoundingBoxesSettings = BoundingBoxesSettings()
-    captions: CaptionsSettings = CaptionsSettings()
-    removed_pairs: RemovedPairsSettings = RemovedPairsSettings()
-    removal_captions: RemovalCaptionsSettings = RemovalCaptionsSettings()
-    fine_tune_set: FineTuneSetSettings = FineTuneSetSettings()
     automation: AutomationSettings = AutomationSettings()
 
     @model_validator(mode="after")
-    def _shares_are_of_stages(self) -> "Recipe":
+    def _shares_are_of_stages(self) -> Self:
+        sections = [stage.name for stage in STAGES]
         for name, (least, largest) in self.kept_share.items():
-            if name not in _STAGE_SECTIONS:
-                raise ValueError(f"kept_share: {_unknown(name, _STAGE_SECTIONS)}")
+            if name not in sections:
+                raise ValueError(f"kept_share: {_unknown(name, sections)}")
             if not 0 <= least <= largest <= 1:
                 raise ValueError(f"kept_share.{name}: give the least and the largest share, as in [0.1, 0.9]")
         return self
@@ -132,6 +112,36 @@ class Recipe(StageSettings):
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
         return content_hash(self.model_dump(mode="json", exclude={"automation"}))[:16]
+
+    def section(self, stage: str) -> Any:
+        """A stage's section; None for an installed stage that the recipe does not name."""
+        return getattr(self, stage)
+
+    def role(self, name: str) -> ModelSettings:
+        """The settings of a role's model."""
+        settings: ModelSettings = getattr(self.models, name)
+        return settings
+
+    @property
+    def roles(self) -> dict[str, ModelSettings]:
+        """The settings of every role's model, by role."""
+        return {name: self.role(name) for name in RoleModels.model_fields}
+
+
+def _section_of(stage: Stage) -> tuple[Any, Any]:
+    """Type and default of a stage's field in the recipe."""
+    if stage.package is not None:
+        return stage.section | None, Field(None, description=f"A stage of the package {stage.package}.")
+    return stage.section, stage.section()
+
+
+if TYPE_CHECKING:
+    Recipe = RecipeValues
+else:
+    Recipe = create_model("Recipe", __base__=RecipeValues, **{stage.name: _section_of(stage) for stage in STAGES})
+    Recipe.__doc__ = (
+        "Everything that a row of the ledger depends on, and the limits of a run: a section for each stage."
+    )
 
 
 class _Loader(yaml.SafeLoader):
@@ -195,6 +205,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
     for index, part in enumerate(parts[:-1]):
         if part not in _known_keys(parts[:index]):
             raise RecipeError(f"--set {override}: {_unknown(part, _known_keys(parts[:index]))}")
+        if section.get(part) is None and _known_keys(parts[: index + 1]):
+            section[part] = {}
         section = section[part]
         if not isinstance(section, dict):
             raise RecipeError(f"--set {override}: {'.'.join(parts[: index + 1])} is a value, not a section.")
@@ -208,13 +220,19 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 def _known_keys(path: Sequence[Any]) -> list[str]:
     """The keys of the section at `path`; none for a place that is not a section."""
-    model: Any = Recipe
+    section: type[BaseModel] | None = Recipe
     for part in path:
-        field = model.model_fields.get(part)
-        model = field.annotation if field is not None else None
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
-    return list(cast(type[BaseModel], model).model_fields)
+        field = section.model_fields.get(part) if section is not None else None
+        section = _section_in(field.annotation) if field is not None else None
+    return list(section.model_fields) if section is not None else []
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field holds, or may hold."""
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from imgdiff_assets.common.plain_text import counted as plural
 from imgdiff_assets.common.plain_text import printable
+from imgdiff_assets.common.tables import columns_of_table
 from imgdiff_assets.export.hf import LOADED
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
@@ -16,7 +17,6 @@ from imgdiff_assets.release.changes import Change, counted
 from imgdiff_assets.release.contents import Contents
 from imgdiff_assets.setup.licences import licence_of
 from imgdiff_assets.stages.graph import STAGES
-from imgdiff_assets.stages.stage import columns_of_table
 from imgdiff_assets.statistics.diversity import Diversity, diversity_text
 from imgdiff_assets.statistics.funnel import Funnel
 
@@ -101,8 +101,8 @@ def _scores(ledger: Ledger, shards: Sequence[str], settings: Mapping[str, Mappin
     for stage in STAGES:
         names: dict[str, list[str]] = {}
         for step in stage.filters:
-            if step.score and step.threshold:
-                limit = f"{step.threshold} {settings.get(stage.name, {}).get(step.threshold, '?')}"
+            if step.score and step.setting:
+                limit = f"{step.setting} {settings.get(stage.name, {}).get(step.setting, '?')}"
                 names.setdefault(step.score, []).append(limit)
         columns = columns_of_table(scan(ledger, stage.name, list(names), shards=shards), list(names))
         for name, limits in names.items():

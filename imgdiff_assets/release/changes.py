@@ -10,19 +10,8 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.release.contents import KEYS, VALUES, Contents
-from imgdiff_assets.stages.stage import UPSTREAM
-
-ABOVE = (
-    ("fine_tune_set", "sample_id"),
-    ("captions", "region_id"),
-    ("bounding_boxes", "region_id"),
-    ("filtered_pairs", "pair_id"),
-    ("image_pairs", "pair_id"),
-    ("prompt_pairs", "pair_id"),
-)
-"""The tables in which a sample, or what it came from, has a verdict, from the sample up."""
-
-ABOVE_ERASED = (ABOVE[0], ("removal_captions", "region_id"), ("removed_pairs", "region_id"), *ABOVE[2:])
+from imgdiff_assets.stages.graph import SAMPLES, stage_named
+from imgdiff_assets.stages.stage import OUTSIDE, UPSTREAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +73,15 @@ def _why_added(row: Row, new_shards: set[str], captions: set[str], made_otherwis
     return "more of a caption that was there" if row["caption_id"] in captions else "its caption had no samples"
 
 
+def _line(sample: Row) -> Iterator[tuple[str, str]]:
+    """The tables that a sample came through, from its own up to the first, each with its id column."""
+    table = SAMPLES
+    while table not in OUTSIDE:
+        stage = stage_named(table)
+        yield table, stage.id_column
+        table = next(origin.table for origin in stage.above if origin.concerns(sample))
+
+
 class _Reasons:
     """Why samples of an earlier release are not in this one, from the verdicts in the ledger."""
 
@@ -99,16 +97,14 @@ class _Reasons:
             )
         if row["sample_id"] in manifest["near_duplicates_left_out"]:
             return "a near-duplicate of another shard's validation sample"
-        if row["task"] not in manifest["settings"]["fine_tune_set"].get("tasks", ()) and not row["erased_from"]:
+        if row["task"] not in manifest["settings"][SAMPLES].get("tasks", ()) and not row["erased_from"]:
             return f"the task {row['task']} is switched off"
-        for table, column in ABOVE_ERASED if row["erased_from"] else ABOVE:
-            if row[column] is None:
-                continue
+        for table, column in _line(row):
             verdict = self._table(table, column, row["shard"]).get(row[column])
-            if verdict is None and table != "fine_tune_set":
+            if verdict is None and table != SAMPLES:
                 return f"{table} was made anew, and has other rows"
             if verdict is not None and verdict["rejected_by"] not in (None, UPSTREAM):
-                return f"{table}: {in_words(verdict)}"
+                return f"{table}: {in_words(stage_named(table), verdict)}"
         return "its texts were measured anew"
 
     def _table(self, table: str, column: str, shard: str) -> dict[str, Row]:

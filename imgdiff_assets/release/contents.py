@@ -13,6 +13,7 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import Gathered
+from imgdiff_assets.stages import graph
 from imgdiff_assets.stages.graph import STAGES
 
 MANIFEST, SAMPLES = "release.json", "samples.parquet"
@@ -21,6 +22,9 @@ KEYS = ("task", "pair_id", "region_id", "erased_from")
 
 VALUES = ("question", "answer", "first", "split", "source_hash", "target_hash", "erased_hash")
 """What may change of a sample that is about the same."""
+
+NAMES = ("number", "version", "previous", "date")
+"""What tells releases apart that hold the same."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
 
@@ -34,10 +38,12 @@ class Contents:
 
     @property
     def hash(self) -> str:
-        """Equal for releases of the same samples from the same settings and models."""
-        return content_hash(
-            {**self.manifest, "number": None, "version": None, "previous": None, "date": None}, self.samples
-        )
+        """Equal for releases of the same samples from the same settings and models.
+
+        What a manifest says nothing of is as what is empty, for older ones say less.
+        """
+        told = {name: value for name, value in self.manifest.items() if value and name not in NAMES}
+        return content_hash(told, self.samples)
 
 
 def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Contents:
@@ -62,8 +68,8 @@ def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Co
         "shards": shards,
         "not_fresh": list(not_fresh),
         "samples": counts,
-        "recipe": sorted({record.get("recipe", "") for record in records["fine_tune_set"]}),
-        "seed": sorted({record.get("seed", 0) for record in records["fine_tune_set"]}),
+        "recipe": sorted({record.get("recipe", "") for record in records[graph.SAMPLES]}),
+        "seed": sorted({record.get("seed", 0) for record in records[graph.SAMPLES]}),
         # Shards that are up to date with one recipe have its settings; the models that had a part in them may differ.
         "settings": {name: rows[0].get("settings", {}) for name, rows in records.items() if rows},
         "code_versions": {

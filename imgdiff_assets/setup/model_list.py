@@ -43,7 +43,7 @@ class ModelState:
 
 def role_settings(recipe: Recipe) -> dict[str, ModelSettings]:
     """The settings of every role of the recipe."""
-    return {role: getattr(recipe.models, role) for role in type(recipe.models).model_fields}
+    return recipe.roles
 
 
 def chosen_roles(recipe: Recipe, roles: Sequence[str] = ()) -> dict[str, ModelSettings]:

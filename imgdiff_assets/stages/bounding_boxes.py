@@ -1,18 +1,20 @@
 """Filtered pairs to bounding boxes: where the two images differ, and the difference is the named object."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field, model_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.recipe.stage_settings import BoundingBoxesSettings
-from imgdiff_assets.stages.canaries import planted_matches
-from imgdiff_assets.stages.stage import Canaries, Derivation, Filter, Measurement, Stage, Work, at_least, below
+from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
+from imgdiff_assets.stages.settings import StageSettings, in_order
+from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.steps import Canaries, Derivation, Filter, Measurement, Work, at_least, below, cosine, share
 from resources.images.crops import cut
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
@@ -21,7 +23,33 @@ SCORE = "region_similarity"
 RANKED_BY = ("pair_id", "found_in", *BOX_COLUMNS, SCORE)
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+class BoundingBoxesSettings(StageSettings):
+    """Where two images differ, and the difference is the named object."""
+
+    min_area_fraction: float = Field(
+        0.0025, ge=0, le=1, description="Smaller boxes are rejected (share of the image)."
+    )
+    max_area_fraction: float = Field(1.0, gt=0, le=1, description="Larger boxes are rejected (share of the image).")
+    crop_padding: int = Field(0, ge=0, description="Pixels added around a box before its crop is scored.")
+    max_region_similarity: float = Field(
+        0.85, ge=-1, le=1, description="Boxes whose two crops are more alike (cosine) are rejected: `same_content`."
+    )
+    match_score: Literal["itc", "itm"] = Field(
+        "itc", description="Contrastive cosine, or the matching head's probability."
+    )
+    match_rule: Literal["both", "either"] = Field(
+        "either", description="Whether the object must be seen in its own image on both sides or on one."
+    )
+    min_match: float = Field(0.35, ge=-1, le=1, description="A crop that matches its object less does not show it.")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the most different is kept.")
+    max_boxes: int = Field(5, ge=1, description="Boxes kept per pair, most different first.")
+
+    @model_validator(mode="after")
+    def _some_box_can_pass(self) -> "BoundingBoxesSettings":
+        return in_order(self, "min_area_fraction", "max_area_fraction")
+
+
+def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every filtered pair, with the objects that its two prompts name."""
     pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
     prompts = look_up(tables["prompt_pairs"], "pair_id", pairs["pair_id"])
@@ -91,8 +119,7 @@ def match(rows: Sequence[Row], work: Work) -> list[Row]:
 
 def _crops(row: Row, work: Work) -> list[np.ndarray]:
     box = [row[name] for name in BOX_COLUMNS]
-    padding = work.recipe.bounding_boxes.crop_padding
-    return [cut(image, box, padding) for image in work.images(row["pair_id"])]
+    return [cut(image, box, work.settings["crop_padding"]) for image in work.images(row["pair_id"])]
 
 
 def _has_box(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
@@ -153,61 +180,85 @@ def _canary_many(settings: BoundingBoxesSettings) -> Canaries:
     return Canaries([*kept, _region("another", "source", 0, 0.9)], [_region("one", "target", 0, 0.6)])
 
 
+def contents(row: Mapping[str, Any]) -> list[str]:
+    """The box, and the objects that it may show."""
+    if row["found_in"] is None:
+        return []
+    box = ", ".join(f"{row[name]:.4g}" for name in BOX_COLUMNS)
+    objects = [row[name] for name in OBJECT_COLUMNS]
+    named = f": {' → '.join(objects)}" if all(objects) else ""
+    return [f"box ({box}) found in the {row['found_in']} image{named}"]
+
+
 STAGE = Stage(
     name="bounding_boxes",
     id_column="region_id",
     parents=("filtered_pairs", "prompt_pairs", "image_pairs"),
+    above=(Above("filtered_pairs", "pair_id"),),
+    section=BoundingBoxesSettings,
     description=__doc__,
     item_columns=tuple(pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS)),
     items=items,
     row_id=row_id,
+    contents=contents,
     steps=(
         Measurement(
             name="propose",
             columns=(
                 pa.field("found_in", pa.string()),
                 *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
-                pa.field("area_fraction", pa.float32()),
-                pa.field("proposal_score", pa.float32()),
+                share("area_fraction"),
+                share("proposal_score"),
             ),
             inputs=PAIR_COLUMNS,
             run=propose,
             roles=("segmenter",),
             expands=True,
         ),
-        Filter("no_proposals", ("found_in",), _has_box, _canary_without_box),
-        at_least("too_small", "area_fraction", "min_area_fraction"),
-        below("too_large", "area_fraction", "max_area_fraction"),
+        Filter("no_proposals", ("found_in",), _has_box, "no object was found in either image", _canary_without_box),
+        at_least("too_small", "area_fraction", "min_area_fraction", "the box is too small"),
+        below("too_large", "area_fraction", "max_area_fraction", "the box is too large"),
         Measurement(
             name="compare",
-            columns=(pa.field(SCORE, pa.float32()),),
+            columns=(cosine(SCORE),),
             inputs=(*PAIR_COLUMNS, *BOX_COLUMNS),
             run=compare,
-            settings=lambda recipe: {"crop_padding": recipe.bounding_boxes.crop_padding},
+            settings=("crop_padding",),
             roles=("image_text_encoder",),
         ),
-        below("same_content", SCORE, "max_region_similarity"),
+        below("same_content", SCORE, "max_region_similarity", "the box shows the same in both images"),
         # The dear model last: it reads only what the cheap one left.
         Measurement(
             name="match",
-            columns=tuple(
-                pa.field(f"{side}_match_{head}", pa.float32())
-                for head in ("itc", "itm")
-                for side in ("source", "target")
-            ),
+            columns=matches("source_match", "target_match"),
             inputs=(*PAIR_COLUMNS, *BOX_COLUMNS, *OBJECT_COLUMNS),
             run=match,
-            settings=lambda recipe: {"crop_padding": recipe.bounding_boxes.crop_padding},
+            settings=("crop_padding",),
             roles=("image_text_matcher",),
         ),
         Derivation(
-            pa.field("match", pa.float32()),
-            tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
+            cosine("match"),
+            tuple(f"{side}_match_{head}" for head in HEADS for side in ("source", "target")),
             _match_scores,
         ),
-        Filter("object_not_seen", ("match",), _seen, _canary_unseen, "match", "min_match"),
-        Filter("overlaps", RANKED_BY, _apart, _canary_overlaps, threshold="max_overlap"),
+        Filter(
+            "object_not_seen",
+            ("match",),
+            _seen,
+            "the box does not show the replaced object",
+            _canary_unseen,
+            "match",
+            "min_match",
+        ),
+        Filter(
+            "overlaps",
+            RANKED_BY,
+            _apart,
+            "a box that overlaps it is more different",
+            _canary_overlaps,
+            threshold="max_overlap",
+        ),
         Derivation(pa.field("rank", pa.int32()), RANKED_BY, _rank),
-        below("beyond_the_first", "rank", "max_boxes", _canary_many),
+        below("beyond_the_first", "rank", "max_boxes", "there are enough boxes that are more different", _canary_many),
     ),
 )

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgdiff_assets.common.aliases import Booleans, Row
-from imgdiff_assets.stages.stage import CANARY_MARGIN, Canaries, Derivation, Filter, Stage, columns_of_rows
+from imgdiff_assets.common.tables import columns_of_rows
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Derivation, Filter
 
 
 def mistakes(stage: Stage, settings: Any) -> list[str]:
@@ -13,30 +15,15 @@ def mistakes(stage: Stage, settings: Any) -> list[str]:
     A derived column that planted rows lack is derived from those that they have, as it is from real rows: so a broken
     derivation is noticed as a broken filter is. Whatever a broken filter raises is a sentence too.
     """
-    derivations = {step.column.name: step for step in stage.steps if isinstance(step, Derivation)}
-    return [sentence for step in stage.filters for sentence in _mistakes_of(step, derivations, settings)]
-
-
-def planted_matches(score: str, limit: float, both: bool) -> Canaries:
-    """Canaries of a region's matches, `itc` and `itm` of the source and of the target.
-
-    Rows match or not in the `score` that is judged, and do the opposite in the other; `both` sides must match, or one.
-    """
-
-    def row(source: int, target: int) -> Row:
-        return {
-            f"{side}_match_{head}": limit + (direction if head == score else -direction) * CANARY_MARGIN
-            for side, direction in (("source", source), ("target", target))
-            for head in ("itc", "itm")
-        }
-
-    one = [row(1, -1), row(-1, 1)]
-    return Canaries([row(1, 1), *([] if both else one)], [row(-1, -1), *(one if both else [])])
+    steps = [step for step in stage.steps if step.on(settings)]
+    derivations = {step.column.name: step for step in steps if isinstance(step, Derivation)}
+    filters = [step for step in steps if isinstance(step, Filter)]
+    return [sentence for step in filters for sentence in _mistakes_of(step, derivations, settings)]
 
 
 def _mistakes_of(step: Filter, derivations: Mapping[str, Derivation], settings: Any) -> list[str]:
     """In either order of the rows: a verdict that only follows the order is wrong in one of them."""
-    canaries = step.canaries(settings)
+    canaries = step.canaries(step.own(settings))
     expected = [(row, True) for row in canaries.kept] + [(row, False) for row in canaries.rejected]
     try:
         passes = _judge(step, derivations, [row for row, _ in expected], settings)
@@ -56,7 +43,7 @@ def _judge(step: Filter, derivations: Mapping[str, Derivation], rows: Sequence[R
     for name in step.reads:
         if name in derivations and not any(name in row for row in rows):
             derivation = derivations[name]
-            columns[name] = derivation.compute(columns_of_rows(rows, derivation.reads), settings)
+            columns[name] = derivation.compute(columns_of_rows(rows, derivation.reads), derivation.own(settings))
         else:
             columns |= columns_of_rows(rows, [name])
     return step.judge(columns, settings)

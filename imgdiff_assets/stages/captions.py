@@ -6,14 +6,15 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, field_validator
 
 from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.method.caption_edit import agreement
 from imgdiff_assets.method.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.recipe.stage_settings import CaptionsSettings
-from imgdiff_assets.stages.canaries import planted_matches
-from imgdiff_assets.stages.stage import Canaries, Derivation, Measurement, Stage, Work, at_least, below
+from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
+from imgdiff_assets.stages.settings import StageSettings, fillable
+from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.steps import Canaries, Derivation, Measurement, Work, at_least, below, cosine, share
 from resources.images.crops import cut
 
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
@@ -21,7 +22,57 @@ REGION_CAPTIONS = ("source_region_caption", "target_region_caption")
 REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+class CaptionsSettings(StageSettings):
+    """What each region shows in each image, then what the difference is."""
+
+    region_view: Literal["crop", "full"] = Field(
+        "full", description="Show the captioner the region's crop, or the whole image with the box in the question."
+    )
+    region_question: str = Field(
+        "Describe in one short sentence the object inside the box with the normalised corners "
+        "[{x1:.2f}, {y1:.2f}, {x2:.2f}, {y2:.2f}].",
+        description="May use {x1} {y1} {x2} {y2} (fractions of width and height) and {object}.",
+    )
+    crop_padding: int = Field(5, ge=0, description="Pixels added around a box before its crop is captioned or scored.")
+    max_caption_similarity: float = Field(
+        0.85,
+        ge=-1,
+        le=1,
+        description="Region captions more alike than this (text cosine) are rejected: `captions_alike`.",
+    )
+    match_score: Literal["itc", "itm"] = Field(
+        "itc", description="Contrastive cosine, or the matching head's probability."
+    )
+    min_match: float = Field(
+        0.40, ge=-1, le=1, description="A caption must fit its crop at least this well, each side."
+    )
+    difference_view: Literal["crops", "side_by_side"] = Field(
+        "side_by_side", description="Two crops, or both images in one picture with a bar between and the box in red."
+    )
+    difference_question: str = Field(
+        "The left and the right picture are nearly the same. In the red box the left one shows: {source_caption} "
+        "The right one shows: {target_caption} Say in one or two sentences how the right box differs from the left.",
+        description="May use {source_caption} and {target_caption}.",
+    )
+    min_agreement: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the words of both region captions that the difference must name, in order.",
+    )
+
+    @field_validator("region_question")
+    @classmethod
+    def _region_question_can_be_asked(cls, question: str) -> str:
+        return fillable(question, x1=0.0, y1=0.0, x2=1.0, y2=1.0, object="")
+
+    @field_validator("difference_question")
+    @classmethod
+    def _difference_question_can_be_asked(cls, question: str) -> str:
+        return fillable(question, source_caption="", target_caption="")
+
+
+def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every region that has a box."""
     regions = tables["bounding_boxes"].select([*ITEM_COLUMNS, *BOX_COLUMNS, "kept"])
     return regions.filter(pc.field("x1").is_valid())
@@ -33,7 +84,7 @@ class NoAnswer(ValueError):
 
 def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     """One caption of the region in each image."""
-    settings = work.recipe.captions
+    settings = work.settings
     views, questions = [], []
     for row in rows:
         for image, name in zip(work.images(row["pair_id"]), (row["source_object"], row["target_object"]), strict=True):
@@ -41,9 +92,13 @@ def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
             x1, y1, x2, y2 = (row[corner] for corner in BOX_COLUMNS)
             box = {"x1": x1 / width, "y1": y1 / height, "x2": x2 / width, "y2": y2 / height}
             views.append(
-                [image if settings.region_view == "full" else cut(image, (x1, y1, x2, y2), settings.crop_padding)]
+                [
+                    image
+                    if settings["region_view"] == "full"
+                    else cut(image, (x1, y1, x2, y2), settings["crop_padding"])
+                ]
             )
-            questions.append(settings.region_question.format(**box, object=name or "object"))
+            questions.append(settings["region_question"].format(**box, object=name or "object"))
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     results: list[Row | NoAnswer] = []
     for both in zip(answers[0::2], answers[1::2], strict=True):
@@ -76,7 +131,7 @@ def _match(rows: Sequence[Row], work: Work, kind: Literal["match", "mismatch"]) 
     crops, texts = [], []
     for row in rows:
         box = [row[name] for name in BOX_COLUMNS]
-        views = [cut(image, box, work.recipe.captions.crop_padding) for image in work.images(row["pair_id"])]
+        views = [cut(image, box, work.settings["crop_padding"]) for image in work.images(row["pair_id"])]
         crops += views if kind == "match" else views[::-1]
         texts += [row[name] for name in REGION_CAPTIONS]
     itc, itm = work.model("image_text_matcher").match(crops, texts)
@@ -93,18 +148,18 @@ def _match(rows: Sequence[Row], work: Work, kind: Literal["match", "mismatch"]) 
 
 def tell_apart(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     """The difference caption, and how much of both region captions it names on the right sides."""
-    settings = work.recipe.captions
+    settings = work.settings
     views, questions = [], []
     for row in rows:
         images = work.images(row["pair_id"])
         box = [row[name] for name in BOX_COLUMNS]
-        if settings.difference_view == "crops":
-            views.append([cut(image, box, settings.crop_padding) for image in images])
+        if settings["difference_view"] == "crops":
+            views.append([cut(image, box, settings["crop_padding"]) for image in images])
         else:
             left, right = (draw_box(image, box) for image in images)
             views.append([side_by_side(left, right, BAR_WIDTH)])
         captions = {"source_caption": row["source_region_caption"], "target_caption": row["target_region_caption"]}
-        questions.append(settings.difference_question.format(**captions))
+        questions.append(settings["difference_question"].format(**captions))
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     return [
         {"difference_caption": answer, "agreement": agreement(answer, *(row[name] for name in REGION_CAPTIONS))}
@@ -126,81 +181,88 @@ def _canary_misfit(settings: CaptionsSettings) -> Canaries:
     return planted_matches(settings.match_score, settings.min_match, both=True)
 
 
-def _region_settings(recipe: Recipe) -> dict[str, Any]:
-    return recipe.captions.model_dump(include={"region_view", "region_question", "crop_padding"})
-
-
-def _difference_settings(recipe: Recipe) -> dict[str, Any]:
-    return recipe.captions.model_dump(include={"difference_view", "difference_question", "crop_padding"})
+def contents(row: Mapping[str, Any]) -> list[str]:
+    """What was said of the region, and of the difference."""
+    difference = row["difference_caption"]
+    return [
+        f"{row['source_region_caption']} → {row['target_region_caption']}",
+        f"difference: {difference}" if difference else "",
+    ]
 
 
 STAGE = Stage(
     name="captions",
     id_column="region_id",
     parents=("bounding_boxes", "image_pairs"),
+    above=(Above("bounding_boxes", "region_id"),),
+    section=CaptionsSettings,
     description=__doc__,
     item_columns=(
         *(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
         *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
     ),
     items=items,
+    compared_texts=REGION_CAPTIONS,
+    contents=contents,
     steps=(
         Measurement(
             name="describe",
             columns=tuple(pa.field(name, pa.string()) for name in REGION_CAPTIONS),
             inputs=(*REGION_INPUTS, "source_object", "target_object"),
             run=describe,
-            settings=_region_settings,
+            settings=("region_view", "region_question", "crop_padding"),
             roles=("captioner",),
             version=2,
         ),
         Measurement(
             name="compare",
-            columns=(pa.field("caption_similarity", pa.float32()),),
+            columns=(cosine("caption_similarity"),),
             inputs=REGION_CAPTIONS,
             run=compare,
             roles=("image_text_encoder",),
         ),
-        below("captions_alike", "caption_similarity", "max_caption_similarity"),
+        below(
+            "captions_alike",
+            "caption_similarity",
+            "max_caption_similarity",
+            "the region's two captions mean the same",
+        ),
         # The dear model last: it reads only what the cheap one left.
         Measurement(
             name="match",
-            columns=tuple(
-                pa.field(f"{side}_match_{head}", pa.float32())
-                for head in ("itc", "itm")
-                for side in ("source", "target")
-            ),
+            columns=matches("source_match", "target_match"),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
             run=match,
-            settings=lambda recipe: {"crop_padding": recipe.captions.crop_padding},
+            settings=("crop_padding",),
             roles=("image_text_matcher",),
         ),
         Derivation(
-            pa.field("match", pa.float32()),
-            tuple(f"{side}_match_{head}" for head in ("itc", "itm") for side in ("source", "target")),
+            cosine("match"),
+            tuple(f"{side}_match_{head}" for head in HEADS for side in ("source", "target")),
             _weaker_match,
         ),
-        at_least("caption_misfits", "match", "min_match", _canary_misfit),
+        at_least("caption_misfits", "match", "min_match", "a region caption does not fit its image", _canary_misfit),
         Measurement(
             name="tell_apart",
-            columns=(pa.field("difference_caption", pa.string()), pa.field("agreement", pa.float32())),
+            columns=(pa.field("difference_caption", pa.string()), share("agreement")),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
             run=tell_apart,
-            settings=_difference_settings,
+            settings=("difference_view", "difference_question", "crop_padding"),
             roles=("captioner",),
             version=2,
         ),
-        at_least("difference_disagrees", "agreement", "min_agreement"),
+        at_least(
+            "difference_disagrees",
+            "agreement",
+            "min_agreement",
+            "the difference caption contradicts the region captions",
+        ),
         Measurement(
             name="mismatch",
-            columns=tuple(
-                pa.field(f"{side}_mismatch_{head}", pa.float32())
-                for head in ("itc", "itm")
-                for side in ("source", "target")
-            ),
+            columns=matches("source_mismatch", "target_mismatch"),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
             run=mismatch,
-            settings=lambda recipe: {"crop_padding": recipe.captions.crop_padding},
+            settings=("crop_padding",),
             roles=("image_text_matcher",),
         ),
     ),

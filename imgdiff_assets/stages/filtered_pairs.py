@@ -1,20 +1,34 @@
 """Image pairs to filtered pairs: similar enough to be comparable, different enough to be worth asking about."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, model_validator
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.stage import Measurement, Stage, Work, at_least, below
+from imgdiff_assets.stages.settings import StageSettings, in_order
+from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.steps import Measurement, Work, at_least, below, cosine
 
 ITEM_COLUMNS = ("pair_id", "source_hash", "target_hash")
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+class FilteredPairsSettings(StageSettings):
+    """Image pairs similar enough to compare and different enough to ask about: cosine of the two image vectors."""
+
+    min_similarity: float = Field(0.90, ge=-1, le=1, description="Less similar pairs are rejected: `too_different`.")
+    max_similarity: float = Field(0.98, ge=-1, le=1, description="More similar pairs are rejected: `too_similar`.")
+
+    @model_validator(mode="after")
+    def _some_pair_can_pass(self) -> "FilteredPairsSettings":
+        return in_order(self, "min_similarity", "max_similarity")
+
+
+def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every image pair that could be drawn."""
     return tables["image_pairs"].select([*ITEM_COLUMNS, "kept"]).filter(pc.field("source_hash").is_valid())
 
@@ -35,6 +49,8 @@ STAGE = Stage(
     name="filtered_pairs",
     id_column="pair_id",
     parents=("image_pairs",),
+    above=(Above("image_pairs", "pair_id"),),
+    section=FilteredPairsSettings,
     description=__doc__,
     item_columns=tuple(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
     items=items,
@@ -42,7 +58,7 @@ STAGE = Stage(
         Measurement(
             name="compare",
             columns=(
-                pa.field("image_similarity", pa.float32()),
+                cosine("image_similarity"),
                 *(pa.field(name, pa.string()) for name in SIGNATURE_COLUMNS),
             ),
             inputs=ITEM_COLUMNS,
@@ -50,7 +66,7 @@ STAGE = Stage(
             roles=("image_text_encoder",),
             version=2,
         ),
-        at_least("too_different", "image_similarity", "min_similarity"),
-        below("too_similar", "image_similarity", "max_similarity"),
+        at_least("too_different", "image_similarity", "min_similarity", "the two images are too different to compare"),
+        below("too_similar", "image_similarity", "max_similarity", "the two images are too much alike"),
     ),
 )

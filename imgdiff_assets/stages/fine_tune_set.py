@@ -9,25 +9,27 @@ region: these are its source and its target.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, field_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up, rows_of, values_of
 from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.ledger.reviews import ACCEPT, REJECT
-from imgdiff_assets.method.box_text import CONVENTIONS, box_text
+from imgdiff_assets.method.box_text import CONVENTIONS, Coordinates, box_text
 from imgdiff_assets.method.conversations import conversation, pick, split
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.method.tasks import MARKED_REGION, SAME, SIDES, TASKS, Task
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.recipe.stage_settings import FineTuneSetSettings
-from imgdiff_assets.stages.stage import Canaries, Filter, Measurement, Stage, Work, at_least, below
+from imgdiff_assets.method.tasks import MARKED_REGION, QUESTION_FIELDS, SAME, SIDES, TASKS, Task, task_named
+from imgdiff_assets.stages.settings import StageSettings, fillable
+from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.steps import Canaries, Filter, Measurement, Work, at_least, below, cosine, score
 
 IDENTITY = ("task", "pair_id", "region_id", "erased_from", "first", "about", "subject", "answer")
 REMOVAL_COLUMNS = (
@@ -56,10 +58,71 @@ NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+class FineTuneSetSettings(StageSettings):
+    """Conversations over the two images, one or more tasks to a region or pair, with a split by caption."""
+
+    tasks: list[str] = Field(
+        ["difference"], min_length=1, description=f"What samples train; any of {', '.join(TASKS)}."
+    )
+    questions: dict[str, list[str]] = Field(
+        {},
+        validate_default=True,
+        description="Wordings of a task's question, of which one is picked by the sample's seed; a task without an "
+        "entry has its own. They may use {region} (the marked region), {subject} and {coordinates}.",
+    )
+    box_coordinates: Coordinates = Field(
+        "fraction", description="How boxes are told: fractions of width and height, thousandths of them, or pixels."
+    )
+    min_match_margin: float = Field(
+        0.05,
+        ge=-2,
+        le=2,
+        description="An answer to `which_image` is rejected unless its image matches the text better by this much.",
+    )
+    min_same_similarity: float = Field(
+        0.98,
+        ge=-1,
+        le=1,
+        description="Pairs rejected as too similar, but less alike than this, are not called the same.",
+    )
+    validation_fraction: float = Field(0.05, ge=0, le=1, description="Share of captions whose samples validate.")
+    min_validation_bits: int = Field(
+        6,
+        ge=0,
+        le=64,
+        description="A training pair whose perceptual hash differs in fewer of 64 bits from a validation image's is a "
+        "near-duplicate. 0: none is.",
+    )
+    max_validation_similarity: float = Field(
+        0.98,
+        ge=-1,
+        le=1.01,
+        description="A training pair more alike (cosine) to a validation image is a near-duplicate. 1.01: none is.",
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_are_known(cls, tasks: list[str]) -> list[str]:
+        for name in tasks:
+            task_named(name)
+        return sorted(set(tasks), key=list(TASKS).index)
+
+    @field_validator("questions")
+    @classmethod
+    def _questions_can_be_asked(cls, questions: dict[str, list[str]]) -> dict[str, list[str]]:
+        for name, wordings in questions.items():
+            task_named(name)
+            if not wordings:
+                raise ValueError(f"{name} needs at least one wording")
+            for wording in wordings:
+                fillable(wording, **dict.fromkeys(QUESTION_FIELDS, ""))
+        return {name: list(questions.get(name) or task.questions) for name, task in TASKS.items()}
+
+
+def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """The samples of the recipe's tasks: of regions with a difference caption, and of pairs that are too similar."""
-    pairs = _pairs(tables, recipe)
-    tasks = [TASKS[name] for name in recipe.fine_tune_set.tasks]
+    pairs = _pairs(tables, settings)
+    tasks = [TASKS[name] for name in settings["tasks"]]
     regions = [row for row in rows_of(tables["captions"], REGION_COLUMNS) if row["difference_caption"]]
     clearest = _clearest(regions)
     rows = [
@@ -67,28 +130,28 @@ def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
         for region in regions
         for task in tasks
         if not task.once_per_pair or region["region_id"] == clearest.get(region["pair_id"])
-        for sample in _ask(task, {**pairs[region["pair_id"]], **region}, recipe)
+        for sample in _ask(task, {**pairs[region["pair_id"]], **region}, settings)
     ]
     if TASKS["same_or_different"] in tasks:
         known = {"region_id": None, "kept": True}
         for pair in pairs.values():
             if pair["too_similar"]:
-                rows += _ask(TASKS["same_or_different"], {**pair, **known}, recipe)
+                rows += _ask(TASKS["same_or_different"], {**pair, **known}, settings)
     for region in rows_of(tables["removal_captions"], REMOVAL_COLUMNS):
         if region["region_caption"]:
-            rows += _ask(TASKS["which_image"], {**pairs[region["pair_id"]], **_removal(region)}, recipe)
+            rows += _ask(TASKS["which_image"], {**pairs[region["pair_id"]], **_removal(region)}, settings)
     reviews = {row["sample_id"]: row["review"] for row in tables["reviews"].to_pylist()}
     rows = [{**row, "review": reviews.get(row_id(row))} for row in rows]
     return pa.Table.from_pylist(rows, pa.schema([*ITEM_COLUMNS, pa.field("kept", pa.bool_())]))
 
 
-def _pairs(tables: Mapping[str, pa.Table], recipe: Recipe) -> dict[str, Row]:
+def _pairs(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> dict[str, Row]:
     """What is known of each pair that was compared."""
     compared = tables["filtered_pairs"].filter(pc.field("source_phash").is_valid())
     prompts = look_up(tables["prompt_pairs"], "pair_id", compared["pair_id"])
     drawn = look_up(tables["image_pairs"], "pair_id", compared["pair_id"])
-    fraction = recipe.fine_tune_set.validation_fraction
-    splits = [split(caption_id, recipe.seed, fraction) for caption_id in values_of(prompts["caption_id"])]
+    fraction = settings["validation_fraction"]
+    splits = [split(caption_id, settings["seed"], fraction) for caption_id in values_of(prompts["caption_id"])]
     signed = list(zip(*(values_of(compared[name]) for name in SIGNATURE_COLUMNS), strict=True))
     validating = [images for images, side in zip(signed, splits, strict=True) if side == "validation"]
     bits, cosines = nearest(unpacked(signed), unpacked(validating))
@@ -99,7 +162,7 @@ def _pairs(tables: Mapping[str, pa.Table], recipe: Recipe) -> dict[str, Row]:
         rows_of(drawn, [*HASH_COLUMNS, "width", "height"]),
         strict=True,
     )
-    for (pair, prompt, image), side, distance, cosine in zip(rows, splits, bits, cosines, strict=True):
+    for (pair, prompt, image), side, distance, similarity in zip(rows, splits, bits, cosines, strict=True):
         training = side == "train"
         known[pair["pair_id"]] = {
             **pair,
@@ -108,7 +171,7 @@ def _pairs(tables: Mapping[str, pa.Table], recipe: Recipe) -> dict[str, Row]:
             "too_similar": pair["rejected_by"] == NEGATIVES,
             "split": side,
             "validation_bits": int(distance) if training else None,
-            "validation_similarity": float(cosine) if training else None,
+            "validation_similarity": float(similarity) if training else None,
         }
     return known
 
@@ -130,9 +193,9 @@ def _clearest(regions: list[Row]) -> dict[str, str]:
     return {row["pair_id"]: row["region_id"] for row in reversed(kept)}
 
 
-def _ask(task: Task, known: Row, recipe: Recipe) -> Iterator[Row]:
+def _ask(task: Task, known: Row, settings: Mapping[str, Any]) -> Iterator[Row]:
     """The sample of one task, with what the filters judge it by."""
-    identity = (recipe.seed, task.name, known["pair_id"], known["region_id"])
+    identity = (settings["seed"], task.name, known["pair_id"], known["region_id"])
     first = pick(SIDES, "first", *identity) if task.shuffled else "source"
     if known.get("erased_from") is not None:
         known["about"] = "source"
@@ -140,24 +203,24 @@ def _ask(task: Task, known: Row, recipe: Recipe) -> Iterator[Row]:
         known["about"] = pick(SIDES, "about", *identity) if task.name == "which_image" else None
     if known["region_id"] is not None:
         box = [known[name] for name in BOX_COLUMNS]
-        known["box_text"] = box_text(box, known["width"], known["height"], recipe.fine_tune_set.box_coordinates)
+        known["box_text"] = box_text(box, known["width"], known["height"], settings["box_coordinates"])
     asked = task.ask(known, first)
     if asked is not None:
         names = [field.name for field in ITEM_COLUMNS]
         scores = {
-            "match_margin": _margin(known, recipe) if known["about"] else None,
+            "match_margin": _margin(known, settings["captions.match_score"]) if known["about"] else None,
             "same_similarity": known["image_similarity"] if asked["answer"] == SAME else None,
         }
         row = {**known, "task": task.name, "first": first, **asked, **scores}
         yield {name: row.get(name) for name in (*names, "kept")}
 
 
-def _margin(known: Row, recipe: Recipe) -> float | None:
+def _margin(known: Row, head: str) -> float | None:
     """How much better the text asked about matches its own image's region than the other image's."""
     if known.get("erased_from") is not None:
         scores = [known["original_match"], known["erased_match"]]
         return None if None in scores else float(scores[0] - scores[1])
-    scores = [known[f"{known['about']}_{kind}_{recipe.captions.match_score}"] for kind in ("match", "mismatch")]
+    scores = [known[f"{known['about']}_{kind}_{head}"] for kind in ("match", "mismatch")]
     return None if None in scores else float(scores[0] - scores[1])
 
 
@@ -167,14 +230,14 @@ def row_id(row: Row) -> str:
 
 def converse(rows: Sequence[Row], work: Work) -> list[Row]:
     """Question (a wording by the sample's seed) and answer."""
-    settings = work.recipe.fine_tune_set
+    settings = work.settings
     results = []
     for row in rows:
-        wording = pick(settings.questions[row["task"]], work.recipe.seed, *(row[name] for name in IDENTITY))
+        wording = pick(settings["questions"][row["task"]], settings["seed"], *(row[name] for name in IDENTITY))
         values = {
             "subject": row["subject"],
             "region": MARKED_REGION,
-            "coordinates": CONVENTIONS[settings.box_coordinates],
+            "coordinates": CONVENTIONS[settings["box_coordinates"]],
         }
         question = wording.format(**values)
         results.append({"conversations": conversation(question[:1].upper() + question[1:], row["answer"])})
@@ -188,7 +251,7 @@ def _unless_missing(judge: Filter) -> Filter:
         scores = np.asarray(columns[judge.reads[0]], dtype=np.float64)
         return np.asarray(np.isnan(scores) | judge.passes({judge.reads[0]: scores}, settings), dtype=bool)
 
-    return Filter(judge.name, judge.reads, passes, judge.canaries, judge.score, judge.threshold)
+    return replace(judge, passes=passes)
 
 
 def _not_rejected(columns: Columns, settings: FineTuneSetSettings) -> Booleans:
@@ -211,6 +274,12 @@ def _canary_identical(settings: FineTuneSetSettings) -> Canaries:
     return Canaries([row("one", SAME), row("another", "It is a cat.")], [row("one", "It is a cat.")])
 
 
+def contents(row: Mapping[str, Any]) -> list[str]:
+    """Task, split, and the conversation."""
+    turns = [f"{turn['from']}: {turn['value']}" for turn in row["conversations"] or ()]
+    return [f"task {row['task']}, split {row['split']}", *turns]
+
+
 ITEM_COLUMNS = (
     *(pa.field(name, pa.string()) for name in ("region_id", "pair_id", "caption_id", "source_hash", "target_hash")),
     *(pa.field(name, pa.string()) for name in ("split", "task", "first", "about", "subject", "answer", "review")),
@@ -219,40 +288,75 @@ ITEM_COLUMNS = (
     *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
-    pa.field("match_margin", pa.float32()),
-    pa.field("same_similarity", pa.float32()),
+    score("match_margin", -2.0, 2.0),
+    cosine("same_similarity"),
     pa.field("validation_bits", pa.int32()),
-    pa.field("validation_similarity", pa.float32()),
+    cosine("validation_similarity"),
 )
 
 STAGE = Stage(
     name="fine_tune_set",
     id_column="sample_id",
     parents=("captions", "removal_captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews"),
+    above=(
+        Above("removal_captions", "region_id", having=("erased_from",)),
+        Above("captions", "region_id", having=("region_id",)),
+        Above("filtered_pairs", "pair_id", followed=False),
+    ),
+    section=FineTuneSetSettings,
     description=__doc__,
     item_columns=ITEM_COLUMNS,
     items=items,
-    item_settings=lambda recipe: {
-        "seed": recipe.seed,
-        **recipe.fine_tune_set.model_dump(include={"tasks", "validation_fraction", "box_coordinates"}),
-    },
+    item_settings=("seed", "tasks", "validation_fraction", "box_coordinates", "captions.match_score"),
     row_id=row_id,
+    contents=contents,
     steps=(
-        Filter("review", ("review",), _not_rejected, _canary_reviewed),
-        Filter("identical_images", ("source_hash", "target_hash", "answer"), _two_images_or_same, _canary_identical),
-        _unless_missing(at_least("not_the_same", "same_similarity", "min_same_similarity")),
-        _unless_missing(at_least("answer_not_seen", "match_margin", "min_match_margin")),
-        _unless_missing(at_least("near_validation_hash", "validation_bits", "min_validation_bits")),
-        _unless_missing(below("near_validation", "validation_similarity", "max_validation_similarity")),
+        Filter("review", ("review",), _not_rejected, "the people who looked at it rejected it", _canary_reviewed),
+        Filter(
+            "identical_images",
+            ("source_hash", "target_hash", "answer"),
+            _two_images_or_same,
+            "the two images are the same, and the answer tells of a difference",
+            _canary_identical,
+        ),
+        _unless_missing(
+            at_least(
+                "not_the_same",
+                "same_similarity",
+                "min_same_similarity",
+                "the two images are not enough alike to be called the same",
+            )
+        ),
+        _unless_missing(
+            at_least(
+                "answer_not_seen",
+                "match_margin",
+                "min_match_margin",
+                "the text fits the other image as well as the one that the answer names",
+            )
+        ),
+        _unless_missing(
+            at_least(
+                "near_validation_hash",
+                "validation_bits",
+                "min_validation_bits",
+                "its image is a near-duplicate of an image of the validation split (perceptual hash)",
+            )
+        ),
+        _unless_missing(
+            below(
+                "near_validation",
+                "validation_similarity",
+                "max_validation_similarity",
+                "its image is a near-duplicate of an image of the validation split (vectors)",
+            )
+        ),
         Measurement(
             name="converse",
             columns=(pa.field("conversations", pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))),),
             inputs=IDENTITY,
             run=converse,
-            settings=lambda recipe: {
-                "seed": recipe.seed,
-                **recipe.fine_tune_set.model_dump(mode="json", include={"questions", "box_coordinates"}),
-            },
+            settings=("seed", "questions", "box_coordinates"),
             version=2,
         ),
     ),

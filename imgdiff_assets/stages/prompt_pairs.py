@@ -6,21 +6,56 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field, field_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.common.hashing import content_id, seed_of
 from imgdiff_assets.method.caption_edit import edits, words
 from imgdiff_assets.method.replacement_gaps import places
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.recipe.stage_settings import PromptPairsSettings
-from imgdiff_assets.stages.stage import Canaries, Derivation, Filter, Measurement, Stage, Work
+from imgdiff_assets.stages.settings import StageSettings
+from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.steps import Canaries, Derivation, Filter, Measurement, Work
 
 CELLS = ("caption_id", "target_caption", "source_object", "target_object", "filled")
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+class PromptPairsSettings(StageSettings):
+    """Captions to pairs of captions that differ in one object."""
+
+    attempts: int = Field(1, ge=1, le=100, description="Rewrites asked for per caption, each with its own seed.")
+    keep_attempts: int = Field(
+        100,
+        ge=1,
+        le=100,
+        description="Of a caption's rewrites keep at most so many: the (replaced, replacing) pairs that were rarest "
+        "when it was ingested (`imgdiff ingest --fill-gaps`, `automation.fill_gaps`) come first.",
+    )
+    max_words: int = Field(60, ge=1, description="Longer captions are rejected: image models read 77 tokens.")
+    known_words: list[str] = Field([], description="If any: captions with other words are rejected, unmeasured.")
+    answer_pattern: str = Field(
+        r"(?s)(?P<caption>.+)", description="Regular expression; its group `caption` is the new caption in the answer."
+    )
+    task_phrases: list[str] = Field(
+        ["replace", "replaced", "caption", "sentence", "instruction", "here is", "i have", "i will", "sorry"],
+        description="A rewritten caption with one of these, unless the source has it too, talks about the task.",
+    )
+    max_object_words: int = Field(4, ge=1, description="More changed words in a row than this are not one object.")
+
+    @field_validator("answer_pattern")
+    @classmethod
+    def _pattern_has_its_group(cls, pattern: str) -> str:
+        try:
+            groups = re.compile(pattern).groupindex
+        except re.error as error:
+            raise ValueError(f"is not a regular expression: {error}") from None
+        if "caption" not in groups:
+            raise ValueError("needs a group (?P<caption>...)")
+        return pattern
+
+
+def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every caption, as often as the recipe asks."""
-    captions, attempts = tables["caption_file"], recipe.prompt_pairs.attempts
+    captions, attempts = tables["caption_file"], settings["attempts"]
     rows = captions.take(np.arange(len(captions)).repeat(attempts))
     return pa.table(
         {
@@ -39,8 +74,8 @@ def row_id(row: Row) -> str:
 
 def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
     """Ask the language model; the answer is kept as it was given, the caption in it by the recipe's pattern."""
-    pattern = re.compile(work.recipe.prompt_pairs.answer_pattern)
-    seeds = [seed_of(work.recipe.seed, "rewrite", row["caption_id"], row["attempt"]) for row in rows]
+    pattern = re.compile(work.settings["answer_pattern"])
+    seeds = [seed_of(work.settings["seed"], "rewrite", row["caption_id"], row["attempt"]) for row in rows]
     answers = work.model("prompt_rewriter").rewrite([row["source_caption"] for row in rows], seeds)
     results = []
     for row, answer in zip(rows, answers, strict=True):
@@ -178,14 +213,22 @@ def _canary_repeated(settings: PromptPairsSettings) -> Canaries:
     return Canaries([rewrite("one", 0, "a cat"), rewrite("another", 1, "a cat")], [rewrite("one", 1, "A cat.")])
 
 
-def _rewriting(recipe: Recipe) -> dict[str, Any]:
-    return {"seed": recipe.seed, "answer_pattern": recipe.prompt_pairs.answer_pattern}
+def contents(row: Mapping[str, Any]) -> list[str]:
+    """Both captions, the two objects, and the answer as it was given."""
+    target, objects = row["target_caption"], (row["source_object"], row["target_object"])
+    return [
+        f"{row['source_caption']} → {target}" if target else row["source_caption"],
+        " → ".join(objects) + f" (attempt {row['attempt']})" if all(objects) else "",
+        "" if row["answer"] is None else f"answer: {row['answer']}",
+    ]
 
 
 STAGE = Stage(
     name="prompt_pairs",
     id_column="pair_id",
     parents=("caption_file",),
+    above=(Above("caption_file", "caption_id"),),
+    section=PromptPairsSettings,
     description=__doc__,
     item_columns=(
         pa.field("caption_id", pa.string()),
@@ -194,10 +237,25 @@ STAGE = Stage(
         pa.field("filled", pa.string()),
     ),
     items=items,
+    item_settings=("attempts",),
     row_id=row_id,
+    compared_texts=("source_caption", "target_caption"),
+    contents=contents,
     steps=(
-        Filter("too_long", ("source_caption",), _short, _canary_long),
-        Filter("unknown_words", ("source_caption",), _known, _canary_unknown),
+        Filter(
+            "too_long",
+            ("source_caption",),
+            _short,
+            "the caption has too many words for the image models",
+            _canary_long,
+        ),
+        Filter(
+            "unknown_words",
+            ("source_caption",),
+            _known,
+            "the caption has words that the models have never seen",
+            _canary_unknown,
+        ),
         Measurement(
             name="rewrite",
             columns=(
@@ -209,17 +267,42 @@ STAGE = Stage(
             ),
             inputs=("caption_id", "attempt", "source_caption"),
             run=rewrite,
-            settings=_rewriting,
+            settings=("seed", "answer_pattern"),
             roles=("prompt_rewriter",),
         ),
-        Filter("no_answer", ("target_caption",), _answered, _canary_silent),
-        Filter("about_the_task", ("source_caption", "target_caption"), _about_the_object, _canary_talking),
-        Filter("unchanged", ("edit_count",), _changed, _canary_edits(1, 0)),
-        Filter("several_changes", ("edit_count",), _one_change, _canary_edits(1, 2)),
-        Filter("not_a_replacement", ("source_object", "target_object"), _replaced, _canary_inserted),
+        Filter("no_answer", ("target_caption",), _answered, "the rewriter gave no caption", _canary_silent),
+        Filter(
+            "about_the_task",
+            ("source_caption", "target_caption"),
+            _about_the_object,
+            "the rewriter talked about its task instead of doing it",
+            _canary_talking,
+        ),
+        Filter("unchanged", ("edit_count",), _changed, "the rewritten caption says the same", _canary_edits(1, 0)),
+        Filter(
+            "several_changes",
+            ("edit_count",),
+            _one_change,
+            "more than one thing was changed",
+            _canary_edits(1, 2),
+        ),
+        Filter(
+            "not_a_replacement",
+            ("source_object", "target_object"),
+            _replaced,
+            "something was added or removed instead of one object being replaced",
+            _canary_inserted,
+        ),
         Derivation(pa.field("repeated", pa.bool_()), ("caption_id", "attempt", "target_caption"), _repeated),
-        Filter("repeated", ("repeated",), _new, _canary_repeated),
+        Filter("repeated", ("repeated",), _new, "another attempt gave the same caption", _canary_repeated),
         Derivation(pa.field("place", pa.int32()), CELLS, _place),
-        Filter("fuller_cell", ("place",), _emptiest, _canary_fuller, threshold="keep_attempts"),
+        Filter(
+            "fuller_cell",
+            ("place",),
+            _emptiest,
+            "another attempt makes a rarer replacement",
+            _canary_fuller,
+            threshold="keep_attempts",
+        ),
     ),
 )

@@ -9,25 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, model_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
 from imgdiff_assets.common.hashing import seed_of
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.ledger.ledger import IMAGE
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.recipe.stage_settings import RemovedPairsSettings
-from imgdiff_assets.stages.stage import (
-    UPSTREAM,
-    Canaries,
-    Derivation,
-    Filter,
-    Measurement,
-    Stage,
-    Work,
-    at_least,
-    below,
-)
+from imgdiff_assets.stages.settings import StageSettings, in_order
+from imgdiff_assets.stages.stage import UPSTREAM, Above, Stage
+from imgdiff_assets.stages.steps import Canaries, Derivation, Filter, Measurement, Work, at_least, below, cosine, share
 from resources.images.crops import cut, padded
 
 SIDES = ("source", "target")
@@ -37,27 +28,51 @@ PROPOSED, ERASED = "proposal_score", "erased_similarity"
 PLACE = ("pair_id", "found_in", *BOX_COLUMNS)
 
 
-def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
-    """Every box of a pair that is still in the running; none is, while the recipe has removal switched off."""
+class RemovedPairsSettings(StageSettings):
+    """Regions of images erased: each image with an object, and without it."""
+
+    enabled: bool = Field(False, description="Whether regions are erased, and asked about in `which_image` samples.")
+    min_area_fraction: float = Field(
+        0.01, ge=0, le=1, description="Smaller boxes are not erased (share of the image)."
+    )
+    max_area_fraction: float = Field(0.5, gt=0, le=1, description="Larger boxes are not erased (share of the image).")
+    max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the best proposal is erased.")
+    max_candidates: int = Field(8, ge=1, description="Regions erased per image, best proposals first.")
+    mask_padding: int = Field(5, ge=0, description="Pixels around a box that are painted over with it.")
+    crop_padding: int = Field(0, ge=0, description="Pixels added around a box before its crops are compared.")
+    max_erased_similarity: float = Field(
+        0.90,
+        ge=-1,
+        le=1,
+        description="Erasures whose crop is more like the original (cosine) are rejected: `not_erased`.",
+    )
+    max_regions: int = Field(3, ge=1, description="Erasures kept per image, most changed first.")
+
+    @model_validator(mode="after")
+    def _some_box_can_pass(self) -> "RemovedPairsSettings":
+        return in_order(self, "min_area_fraction", "max_area_fraction")
+
+
+def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
+    """Every box of a pair that is still in the running."""
     names = [*REGION_COLUMNS, *BOX_COLUMNS, "area_fraction", PROPOSED]
     boxes = tables["bounding_boxes"].filter(pc.field("found_in").is_valid())
     running = pc.fill_null(pc.not_equal(boxes["rejected_by"], UPSTREAM), True)
-    return boxes.select(names).append_column("kept", pc.and_(running, recipe.removed_pairs.enabled))
+    return boxes.select(names).append_column("kept", running)
 
 
 def erase(rows: Sequence[Row], work: Work) -> list[Row]:
     """Paint over each region, grown by some padding; the noise is a function of the recipe's seed and the region."""
-    settings = work.recipe.removed_pairs
     images = [shown_in(row, work) for row in rows]
     masks = []
     for row, image in zip(rows, images, strict=True):
         mask = np.zeros(image.shape[:2], dtype=bool)
-        x1, y1, x2, y2 = padded(box_of(row), settings.mask_padding, image.shape[1], image.shape[0])
+        x1, y1, x2, y2 = padded(box_of(row), work.settings["mask_padding"], image.shape[1], image.shape[0])
         mask[y1:y2, x1:x2] = True
         masks.append(mask)
-    seeds = [seed_of(work.recipe.seed, "erase", row["region_id"]) for row in rows]
+    seeds = [seed_of(work.settings["seed"], "erase", row["region_id"]) for row in rows]
     erased = work.model("inpainter").erase(images, masks, seeds)
-    compression = work.recipe.image_pairs.compression
+    compression = work.settings["image_pairs.compression"]
     return [
         {
             "seed": seed,
@@ -73,7 +88,7 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     crops = []
     for row in rows:
         for image in (shown_in(row, work), work.erased(row["region_id"])):
-            crops.append(cut(image, box_of(row), work.recipe.removed_pairs.crop_padding))
+            crops.append(cut(image, box_of(row), work.settings["crop_padding"]))
     vectors = work.model("image_text_encoder").encode_images(crops)
     return [{ERASED: float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
 
@@ -144,23 +159,48 @@ _canary_proposals = _canary_many("max_candidates", PROPOSED, best=0.9)
 _canary_erasures = _canary_many("max_regions", ERASED, best=0.1)
 
 
+def contents(row: Mapping[str, Any]) -> list[str]:
+    """From which image, with which seed."""
+    if row["erased_hash"] is None:
+        return []
+    return [f"erased from the {row['found_in']} image, seed {row['seed']}"]
+
+
 STAGE = Stage(
     name="removed_pairs",
     id_column="region_id",
     parents=("bounding_boxes", "image_pairs"),
+    above=(Above("bounding_boxes", "region_id"),),
+    section=RemovedPairsSettings,
     description=__doc__,
     item_columns=(
         *(pa.field(name, pa.string()) for name in REGION_COLUMNS),
-        *(pa.field(name, pa.float32()) for name in (*BOX_COLUMNS, "area_fraction", PROPOSED)),
+        *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
+        share("area_fraction"),
+        share(PROPOSED),
     ),
     items=items,
-    of_rejected=True,
+    of_rejected=("no_proposals",),
+    contents=contents,
     steps=(
-        at_least("too_small", "area_fraction", "min_area_fraction"),
-        below("too_large", "area_fraction", "max_area_fraction"),
-        Filter("same_region", (*PLACE, PROPOSED), _apart, _canary_same_region, threshold="max_overlap"),
+        at_least("too_small", "area_fraction", "min_area_fraction", "the box is too small"),
+        below("too_large", "area_fraction", "max_area_fraction", "the box is too large"),
+        Filter(
+            "same_region",
+            (*PLACE, PROPOSED),
+            _apart,
+            "a box that overlaps it is a better proposal",
+            _canary_same_region,
+            threshold="max_overlap",
+        ),
         Derivation(pa.field("proposal_rank", pa.int32()), (*PLACE, PROPOSED), _proposal_rank),
-        below("beyond_the_best", "proposal_rank", "max_candidates", _canary_proposals),
+        below(
+            "beyond_the_best",
+            "proposal_rank",
+            "max_candidates",
+            "the image has enough boxes that are better proposals",
+            _canary_proposals,
+        ),
         Measurement(
             name="erase",
             columns=(
@@ -170,19 +210,26 @@ STAGE = Stage(
             ),
             inputs=REGION_INPUTS,
             run=erase,
-            settings=lambda recipe: {"seed": recipe.seed, "mask_padding": recipe.removed_pairs.mask_padding},
+            settings=("seed", "mask_padding"),
+            indifferent=("image_pairs.compression",),
             roles=("inpainter",),
         ),
         Measurement(
             name="compare",
-            columns=(pa.field(ERASED, pa.float32()),),
+            columns=(cosine(ERASED),),
             inputs=(*REGION_INPUTS, "erased_hash"),
             run=compare,
-            settings=lambda recipe: {"crop_padding": recipe.removed_pairs.crop_padding},
+            settings=("crop_padding",),
             roles=("image_text_encoder",),
         ),
-        below("not_erased", ERASED, "max_erased_similarity"),
+        below("not_erased", ERASED, "max_erased_similarity", "the box shows the same as before it was erased"),
         Derivation(pa.field("rank", pa.int32()), (*PLACE, ERASED), _rank),
-        below("beyond_the_first", "rank", "max_regions", _canary_erasures),
+        below(
+            "beyond_the_first",
+            "rank",
+            "max_regions",
+            "there are enough boxes that are more different",
+            _canary_erasures,
+        ),
     ),
 )

@@ -1,35 +1,33 @@
-"""What a stage is: measurements (models, minutes) and verdicts (thresholds, milliseconds), in the order taken.
+"""What a stage is: one table of the ledger, where its items come from, and the steps that every row goes through.
 
-A stage turns each *item* (a row of its parent table) into one or more rows. Its steps are
-
-- `Measurement`: fills columns by running models; memoised row by row under a fingerprint of all it depends on;
-- `Derivation`: computes a column from the rows still in the running (a rank among them, for example), every time anew;
-- `Filter`: rejects rows. A rejected row keeps all it was measured to have, and skips the measurements that follow.
-
-The engine is `imgdiff_assets.engine`; `imgdiff_assets.what_if.judgement` walks the same steps over stored scores.
+A stage is data and pure functions, and knows all there is to know about its table; what runs, shows, counts or
+explains tables asks it. `imgdiff_assets.engine` runs it, `imgdiff_assets.what_if.judgement` walks the same steps over
+stored scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from imgdiff_assets.common.aliases import Booleans, Columns, Row
-from imgdiff_assets.common.tables import values_of
-
-if TYPE_CHECKING:
-    from imgdiff_assets.recipe.recipe import Recipe
-    from imgdiff_assets.recipe.stage_settings import StageSettings
-
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.stages.settings import Sections, StageSettings, value_of
+from imgdiff_assets.stages.steps import Derivation, Filter, Measurement, Step, range_of
 
 UPSTREAM = "upstream"
 """`rejected_by` of a row whose parent is rejected now, but which was measured when it was not."""
 
 ERROR_PREFIX = "error:"
-"""`rejected_by` of a row that could not be measured; such rows are tried again by the next run."""
+"""`rejected_by` of a row that could not be measured."""
+
+CAPTION_FILE = "caption_file"
+"""The parent of the first stage: the ingested captions, which are no table of the ledger."""
+
+REVIEWS = "reviews"
+"""The parent that people write: what they said of the shard's samples."""
+
+OUTSIDE = (CAPTION_FILE, REVIEWS)
 
 COMMON_COLUMNS = (
     pa.field("kept", pa.bool_()),
@@ -40,153 +38,59 @@ COMMON_COLUMNS = (
 )
 
 
-class Work(Protocol):
-    """What a measurement may use: the recipe, the loaded models, and images.
+@dataclass(frozen=True, slots=True)
+class Above:
+    """The row above of those rows that have the columns `having` and lack those `lacking`.
 
-    `images` gives the source and the target image of the pair that a row belongs to, `erased` the one image of a
-    region from which it was erased, in the stage that made it and in those after it, `given` the encoded images of a
-    pair that was ingested.
+    It is a row of `table`, and `id_column` names it. `followed`: where it is rejected, the row is set aside.
     """
 
-    @property
-    def recipe(self) -> "Recipe": ...
+    table: str
+    id_column: str
+    having: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+    followed: bool = True
 
-    def model(self, role: str) -> Any: ...
-
-    def images(self, pair_id: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]: ...
-
-    def erased(self, region_id: str) -> npt.NDArray[np.uint8]: ...
-
-    def given(self, pair_id: str) -> Mapping[str, Any]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """Fills `columns` of the rows it is given; equal inputs and equal settings are measured once.
-
-    `run` gets a batch of rows and returns, for each row, one dict of its columns (or, with `expands`, a non-empty
-    list of dicts: one row becomes several), or the exception with which this row alone failed. `inputs` names the
-    columns that the result depends on, `settings` gives the part of the recipe it depends on, `roles` the models;
-    `version` is raised when the code's results change.
-    """
-
-    name: str
-    columns: tuple[pa.Field, ...]
-    inputs: tuple[str, ...]
-    run: Callable[[Sequence[Row], Work], Sequence[Any]]
-    settings: Callable[["Recipe"], Mapping[str, Any]] = lambda recipe: {}
-    roles: tuple[str, ...] = ()
-    version: int = 1
-    expands: bool = False
-
-    @property
-    def fingerprint_column(self) -> str:
-        return f"{self.name}_fingerprint"
-
-
-@dataclass(frozen=True, slots=True)
-class Derivation:
-    """Computes one column from the rows that are still in the running."""
-
-    column: pa.Field
-    reads: tuple[str, ...]
-    compute: Callable[[Columns, Any], npt.NDArray[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Canaries:
-    """Planted rows that prove a filter works: judged together, `kept` must pass and `rejected` must not.
-
-    A row has the columns that the filter reads, or, for a derived one, those that it is derived from. Without
-    `rejected` rows the settings let everything pass, and there is nothing to prove.
-    """
-
-    kept: Sequence[Row]
-    rejected: Sequence[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Keeps the rows for which `passes` is true, judging only rows still in the running.
-
-    `canaries` plants rows for given settings. `score` names the column whose spread is reported, `threshold` the
-    setting it is compared with.
-    """
-
-    name: str
-    reads: tuple[str, ...]
-    passes: Callable[[Columns, Any], Booleans]
-    canaries: Callable[[Any], Canaries]
-    score: str | None = None
-    threshold: str | None = None
-
-    def judge(self, columns: Columns, settings: Any) -> Booleans:
-        """Which rows pass: one value per row, also where `passes` gives one for all."""
-        return np.broadcast_to(np.asarray(self.passes(columns, settings), dtype=bool), len(columns[self.reads[0]]))
-
-    def keeps_larger(self, settings: Any) -> bool:
-        """Of a filter with a score and a threshold: whether scores beyond the threshold pass, or those below it."""
-        beyond = np.array([getattr(settings, str(self.threshold)) + 1.0])
-        return bool(self.judge(dict.fromkeys(self.reads, beyond), settings)[0])
-
-
-CANARY_MARGIN = 1e-3
-"""How far from a threshold the rows planted for it lie."""
-
-
-def at_least(name: str, score: str, threshold: str, canaries: Callable[[Any], Canaries] | None = None) -> Filter:
-    """A filter that keeps rows whose score reaches a setting; `canaries` for a score that is derived."""
-
-    def passes(columns: Columns, settings: Any) -> Booleans:
-        return np.asarray(columns[score] >= getattr(settings, threshold), dtype=bool)
-
-    return Filter(name, (score,), passes, canaries or _around(score, threshold, 1), score, threshold)
-
-
-def below(name: str, score: str, threshold: str, canaries: Callable[[Any], Canaries] | None = None) -> Filter:
-    """A filter that keeps rows whose score stays under a setting; `canaries` for a score that is derived."""
-
-    def passes(columns: Columns, settings: Any) -> Booleans:
-        return np.asarray(columns[score] < getattr(settings, threshold), dtype=bool)
-
-    return Filter(name, (score,), passes, canaries or _around(score, threshold, -1), score, threshold)
-
-
-def _around(score: str, threshold: str, direction: int) -> Callable[[Any], Canaries]:
-    """Canaries a little to the right and to the wrong side of a threshold."""
-
-    def canaries(settings: Any) -> Canaries:
-        limit = getattr(settings, threshold)
-        step = direction * CANARY_MARGIN
-        return Canaries(kept=[{score: limit + step}], rejected=[{score: limit - step}])
-
-    return canaries
-
-
-Step = Measurement | Derivation | Filter
+    def concerns(self, row: Mapping[str, Any]) -> bool:
+        """Whether this is where the row comes from."""
+        return all(row[name] is not None for name in self.having) and all(row[name] is None for name in self.lacking)
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One table of the ledger: where its items come from, and the steps every row goes through.
+    """One table of the ledger.
 
-    `items(tables, recipe)` maps the parent tables to the stage's items: a table of `item_columns`, and `kept`, which
-    says whether the item's parent is. `row_id(row)` is the content hash that `id_column` holds, taken after the first
-    measurement; None where the items have that column.
+    `items(tables, settings)` maps the parent tables to the stage's items: a table of `item_columns`, and `kept`,
+    which says whether the item's parent is; of a recipe it is handed the `item_settings` and no others. `row_id(row)`
+    is the content hash that `id_column` holds, taken after the first measurement; None where the items have that
+    column. `section` is the class of the stage's section of the recipe, `above` says which row each row comes from.
     """
 
     name: str
     id_column: str
     parents: tuple[str, ...]
+    above: tuple[Above, ...]
+    section: type[StageSettings]
     item_columns: tuple[pa.Field, ...]
-    items: Callable[[Mapping[str, pa.Table], "Recipe"], pa.Table]
+    items: Callable[[Mapping[str, pa.Table], Mapping[str, Any]], pa.Table]
     steps: tuple[Step, ...]
     description: str
     row_id: Callable[[Row], str] | None = None
-    of_rejected: bool = False
-    """Whether rows that the stage before rejects are items too; then rows of one grandparent are compared."""
-    item_settings: Callable[["Recipe"], Mapping[str, Any]] = lambda recipe: {}
-    """The part of the recipe that the items depend on, beside the tables: what-if cannot tell what others are."""
+    item_settings: tuple[str, ...] = ()
+    """The settings that items depend on, as `Measurement.settings`: what-if cannot tell what others are."""
+
+    of_rejected: tuple[str, ...] | None = None
+    """None: only kept rows of the stage before are items. Else rejected ones are too, but for those that these
+    filters rejected; then rows of one grandparent are compared."""
+
+    compared_texts: tuple[str, str] | None = None
+    """Two columns whose words people compare."""
+
+    contents: Callable[[Mapping[str, Any]], Sequence[str]] = lambda row: ()
+    """Lines that say what is in a row, for lineage."""
+
+    package: str | None = None
+    """The installed package that brings the stage; such a stage is off in a recipe that has no section for it."""
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -220,41 +124,45 @@ class Stage:
         columns += COMMON_COLUMNS[3:]
         return pa.schema(columns)
 
-    def enabled(self, recipe: "Recipe") -> bool:
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The parents that are tables of the ledger."""
+        return tuple(parent for parent in self.parents if parent not in OUTSIDE)
+
+    def filter_named(self, name: str) -> Filter | None:
+        return next((step for step in self.filters if step.name == name), None)
+
+    def range_of(self, score: str) -> tuple[float, float] | None:
+        """The least and the largest value of a score; None for a column that is not one."""
+        return range_of(self.schema.field(score))
+
+    def row_above(self, row: Mapping[str, Any]) -> tuple[str, str]:
+        """Table and id of the row that a row was made of."""
+        origin = next(origin for origin in self.above if origin.concerns(row))
+        return origin.table, row[origin.id_column]
+
+    @property
+    def columns_above(self) -> tuple[str, ...]:
+        """The columns that `row_above` reads."""
+        names = (name for origin in self.above for name in (origin.id_column, *origin.having, *origin.lacking))
+        return tuple(dict.fromkeys(names))
+
+    def settings(self, recipe: Sections) -> Any:
+        """This stage's section of the recipe; None for an installed stage that the recipe does not name."""
+        return getattr(recipe, self.name)
+
+    def enabled(self, recipe: Sections) -> bool:
         """Whether the recipe has this stage switched on; most have no switch."""
-        return bool(getattr(self.settings(recipe), "enabled", True))
+        settings = self.settings(recipe)
+        return settings is not None and bool(getattr(settings, "enabled", True))
 
-    def settings(self, recipe: "Recipe") -> "StageSettings":
-        """This stage's section of the recipe."""
-        section: StageSettings = getattr(recipe, self.name)
-        return section
+    def under(self, recipe: Sections) -> "Stage":
+        """The stage as this recipe has it: without the steps that are off."""
+        settings = self.settings(recipe)
+        steps = tuple(step for step in self.steps if step.on(settings))
+        return self if len(steps) == len(self.steps) else replace(self, steps=steps)
 
-
-def columns_of_rows(rows: Sequence[Row], names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """Columns as arrays: numbers as float64 with NaN for null, anything else as objects."""
-    return {name: _column([row.get(name) for row in rows]) for name in names}
-
-
-def columns_of_table(table: pa.Table, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-    """The same, from an Arrow table."""
-    result: dict[str, npt.NDArray[Any]] = {}
-    for name in names:
-        column = table[name]
-        if pa.types.is_floating(column.type) or pa.types.is_integer(column.type):
-            result[name] = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
-        else:
-            result[name] = _objects(values_of(column))
-    return result
-
-
-def _column(values: list[Any]) -> npt.NDArray[Any]:
-    present = [value for value in values if value is not None]
-    if present and all(isinstance(value, int | float) and not isinstance(value, bool) for value in present):
-        return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    return _objects(values)
-
-
-def _objects(values: list[Any]) -> npt.NDArray[Any]:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
+    def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
+        """The settings that go by these names, for the items or for a step."""
+        section = f"{self.name}.{step.section}" if step is not None and step.section else self.name
+        return {name: value_of(recipe, section, name) for name in names}

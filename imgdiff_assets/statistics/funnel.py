@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import parent_columns, parent_keys, scan
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.reading.scan import keys_above, scan
+from imgdiff_assets.stages.graph import SAMPLES, STAGES
 from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Stage
 
 
@@ -51,7 +51,7 @@ class Funnel:
 
     @property
     def samples(self) -> int:
-        return self.stages[-1].kept
+        return next(stage.kept for stage in self.stages if stage.stage == SAMPLES)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -70,10 +70,10 @@ def funnel(ledger: Ledger, shards: Sequence[str] | None = None) -> Funnel:
 
 
 def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:
-    table = scan(ledger, stage.name, [*parent_columns(stage), "rejected_by"], shards=shards)
+    table = scan(ledger, stage.name, [*stage.columns_above, "rejected_by"], shards=shards)
     verdicts = {count["values"]: count["counts"] for count in pc.value_counts(table["rejected_by"]).to_pylist()}
     candidates = table.filter(pc.fill_null(pc.not_equal(table["rejected_by"], UPSTREAM), True))
-    rows_in = pc.count_distinct(parent_keys(stage, candidates)).as_py()
+    rows_in = pc.count_distinct(keys_above(stage, candidates)).as_py()
     return stage_funnel(stage, len(ledger.shards(stage.name, shards)), rows_in, verdicts)
 
 

@@ -4,7 +4,7 @@ Cheap: a few columns are read; images are decoded for a sample of the pairs alon
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -16,27 +16,14 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.reading.scan import PARENT_IDS, ask, scan
-from imgdiff_assets.stages.graph import STAGE_NAMES
-from imgdiff_assets.stages.stage import UPSTREAM, Stage
+from imgdiff_assets.reading.scan import ask, origins, scan
+from imgdiff_assets.stages.stage import OUTSIDE, UPSTREAM, Stage
+from imgdiff_assets.stages.steps import range_of
 
 SAMPLED_PAIRS = 16
 """Pairs of a shard whose images are decoded: spread evenly over the ids, which are hashes."""
 
 TOLERANCE = 1e-3
-COSINE, SHARE = (-1.0, 1.0), (0.0, 1.0)
-RANGES: Mapping[str, tuple[float, float]] = {
-    "similarity": COSINE,
-    "match": COSINE,
-    "match_margin": (-2.0, 2.0),
-    "itc": COSINE,
-    "itm": SHARE,
-    "area_fraction": SHARE,
-    "proposal_score": SHARE,
-    "agreement": SHARE,
-}
-"""The range of each score, by the name of its column or by the last part of it (`source_match_itc`)."""
-
 Violations = Callable[[Stage, Ledger, Sequence[str]], Iterator[Row]]
 """The offending rows of some shards: `shard`, the stage's id, and what is wrong."""
 
@@ -52,11 +39,6 @@ class Invariant:
     blocking: bool = False
 
 
-def score_range(column: str) -> tuple[float, float] | None:
-    """The range of a score; None for a column that is not one."""
-    return RANGES.get(column) or RANGES.get(column.rpartition("_")[2])
-
-
 def repeated_ids(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Ids that another row has too, in any shard of the ledger."""
     name = stage.id_column
@@ -68,14 +50,21 @@ def repeated_ids(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterato
 
 def orphans(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Rows in the running whose parent is not in the table above."""
-    parent_id, parent = PARENT_IDS[stage.name], stage.parents[0]
     in_the_running = pc.field("kept") | (pc.field("rejected_by") != UPSTREAM)
-    # A sample of a whole pair has no region.
-    where = in_the_running & pc.field(parent_id).is_valid()
-    rows = scan(ledger, stage.name, _unique(stage.id_column, parent_id), where, shards)
-    known = scan(ledger, parent, [parent_id], shards=shards)[parent_id]
-    for row in rows.filter(pc.invert(pc.is_in(rows[parent_id], known))).to_pylist():
-        yield {**row, "problem": f"{parent} has no such {parent_id}"}
+    rows = scan(ledger, stage.name, _unique(stage.id_column, *stage.columns_above), in_the_running, shards)
+    numbers = origins(stage, rows)
+    for number, origin in enumerate(stage.above):
+        if origin.table in OUTSIDE:
+            continue
+        own, name = rows.filter(pa.array(numbers == number)), origin.id_column
+        known = scan(ledger, origin.table, [name], shards=shards)[name]
+        for row in own.filter(pc.invert(pc.is_in(own[name], known))).to_pylist():
+            yield {
+                stage.id_column: row[stage.id_column],
+                name: row[name],
+                "shard": row["shard"],
+                "problem": f"{origin.table} has no such {name}",
+            }
 
 
 def damaged_images(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
@@ -92,7 +81,7 @@ def damaged_images(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Itera
 
 def scores_out_of_range(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Scores that no model can give; and kept rows without a score that a filter goes by."""
-    ranges = {field.name: score_range(field.name) for field in stage.schema}
+    ranges = {field.name: range_of(field) for field in stage.schema}
     rows = scan(
         ledger, stage.name, [stage.id_column, "kept", *(name for name in ranges if ranges[name])], shards=shards
     )
@@ -138,7 +127,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         "no_orphans",
         "Every row has its parent in the table above.",
         orphans,
-        lambda stage: stage.parents[0] in STAGE_NAMES,
+        lambda stage: bool(stage.tables),
     ),
     Invariant(
         "images_decode",
@@ -150,7 +139,7 @@ INVARIANTS: tuple[Invariant, ...] = (
         "scores_in_range",
         "No score is one that its model cannot give, and no kept row lacks a score that it was judged by.",
         scores_out_of_range,
-        lambda stage: any(score_range(field.name) for field in stage.schema),
+        lambda stage: any(range_of(field) for field in stage.schema),
     ),
     Invariant(
         "boxes_inside_the_image",

@@ -13,15 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Booleans, Integers, Row
-from imgdiff_assets.common.tables import values_of
-from imgdiff_assets.engine.parents import CAPTION_FILE
+from imgdiff_assets.common.tables import columns_of_rows, values_of
+from imgdiff_assets.engine.plan import is_given, plan_stage
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import has_pairs, read_captions
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import parent_tables
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
-from imgdiff_assets.stages.stage import ERROR_PREFIX, Derivation, Filter, Measurement, Stage, columns_of_rows
+from imgdiff_assets.stages.stage import CAPTION_FILE, ERROR_PREFIX, Stage
+from imgdiff_assets.stages.steps import Derivation, Filter, Measurement
 from imgdiff_assets.statistics.funnel import StageFunnel
 from imgdiff_assets.what_if.stored_stage import Fate, StoredStage
 
@@ -91,18 +91,21 @@ class StoredScores:
         self._home, self._shards = home, shards
         self.stages: list[StoredStage] = []
         for stage in STAGES:
-            parents = [other for other in self.stages if other.stage.name in parent_tables(stage)]
+            followed = {origin.table for origin in stage.above if origin.followed}
+            parents = [other for other in self.stages if other.stage.name in followed]
             self.stages.append(StoredStage(Ledger(home.ledger), stage, shards, parents))
 
     def present(self) -> list[Judgement]:
         """The verdicts as they are."""
-        return [Judgement(stored, stored.fates, _none(stored), _none(stored), _none(stored)) for stored in self.stages]
+        return [_as_it_is(stored) for stored in self.stages]
 
     def judge(self, recipe: Recipe) -> list[Judgement]:
         """The verdicts that a run with this recipe would give. Raises UnknownOrigin."""
         judgements: list[Judgement] = []
         for stored in self.stages:
-            if stored.parents:
+            if stored.stage.settings(recipe) is None:
+                judgements.append(_as_it_is(stored))
+            elif stored.parents:
                 parents = [judgements[self.stages.index(parent)] for parent in stored.parents]
                 judgements.append(_judge_next(stored, recipe, parents))
             else:
@@ -111,10 +114,11 @@ class StoredScores:
 
     def _judge_first(self, stored: StoredStage, recipe: Recipe) -> Judgement:
         """The first stage: its items are the captions, as often as the recipe asks."""
-        stage = stored.stage
+        stage = stored.stage.under(recipe)
         result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored), _none(stored))
-        judged_alike = [origin.judged_alike(stage, recipe) for origin in stored.origins]
-        outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
+        plan = plan_stage(stage, recipe, None)
+        judged_alike = [plan.judged_alike(origin) for origin in stored.origins]
+        outdated = [plan.outdated(origin) for origin in stored.origins]
         touched = stored.where([not alike or bool(steps) for alike, steps in zip(judged_alike, outdated, strict=True)])
         added: list[Row] = []
         if not all(judged_alike):
@@ -131,15 +135,16 @@ class StoredScores:
         keys = [column.name for column in stored.stage.item_columns]
         columns = stored.columns(keys)
         rows = list(zip(*(columns[name].tolist() for name in keys), strict=True))
+        settings = stored.stage.values(recipe, stored.stage.item_settings)
         run = set(columns["caption_id"].tolist())
         items = dict.fromkeys(
             item
             for shard in self._shards
             if not has_pairs(self._home, shard)
-            for item in _tuples(stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, recipe), keys)
+            for item in _tuples(stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, settings), keys)
         )
         known = set(rows)
-        drawn = stored.where([not origin.given(stored.stage) for origin in stored.origins])
+        drawn = stored.where([not is_given(stored.stage, origin) for origin in stored.origins])
         gone = np.array([row not in items for row in rows], dtype=bool) & drawn
         added = [dict(zip(keys, item, strict=True)) for item in items if item not in known]
         return gone, [item for item in added if item["caption_id"] in run]
@@ -152,7 +157,7 @@ def _tuples(table: pa.Table, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
 
 def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement]) -> Judgement:
     """A later stage: a row whose parent leaves is set aside, one whose parent comes back is judged again."""
-    stage = stored.stage
+    stage = stored.stage.under(recipe)
     first = stage.measurements[0]
     result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored), _none(stored))
     above = np.concatenate([_fates_as_parents(stage, recipe, parent) for parent in parents])
@@ -162,19 +167,17 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
     parent_fates[stored.parentless] = Fate.KEPT
     remade = np.concatenate([*(parent.remade for parent in parents), [False]])[stored.parent_rows]
     result.unsettled = np.concatenate([*(parent.unsettled for parent in parents), [False]])[stored.parent_rows]
-    outdated = [origin.outdated(stage, recipe) for origin in stored.origins]
+    plan = plan_stage(stage, recipe, None)
+    outdated = [plan.outdated(origin) for origin in stored.origins]
     remembered = stored.measured[first.name] & ~stored.where([first.name in steps for steps in outdated])
     rejected = (parent_fates >= len(Fate)) | (parent_fates == Fate.UPSTREAM)
     result.fates[rejected] = np.where(remembered, Fate.UPSTREAM, Fate.GONE)[rejected]
     result.fates[parent_fates == Fate.GONE] = Fate.GONE
     result.fates[parent_fates == Fate.UNDECIDED] = Fate.UNDECIDED
-    others = stored.where([origin.other_items(stage, recipe) for origin in stored.origins])
+    others = stored.where([plan.other_items(origin) for origin in stored.origins])
     result.fates[others] = Fate.UNDECIDED
     touched = stored.where(
-        [
-            not origin.judged_alike(stage, recipe) or bool(steps)
-            for origin, steps in zip(stored.origins, outdated, strict=True)
-        ]
+        [not plan.judged_alike(origin) or bool(steps) for origin, steps in zip(stored.origins, outdated, strict=True)]
     )
     touched |= (stored.fates == Fate.UPSTREAM) | remade
     childless = above == Fate.KEPT
@@ -196,10 +199,11 @@ def _fates_as_parents(stage: Stage, recipe: Recipe, parent: Judgement) -> Intege
     """What becomes of the rows of the stage before, as far as it decides which of them are items of this one."""
     if not stage.enabled(recipe):
         return np.full(len(parent.fates), Fate.UPSTREAM)
-    if not stage.of_rejected:
+    if stage.of_rejected is None:
         return parent.fates
     fates = np.where((parent.fates >= len(Fate)) | parent.waiting, Fate.KEPT, parent.fates)
-    fates[parent.fates == parent.stored.fate("no_proposals")] = Fate.GONE
+    for reason in stage.of_rejected:
+        fates[parent.fates == parent.stored.fate(reason)] = Fate.GONE
     return fates
 
 
@@ -216,7 +220,7 @@ def _walk(
     What was measured does not count for the steps that are `outdated`, by origin, and for `remade` rows.
     """
     stored = result.stored
-    stage, settings = stored.stage, stored.stage.settings(recipe)
+    stage, settings = stored.stage.under(recipe), stored.stage.settings(recipe)
     scores: dict[str, Any] = stored.scores if len(alive) else {}
     for step in stage.steps:
         if isinstance(step, Measurement):
@@ -240,12 +244,12 @@ def _walk(
         elif len(alive) == 0:
             continue
         elif isinstance(step, Derivation):
-            values = step.compute({name: scores[name][alive] for name in step.reads}, settings)
+            values = step.compute({name: scores[name][alive] for name in step.reads}, step.own(settings))
             column = np.empty(len(stored), dtype=values.dtype)
             column[alive] = values
             scores = {**scores, step.column.name: column}
         else:
-            passes = step.passes({name: scores[name][alive] for name in step.reads}, settings)
+            passes = step.judge({name: scores[name][alive] for name in step.reads}, settings)
             result.fates[alive[~passes]] = stored.fate(step.name)
             alive = alive[passes]
     result.fates[alive] = Fate.KEPT
@@ -256,7 +260,7 @@ def _pass_first_filters(stage: Stage, rows: list[Row], recipe: Recipe, result: J
     for step in stage.steps:
         if not isinstance(step, Filter):
             break
-        passes = step.passes(columns_of_rows(rows, step.reads), stage.settings(recipe))
+        passes = step.judge(columns_of_rows(rows, step.reads), stage.settings(recipe))
         result.added_rejected += [step.name for passed in passes if not passed]
         rows = [row for row, passed in zip(rows, passes, strict=True) if passed]
     return rows
@@ -264,6 +268,10 @@ def _pass_first_filters(stage: Stage, rows: list[Row], recipe: Recipe, result: J
 
 def _filters_after(stage: Stage, step: Measurement) -> bool:
     return any(isinstance(other, Filter) for other in stage.steps[stage.steps.index(step) :])
+
+
+def _as_it_is(stored: StoredStage) -> Judgement:
+    return Judgement(stored, stored.fates, _none(stored), _none(stored), _none(stored))
 
 
 def _none(stored: StoredStage) -> Booleans:

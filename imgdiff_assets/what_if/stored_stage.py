@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
@@ -13,11 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Booleans, Integers
+from imgdiff_assets.common.tables import columns_of_table
+from imgdiff_assets.engine.plan import recorded
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import PARENT_IDS, own_keys, parent_columns, parent_keys, scan
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
-from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Derivation, Filter, Stage, columns_of_table
+from imgdiff_assets.reading.scan import keys_above, keys_of, origins, scan
+from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Stage
+from imgdiff_assets.stages.steps import Derivation, Filter
+
+MADE = ("asset", "seed", "settings", "made_with", "models", "code_version")
+"""What of a table's record its rows depend on."""
 
 
 class Fate(IntEnum):
@@ -31,73 +34,34 @@ class Fate(IntEnum):
     """The row would not be in the table any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """How some shards of a stage were made, as far as their rows depend on it."""
-
-    record: Mapping[str, Any]
-
-    def given(self, stage: Stage) -> bool:
-        """Whether these are rows of given pairs that no model had a part in: no recipe judges or measures them."""
-        return bool(stage.roles) and not self.record["models"]
-
-    def judged_alike(self, stage: Stage, recipe: Recipe) -> bool:
-        """Whether the recipe has the settings that these shards were judged by."""
-        return self.given(stage) or bool(self.record["settings"] == stage.settings(recipe).model_dump(mode="json"))
-
-    def other_items(self, stage: Stage, recipe: Recipe) -> bool:
-        """Whether the recipe's items may be others than these shards were made of."""
-        return stage.item_settings(recorded_recipe(recipe, [self.record])) != stage.item_settings(recipe)
-
-    def outdated(self, stage: Stage, recipe: Recipe) -> frozenset[str]:
-        """The measurements that the recipe would make anew: other settings, another model, newer code.
-
-        Models are compared by their settings; whether weight files have changed is not looked into.
-        """
-        if self.given(stage):
-            return frozenset()
-        versions = self.record["code_version"].split(".")
-        if len(versions) != len(stage.measurements):
-            return frozenset(step.name for step in stage.measurements)
-        then = recorded_recipe(recipe, [self.record])
-        return frozenset(
-            step.name
-            for step, version in zip(stage.measurements, versions, strict=True)
-            if version != str(step.version)
-            or step.settings(then) != step.settings(recipe)
-            or any(
-                getattr(then.models, role).identity() != getattr(recipe.models, role).identity() for role in step.roles
-            )
-        )
-
-
 class StoredStage:
     """One stage's tables of some shards, one after the other; every array has an entry per row.
 
     `parents` hold the tables of the stages before. `parent_rows` are positions of their rows, taken one table after
     the other (-1 where there is none). `families` are equal for rows of one parent, `compared` for those that the
-    stage compares. `parentless` rows name no parent there: samples of whole pairs. Raises DamagedTable.
+    stage compares. `parentless` rows do not follow theirs: samples of whole pairs. `origins` are the distinct ways in
+    which the tables were made, as records (`MADE`). Raises DamagedTable.
     """
 
     def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parents: Sequence["StoredStage"]) -> None:
         self.stage, self.parents = stage, parents
         self._ledger, self._shards = ledger, shards
         fingerprints = [step.fingerprint_column for step in stage.measurements]
-        names = dict.fromkeys([stage.id_column, *parent_columns(stage), "rejected_by", *fingerprints])
+        names = dict.fromkeys([stage.id_column, *stage.columns_above, "rejected_by", *fingerprints])
         table = scan(ledger, stage.name, list(names), shards=shards)
         self.ids: pa.ChunkedArray = table[stage.id_column]
         present = ledger.shards(stage.name, shards)
-        self.records = {key: ledger.record(stage.name, key) or {} for key in present}
+        self.records = {key: recorded(ledger, stage, key) or {} for key in present}
         self.measured: dict[str, Booleans] = {
             step.name: table[step.fingerprint_column].is_valid().to_numpy() for step in stage.measurements
         }
-        keys = parent_keys(stage, table)
-        self.parentless: Booleans = table[PARENT_IDS[stage.name]].is_null().to_numpy()
+        keys = keys_above(stage, table)
+        self.parentless = ~np.array([origin.followed for origin in stage.above])[origins(stage, table)]
         self.families = _positions(keys, keys.unique())
-        above = [own_keys(parent.stage.name, parent.ids).combine_chunks() for parent in parents]
+        above = [keys_of(stage, parent.stage.name, parent.ids).combine_chunks() for parent in parents]
         self.parent_rows = _positions(keys, pa.concat_arrays(above)) if above else self.families
         self.compared = self.families
-        if stage.of_rejected:
+        if stage.of_rejected is not None:
             self.compared = np.append(parents[0].families, -1)[self.parent_rows]
         self.reasons, self.fates = _read_verdicts(stage, table["rejected_by"])
         self.failed = np.isin(self.fates, [self.fate(reason) for reason in self.reasons if is_error(reason)])
@@ -145,13 +109,15 @@ def _read_verdicts(stage: Stage, rejected_by: pa.ChunkedArray) -> tuple[tuple[st
     return reasons, meaning[codes]
 
 
-def _read_origins(records: Mapping[str, Mapping[str, Any]], shards: pa.ChunkedArray) -> tuple[list[Origin], Integers]:
+def _read_origins(
+    records: Mapping[str, Mapping[str, Any]], shards: pa.ChunkedArray
+) -> tuple[list[Mapping[str, Any]], Integers]:
     """The distinct ways in which the tables were made, and which is each row's."""
     encoded = shards.combine_chunks().dictionary_encode()
-    origins: dict[str, tuple[int, Origin]] = {}
+    ways: dict[str, tuple[int, dict[str, Any]]] = {}
     of_shard = []
     for shard in encoded.dictionary.to_pylist():
-        made = {name: records[shard].get(name) for name in ("asset", "seed", "settings", "models", "code_version")}
-        number, _ = origins.setdefault(json.dumps(made, sort_keys=True), (len(origins), Origin(made)))
+        made = {name: records[shard].get(name) for name in MADE}
+        number, _ = ways.setdefault(json.dumps(made, sort_keys=True), (len(ways), made))
         of_shard.append(number)
-    return [origin for _, origin in origins.values()], np.array(of_shard, dtype=np.int64)[encoded.indices.to_numpy()]
+    return [made for _, made in ways.values()], np.array(of_shard, dtype=np.int64)[encoded.indices.to_numpy()]

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from PIL import Image
 
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
 from imgdiff_assets.what_if.judgement import StoredScores
 from imgdiff_assets.what_if.line_plot import Line, draw_plot
-from imgdiff_assets.what_if.what_if import ToMeasure, measurements_needed
+from imgdiff_assets.what_if.what_if import ToMeasure, flat, measurements_needed
 
 MOST_VALUES = 1000
 
@@ -75,7 +76,7 @@ def draw_sweep(result: Sweep) -> Image.Image:
         [number for number, point in enumerate(points) if point.samples_undecided],
     )
     x_name = f"{name}  (ring: without rows that would need measuring)" if kept.hollow or samples.hollow else name
-    lines = [samples] if result.stage == STAGE_NAMES[-1] else [kept, samples]
+    lines = [samples] if result.stage == SAMPLES else [kept, samples]
     return draw_plot(f"What {name} keeps", x_name, lines, result.present)
 
 
@@ -95,17 +96,17 @@ def sweep(home: Home, recipe: Recipe, shards: Sequence[str], text: str) -> Sweep
                 value,
                 judgements[position].kept,
                 judgements[position].undecided,
-                judgements[-1].kept,
+                judgements[STAGE_NAMES.index(SAMPLES)].kept,
                 sum(judgement.undecided for judgement in judgements),
                 tuple(item for judgement in judgements for item in measurements_needed(judgement)),
             )
         )
-    return Sweep(stage, key, getattr(getattr(recipe, stage), key), points)
+    return Sweep(stage, key, attrgetter(f"{stage}.{key}")(recipe), points)
 
 
 def _read(text: str, recipe: Recipe) -> tuple[str, str, list[float]]:
     """Stage, key and values of `stage.key=first:last:count`; whole numbers where the setting is one."""
-    match = re.fullmatch(r"(\w+)\.(\w+)=([^:]+):([^:]+):([^:]+)", text.strip())
+    match = re.fullmatch(r"(\w+)\.([\w.]+)=([^:]+):([^:]+):([^:]+)", text.strip())
     try:
         if match is None:
             raise ValueError
@@ -117,7 +118,7 @@ def _read(text: str, recipe: Recipe) -> tuple[str, str, list[float]]:
     stage, key = match[1], match[2]
     if stage not in STAGE_NAMES:
         raise SweepError(f"--sweep {text}: {stage!r} is not a stage; the stages are {', '.join(STAGE_NAMES)}.")
-    settings = getattr(recipe, stage).model_dump()
+    settings = dict(flat(stage_named(stage).settings(recipe).model_dump()))
     numbers = [name for name, value in settings.items() if type(value) in (int, float)]
     if key not in numbers:
         raise SweepError(

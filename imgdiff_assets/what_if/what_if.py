@@ -8,11 +8,12 @@ import numpy as np
 
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.plain_text import counted
-from imgdiff_assets.engine.parents import REVIEWS
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.reviews import verdicts_hash
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
+from imgdiff_assets.stages.graph import SAMPLES
+from imgdiff_assets.stages.stage import REVIEWS
 from imgdiff_assets.statistics.funnel import StageFunnel
 from imgdiff_assets.what_if.judgement import Judgement, StoredScores
 from imgdiff_assets.what_if.stored_stage import Fate, StoredStage
@@ -135,22 +136,22 @@ def _compare(present: Judgement, then: Judgement) -> StageChange:
 
 def _changes(stages: Sequence[StoredStage], recipe: Recipe) -> list[Change]:
     """Where the recipe differs from those that the tables were made with."""
-    values = dict(_flat(recipe.model_dump(mode="json")))
+    values = dict(flat(recipe.model_dump(mode="json")))
     found: dict[str, dict[str, Any]] = {}
     for stored in stages:
         for origin in stored.origins:
-            made_with = recorded_recipe(recipe, [origin.record]).model_dump(mode="json")
-            for key, value in _flat(made_with):
+            made_with = recorded_recipe(recipe, [origin]).model_dump(mode="json")
+            for key, value in flat(made_with):
                 if value != values[key]:
                     found.setdefault(key, {})[str(value)] = value
     return [Change(key, tuple(present.values()), values[key]) for key, present in found.items()]
 
 
-def _flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(key, value) as `--set` writes them; the models' keys without `models`."""
     for name, value in section.items():
         if isinstance(value, dict):
-            yield from _flat(value, "" if name == "models" else f"{prefix}{name}.")
+            yield from flat(value, "" if name == "models" else f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
@@ -181,15 +182,16 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
 
 def notes_on_samples(judgements: Sequence[Judgement], recipe: Recipe) -> list[str]:
     """Where samples are not exactly what a run would make."""
-    notes, samples = [], judgements[-1]
-    name, tasks = samples.stored.stage.name, recipe.fine_tune_set.tasks
+    notes, samples = [], next(one for one in judgements if one.stored.stage.name == SAMPLES)
+    name, tasks = samples.stored.stage.name, recipe.section(SAMPLES).tasks
     if len(tasks) > 1 and (samples.added_kept or samples.added_undecided):
         notes.append(
             f"{name}: a new region counts as one sample; the recipe's {len(tasks)} tasks may make more of it."
         )
     whole = int(np.count_nonzero(samples.stored.parentless))
-    pairs = next(one for one in judgements if one.stored.stage.name == "filtered_pairs")
-    if whole and (pairs.fates != pairs.stored.fates).any():
+    unfollowed = {origin.table for origin in samples.stored.stage.above if not origin.followed}
+    pairs = [one for one in judgements if one.stored.stage.name in unfollowed]
+    if whole and any((one.fates != one.stored.fates).any() for one in pairs):
         notes.append(
             f"{name}: {counted(whole, 'sample')} about a whole pair {'keeps its' if whole == 1 else 'keep their'} "
             "verdict here, though some pairs would have another; `imgdiff run` makes this exact."

@@ -181,7 +181,7 @@ class DrawnModels(LoadedModels):
     artist = Artist()
 
     def __init__(self, recipe: Recipe, **players: Any) -> None:
-        settings = {role: getattr(recipe.models, role) for role in type(recipe.models).model_fields}
+        settings = recipe.roles
         super().__init__(settings, {role: lambda role=role: players.get(role, self.artist) for role in settings})
 
     def identity(self, role: str) -> dict[str, Any]:

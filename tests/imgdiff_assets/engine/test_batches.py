@@ -10,17 +10,15 @@ import pyarrow as pa
 import pytest
 
 from imgdiff_assets.common.aliases import Row
-from imgdiff_assets.engine.batches import Failure, Measuring
-from imgdiff_assets.stages.stage import Measurement, Work
+from imgdiff_assets.engine.batches import Batches, Failure
+from imgdiff_assets.stages.steps import Measurement, Work
 
 ROWS: list[Row] = [{"number": number} for number in range(64)]
 
 
-def _measuring(
-    run: Callable[[Sequence[Row], Work], Sequence[Any]], size: int = 64, expands: bool = False
-) -> Measuring:
+def _measuring(run: Callable[[Sequence[Row], Work], Sequence[Any]], size: int = 64, expands: bool = False) -> Batches:
     step = Measurement("double", (pa.field("double", pa.float64()),), ("number",), run, expands=expands)
-    return Measuring(step, cast(Work, None), size)
+    return Batches(step, cast(Work, None), size)
 
 
 def _double(rows: Sequence[Row]) -> list[Row]:

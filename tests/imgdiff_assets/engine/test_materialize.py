@@ -25,8 +25,9 @@ from imgdiff_assets.engine.parents import Inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import IMAGE, CellReference, Ledger
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe
-from imgdiff_assets.recipe.stage_settings import FilteredPairsSettings
-from imgdiff_assets.stages.stage import Measurement, Stage, Work, at_least, below
+from imgdiff_assets.stages.filtered_pairs import FilteredPairsSettings
+from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.steps import Measurement, Work, at_least, below
 from resources.loading import devices, turns
 from resources.loading.settings import ModelSettings
 
@@ -62,7 +63,7 @@ class Arithmetic(LoadedModels):
 def build_stage(calls: Calls, version: int = 1) -> Stage:
     """Numbers to their multiples: an expanding measurement with images, a filter, a dearer measurement, a filter."""
 
-    def items(tables: Mapping[str, pa.Table], recipe: Recipe) -> pa.Table:
+    def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
         return tables["numbers"]
 
     def multiply(rows: Sequence[Row], work: Work) -> list[list[Row]]:
@@ -87,6 +88,8 @@ def build_stage(calls: Calls, version: int = 1) -> Stage:
         name="filtered_pairs",
         id_column="id",
         parents=("numbers",),
+        above=(Above("numbers", "number"),),
+        section=FilteredPairsSettings,
         item_columns=(pa.field("number", pa.int64()),),
         items=items,
         row_id=lambda row: content_id(row["number"], row.get("factor")),
@@ -101,9 +104,9 @@ def build_stage(calls: Calls, version: int = 1) -> Stage:
                 version=version,
                 expands=True,
             ),
-            at_least("too_small", "product", "min_similarity"),
+            at_least("too_small", "product", "min_similarity", "it is too small"),
             Measurement("square", (pa.field("square", pa.float32()),), ("product",), square, roles=("calculator",)),
-            below("too_large", "square", "max_similarity"),
+            below("too_large", "square", "max_similarity", "it is too large"),
         ),
     )
 

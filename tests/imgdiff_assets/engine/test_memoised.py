@@ -15,7 +15,8 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import SCHEMA, caption_id, caption_path
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import STAGES, stage_named
-from imgdiff_assets.stages.stage import Measurement, Stage
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Measurement
 from resources.loading import devices
 
 SHARD = "shard-000000"

@@ -25,7 +25,7 @@ from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.recipe.recorded_recipe import UnknownOrigin
 from imgdiff_assets.stages.graph import STAGES, stage_named
-from imgdiff_assets.stages.stage import Measurement
+from imgdiff_assets.stages.steps import Measurement
 from resources.loading import weights
 
 SHARD = "shard-000000"

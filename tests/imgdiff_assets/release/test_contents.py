@@ -1,36 +1,34 @@
 """What a release says of the models that its shards were made by, whichever shard comes first."""
 
 import shutil
+from collections.abc import Callable
 from typing import Any
 
-from imgdiff_assets.engine.materialize import materialize
-from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.release.contents import contents
 from imgdiff_assets.release.making import make_release
-from imgdiff_assets.stages.graph import stage_named
 
 DRAWN, GIVEN = ["shard-000000", "shard-000001"], ["shard-000002"]
 
 
-def test_a_release_of_0_1_0_is_still_the_latest(home_of_0_1_0: Home, miniature_recipe: Recipe) -> None:
-    assert make_release(home_of_0_1_0, miniature_recipe).made is False
+def test_a_release_of_0_1_0_is_still_the_latest(released_home: Home, miniature_recipe: Recipe) -> None:
+    assert make_release(released_home, miniature_recipe).made is False
 
 
-def test_the_card_names_the_models_of_every_shard(home_of_0_1_0: Home, miniature_recipe: Recipe) -> None:
+def test_the_card_names_the_models_of_every_shard(
+    home_of_0_1_0: Home, miniature_recipe: Recipe, judge_again: Callable[[Home], None]
+) -> None:
     """The first shard's pairs were given; those of the others were drawn by models, which have licences."""
+    home = home_of_0_1_0
     for number, shard in enumerate(DRAWN, 3):
-        for path in [home_of_0_1_0.captions / f"{shard}.parquet", *home_of_0_1_0.ledger.glob(f"*/shard={shard}")]:
+        for path in [home.captions / f"{shard}.parquet", *home.ledger.glob(f"*/shard={shard}")]:
             path.rename(path.with_name(path.name.replace(shard, f"shard-{number:06d}")))
-        stage, models = stage_named("fine_tune_set"), shared_models(miniature_recipe)
-        key, ledger = f"shard-{number:06d}", Ledger(home_of_0_1_0.ledger)
-        materialize(stage, key, read_inputs(stage, home_of_0_1_0, key), miniature_recipe, ledger, models, "run-2")
-    shutil.rmtree(home_of_0_1_0.releases)
-    made = make_release(home_of_0_1_0, miniature_recipe)
+    judge_again(home)
+    shutil.rmtree(home.releases)
+    made = make_release(home, miniature_recipe)
     assert made.shards == [*GIVEN, "shard-000003", "shard-000004"]
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     for role in ("captioner", "pair_generator", "prompt_rewriter"):

@@ -17,7 +17,8 @@ from imgdiff_assets.method.regions import numbered, ranks
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, shipped_recipes
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import STAGES, stage_named
-from imgdiff_assets.stages.stage import Derivation, Filter, Stage
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Derivation, Filter
 
 FILTERS = [pytest.param(stage, step, id=f"{stage.name}-{step.name}") for stage in STAGES for step in stage.filters]
 NEXT = {stage.name: other.name for other in STAGES for stage in STAGES if stage.name == other.parents[0]}

@@ -9,7 +9,7 @@ import pytest
 
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import PARENT_IDS, DamagedTable, parent_tables
+from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.statistics.funnel import Funnel, funnel
@@ -36,7 +36,7 @@ def test_counts_are_those_of_the_tables(drawn_home: Home, shards: list[str]) -> 
         assert list(stage.rejected) == [step.name for step in definition.filters], "in the order of the filters"
         assert stage.errors == {name.removeprefix("error:"): count for name, count in errors.items()}
         assert stage.rows == stage.kept + sum(stage.rejected.values()) + sum(stage.errors.values())
-        assert stage.rows_in == len({row[PARENT_IDS[stage.stage]] for row in rows})
+        assert stage.rows_in == len({definition.row_above(row) for row in rows})
 
 
 def test_each_stage_is_given_what_the_one_before_kept(drawn_home: Home) -> None:
@@ -45,7 +45,9 @@ def test_each_stage_is_given_what_the_one_before_kept(drawn_home: Home) -> None:
     kept = {stage.stage: stage.kept for stage in result.stages}
     for stage in result.stages[1:]:
         if stage.stage != "removed_pairs":
-            assert stage.rows_in == sum(kept[parent] for parent in parent_tables(stage_named(stage.stage)))
+            assert stage.rows_in == sum(
+                kept[origin.table] for origin in stage_named(stage.stage).above if origin.followed
+            )
     assert result.samples == result.stages[-1].kept > 0
 
 

@@ -17,7 +17,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
-from imgdiff_assets.statistics.table_checks import INVARIANTS, score_range
+from imgdiff_assets.statistics.table_checks import INVARIANTS
 
 SHARDS = ["shard-000000", "shard-000001"]
 BY_NAME = {invariant.name: invariant for invariant in INVARIANTS}
@@ -56,7 +56,7 @@ def test_every_number_between_models_and_filters_has_a_range() -> None:
         for step in stage.filters:
             column = stage.schema.field(step.score) if step.score in stage.schema.names else None
             if column is not None and pa.types.is_floating(column.type):
-                assert score_range(column.name), f"{stage.name}.{column.name}"
+                assert stage.range_of(column.name), f"{stage.name}.{column.name}"
 
 
 def set_value(column: str, value: Any) -> Change:

@@ -13,7 +13,7 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
-from imgdiff_assets.what_if.dry_run import StagePlan, plan, plan_text
+from imgdiff_assets.what_if.dry_run import PlannedStage, plan, plan_text
 from resources.loading import weights
 
 SHARD = "shard-000000"
@@ -25,7 +25,7 @@ def own_home(miniature_home: Home, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(miniature_home.root, tmp_path / "home")))
 
 
-def planned(home: Home, recipe: Recipe, *overrides: str) -> dict[str, StagePlan]:
+def planned(home: Home, recipe: Recipe, *overrides: str) -> dict[str, PlannedStage]:
     plans = plan(home, override_recipe(recipe, overrides), shard_keys(home))
     assert [made.stage for made in plans] == list(STAGE_NAMES)
     return {made.stage: made for made in plans}

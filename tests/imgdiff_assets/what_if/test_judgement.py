@@ -20,7 +20,6 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ingest, shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import REJECT, Review, add_review
-from imgdiff_assets.reading.scan import PARENT_IDS
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.statistics.funnel import funnel
@@ -92,7 +91,7 @@ class Dice:
 
 class ChanceModels(LoadedModels):
     def __init__(self, recipe: Recipe) -> None:
-        roles = {role: getattr(recipe.models, role) for role in type(recipe.models).model_fields}
+        roles = recipe.roles
         super().__init__(roles, dict.fromkeys(roles, Dice))
 
     def identity(self, role: str) -> dict[str, Any]:
@@ -244,7 +243,7 @@ def test_a_run_does_what_was_foretold(
                 assert identity not in rows
             elif verdict != "undecided" and settled[identity]:
                 assert rows[identity]["rejected_by"] == verdict
-        parents = {row[PARENT_IDS[stored.stage.name]] for row in rows.values()}
+        parents = {stored.stage.row_above(row)[1] for row in rows.values()}
         assert parents.issuperset(judgement.added_kept)
 
 

@@ -1,0 +1,248 @@
+"""The plan of a table: what it depends on, hashed; what of it is fresh; and why the rest is not.
+
+Computed here once, and handed to whatever runs, foretells or explains a run: `materialize`, `staleness`, the dry run,
+what-if and the table's own record.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.settings import SEED
+from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Filter, Measurement
+
+LONGEST_VALUE = 40
+RETRY = "rows failed, and are tried again"
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """How one recipe makes the tables of a stage, whatever their inputs.
+
+    `models` are the identities of the roles, `settings` the stage's section as JSON values, `seed` the recipe's.
+    `measured_with` are, by measurement, the settings that it depends on, `made_with` those of the items.
+    """
+
+    stage: Stage
+    seed: int
+    settings: Mapping[str, Any]
+    models: Mapping[str, Mapping[str, Any]]
+    measured_with: Mapping[str, Mapping[str, Any]]
+    made_with: Mapping[str, Any]
+    max_tries: int
+    max_error_share: float
+
+    def identity(self, step: Measurement) -> str:
+        """Hash of all that a measurement depends on beside its row: the constant part of its fingerprints."""
+        models = [self.models[role] for role in step.roles]
+        return content_hash(self.stage.name, step.name, step.version, self.measured_with[step.name], models)
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of all that a table depends on beside its inputs: measurements, items, and how rows are judged."""
+        judged = [
+            ("filter" if isinstance(step, Filter) else "derivation", _name(step), step.version)
+            for step in self.stage.steps
+            if not isinstance(step, Measurement)
+        ]
+        measured = [(step.name, self.identity(step)) for step in self.stage.measurements]
+        return content_hash(self.settings, measured, self.made_with, judged)
+
+    def outdated(self, record: Mapping[str, Any]) -> frozenset[str]:
+        """The measurements whose stored results a run would make anew, going by the record of their table.
+
+        Weights are compared where both sides know them.
+        """
+        if is_given(self.stage, record):
+            return frozenset()
+        versions = dict(zip(self.stage.measurements, record["code_version"].split("."), strict=False))
+        return frozenset(
+            step.name
+            for step in self.stage.measurements
+            if versions.get(step) != str(step.version)
+            or _recorded(record, step.settings, step.section) != self.measured_with[step.name]
+            or any(_differs(record["models"].get(role), self.models[role]) for role in step.roles)
+        )
+
+    def other_items(self, record: Mapping[str, Any]) -> bool:
+        """Whether the recipe's items may be others than those that a table was made of."""
+        return _recorded(record, tuple(self.made_with)) != self.made_with
+
+    def judged_alike(self, record: Mapping[str, Any]) -> bool:
+        """Whether the recipe has the settings that a table was judged by; no recipe judges given pairs."""
+        return is_given(self.stage, record) or record["settings"] == self.settings
+
+    def changes(self, record: Mapping[str, Any]) -> Iterator[str]:
+        """What of the recipe is not what a table was made with, each in a few words."""
+        if record["seed"] != self.seed:
+            yield _change(SEED, record["seed"], self.seed)
+        yield from _differences(self.stage.name, record["settings"], self.settings)
+        for name, value in self.made_with.items():
+            if "." in name and record.get("made_with", {}).get(name, value) != value:
+                yield _change(name, record["made_with"][name], value)
+        for role, then in record["models"].items():
+            now = self.models.get(role, {})
+            yield from _differences(role, {**then, "weights": None}, {**now, "weights": None})
+            if then.get("weights") != now.get("weights"):
+                yield f"{role}: other weights"
+
+
+def plan_stage(stage: Stage, recipe: Recipe, models: LoadedModels | None) -> StagePlan:
+    """Raises FileNotFoundError when weights are missing; without `models`, weights are not looked at.
+
+    A stage that is switched off needs none.
+    """
+    return StagePlan(
+        stage=stage,
+        seed=recipe.seed,
+        settings=stage.settings(recipe).model_dump(mode="json"),
+        models={role: _identity(stage, role, recipe, models) for role in stage.roles},
+        measured_with={step.name: stage.values(recipe, step.settings, step) for step in stage.measurements},
+        made_with=stage.values(recipe, stage.item_settings),
+        max_tries=recipe.max_tries,
+        max_error_share=recipe.max_error_share,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """One table beside its stage's plan: `record` is what it says of itself, None where it has nothing to say.
+
+    `reasons` say why it is to be made again; there is none for a table that is fresh. `retries` are rows of a table
+    that failed when it was measured: while they may be tried again, the table is to be made for that `reason`.
+    """
+
+    how: StagePlan
+    shard: str
+    inputs_hash: str | None
+    record: Mapping[str, Any] | None
+    reasons: tuple[str, ...]
+
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing is to be done."""
+        return not self.reasons
+
+    @property
+    def usable(self) -> bool:
+        """Whether the table is what the recipe makes, but for rows that failed and wait for another try."""
+        return self.reasons in ((), (RETRY,))
+
+    @property
+    def retries(self) -> int:
+        """Rows that could not be measured."""
+        return int(self.record["errors"]) if self.record is not None else 0
+
+    @property
+    def tries(self) -> int:
+        """How often rows of this very table were tried and failed."""
+        if self.record is None or not self.record["errors"] or not self.usable:
+            return 0
+        return int(self.record.get("tries", 1))
+
+
+def plan_table(
+    how: StagePlan, ledger: Ledger, shard: str, inputs_hash: str | None, parent_is_stale: bool = False
+) -> TablePlan:
+    """What is to be done with one table, from its footer; `inputs_hash` is None where the inputs are not whole."""
+    record, reasons = _look(how, ledger, shard, inputs_hash, parent_is_stale)
+    return TablePlan(how, shard, inputs_hash, record, tuple(reasons))
+
+
+def _look(
+    how: StagePlan, ledger: Ledger, shard: str, inputs_hash: str | None, parent_is_stale: bool
+) -> tuple[Mapping[str, Any] | None, list[str]]:
+    stage = how.stage
+    try:
+        record = recorded(ledger, stage, shard)
+        names = ledger.column_names(stage.name, shard) if record is not None else None
+    except (pa.ArrowException, OSError):
+        return None, ["damaged"]
+    if record is None:
+        return None, ["damaged" if ledger.exists(stage.name, shard) else "not made yet"]
+    found: list[str] = []
+    if ledger.staging(stage.name, shard).exists():
+        found.append("a run was stopped in the middle")
+    if record["code_version"] != stage.code_version:
+        found.append("the code is newer")
+    if parent_is_stale:
+        found.append("a table that it is made of may change")
+    elif record["inputs_hash"] != inputs_hash:
+        found.append("what it is made of has changed")
+    if record["settings_hash"] != how.hash or names != stage.schema.names:
+        found = [*how.changes(record), *found] or ["it is judged by other rules now"]
+    if record.get("error_share", record["errors"] / max(record["rows"], 1)) > how.max_error_share:
+        found.append("too many rows failed")
+    if record["errors"] and (found or record.get("tries", 1) < how.max_tries):
+        found.append(RETRY)
+    return record, found
+
+
+def recorded(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any] | None:
+    """What a table says of how it was made; None where it says nothing. Raises pa.ArrowException, OSError.
+
+    Tables of release 0.1.0 do not tell the settings of other stages that their items depend on: the table of that
+    stage tells them.
+    """
+    record = ledger.record(stage.name, shard)
+    if record is None or "made_with" in record:
+        return record
+    others = [name.partition(".") for name in stage.item_settings if "." in name]
+    known = {name: (ledger.record(name, shard) or {}).get("settings", {}) for name, _, _ in others}
+    made_with = {f"{name}.{key}": known[name][key] for name, _, key in others if key in known[name]}
+    return {**record, "made_with": made_with}
+
+
+def is_given(stage: Stage, record: Mapping[str, Any]) -> bool:
+    """Whether a table has rows of given pairs that no model had a part in: no recipe judges or measures them."""
+    return bool(stage.roles) and not record["models"]
+
+
+def _identity(stage: Stage, role: str, recipe: Recipe, models: LoadedModels | None) -> Mapping[str, Any]:
+    if models is None:
+        return {**recipe.role(role).identity(), "weights": None}
+    try:
+        return models.identity(role)
+    except FileNotFoundError:
+        if stage.enabled(recipe):
+            raise
+        return {**models.settings(role).identity(), "weights": None}
+
+
+def _recorded(record: Mapping[str, Any], names: tuple[str, ...], section: str = "") -> dict[str, Any]:
+    """The settings of these names that a table was made with; without those that it does not tell."""
+    own = record["settings"]
+    for part in filter(None, section.split(".")):
+        own = own.get(part) or {}
+    values = {SEED: record["seed"], **own, **record.get("made_with", {})}
+    return {name: values[name] for name in names if name in values}
+
+
+def _differs(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    if then is None or None in (then.get("weights"), now.get("weights")):
+        then, now = {**(then or {}), "weights": None}, {**now, "weights": None}
+    return then != now
+
+
+def _name(step: Any) -> str:
+    return str(step.name if isinstance(step, Filter) else step.column.name)
+
+
+def _differences(section: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for key in dict.fromkeys([*then, *now]):
+        if then.get(key) != now.get(key):
+            yield _change(f"{section}.{key}", then.get(key), now.get(key))
+
+
+def _change(name: str, then: Any, now: Any) -> str:
+    values = [json.dumps(value, ensure_ascii=False) for value in (then, now)]
+    return f"{name}: " + (" → ".join(values) if max(map(len, values)) <= LONGEST_VALUE else "changed")

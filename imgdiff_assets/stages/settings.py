@@ -1,0 +1,48 @@
+"""What the sections of a recipe are made of."""
+
+from operator import attrgetter
+from typing import Any, Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class StageSettings(BaseModel):
+    """A section of the recipe. Immutable; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Sections(Protocol):
+    """A recipe as stages see it: its seed, and a section for each stage by the stage's name."""
+
+    @property
+    def seed(self) -> int: ...
+
+
+Settings = TypeVar("Settings", bound=StageSettings)
+
+SEED = "seed"
+"""The name by which steps ask for the recipe's seed."""
+
+
+def value_of(recipe: Sections, section: str, name: str) -> Any:
+    """The value that goes by a name: `seed`, a key of the section, or with a dot a key of another section."""
+    if name == SEED:
+        return recipe.seed
+    return attrgetter(name if "." in name else f"{section}.{name}")(recipe)
+
+
+def in_order(settings: Settings, low: str, high: str) -> Settings:
+    """For validators: limits that nothing can meet would reject everything, silently."""
+    if getattr(settings, low) > getattr(settings, high):
+        raise ValueError(f"{low} is larger than {high}, so nothing could pass")
+    return settings
+
+
+def fillable(text: str, **values: Any) -> str:
+    """For validators: a template that cannot be filled would fail every row."""
+    try:
+        text.format(**values)
+    except (LookupError, ValueError, AttributeError) as error:
+        raise ValueError(f"cannot be filled ({error}); it may use {{{'}, {'.join(values)}}}") from None
+    return text

@@ -1,0 +1,203 @@
+"""The steps of a stage: measurements (models, minutes) and verdicts (thresholds, milliseconds).
+
+- `Measurement`: fills columns by running models; memoised row by row under a fingerprint of all it depends on;
+- `Derivation`: computes a column from the rows still in the running (a rank among them, for example), every time anew;
+- `Filter`: rejects rows. A rejected row keeps all it was measured to have, and skips the measurements that follow.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
+
+RANGE = b"range"
+CANARY_MARGIN = 1e-3
+"""How far from a threshold the rows planted for it lie."""
+
+
+def score(name: str, low: float, high: float, kind: pa.DataType | None = None) -> pa.Field:
+    """A column for a score, which is never outside `low` to `high`; float32 unless told otherwise."""
+    return pa.field(name, kind or pa.float32(), metadata={RANGE: f"{low} {high}".encode()})
+
+
+def cosine(name: str) -> pa.Field:
+    """A column for a cosine."""
+    return score(name, -1.0, 1.0)
+
+
+def share(name: str) -> pa.Field:
+    """A column for a share or a probability."""
+    return score(name, 0.0, 1.0)
+
+
+def range_of(column: pa.Field) -> tuple[float, float] | None:
+    """The least and the largest value of a score; None for a column that is not one."""
+    if column.metadata is None or RANGE not in column.metadata:
+        return None
+    low, high = column.metadata[RANGE].decode().split()
+    return float(low), float(high)
+
+
+class Work(Protocol):
+    """What a measurement may use: the settings that it names, the loaded models, and images.
+
+    `images` gives the source and the target image of the pair that a row belongs to, `erased` the one image of a
+    region from which it was erased, in the stage that made it and in those after it, `given` the encoded images of a
+    pair that was ingested.
+    """
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...
+
+    def model(self, role: str) -> Any: ...
+
+    def images(self, pair_id: str) -> tuple[Pixels, Pixels]: ...
+
+    def erased(self, region_id: str) -> Pixels: ...
+
+    def given(self, pair_id: str) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InSection:
+    """A step reads its stage's section of the recipe; one that a package adds, the part of it under `section`.
+
+    Such a part is None in a recipe that does not name it, and the step is off.
+    """
+
+    section: str = ""
+
+    def own(self, settings: Any) -> Any:
+        """The step's part of the stage's section."""
+        return attrgetter(self.section)(settings) if self.section else settings
+
+    def on(self, settings: Any) -> bool:
+        """Whether the recipe has the step."""
+        return self.own(settings) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement(InSection):
+    """Fills `columns` of the rows it is given; equal inputs and equal settings are measured once.
+
+    `run` gets a batch of rows and returns, for each row, one dict of its columns (or, with `expands`, a non-empty
+    list of dicts: one row becomes several), or the exception with which this row alone failed. `inputs` names the
+    columns that the result depends on, `roles` the models. `settings` names the settings that it depends on (keys of
+    the section, `seed`, or `section.key`), `indifferent` those that change the form of a result and not what it says:
+    of a recipe, `run` is handed these and no others. `version` is raised when the code's results change.
+    """
+
+    name: str
+    columns: tuple[pa.Field, ...]
+    inputs: tuple[str, ...]
+    run: Callable[[Sequence[Row], Work], Sequence[Any]]
+    settings: tuple[str, ...] = ()
+    indifferent: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    version: int = 1
+    expands: bool = False
+
+    @property
+    def fingerprint_column(self) -> str:
+        return f"{self.name}_fingerprint"
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation(InSection):
+    """Computes one column from the rows that are still in the running; `version` is raised when its values change."""
+
+    column: pa.Field
+    reads: tuple[str, ...]
+    compute: Callable[[Columns, Any], npt.NDArray[Any]]
+    version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Canaries:
+    """Planted rows that prove a filter works: judged together, `kept` must pass and `rejected` must not.
+
+    A row has the columns that the filter reads, or, for a derived one, those that it is derived from. Without
+    `rejected` rows the settings let everything pass, and there is nothing to prove.
+    """
+
+    kept: Sequence[Row]
+    rejected: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter(InSection):
+    """Keeps the rows for which `passes` is true, judging only rows still in the running.
+
+    `reason` says in words why a row is rejected. `canaries` plants rows for given settings. `score` names the column
+    whose spread is reported, `threshold` the setting it is compared with. `version` is raised when verdicts change.
+    """
+
+    name: str
+    reads: tuple[str, ...]
+    passes: Callable[[Columns, Any], Booleans]
+    reason: str
+    canaries: Callable[[Any], Canaries]
+    score: str | None = None
+    threshold: str | None = None
+    version: int = 1
+
+    def judge(self, columns: Columns, settings: Any) -> Booleans:
+        """Which rows pass, by the stage's settings: one value per row, also where `passes` gives one for all."""
+        passes = np.asarray(self.passes(columns, self.own(settings)), dtype=bool)
+        return np.broadcast_to(passes, len(columns[self.reads[0]]))
+
+    @property
+    def setting(self) -> str | None:
+        """The threshold's key in the stage's section."""
+        return f"{self.section}.{self.threshold}" if self.section and self.threshold else self.threshold
+
+    def limit(self, settings: Any) -> Any:
+        """The threshold in the stage's settings; None for a filter without one."""
+        return attrgetter(self.setting)(settings) if self.setting else None
+
+    def keeps_larger(self, settings: Any) -> bool:
+        """Of a filter with a score and a threshold: whether scores beyond the threshold pass, or those below it."""
+        beyond = np.array([self.limit(settings) + 1.0])
+        return bool(self.judge(dict.fromkeys(self.reads, beyond), settings)[0])
+
+
+Step = Measurement | Derivation | Filter
+
+
+def at_least(
+    name: str, score: str, threshold: str, reason: str, canaries: Callable[[Any], Canaries] | None = None
+) -> Filter:
+    """A filter that keeps rows whose score reaches a setting; `canaries` for a score that is derived."""
+
+    def passes(columns: Columns, settings: Any) -> Booleans:
+        return np.asarray(columns[score] >= getattr(settings, threshold), dtype=bool)
+
+    return Filter(name, (score,), passes, reason, canaries or _around(score, threshold, 1), score, threshold)
+
+
+def below(
+    name: str, score: str, threshold: str, reason: str, canaries: Callable[[Any], Canaries] | None = None
+) -> Filter:
+    """A filter that keeps rows whose score stays under a setting; `canaries` for a score that is derived."""
+
+    def passes(columns: Columns, settings: Any) -> Booleans:
+        return np.asarray(columns[score] < getattr(settings, threshold), dtype=bool)
+
+    return Filter(name, (score,), passes, reason, canaries or _around(score, threshold, -1), score, threshold)
+
+
+def _around(score: str, threshold: str, direction: int) -> Callable[[Any], Canaries]:
+    """Canaries a little to the right and to the wrong side of a threshold."""
+
+    def canaries(settings: Any) -> Canaries:
+        limit = getattr(settings, threshold)
+        step = direction * CANARY_MARGIN
+        return Canaries(kept=[{score: limit + step}], rejected=[{score: limit - step}])
+
+    return canaries
