@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
 from imgdiff_assets.cli.terminal import ProgressBars, SeveralValues, as_json_option, echo_json, shards_option
 from imgdiff_assets.common.plain_text import counted
@@ -13,19 +12,6 @@ from imgdiff_assets.home import Home
 
 if TYPE_CHECKING:
     from imgdiff_assets.export.format import Format
-
-
-class FormatName(click.ParamType):
-    """The name of a format, which becomes the format. Those there are, are looked for when one is asked for."""
-
-    name = "format"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> "Format":
-        known = _formats()
-        return known[click.Choice(list(known)).convert(value, param, ctx)]
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        return [CompletionItem(name) for name in _formats() if name.startswith(incomplete)]
 
 
 class ExportCommand(SeveralValues):
@@ -51,8 +37,22 @@ def _formats() -> "dict[str, Format]":
         raise click.ClickException(str(error)) from error
 
 
+def _format_named(ctx: click.Context, param: click.Parameter, name: str) -> "Format":
+    """The formats there are, are looked for when one is asked for: other commands start without them."""
+    known = _formats()
+    return known[click.Choice(list(known)).convert(name, param, ctx)]
+
+
 @click.command(cls=ExportCommand, short_help="Write the kept samples as a trainer reads them.")
-@click.option("--format", "form", type=FormatName(), required=True, metavar="FORMAT", help="What the trainer reads.")
+@click.option(
+    "--format",
+    "form",
+    callback=_format_named,
+    shell_complete=lambda ctx, param, begun: [name for name in _formats() if name.startswith(begun)],
+    required=True,
+    metavar="FORMAT",
+    help="What the trainer reads.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder, or an older export."
 )

@@ -20,6 +20,7 @@ train = load_dataset("FOLDER", split="train")"""
 LOADED = f"```python\n{LOADING}\n```\n\n`FOLDER` is this folder, or the name that it has on the Hub."
 """How to load it, as a dataset card says it."""
 
+IMAGES = ("image_1", "image_2")
 TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id")
 
 
@@ -32,8 +33,8 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
         sample = view.sample
         values = {name: getattr(sample, name) for name in TEXTS if name not in ("question", "answer")}
         pictures = {
-            f"image_{number}": {"bytes": picture.encoded(), "path": picture.path.name}
-            for number, picture in enumerate(view.pictures, 1)
+            name: {"bytes": picture.encoded(), "path": picture.path.name}
+            for name, picture in zip(IMAGES, view.pictures, strict=False)
         }
         rows[sample.split].append(
             {
@@ -60,7 +61,7 @@ def _features(options: Options) -> Any:
     text = Value("string")
     return Features(
         {
-            **{f"image_{number}": Image() for number in ((1,) if options.single else (1, 2))},
+            **{name: Image() for name in IMAGES[: 1 if options.single else 2]},
             **dict.fromkeys(TEXTS, text),
             "messages": List({"role": text, "content": text}),
             "box": List(Value("float32")),
