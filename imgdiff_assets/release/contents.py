@@ -67,6 +67,7 @@ def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Co
         "date": newest[:10],
         "shards": shards,
         "not_fresh": list(not_fresh),
+        "failed_rows": sum(record.get("errors", 0) for rows in records.values() for record in rows),
         "samples": counts,
         "recipe": sorted({record.get("recipe", "") for record in records[graph.SAMPLES]}),
         "seed": sorted({record.get("seed", 0) for record in records[graph.SAMPLES]}),

@@ -2,14 +2,18 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
-from imgdiff_assets.release.contents import contents
+from imgdiff_assets.release.card import body
+from imgdiff_assets.release.contents import Contents, contents
 from imgdiff_assets.release.making import make_release
+from imgdiff_assets.statistics.diversity import written_and_kept
+from imgdiff_assets.statistics.funnel import funnel
 
 DRAWN, GIVEN = ["shard-000000", "shard-000001"], ["shard-000002"]
 
@@ -37,15 +41,22 @@ def test_the_card_names_the_models_of_every_shard(
 
 
 def test_a_role_that_several_models_played_has_a_line_for_each(
-    own_home: Home, drawn_recipe: Recipe, run_stages: Any
+    own_home: Home, drawn_recipe: Recipe, run_stages: Any, tmp_path: Path
 ) -> None:
-    other = override_recipe(drawn_recipe, ["captioner.model=elsewhere/captioner"])
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    (tmp_path / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\n", encoding="utf-8")
+    other = override_recipe(drawn_recipe, [f"captioner.model={tmp_path}"])
     run_stages(own_home, other, ["shard-000001"], ["captions", "removal_captions", "fine_tune_set"])
-    ledger = Ledger(own_home.ledger)
-    found = contents(ledger, gather(ledger, ["shard-000000", "shard-000001"]), []).manifest["models"]
-    assert found["captioner"]["model"] == "miniature:captioner"
-    assert found["captioner 2"]["model"] == "elsewhere/captioner"
-    assert [role for role in found if role.endswith(" 2")] == ["captioner 2"]
-    alone = contents(ledger, gather(ledger, ["shard-000001"]), []).manifest["models"]
-    assert alone["captioner"]["model"] == "elsewhere/captioner"
+    ledger, shards = Ledger(own_home.ledger), ["shard-000000", "shard-000001"]
+    found = contents(ledger, gather(ledger, shards), [])
+    found = Contents({**found.manifest, "number": 1, "version": "1", "previous": None}, found.samples)
+    card = body(ledger, found, funnel(ledger, shards), *written_and_kept(ledger, shards), None, [])
+    lines = {line.split(" | ")[0]: line for line in card.splitlines() if line.startswith("| captioner")}
+    assert lines.keys() == {"| captioner", "| captioner 2"}
+    assert "| `miniature:captioner` |" in lines["| captioner"]
+    assert lines["| captioner"].endswith("| Apache-2.0 (part of this project) |")
+    assert f"| `{tmp_path}` |" in lines["| captioner 2"]
+    assert lines["| captioner 2"].endswith("| cc-by-nc-4.0 |")
+    alone = contents(ledger, gather(ledger, shards[1:]), []).manifest["models"]
+    assert alone["captioner"]["model"] == str(tmp_path)
     assert "captioner 2" not in alone
