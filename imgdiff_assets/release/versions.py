@@ -62,7 +62,9 @@ def last_number(home: Home, there: Sequence[Path]) -> int:
         written = 0
     except ValueError:
         raise ReleaseError(f"{path}: holds no number; write that of the last release into it.") from None
-    highest = max([0, *map(_number, there), *(int(path.name) for path in there if path.name.isdecimal())])
+    # Any folder with a number for its name: what is no release is not to be replaced by one.
+    named = [int(path.name) for path in home.releases.iterdir() if path.name.isdecimal()]
+    highest = max([0, *map(_number, there), *named])
     if highest > written:
         _write_last_number(home, highest)
     return max(highest, written)

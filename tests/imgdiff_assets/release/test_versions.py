@@ -48,6 +48,15 @@ def test_releases_are_in_the_order_they_were_made_in(released_home: Home, miniat
     assert make_release(released_home, miniature_recipe).version == "8"
 
 
+def test_a_folder_of_another_is_left_alone(released_home: Home, miniature_recipe: Recipe) -> None:
+    shutil.rmtree(released_home.releases / "1")
+    other = released_home.releases / "4"
+    other.mkdir()
+    (other / "export.json").write_text(json.dumps({"made_by": "imgdiff export"}), encoding="utf-8")
+    assert make_release(released_home, miniature_recipe).version == "5"
+    assert [path.name for path in other.iterdir()] == ["export.json"]
+
+
 def test_homes_in_which_numbers_were_given_twice_are_in_order(released_home: Home) -> None:
     """As 0.1.0 did after one was deleted: the later has the higher version."""
     for version in ("9", "10"):
