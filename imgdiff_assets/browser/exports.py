@@ -1,4 +1,4 @@
-"""A sample as the formats of conversations have it: the writers of `imgdiff export`, without their pictures."""
+"""A sample as the formats have it whose entries are text: what `imgdiff export` writes, without the pictures."""
 
 import io
 import json
@@ -10,14 +10,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from imgdiff_assets.export.formats import FORMATS
+from imgdiff_assets.export.formats import formats
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import View, views
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.samples import Sample, SampleImages, read_samples
-
-SHOWN = ("llava", "sharegpt", "swift", "imgdiff")
-"""Their entries are texts. The others have the same question and answer, beside pictures or in columns."""
 
 
 def exported(ledger: Ledger, shard: str, sample_id: str) -> list[tuple[str, str]]:
@@ -31,13 +28,12 @@ def exported(ledger: Ledger, shard: str, sample_id: str) -> list[tuple[str, str]
 
 def _entries(ledger: Ledger, shard: str, sample: Sample) -> Iterator[tuple[str, str]]:
     with closing(SampleImages(ledger, shard)) as images, tempfile.TemporaryDirectory() as folder:
-        for name in SHOWN:
-            form = FORMATS[name]
-            if form.tasks is not None and sample.task not in form.tasks:
+        for name, form in formats().items():
+            if not form.entries_are_text or (form.tasks is not None and sample.task not in form.tasks):
                 continue
-            options = Options(boxes=form.boxes is not False, single=bool(form.single))
+            options = form.options(Options())
             blind = (_without_pictures(view) for view in views(shard, [sample], images, options))
-            (entry,) = form.writer.write_shard(Path(folder) / name, shard, blind, options)
+            (entry,) = form.write_shard(Path(folder) / name, shard, blind, options)
             yield name, json.dumps(entry, ensure_ascii=False, indent=2)
 
 

@@ -13,6 +13,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import SHORTEST_PREFIX, LineageError, find_row
 from imgdiff_assets.reading.samples import StaleSample
 from imgdiff_assets.reading.scan import DamagedTable
+from resources.installed import BrokenPart
 
 
 def row_page(site: Site, identity: str, erased: bool = False) -> str:
@@ -20,8 +21,9 @@ def row_page(site: Site, identity: str, erased: bool = False) -> str:
     story = story_of(site, identity, erased)
     exports: list[tuple[str, str]] = []
     if story.sample is not None:
-        # A sample that is older than its images is exported by nobody, until the next run.
-        with suppress(StaleSample, DamagedTable, LookupError, OSError):
+        # A sample that is older than its images is exported by nobody, until the next run; and none is while an
+        # installed format is broken, as `imgdiff export` tells whoever wants to.
+        with suppress(StaleSample, DamagedTable, LookupError, OSError, BrokenPart):
             exports = exported(site.index.ledger, story.sample.shard, story.sample.id)
     dagster = _Dagster(site.dagster_url)
     return site.render("row.html", story=story, exports=exports, dagster=dagster, facts=facts)

@@ -2,31 +2,63 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from imgdiff_assets.cli.options import SeveralValues, as_json_option, shards_option
 from imgdiff_assets.cli.terminal import ProgressBars, echo_json
 from imgdiff_assets.common.plain_text import counted
-from imgdiff_assets.export.formats import FORMATS
-from imgdiff_assets.export.options import Options
 from imgdiff_assets.home import Home
 
+if TYPE_CHECKING:
+    from imgdiff_assets.export.format import Format
 
-@click.command(cls=SeveralValues, short_help="Write the kept samples as a trainer reads them.")
+
+class ExportCommand(SeveralValues):
+    """Its help lists the formats and the tasks, each by what it says of itself."""
+
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from imgdiff_assets.method.tasks import TASKS
+
+        super().format_help_text(ctx, formatter)
+        with formatter.section("Formats"):
+            formatter.write_dl([(form.name, form.described) for form in _formats().values()])
+        with formatter.section("Tasks"):
+            formatter.write_text(", ".join(TASKS))
+
+
+def _formats() -> "dict[str, Format]":
+    from imgdiff_assets.export.formats import formats
+    from resources.installed import BrokenPart
+
+    try:
+        return formats()
+    except BrokenPart as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _format_named(ctx: click.Context, param: click.Parameter, name: str) -> "Format":
+    """The formats there are, are looked for when one is asked for: other commands start without them."""
+    known = _formats()
+    return known[click.Choice(list(known)).convert(name, param, ctx)]
+
+
+@click.command(cls=ExportCommand, short_help="Write the kept samples as a trainer reads them.")
 @click.option(
-    "--format", "format_name", type=click.Choice(list(FORMATS)), required=True, help="What the trainer reads."
+    "--format",
+    "form",
+    callback=_format_named,
+    shell_complete=lambda ctx, param, begun: [name for name in _formats() if name.startswith(begun)],
+    required=True,
+    metavar="FORMAT",
+    help="What the trainer reads.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder, or an older export."
 )
 @click.option(
-    "--task",
-    "tasks",
-    multiple=True,
-    metavar="TASK...",
-    help="Only these tasks: difference, which_image, same_or_different, grounding, edit_instruction, commonality.  "
-    "[default: all that have samples]",
+    "--task", "tasks", multiple=True, metavar="TASK...", help="Only these tasks.  [default: all that have samples]"
 )
 @click.option("--clean", is_flag=True, help="Leave the images clean: the question says where to look, in numbers.")
 @click.option(
@@ -35,7 +67,7 @@ from imgdiff_assets.home import Home
 @shards_option
 @as_json_option
 def export(
-    format_name: str,
+    form: "Format",
     out: Path,
     tasks: Sequence[str],
     clean: bool,
@@ -44,15 +76,6 @@ def export(
     as_json: bool,
 ) -> None:
     """Write the kept samples as a trainer reads them, the regions they are about in red boxes.
-
-    \b
-    llava       {id, image: [two paths], conversations} in train.json and validation.json; images/
-    sharegpt    LLaMA-Factory: {messages, images}, and the dataset_info.json that names them
-    swift       ms-swift: {messages, images, objects} in train.jsonl; boxes as <bbox>
-    hf          Hugging Face datasets: data/*.parquet with Image columns, and a dataset card
-    webdataset  train-SHARD.tar of SAMPLE.first.png, SAMPLE.second.png, SAMPLE.json
-    coco        annotations/train.json: boxes of both images as [x, y, width, height]; clean images
-    imgdiff     the released Img-Diff layout: path + _0.jpg, _1.jpg, bbox, captions1, captions2
 
     Training samples that are near-duplicates of validation samples of another shard are left out, and named in
     export.json. The folder is there whole or not at all: what was stopped goes on when the command is given again, and
@@ -64,6 +87,7 @@ def export(
     imgdiff export --format hf --clean --out exports/hf
     """
     from imgdiff_assets.export.exporting import export as export_samples
+    from imgdiff_assets.export.options import Options
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.method.tasks import task_named
@@ -73,7 +97,7 @@ def export(
     chosen = set(known_shards(home, shards)) if shards else set(ledger.shards("fine_tune_set"))
     options = Options(tuple(sorted({task_named(name).name for name in tasks})) or None, not clean, single_image)
     with ProgressBars() as progress:
-        report = export_samples(ledger, sorted(chosen), format_name, out, options, progress)
+        report = export_samples(ledger, sorted(chosen), form, out, options, progress)
     if as_json:
         echo_json({"out": str(out), **report})
         return
@@ -86,3 +110,4 @@ def export(
         click.echo(
             f"  {counted(len(left_out), 'near-duplicate')} of validation samples left out; export.json names them"
         )
+    click.echo(f"For {form.reads}. In Python:\n\n{form.loading_from(str(out))}")

@@ -9,7 +9,7 @@ from imgdiff_assets.home import Home
 
 
 @click.command(short_help="Gather all fresh shards into a release with a dataset card.")
-@click.option("--version", help="Letters, digits, '.' and '-'.  [default: the next number]")
+@click.option("--version", help="Letters, digits, '.' and '-'.  [default: the next number, none twice]")
 @recipe_option
 @as_json_option
 def release(version: str | None, recipe: str | None, as_json: bool) -> None:
@@ -33,7 +33,7 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
 
     home = Home.from_environment()
     with ProgressBars() as progress:
-        made = make_release(home, load_recipe(recipe), version, progress)
+        made = make_release(home, load_recipe(recipe), version, progress, lambda text: click.echo(text, err=True))
     if made.made:
         with dagster_instance(home) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization("release", metadata=metadata_of(made)))

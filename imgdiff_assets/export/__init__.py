@@ -1,4 +1,4 @@
-"""The fine-tune set in the formats that trainers read, a module per format; `formats` lists them.
+"""The fine-tune set in the formats that trainers read: `format` says what one is, `formats` lists them, a file each.
 
-Samples and their pictures come from `reading`; `release` and `cli` call `exporting`.
+Samples and their pictures come from `reading`; `release` and `cli` call `exporting`. Installed packages add formats.
 """

@@ -3,7 +3,7 @@
 A region is two annotations: the replaced object's box in the source image and the replacing object's in the target
 image. As always in COCO `bbox` is [x, y, width, height] in pixels, where everything else here has xyxy corners.
 Samples about no region, or about one that was erased, have nothing to annotate; a region that several samples are
-about is annotated once.
+about is annotated once. Where nobody named the objects, as of given pairs, the category is UNNAMED.
 """
 
 import json
@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgdiff_assets.export.conversation_files import picture_paths
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
 from imgdiff_assets.method.tasks import SIDES
+
+UNNAMED = "changed region"
+UNNAMED_ID = 1
+"""Kept for it whether it occurs or not, so that the exports of any shards give it the same number."""
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
@@ -35,7 +39,7 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
                 {
                     "side": side,
                     "file_name": paths[side],
-                    "object": getattr(sample, f"{side}_object"),
+                    "object": getattr(sample, f"{side}_object") or UNNAMED,
                     "caption": getattr(sample, f"{side}_region_caption"),
                 }
                 for side in SIDES
@@ -45,7 +49,9 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
 
 def finish(folder: Path, entries: Entries, options: Options) -> None:
     names = {side["object"] for split in SPLITS for entry in entries(split) for side in entry.get("sides", ())}
-    categories = {name: number for number, name in enumerate(sorted(names), 1)}
+    categories = {name: number for number, name in enumerate(sorted(names - {UNNAMED}), UNNAMED_ID + 1)}
+    if UNNAMED in names:
+        categories[UNNAMED] = UNNAMED_ID
     (folder / "annotations").mkdir(exist_ok=True)
     for split in SPLITS:
         images: dict[str, Entry] = {}
@@ -81,3 +87,18 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
             "categories": listed,
         }
         (folder / "annotations" / f"{split}.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+FORMAT = Format(
+    name="coco",
+    reads="tools for COCO",
+    files="boxes of both images as [x, y, width, height] in annotations/train.json and validation.json; images/",
+    loading="""\
+from pycocotools.coco import COCO
+coco = COCO("FOLDER/annotations/train.json")
+train = coco.loadAnns(coco.getAnnIds())""",
+    write_shard=write_shard,
+    finish=finish,
+    boxes=False,
+    single=False,
+)

@@ -5,13 +5,24 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from imgdiff_assets.export.view import View, write_picture
+from imgdiff_assets.export.format import Entries
+from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.view import SPLITS, View, write_picture
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
+
+LOADING_JSON = """\
+import json, pathlib
+train = json.loads(pathlib.Path("FOLDER/train.json").read_text(encoding="utf-8"))"""
 
 
 def asked(view: View, separator: str = "\n") -> str:
     """The question after one image token per picture."""
     return f"{IMAGE_TOKEN}{separator}" * len(view.pictures) + view.question
+
+
+def turns(view: View) -> list[dict[str, str]]:
+    """One turn in the form of LLaVA's conversations."""
+    return [{"from": "human", "value": asked(view)}, {"from": "gpt", "value": view.answer}]
 
 
 def messages(question: str, answer: str) -> list[dict[str, str]]:
@@ -32,6 +43,12 @@ def write_json_list(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
             file.write(before + json.dumps(value, ensure_ascii=False))
             before = ",\n"
         file.write("\n]\n" if before == ",\n" else "[]\n")
+
+
+def write_json_lists(folder: Path, entries: Entries, options: Options) -> None:
+    """`train.json` and `validation.json`: the `finish` of a format whose files are lists of its entries."""
+    for split in SPLITS:
+        write_json_list(folder / f"{split}.json", entries(split))
 
 
 def write_json_lines(path: Path, values: Iterable[Mapping[str, Any]]) -> None:

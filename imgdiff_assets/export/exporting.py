@@ -1,8 +1,9 @@
 """Exporting: the kept samples of some shards, shard by shard, into one folder of one format."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from imgdiff_assets.common.environment import library_versions
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.export.folder import export_folder
-from imgdiff_assets.export.formats import FORMATS, Entry, Writer
-from imgdiff_assets.export.options import ExportError, Options
+from imgdiff_assets.export.format import Entry, Format, require
+from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, views
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.ledger import Ledger
@@ -20,121 +21,88 @@ from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.reading.samples import Sample, SampleImages
 
 PARTS = ".parts"
-VERSION = 1
-"""Raised when a writer writes something else of the same samples: what an older version left is not gone on with."""
+VERSION = 2
+"""Raised when our code writes something else of the same samples: what an older version left is not gone on with."""
 
 
 def export(
-    ledger: Ledger, shards: Sequence[str], format_name: str, out: Path, options: Options, progress: Progress
+    ledger: Ledger, shards: Sequence[str], form: Format, out: Path, options: Options, progress: Progress
 ) -> dict[str, Any]:
     """Write the kept samples of `shards` to the folder `out`; returns what its `export.json` says.
 
     Raises ExportError, StaleSample, DamagedTable, OSError.
     """
-    options = _fitting(format_name, options)
+    options = form.options(options)
+    require(form.name, form.needs)
     gathered = gather(ledger, shards, options.tasks)
-    plan = content_hash(
-        format_name,
-        VERSION,
-        options.to_json(),
-        [[shard, [asdict(sample) for sample in samples]] for shard, samples in gathered.samples.items()],
-        library_versions(),
-    )
-    with requirements_named():
-        return export_folder(
-            out, plan, lambda folder: write_samples(ledger, format_name, gathered, folder, options, progress)
-        )
+    samples = [[shard, [asdict(sample) for sample in samples]] for shard, samples in gathered.samples.items()]
+    plan = plan_of(form, options, samples)
+    return export_folder(out, plan, lambda folder: write_samples(ledger, form, gathered, folder, options, progress))
 
 
-@contextmanager
-def requirements_named() -> Iterator[None]:
-    """A library that only exports need may not be installed. Raises ExportError, which says how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise ExportError(
-            f"{error.name} is not installed: pip install 'imgdiff-assets[export]', then try again."
-        ) from error
-
-
-def _fitting(format_name: str, options: Options) -> Options:
-    """The options with what the format fixes of them. Raises ExportError for a choice that it does not have."""
-    fixed = FORMATS[format_name]
-    if options.single and fixed.single is False:
-        raise ExportError(f"{format_name}: has two images; leave out --single-image.")
-    if not options.boxes and fixed.boxes:
-        raise ExportError(f"{format_name}: has red boxes in its images; leave out --clean.")
-    if fixed.tasks is not None and options.tasks is not None and options.tasks != fixed.tasks:
-        raise ExportError(f"{format_name}: has only the task {', '.join(fixed.tasks)}; leave out --task.")
-    return Options(
-        tasks=options.tasks if fixed.tasks is None else fixed.tasks,
-        boxes=options.boxes if fixed.boxes is None else fixed.boxes,
-        single=options.single if fixed.single is None else fixed.single,
-    )
+def plan_of(form: Format, options: Options, *content: Any) -> str:
+    """Hash of what an export's bytes depend on beside the ledger's images: an unfinished one goes on by the same."""
+    return content_hash(form.name, form.package, VERSION, options.to_json(), content, library_versions())
 
 
 def write_samples(
-    ledger: Ledger, format_name: str, gathered: Gathered, folder: Path, options: Options, progress: Progress
+    ledger: Ledger, form: Format, gathered: Gathered, folder: Path, options: Options, progress: Progress
 ) -> dict[str, Any]:
     """Write gathered samples into `folder`, where some shards may be complete already; returns what was written."""
-    writer = FORMATS[format_name].writer
-    done, total = 0, len(gathered)
-    for shard, samples in gathered.samples.items():
-        part = folder / PARTS / f"{shard}.jsonl"
-        if samples and not part.exists():
-            _write_shard(
-                writer, ledger, folder, shard, samples, part, options, lambda n: progress("export", n, total), done
-            )
-        elif samples:
-            progress("export", done + len(samples), total)
+    total = len(gathered)
+    parts = {shard: folder / PARTS / f"{shard}.jsonl" for shard, samples in gathered.samples.items() if samples}
+    done = 0
+    for shard, part in parts.items():
+        samples, written = gathered.samples[shard], _beyond(progress, done, total)
+        if part.exists():
+            written(len(samples))
+        else:
+            _write_shard(ledger, form, shard, samples, folder, part, options, written)
         done += len(samples)
 
     def entries(split: str) -> Iterator[Entry]:
-        for shard, samples in gathered.samples.items():
-            if samples:
-                yield from _read_part(folder / PARTS / f"{shard}.jsonl", split)
+        for part in parts.values():
+            yield from _read_part(part, split)
 
     if total:
-        writer.finish(folder, entries, options)
-        for part in (folder / PARTS).iterdir():
+        form.finish(folder, entries, options)
+        for part in parts.values():
             part.unlink()
         (folder / PARTS).rmdir()
-    counts = {split: sum(sample.split == split for sample in gathered) for split in SPLITS}
-    tasks: dict[str, int] = {}
-    for sample in gathered:
-        tasks[sample.task] = tasks.get(sample.task, 0) + 1
     return {
-        "format": format_name,
+        "format": form.name,
         "options": options.to_json(),
-        "samples": counts,
-        "tasks": tasks,
+        "samples": {split: sum(sample.split == split for sample in gathered) for split in SPLITS},
+        "tasks": dict(Counter(sample.task for sample in gathered)),
         "near_duplicates_left_out": [asdict(sample) for sample in gathered.left_out],
     }
 
 
+def _beyond(progress: Progress, done: int, total: int) -> Callable[[int], None]:
+    """Tells how many samples there are with those that were `done` before."""
+    return lambda more: progress("export", done + more, total)
+
+
 def _write_shard(
-    writer: Writer,
     ledger: Ledger,
-    folder: Path,
+    form: Format,
     shard: str,
     samples: Sequence[Sample],
+    folder: Path,
     part: Path,
     options: Options,
-    progress: Callable[[int], None],
-    done: int,
+    written: Callable[[int], None],
 ) -> None:
-    """The shard's files; then its entries, whose file says that the others are complete."""
-    images = SampleImages(ledger, shard)
-    try:
-        with atomic_file(part) as temporary, temporary.open("w", encoding="utf-8") as file:
-            shown = views(shard, samples, images, options)
-            for number, (sample, entry) in enumerate(
-                zip(samples, writer.write_shard(folder, shard, shown, options), strict=True), 1
-            ):
-                file.write(json.dumps([sample.split, entry], ensure_ascii=False) + "\n")
-                progress(done + number)
-    finally:
-        images.close()
+    """The shard's files; then its entries, whose file `part` says that the others are complete."""
+    with (
+        closing(SampleImages(ledger, shard)) as images,
+        atomic_file(part) as temporary,
+        temporary.open("w", encoding="utf-8") as file,
+    ):
+        entries = form.write_shard(folder, shard, views(shard, samples, images, options), options)
+        for number, (sample, entry) in enumerate(zip(samples, entries, strict=True), 1):
+            file.write(json.dumps([sample.split, entry], ensure_ascii=False) + "\n")
+            written(number)
 
 
 def _read_part(part: Path, split: str) -> Iterator[Entry]:

@@ -29,7 +29,7 @@ def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any
     """
     out = out.expanduser().absolute()
     _check(out)
-    temporary, replaced = (out.with_name(f".{out.name}.{state}") for state in ("partial", "replaced"))
+    temporary, replaced = partial_of(out), out.with_name(f".{out.name}.replaced")
     out.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out.with_name(f".{out.name}.lock"))
     try:
@@ -37,6 +37,8 @@ def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any
     except Timeout:
         raise ExportError(f"{out}: another export is writing it; wait for it, or name another folder.") from None
     try:
+        if replaced.exists() and not out.exists():  # a kill came between the two renames below
+            os.replace(replaced, out)
         shutil.rmtree(replaced, ignore_errors=True)
         if _plan_of(temporary) != plan:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -54,9 +56,15 @@ def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any
         os.replace(temporary, out)
         shutil.rmtree(replaced, ignore_errors=True)
     finally:
-        lock.release()
+        # While it is held: whoever gets the lock then gets one that others can find.
         Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
     return report
+
+
+def partial_of(out: Path) -> Path:
+    """Where the folder `out` is made until it is whole."""
+    return out.with_name(f".{out.name}.partial")
 
 
 def _check(out: Path) -> None:

@@ -1,65 +1,40 @@
-"""The formats that samples can be exported to, by name. A writer's module is imported when it is asked for."""
+"""All formats of export: ours, in the order of the help, and after them those of installed packages."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from dataclasses import replace
 
-if TYPE_CHECKING:
-    from imgdiff_assets.export.options import Options
-    from imgdiff_assets.export.view import View
+from imgdiff_assets.export import coco, hf, imgdiff, llava, sharegpt, swift, web_dataset
+from imgdiff_assets.export.format import Format
+from resources.installed import BrokenPart, Offer, offers
 
-Entry = dict[str, Any]
-"""What a writer keeps of one sample until all shards are written: JSON values."""
-
-Entries = Callable[[str], Iterator[Entry]]
-"""The entries of one split, of all shards in order; may be asked for several times."""
-
-
-class Writer(Protocol):
-    """A module that writes one format.
-
-    `write_shard` writes what belongs to one shard alone, such as pictures, and yields one entry per view, in order; a
-    shard that is begun anew may find files of the first attempt. `finish` writes what needs all entries.
-    """
-
-    def write_shard(
-        self, folder: Path, shard: str, views: "Iterator[View]", options: "Options"
-    ) -> Iterator[Entry]: ...
-
-    def finish(self, folder: Path, entries: Entries, options: "Options") -> None: ...
+GROUP = "imgdiff_assets.export_formats"
+OURS: tuple[Format, ...] = (
+    llava.FORMAT,
+    sharegpt.FORMAT,
+    swift.FORMAT,
+    hf.FORMAT,
+    web_dataset.FORMAT,
+    coco.FORMAT,
+    imgdiff.FORMAT,
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Format:
-    """`boxes`, `single`, `tasks`: what the format fixes of the options; None where it leaves the choice."""
-
-    module: str
-    reads: str
-    boxes: bool | None = None
-    single: bool | None = None
-    tasks: tuple[str, ...] | None = None
-
-    @property
-    def writer(self) -> Writer:
-        return cast(Writer, import_module(self.module))
+def formats() -> dict[str, Format]:
+    """Every format by its name. Raises BrokenPart for an installed one that cannot be used."""
+    found = {form.name: form for form in OURS}
+    for offer in offers(GROUP).values():
+        if offer.name in found:
+            raise BrokenPart(
+                f"{offer.package} offers the export format {offer.name!r}, which imgdiff-assets has itself: uninstall "
+                "it, or ask its authors for another name."
+            )
+        found[offer.name] = _offered(offer)
+    return found
 
 
-FORMATS: Mapping[str, Format] = {
-    "llava": Format("imgdiff_assets.export.llava", "LLaVA's trainers: train.json, validation.json, images/"),
-    "sharegpt": Format("imgdiff_assets.export.sharegpt", "LLaMA-Factory: the same, with dataset_info.json"),
-    "swift": Format("imgdiff_assets.export.swift", "ms-swift: JSON lines with `objects`"),
-    "hf": Format("imgdiff_assets.export.hf", "Hugging Face `datasets`: Parquet with images, dataset card"),
-    "webdataset": Format("imgdiff_assets.export.web_dataset", "WebDataset: tar shards"),
-    "coco": Format(
-        "imgdiff_assets.export.coco", "COCO: boxes in both images, xywh in pixels", boxes=False, single=False
-    ),
-    "imgdiff": Format(
-        "imgdiff_assets.export.imgdiff",
-        "readers of the released Img-Diff set: its keys and file names",
-        boxes=True,
-        single=False,
-        tasks=("difference",),
-    ),
-}
+def _offered(offer: Offer) -> Format:
+    if not isinstance(offer.part, Format) or offer.part.name != offer.name:
+        raise BrokenPart(
+            f"{offer.package} offers the export format {offer.name!r}, but what it names is no "
+            f"{Format.__module__}.{Format.__name__} of that name: mend or uninstall it."
+        )
+    return replace(offer.part, package=f"{offer.package} {offer.package_version}")

@@ -1,7 +1,7 @@
 """The form that Hugging Face `datasets` reads: Parquet files with `Image` columns, and a dataset card.
 
-`load_dataset(FOLDER)`, or the name that it has on the Hub. One file per shard and split; `image_1` is shown first,
-or is the only one; `box` is xyxy in pixels, null for samples about no region.
+One file per shard and split; `image_1` is shown first, or is the only one; `box` is xyxy in pixels, null for samples
+about no region.
 """
 
 import re
@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.export.conversation_files import asked, messages
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
 
+LOADING = """\
+from datasets import load_dataset
+train = load_dataset("FOLDER", split="train")"""
+LOADED = f"```python\n{LOADING}\n```\n\n`FOLDER` is this folder, or the name that it has on the Hub."
+"""How to load it, as a dataset card says it."""
+
+IMAGES = ("image_1", "image_2")
 TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id")
 
 
@@ -26,8 +33,8 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
         sample = view.sample
         values = {name: getattr(sample, name) for name in TEXTS if name not in ("question", "answer")}
         pictures = {
-            f"image_{number}": {"bytes": picture.encoded(), "path": picture.path.name}
-            for number, picture in enumerate(view.pictures, 1)
+            name: {"bytes": picture.encoded(), "path": picture.path.name}
+            for name, picture in zip(IMAGES, view.pictures, strict=False)
         }
         rows[sample.split].append(
             {
@@ -54,7 +61,7 @@ def _features(options: Options) -> Any:
     text = Value("string")
     return Features(
         {
-            **{f"image_{number}": Image() for number in ((1,) if options.single else (1, 2))},
+            **{name: Image() for name in IMAGES[: 1 if options.single else 2]},
             **dict.fromkeys(TEXTS, text),
             "messages": List({"role": text, "content": text}),
             "box": List(Value("float32")),
@@ -72,8 +79,8 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
         f"{front_matter(counts)}\n# Image differences\n\n"
         f"Questions about pairs of nearly identical images. Tasks: {', '.join(tasks)}. "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items())
-        + f".\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per picture; `box` is "
-        "[x1, y1, x2, y2] in pixels of either image.\n"
+        + f".\n\n{LOADED}\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per "
+        "picture; `box` is [x1, y1, x2, y2] in pixels of either image.\n"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 
@@ -97,3 +104,14 @@ def front_matter(counts: Mapping[str, int]) -> str:
 def _size_category(count: int) -> str:
     limits = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
     return next((name for limit, name in limits if count < limit), "1M<n<10M")
+
+
+FORMAT = Format(
+    name="hf",
+    reads="Hugging Face datasets",
+    files="data/*.parquet with Image columns, and a dataset card",
+    loading=LOADING,
+    write_shard=write_shard,
+    finish=finish,
+    needs=("datasets",),
+)

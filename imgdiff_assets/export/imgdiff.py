@@ -11,10 +11,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from imgdiff_assets.export.conversation_files import asked, write_json_list
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.conversation_files import LOADING_JSON, turns, write_json_lists
+from imgdiff_assets.export.format import Entry, Format
 from imgdiff_assets.export.options import Options
-from imgdiff_assets.export.view import SPLITS, Picture, View, write_bytes
+from imgdiff_assets.export.view import Picture, View, write_bytes
 
 QUALITY = 95
 
@@ -33,7 +33,7 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
             "bbox": [round(value / size, 2) for value, size in zip(sample.box, sizes, strict=True)],
             "captions1": sample.source_region_caption,
             "captions2": sample.target_region_caption,
-            "conversations": [{"from": "human", "value": asked(view)}, {"from": "gpt", "value": view.answer}],
+            "conversations": turns(view),
         }
 
 
@@ -44,6 +44,16 @@ def _jpeg(picture: Picture) -> bytes:
     return buffer.getvalue()
 
 
-def finish(folder: Path, entries: Entries, options: Options) -> None:
-    for split in SPLITS:
-        write_json_list(folder / f"{split}.json", entries(split))
+FORMAT = Format(
+    name="imgdiff",
+    reads="whatever reads the released Img-Diff set",
+    files="{path, bbox, captions1, captions2, conversations} in train.json and validation.json; the pictures are "
+    "path + _0.jpg and _1.jpg",
+    loading=LOADING_JSON,
+    write_shard=write_shard,
+    finish=write_json_lists,
+    boxes=True,
+    single=False,
+    tasks=("difference",),
+    entries_are_text=True,
+)

@@ -7,23 +7,28 @@ Each entry has `id`, `image` (two paths relative to the folder; one path when bo
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgdiff_assets.export.conversation_files import asked, picture_paths, write_json_list
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.conversation_files import LOADING_JSON, picture_paths, turns, write_json_lists
+from imgdiff_assets.export.format import Entry, Format
 from imgdiff_assets.export.options import Options
-from imgdiff_assets.export.view import SPLITS, View
+from imgdiff_assets.export.view import View
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
     for view in views:
         paths = picture_paths(view, folder)
-        turns = [{"from": "human", "value": asked(view)}, {"from": "gpt", "value": view.answer}]
         yield {
             "id": view.sample.sample_id,
             "image": paths[0] if options.single else paths,
-            "conversations": turns,
+            "conversations": turns(view),
         }
 
 
-def finish(folder: Path, entries: Entries, options: Options) -> None:
-    for split in SPLITS:
-        write_json_list(folder / f"{split}.json", entries(split))
+FORMAT = Format(
+    name="llava",
+    reads="LLaVA's trainers",
+    files="{id, image: [two paths], conversations} in train.json and validation.json; images/",
+    loading=LOADING_JSON,
+    write_shard=write_shard,
+    finish=write_json_lists,
+    entries_are_text=True,
+)

@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgdiff_assets.export.conversation_files import asked, messages, picture_paths, write_json_list
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.conversation_files import LOADING_JSON, asked, messages, picture_paths, write_json_lists
+from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
 
@@ -22,13 +22,25 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
 
 
 def finish(folder: Path, entries: Entries, options: Options) -> None:
-    info = {}
-    for split in SPLITS:
-        write_json_list(folder / f"{split}.json", entries(split))
-        info[f"imgdiff_{split}"] = {
+    write_json_lists(folder, entries, options)
+    info = {
+        f"imgdiff_{split}": {
             "file_name": f"{split}.json",
             "formatting": "sharegpt",
             "columns": {"messages": "messages", "images": "images"},
             "tags": TAGS,
         }
+        for split in SPLITS
+    }
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+
+
+FORMAT = Format(
+    name="sharegpt",
+    reads="LLaMA-Factory, with dataset_dir set to the folder and dataset: imgdiff_train",
+    files="{messages, images} in train.json and validation.json, the dataset_info.json that names them, images/",
+    loading=LOADING_JSON,
+    write_shard=write_shard,
+    finish=finish,
+    entries_are_text=True,
+)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from imgdiff_assets.export.conversation_files import asked, messages, picture_paths, write_json_lines
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View, corners
 from imgdiff_assets.method.box_text import CONVENTIONS
@@ -39,3 +39,16 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
 def finish(folder: Path, entries: Entries, options: Options) -> None:
     for split in SPLITS:
         write_json_lines(folder / f"{split}.jsonl", entries(split))
+
+
+FORMAT = Format(
+    name="swift",
+    reads="ms-swift, with ROOT_IMAGE_DIR set to the folder",
+    files="{messages, images, objects} in train.jsonl and validation.jsonl, boxes as <bbox>; images/",
+    loading="""\
+from datasets import load_dataset
+train = load_dataset("json", data_files="FOLDER/train.jsonl", split="train")""",
+    write_shard=write_shard,
+    finish=finish,
+    entries_are_text=True,
+)

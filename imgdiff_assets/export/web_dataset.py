@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.export.conversation_files import asked, messages
-from imgdiff_assets.export.formats import Entries, Entry
+from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import View
 
@@ -52,3 +52,16 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
 
 def finish(folder: Path, entries: Entries, options: Options) -> None:
     """Nothing needs all entries: a reader names the tars, as in `train-shard-{000000..000009}.tar`."""
+
+
+FORMAT = Format(
+    name="webdataset",
+    reads="WebDataset",
+    files="train-SHARD.tar and validation-SHARD.tar of SAMPLE.first.png, SAMPLE.second.png, SAMPLE.json",
+    loading="""\
+import glob, webdataset
+train = webdataset.WebDataset(sorted(glob.glob("FOLDER/train-*.tar")), shardshuffle=False).decode("pil")""",
+    write_shard=write_shard,
+    finish=finish,
+    needs=("webdataset",),
+)

@@ -9,6 +9,7 @@ import numpy as np
 from imgdiff_assets.common.plain_text import counted as plural
 from imgdiff_assets.common.plain_text import printable
 from imgdiff_assets.common.tables import columns_of_table
+from imgdiff_assets.export.hf import LOADED
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.reading.scan import scan
@@ -68,6 +69,7 @@ def _summary(found: Contents) -> str:
         + ", ".join(f"{count:,} {split}" for split, count in sorted(manifest["samples"].items()))
         + f" samples from {plural(len(manifest['shards']), 'shard')}, recipe {', '.join(manifest['recipe'])}. "
         "Each row of `data/` is two images and a question about them; a region that it points at is in a red box.",
+        LOADED,
         _table(["task", "samples"], [[task, f"{count:,}"] for task, count in sorted(tasks.items())]),
     ]
     if failed := manifest.get("failed_rows"):
@@ -121,7 +123,8 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
         model, revision = str(identity.get("model", "")), identity.get("revision")
         weights = str(identity.get("weights", ""))[:12]
         package = f" by {identity['backend_package']}" if "backend_package" in identity else ""
-        rows.append([role, f"`{model}`{package}", str(revision or "—"), f"`{weights}`", licence_of(role, identity)])
+        licence = licence_of(role.partition(" ")[0], identity)  # `captioner 2` is a captioner
+        rows.append([role, f"`{model}`{package}", str(revision or "—"), f"`{weights}`", licence])
     return _table(["role", "model", "revision", "weights (SHA-256)", "licence"], rows)
 
 

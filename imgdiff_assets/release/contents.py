@@ -1,7 +1,7 @@
 """What a release says of its samples and of how they were made, so that the next one can be compared with it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,9 @@ KEYS = ("task", "pair_id", "region_id", "erased_from")
 VALUES = ("question", "answer", "first", "split", "source_hash", "target_hash", "erased_hash")
 """What may change of a sample that is about the same."""
 
+NAMES = ("number", "version", "previous", "date")
+"""What tells releases apart that hold the same."""
+
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
 
 
@@ -35,10 +38,12 @@ class Contents:
 
     @property
     def hash(self) -> str:
-        """Equal for releases of the same samples from the same settings and models."""
-        return content_hash(
-            {**self.manifest, "number": None, "version": None, "previous": None, "date": None}, self.samples
-        )
+        """Equal for releases of the same samples from the same settings and models.
+
+        What a manifest says nothing of is as what is empty, for older ones say less.
+        """
+        told = {name: value for name, value in self.manifest.items() if value and name not in NAMES}
+        return content_hash(told, self.samples)
 
 
 def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Contents:
@@ -66,14 +71,31 @@ def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Co
         "samples": counts,
         "recipe": sorted({record.get("recipe", "") for record in records[graph.SAMPLES]}),
         "seed": sorted({record.get("seed", 0) for record in records[graph.SAMPLES]}),
+        # Shards that are up to date with one recipe have its settings; the models that had a part in them may differ.
         "settings": {name: rows[0].get("settings", {}) for name, rows in records.items() if rows},
-        "code_versions": {name: rows[0].get("code_version", "") for name, rows in records.items() if rows},
-        "models": {
-            role: identity for rows in records.values() if rows for role, identity in rows[0].get("models", {}).items()
+        "code_versions": {
+            name: ", ".join(sorted({record.get("code_version", "") for record in rows}))
+            for name, rows in records.items()
+            if rows
         },
+        "models": _models([record for rows in records.values() for record in rows]),
         "near_duplicates_left_out": [found.sample_id for found in gathered.left_out],
     }
     return Contents(manifest, samples)
+
+
+def _models(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The models of all tables by role; where several played one, `captioner`, `captioner 2` and so on."""
+    found: dict[str, list[Any]] = {}
+    for record in records:
+        for role, identity in record.get("models", {}).items():
+            if identity not in found.setdefault(role, []):
+                found[role].append(identity)
+    return {
+        role if number == 1 else f"{role} {number}": identity
+        for role, identities in found.items()
+        for number, identity in enumerate(identities, 1)
+    }
 
 
 def write_contents(found: Contents, folder: Path) -> None:

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from imgdiff_assets.export.hf import IMAGES, TEXTS
 from imgdiff_assets.release.checksums import digest
 
 CROISSANT = "croissant.json"
-IMAGES = ("image_1", "image_2")
-TEXTS = ("sample_id", "task", "question", "answer", "caption_id", "pair_id", "region_id")
+NEEDS = ("mlcroissant",)
 
 
 def write_croissant(folder: Path, name: str, description: str, version: str, date: str) -> None:

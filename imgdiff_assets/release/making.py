@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.staleness import Staleness
-from imgdiff_assets.export.exporting import requirements_named, write_samples
+from imgdiff_assets.export import hf
+from imgdiff_assets.export.exporting import plan_of, write_samples
 from imgdiff_assets.export.folder import export_folder
-from imgdiff_assets.export.hf import front_matter
+from imgdiff_assets.export.format import require
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
@@ -19,21 +20,18 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
 from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release import croissant
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
 from imgdiff_assets.release.checksums import write_checksums
-from imgdiff_assets.release.contents import MANIFEST, Contents, contents, read_contents, write_contents
-from imgdiff_assets.release.croissant import write_croissant
+from imgdiff_assets.release.contents import Contents, contents, read_contents, write_contents
+from imgdiff_assets.release.versions import ReleaseError, check_version, last_number, lock, releases, take_number
 from imgdiff_assets.stages.graph import STAGE_NAMES
 from imgdiff_assets.statistics.diversity import written_and_kept
 from imgdiff_assets.statistics.funnel import funnel
 
 CHANGES, CARD, SHEET = "changes.json", "README.md", "contact_sheet.png"
 DESCRIPTION = "Pairs of nearly identical images, and questions about what is different between them."
-
-
-class ReleaseError(ImgDiffError, ValueError):
-    """Nothing to release, or a version that cannot be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +54,25 @@ class Release:
 
 
 def make_release(
-    home: Home, recipe: Recipe, version: str | None = None, progress: Progress = lambda what, done, total: None
+    home: Home,
+    recipe: Recipe,
+    version: str | None = None,
+    progress: Progress = lambda what, done, total: None,
+    log: Say = lambda text: None,
 ) -> Release:
     """Gather all shards that are up to date with `recipe` into `<home>/releases/<version>` (default: the next number).
 
     Shards some of whose rows failed are among them. When the latest release has the same samples, made in the same
-    way, none is made. Raises ReleaseError, StaleSample, DamagedTable, FileNotFoundError (a model's weights), OSError.
+    way, none is made. Another process that makes one is waited for, and `log` is told. Raises ReleaseError,
+    ExportError, StaleSample, DamagedTable, FileNotFoundError (a model's weights), OSError.
     """
+    if version is not None:
+        check_version(version)
+    with lock(home, log):
+        return _make(home, recipe, version, progress)
+
+
+def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -> Release:
     ledger = Ledger(home.ledger)
     staleness = Staleness(home, recipe, STAGE_NAMES)
     keys = shard_keys(home)
@@ -74,33 +84,23 @@ def make_release(
     if not len(gathered):
         raise ReleaseError("There are no kept samples to release; `imgdiff stats` shows what was rejected and why.")
     now = contents(ledger, gathered, not_fresh)
-    latest = latest_release(home)
+    there = releases(home)
+    latest = there[-1] if there else None
+    last = last_number(home, there)
     before = read_contents(latest) if latest is not None else None
     if latest is not None and before is not None and before.hash == now.hash and version in (None, latest.name):
         return _described(latest, before, made=False)
-    name = version or str(max([0, *(int(path.name) for path in releases(home) if path.name.isdigit())]) + 1)
-    folder = home.releases / name
-    if not name.replace(".", "").replace("-", "").isalnum() or name.startswith((".", "-")):
-        raise ReleaseError(f"{name!r} is no version: use letters, digits, '.' and '-'.")
-    if folder.exists():
-        raise ReleaseError(f"{folder}: this version is there already, and releases are not changed; name another.")
-    about = {"number": len(releases(home)) + 1, "version": name, "previous": latest.name if latest else None}
-    now = Contents({**now.manifest, **about}, now.samples)
+    if version is not None and (home.releases / version).exists():
+        raise ReleaseError(f"{version}: this version is there already, and releases are not changed; name another.")
+    require("a release", (*hf.FORMAT.needs, *croissant.NEEDS))
     changed = changes(ledger, before, now) if before is not None else None
-    with requirements_named():
-        export_folder(folder, now.hash, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
+    number = take_number(home, last, version)
+    folder = home.releases / (version or str(number))
+    about = {"number": number, "version": folder.name, "previous": latest.name if latest else None}
+    now = Contents({**now.manifest, **about}, now.samples)
+    plan = plan_of(hf.FORMAT, Options(), now.hash)
+    export_folder(folder, plan, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
     return _described(folder, now, made=True, changed=changed)
-
-
-def releases(home: Home) -> list[Path]:
-    """The whole releases, oldest first."""
-    found = [path for path in home.releases.glob("*") if (path / MANIFEST).exists() and not path.name.startswith(".")]
-    return sorted(found, key=lambda path: int(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["number"]))
-
-
-def latest_release(home: Home) -> Path | None:
-    """The newest release."""
-    return next(reversed(releases(home)), None)
 
 
 def _described(folder: Path, found: Contents, made: bool, changed: list[Change] | None = None) -> Release:
@@ -127,7 +127,7 @@ def _write(
     folder: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    report = write_samples(ledger, "hf", gathered, folder, Options(), progress)
+    report = write_samples(ledger, hf.FORMAT, gathered, folder, Options(), progress)
     shards = list(gathered.samples)
     write_contents(now, folder)
     listed = [asdict(change) for change in changed or ()]
@@ -141,8 +141,8 @@ def _write(
         changed,
         settings_changed(before, now) if before is not None else [],
     )
-    (folder / CARD).write_text(f"{front_matter(report['samples'])}\n{text}", encoding="utf-8")
+    (folder / CARD).write_text(f"{hf.front_matter(report['samples'])}\n{text}", encoding="utf-8")
     version, date = str(now.manifest["version"]), str(now.manifest["date"])
-    write_croissant(folder, "image-differences", DESCRIPTION, version, date)
+    croissant.write_croissant(folder, "image-differences", DESCRIPTION, version, date)
     write_checksums(folder)
     return {**report, "version": version}

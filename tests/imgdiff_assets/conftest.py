@@ -2,8 +2,10 @@
 
 import random
 import shutil
+import sys
+import tarfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,8 +35,10 @@ from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
+from resources.installed import offers
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
 
+HOMES = Path(__file__).parents[1] / "homes"
 KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")
 UNKNOWN = "a red quokka on the grass"
 UNCHANGED = "a green cup on the floor"
@@ -244,6 +248,14 @@ def own_home(drawn_home: Home, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(drawn_home.root, tmp_path / "home")))
 
 
+@pytest.fixture
+def home_of_0_1_0(tmp_path: Path) -> Home:
+    """A home as 0.1.0 left it: two drawn shards, one of given pairs that name no objects, and a release."""
+    with tarfile.open(HOMES / "0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path / "0.1.0", filter="data")
+    return Home(tmp_path / "0.1.0" / "home")
+
+
 @pytest.fixture(scope="session")
 def miniature_recipe() -> Recipe:
     """The recipe that is shipped."""
@@ -276,6 +288,29 @@ def task_home(
     home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
     run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["fine_tune_set"])
     return home
+
+
+@pytest.fixture
+def install_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """`install_package(name, version, source, {group: entry_point})`: a package of one module, beside all others."""
+    modules = []
+
+    def install(name: str, version: str, source: str, entry_points: Mapping[str, str]) -> None:
+        module = name.replace("-", "_")
+        modules.append(module)
+        about = tmp_path / "site" / f"{module}-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about.parent / f"{module}.py").write_text(source, encoding="utf-8")
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+        lines = [f"[{group}]\n{entry_point}\n" for group, entry_point in entry_points.items()]
+        (about / "entry_points.txt").write_text("".join(lines), encoding="utf-8")
+        monkeypatch.syspath_prepend(str(about.parent))
+        offers.cache_clear()
+
+    yield install
+    for module in modules:
+        sys.modules.pop(module, None)
+    offers.cache_clear()
 
 
 class CountedModels(LoadedModels):

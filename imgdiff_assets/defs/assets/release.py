@@ -18,5 +18,6 @@ def release(context: dg.AssetExecutionContext, home: HomeResource, recipe: Recip
     from imgdiff_assets.defs.release_metadata import metadata_of
     from imgdiff_assets.release.making import make_release
 
-    made = make_release(home.home, recipe.recipe({}), progress=logging_progress(context.log.info))
+    say = context.log.info
+    made = make_release(home.home, recipe.recipe({}), progress=logging_progress(say), log=say)
     context.add_asset_metadata(metadata_of(made))

@@ -10,9 +10,9 @@ import pytest
 from click.testing import CliRunner
 from starlette.testclient import TestClient
 
-from imgdiff_assets.browser.exports import SHOWN
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.cli.main import main
+from imgdiff_assets.export.formats import GROUP, formats
 
 
 def entries_of(out: Path) -> list[dict[str, Any]]:
@@ -22,7 +22,7 @@ def entries_of(out: Path) -> list[dict[str, Any]]:
     return [entry for entries in lists for entry in entries] + lines
 
 
-@pytest.mark.parametrize("name", SHOWN)
+@pytest.mark.parametrize("name", [form.name for form in formats().values() if form.entries_are_text])
 def test_the_page_shows_the_entry_that_the_export_has(
     site: Site, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -36,3 +36,9 @@ def test_the_page_shows_the_entry_that_the_export_has(
         found = re.search(rf"as <code>{name}</code>.*?<pre><code>(.*?)</code></pre>", page, re.DOTALL)
         assert found is not None
         assert json.loads(html.unescape(found[1])) in written
+
+
+def test_a_format_that_cannot_be_used_spoils_no_page(site: Site, client: TestClient, install_package: Any) -> None:
+    install_package("no-export", "1.0", "", {GROUP: "none = no_export:FORMAT"})
+    (row,) = site.index.rows("SELECT sample_id FROM fine_tune_set WHERE kept LIMIT 1")
+    assert client.get(f"/row/{row['sample_id']}").status_code == 200

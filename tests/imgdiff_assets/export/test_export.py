@@ -18,7 +18,7 @@ from PIL import Image
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.export.exporting import export as export_samples
 from imgdiff_assets.export.folder import export_folder
-from imgdiff_assets.export.formats import FORMATS
+from imgdiff_assets.export.formats import formats
 from imgdiff_assets.export.options import ExportError, Options
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
@@ -29,6 +29,7 @@ from imgdiff_assets.reading.samples import Sample, SampleImages, StaleSample
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.fine_tune_set import STAGE
 
+FORMATS = formats()
 SHARDS = ["shard-000000", "shard-000001"]
 SPLITS = ("train", "validation")
 TEXT, PATHS = {"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "string"}}
@@ -36,7 +37,7 @@ TEXT, PATHS = {"type": "string", "minLength": 1}, {"type": "array", "items": {"t
 
 def export(home: Home, out: Path, name: str = "llava", progress: Any = None, **options: Any) -> dict[str, Any]:
     ledger = Ledger(home.ledger)
-    return export_samples(ledger, SHARDS, name, out, Options(**options), progress or (lambda *told: None))
+    return export_samples(ledger, SHARDS, FORMATS[name], out, Options(**options), progress or (lambda *told: None))
 
 
 def samples_of(home: Home) -> dict[str, tuple[str, Sample]]:
@@ -114,7 +115,7 @@ def read_entries(out: Path, name: str, split: str) -> list[dict[str, Any]]:
     return entries
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", [form.name for form in FORMATS.values() if form.entries_are_text])
 def test_conversations_have_the_trainers_form(task_home: Home, tmp_path: Path, name: str) -> None:
     report = export(task_home, tmp_path / "out", name)
     for split in SPLITS:
@@ -354,6 +355,7 @@ def test_a_killed_export_leaves_the_earlier_one_and_goes_on(task_home: Home, tmp
     program = textwrap.dedent(f"""
         import os
         from pathlib import Path
+        from imgdiff_assets.export import hf
         from imgdiff_assets.export.exporting import export
         from imgdiff_assets.export.options import Options
         from imgdiff_assets.ledger.ledger import Ledger
@@ -362,7 +364,7 @@ def test_a_killed_export_leaves_the_earlier_one_and_goes_on(task_home: Home, tmp
             if done == 5:
                 os.kill(os.getpid(), 9)
 
-        export(Ledger(Path({str(task_home.ledger)!r})), {SHARDS!r}, "hf", Path({str(out)!r}), Options(), die)
+        export(Ledger(Path({str(task_home.ledger)!r})), {SHARDS!r}, hf.FORMAT, Path({str(out)!r}), Options(), die)
     """)
     killed = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
     assert killed.returncode == -9, killed.stderr
@@ -371,6 +373,39 @@ def test_a_killed_export_leaves_the_earlier_one_and_goes_on(task_home: Home, tmp
     export(task_home, tmp_path / "fresh", "hf")
     assert files_of(out) == files_of(tmp_path / "fresh")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fresh", "out"]
+
+
+def test_killed_between_two_renames_the_earlier_export_is_not_lost(task_home: Home, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    export(task_home, out, tasks=("difference",))
+    before = files_of(out)
+    program = textwrap.dedent(f"""
+        import os
+        from pathlib import Path
+        from imgdiff_assets.export import folder
+
+        real = os.replace
+
+        def die_after(source, target):
+            if target == Path({str(out)!r}):
+                os.kill(os.getpid(), 9)
+            real(source, target)
+
+        os.replace = die_after
+        folder.export_folder(Path({str(out)!r}), "a plan", lambda place: {{"samples": {{"train": 1}}}})
+    """)
+    killed = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert killed.returncode == -9, killed.stderr
+    assert not out.exists()
+
+    def fail(folder: Path) -> dict[str, Any]:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        export_folder(out, "another plan", fail)
+    assert files_of(out) == before
+    export(task_home, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_two_exports_to_one_folder_do_not_mix(task_home: Home, tmp_path: Path) -> None:
@@ -485,13 +520,6 @@ def test_near_duplicates_of_another_shards_validation_are_left_out(
     assert [found["sample_id"] for found in report["near_duplicates_left_out"]] == [
         found.sample_id for found in together.left_out
     ]
-
-
-def test_every_format_has_a_writer() -> None:
-    assert set(FORMATS) == {"llava", "sharegpt", "swift", "hf", "webdataset", "coco", "imgdiff"}
-    for chosen in FORMATS.values():
-        assert callable(chosen.writer.write_shard)
-        assert callable(chosen.writer.finish)
 
 
 def test_the_command_exports_and_teaches(task_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,8 @@ from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.release.changes import changes
 from imgdiff_assets.release.contents import Contents, read_contents
-from imgdiff_assets.release.making import Release, ReleaseError, latest_release, make_release
+from imgdiff_assets.release.making import Release, make_release
+from imgdiff_assets.release.versions import ReleaseError, latest_release
 from imgdiff_assets.statistics.diversity import Diversity, Spread, diversity
 
 SECTIONS = ("Examples", "Funnel", "Scores", "Models", "Thresholds", "Diversity", "Cost", "Changes", "Known limits")
@@ -57,6 +58,7 @@ def test_a_release_holds_every_kept_sample_and_says_so(released: tuple[Home, Rel
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     assert [line.removeprefix("## ") for line in card.splitlines() if line.startswith("## ")] == list(SECTIONS)
     assert "The first release." in card
+    assert 'train = load_dataset("FOLDER", split="train")' in card
     assert "| captioner | `miniature:captioner` |" in card
     assert all(f"`{row['sample_id']}`" in card for row in found.samples[:1] if len(found.samples) == 1)
     assert f"| which_image | {Counter(row['task'] for row in found.samples)['which_image']:,} |" in card
