@@ -64,11 +64,11 @@ class StagePlan:
         """
         if is_given(self.stage, record):
             return frozenset()
-        versions = dict(zip(self.stage.measurements, record["code_version"].split("."), strict=False))
+        versions = self.stage.versions(record["code_version"])
         return frozenset(
             step.name
             for step in self.stage.measurements
-            if versions.get(step) != str(step.version)
+            if versions.get(step.name) != str(step.version)
             or _recorded(record, step.settings, step.section) != self.measured_with[step.name]
             or any(_differs(record["models"].get(role), self.models[role]) for role in step.roles)
         )
@@ -172,7 +172,7 @@ def _look(
     found: list[str] = []
     if ledger.staging(stage.name, shard).exists():
         found.append("a run was stopped in the middle")
-    if record["code_version"] != stage.code_version:
+    if _is_older(stage, record["code_version"]):
         found.append("the code is newer")
     if parent_is_stale:
         found.append("a table that it is made of may change")
@@ -233,14 +233,24 @@ def _differs(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
     return then != now
 
 
+def _is_older(stage: Stage, code_version: str) -> bool:
+    """Whether a table's code is not today's; that an installed filter is newly on is a matter of settings."""
+    then, now = stage.versions(code_version), stage.versions(stage.code_version)
+    own = {step.name for step in stage.measurements if not step.section}
+    return any(then.get(name) != now.get(name) for name in own | (then.keys() & now.keys()))
+
+
 def _name(step: Any) -> str:
     return str(step.name if isinstance(step, Filter) else step.column.name)
 
 
 def _differences(section: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for key in dict.fromkeys([*then, *now]):
-        if then.get(key) != now.get(key):
-            yield _change(f"{section}.{key}", then.get(key), now.get(key))
+        before, after = then.get(key), now.get(key)
+        if isinstance(before, Mapping) or isinstance(after, Mapping):
+            yield from _differences(f"{section}.{key}", before or {}, after or {})
+        elif before != after:
+            yield _change(f"{section}.{key}", before, after)
 
 
 def _change(name: str, then: Any, now: Any) -> str:

@@ -90,7 +90,7 @@ class Stage:
     """Lines that say what is in a row, for lineage."""
 
     package: str | None = None
-    """The installed package that brings the stage; such a stage is off in a recipe that has no section for it."""
+    """The installed package that brings the stage, with its version; such a stage is off in a recipe that has no section for it."""
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -102,8 +102,15 @@ class Stage:
 
     @property
     def code_version(self) -> str:
-        """Changes whenever a measurement's version does."""
-        return ".".join(str(measurement.version) for measurement in self.measurements)
+        """Changes whenever a measurement's version does; those of installed filters come and go, and are named."""
+        own = ".".join(str(step.version) for step in self.measurements if not step.section)
+        return own + "".join(f"+{step.name}={step.version}" for step in self.measurements if step.section)
+
+    def versions(self, code_version: str) -> dict[str, str]:
+        """The versions that a code version of this stage tells, by measurement."""
+        own, *added = code_version.split("+")
+        names = (step.name for step in self.measurements if not step.section)
+        return {**dict(zip(names, own.split("."), strict=False)), **dict(text.split("=", 1) for text in added)}
 
     @property
     def roles(self) -> tuple[str, ...]:
