@@ -1,5 +1,9 @@
 """The whole graph on one screen: recipe -> Definitions. What `dagster dev` and `imgdiff run` load."""
 
+from imgdiff_assets.common.own_resources import require_own_resources
+
+require_own_resources()  # before what follows imports them
+
 import os
 
 import dagster as dg

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ class CaptionerSettings(ChatModelSettings):
     `model` is a folder or hub id of a transformers image-text-to-text model with its processor, or what the server at
     `base_url` calls one.
     """
+
+    role: ClassVar[str] = "captioner"
 
     max_new_tokens: int = Field(default=64, ge=1, description="Where an answer is cut off, in tokens.")
 

@@ -5,7 +5,9 @@ and what the server tells of it; when other weights are served by the same name,
 """
 
 import base64
+import hashlib
 import io
+import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.asked_once import outcomes
 from resources.captioner import CaptionerSettings
-from resources.loading.failures import ModelUnavailable
+from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.loading.settings import ChatModelSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 
@@ -85,7 +88,7 @@ def served_identity(settings: ChatModelSettings) -> dict[str, str]:
 def _listed(base_url: str, model: str, minute: int) -> tuple[tuple[str, str], ...]:
     """What the list of models says of `model`; `minute` makes an old answer forgotten."""
     settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=2)
-    with _server_errors_explained(settings), _connect(settings) as client:
+    with _connect(settings) as client, _server_errors_explained(settings):
         listed = [entry.to_dict(warnings=False) for entry in client.models.list()]
     for entry in listed:
         if entry["id"] == model:
@@ -111,21 +114,34 @@ def _connect(settings: ChatModelSettings) -> "OpenAI":
 
 
 def _answers(settings: ChatModelSettings, requests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the answers to all `requests`. Raises the first error of a question, after all others were asked."""
     common: dict[str, Any] = {"model": settings.model, "max_tokens": settings.max_new_tokens}
     if settings.stop:
         common["stop"] = settings.stop
+    known = outcomes()
 
-    with (
-        _server_errors_explained(settings),
-        _connect(settings) as client,
-        ThreadPoolExecutor(settings.concurrency) as pool,
-    ):
+    with _connect(settings) as client, ThreadPoolExecutor(settings.concurrency) as pool:
 
-        def ask(request: Mapping[str, Any]) -> str:
-            completion = client.chat.completions.create(**common, **request)
-            return (completion.choices[0].message.content or "").strip()
+        def ask(request: Mapping[str, Any]) -> str | Exception:
+            question = json.dumps([settings.base_url, common, request])
+            key = hashlib.sha256(question.encode()).hexdigest()
+            if key not in known:
+                try:
+                    with _server_errors_explained(settings):
+                        completion = client.chat.completions.create(**common, **request)
+                    known[key] = (completion.choices[0].message.content or "").strip()
+                except Exception as error:
+                    if is_of_the_machine(error):
+                        raise
+                    known[key] = error
+            return known[key]
 
-        return list(pool.map(ask, requests))
+        answers = []
+        for outcome in list(pool.map(ask, requests)):
+            if isinstance(outcome, Exception):
+                raise outcome
+            answers.append(outcome)
+        return answers
 
 
 @contextmanager

@@ -10,16 +10,15 @@ from typing import Any, ClassVar, TypeVar
 import dagster as dg
 import pydantic
 
-from resources.captioner import Captioner, CaptionerSettings
-from resources.chat_server import ServedCaptioner, ServedPromptRewriter
-from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
-from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
-from resources.inpainter import Inpainter, InpainterSettings
-from resources.loading import devices
+from resources.backends.choice import backend_of
+from resources.captioner import CaptionerSettings
+from resources.image_text_encoder import ImageTextEncoderSettings
+from resources.image_text_matcher import ImageTextMatcherSettings
+from resources.inpainter import InpainterSettings
 from resources.loading.settings import ModelSettings
-from resources.pair_generator import PairGenerator, PairGeneratorSettings
-from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings
-from resources.segmenter import Segmenter, SegmenterSettings
+from resources.pair_generator import PairGeneratorSettings
+from resources.prompt_rewriter import PromptRewriterSettings
+from resources.segmenter import SegmenterSettings
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -27,12 +26,9 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`.
 
-    `served_class` plays the role by a model behind a server, where the settings allow that. `library` is the kind
-    that Dagster shows.
+    `library` is the kind that Dagster shows.
     """
 
-    role_class: ClassVar[type[Any]]
-    served_class: ClassVar[type[Any]]
     settings_class: ClassVar[type[ModelSettings]]
     library: ClassVar[str]
 
@@ -46,19 +42,13 @@ class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         Ask again rather than keep it: so it can be let go when another role needs the accelerator.
         """
-        return self.load(self.settings)
-
-    @classmethod
-    def load(cls, settings: ModelSettings) -> Any:
-        """Return the process's one instance of the role with these settings."""
-        return devices.load(cls.served_class if settings.served else cls.role_class, settings)
+        settings = self.settings
+        return backend_of(settings).load(settings)
 
 
 class PromptRewriterResource(PromptRewriterSettings, RoleResource):
     """Captions to rewritten captions, by a language model."""
 
-    role_class = PromptRewriter
-    served_class = ServedPromptRewriter
     settings_class = PromptRewriterSettings
     library = "huggingface"
 
@@ -66,7 +56,6 @@ class PromptRewriterResource(PromptRewriterSettings, RoleResource):
 class PairGeneratorResource(PairGeneratorSettings, RoleResource):
     """Prompt pairs to image pairs, by Stable Diffusion XL with Prompt-to-Prompt."""
 
-    role_class = PairGenerator
     settings_class = PairGeneratorSettings
     library = "pytorch"
 
@@ -74,7 +63,6 @@ class PairGeneratorResource(PairGeneratorSettings, RoleResource):
 class ImageTextEncoderResource(ImageTextEncoderSettings, RoleResource):
     """Images and texts to vectors, by CLIP."""
 
-    role_class = ImageTextEncoder
     settings_class = ImageTextEncoderSettings
     library = "pytorch"
 
@@ -82,7 +70,6 @@ class ImageTextEncoderResource(ImageTextEncoderSettings, RoleResource):
 class ImageTextMatcherResource(ImageTextMatcherSettings, RoleResource):
     """Images and texts to match scores, by BLIP."""
 
-    role_class = ImageTextMatcher
     settings_class = ImageTextMatcherSettings
     library = "huggingface"
 
@@ -90,7 +77,6 @@ class ImageTextMatcherResource(ImageTextMatcherSettings, RoleResource):
 class SegmenterResource(SegmenterSettings, RoleResource):
     """Images to boxes of objects, by Segment Anything."""
 
-    role_class = Segmenter
     settings_class = SegmenterSettings
     library = "pytorch"
 
@@ -98,8 +84,6 @@ class SegmenterResource(SegmenterSettings, RoleResource):
 class CaptionerResource(CaptionerSettings, RoleResource):
     """Images and a question to an answer, by a vision-language model."""
 
-    role_class = Captioner
-    served_class = ServedCaptioner
     settings_class = CaptionerSettings
     library = "huggingface"
 
@@ -107,19 +91,21 @@ class CaptionerResource(CaptionerSettings, RoleResource):
 class InpainterResource(InpainterSettings, RoleResource):
     """Images and masks to images with something erased, by Stable Diffusion XL inpainting."""
 
-    role_class = Inpainter
     settings_class = InpainterSettings
     library = "pytorch"
 
 
 ROLES: dict[str, type[RoleResource]] = {
-    "prompt_rewriter": PromptRewriterResource,
-    "pair_generator": PairGeneratorResource,
-    "image_text_encoder": ImageTextEncoderResource,
-    "image_text_matcher": ImageTextMatcherResource,
-    "segmenter": SegmenterResource,
-    "captioner": CaptionerResource,
-    "inpainter": InpainterResource,
+    resource.settings_class.role: resource
+    for resource in (
+        PromptRewriterResource,
+        PairGeneratorResource,
+        ImageTextEncoderResource,
+        ImageTextMatcherResource,
+        SegmenterResource,
+        CaptionerResource,
+        InpainterResource,
+    )
 }
 
 

@@ -1,7 +1,7 @@
 """Images and texts as vectors of one space, by CLIP and its kin (Radford et al., 2021, arXiv 2103.00020)."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ class ImageTextEncoderSettings(ModelSettings):
     `model` is a folder or hub id in the format of open_clip: `open_clip_config.json`, `open_clip_model.safetensors`
     and, unless the model uses CLIP's own vocabulary, tokenizer files.
     """
+
+    role: ClassVar[str] = "image_text_encoder"
 
 
 class ImageTextEncoder:

@@ -5,7 +5,7 @@ at the image. They are different quantities and thresholds of one do not carry o
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ class ImageTextMatcherSettings(ModelSettings):
     `model` is a folder or hub id of a transformers `BlipForImageTextRetrieval` with its processor. `batch_size` counts
     images, texts, and pairs of both.
     """
+
+    role: ClassVar[str] = "image_text_matcher"
 
 
 class ImageTextMatcher:

@@ -5,7 +5,7 @@ latents are blended with the image's outside the mask at each step.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ Pixels = NDArray[np.uint8]
 
 class InpainterSettings(ModelSettings):
     """`model` is a saved Stable Diffusion XL pipeline, of inpainting or not; its scheduler is used as it was saved."""
+
+    role: ClassVar[str] = "inpainter"
 
     image_size: int = Field(
         default=512, ge=8, multiple_of=8, description="The longer side at which the model sees an image, in pixels."

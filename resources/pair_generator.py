@@ -1,7 +1,7 @@
 """Prompt pairs to image pairs: Stable Diffusion XL under Prompt-to-Prompt control."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from resources.loading.settings import ModelSettings
 
 class PairGeneratorSettings(ModelSettings):
     """`model` is a saved `StableDiffusionXLPipeline`; its scheduler is used as it was saved."""
+
+    role: ClassVar[str] = "pair_generator"
 
     image_size: int = Field(
         default=1024, ge=8, multiple_of=8, description="Height and width of the images, in pixels."

@@ -1,7 +1,7 @@
 """Captions rewritten by a language model: any chat model of transformers."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
@@ -21,6 +21,8 @@ class PromptRewriterSettings(ChatModelSettings):
     `model` is a folder or hub id of a transformers causal language model with its tokenizer, or what the server at
     `base_url` calls one. The prompt is the user's turn of the model's chat template, or plain text if it has none.
     """
+
+    role: ClassVar[str] = "prompt_rewriter"
 
     prompt: str = Field(description=f"What is said to the model; `{PLACEHOLDER}` stands for the caption.")
     temperature: float = Field(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,8 @@ class SegmenterSettings(ModelSettings):
     `model` is a folder with `config.json` and `model.safetensors` (see `build_sam`), or an official checkpoint file
     whose name says its size: `vit_b`, `vit_l` or `vit_h`. `batch_size` counts images in the image encoder.
     """
+
+    role: ClassVar[str] = "segmenter"
 
     points_per_side: int = Field(default=32, ge=1, description="Side of the square grid of point prompts.")
     points_per_batch: int | None = Field(

@@ -68,12 +68,13 @@ class Proxy:
     """`plan` says what happens to the next questions: a status, `cut` or `hang`; when it is empty they are passed on.
 
     `most` is how many questions were open at once, `asked` how many there were. With `dies_after`, that many questions
-    are answered, and then none.
+    are answered, and then none. Questions with a text of `refused` in them get the status that it names.
     """
 
     def __init__(self, behind: str) -> None:
         self.behind = behind
         self.plan: deque[int | str] = deque()
+        self.refused: dict[bytes, int] = {}
         self.asked = self.open = self.most = 0
         self.dies_after: int | None = None
         self.base_url = ""
@@ -111,6 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
             proxy.open += 1
             proxy.most = max(proxy.most, proxy.open)
             step = proxy.plan.popleft() if proxy.plan else None
+            step = next((status for text, status in proxy.refused.items() if text in body), step)
             if proxy.dies_after is not None and proxy.asked > proxy.dies_after:
                 step = "cut"
         answer = None

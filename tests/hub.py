@@ -18,12 +18,14 @@ GATED = "team/gated"
 
 class Hub:
     """`folders` maps model ids to folders, and names of plain files to files. `asked` are the GET requests for files,
-    each with the range it asked for. The first answer for a file in `cut` ends after that many bytes."""
+    each with the range it asked for. The first answer for a file in `cut` ends after that many bytes;
+    those in `refused` are answered with an error."""
 
     def __init__(self, folders: dict[str, Path]) -> None:
         self.folders = folders
         self.asked: list[tuple[str, str | None]] = []
         self.cut: dict[str, int] = {}
+        self.refused: set[str] = set()
         self.address = ""
 
     def fetched(self) -> set[str]:
@@ -101,9 +103,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not path.is_file():
             self._error(404, "EntryNotFound")
             return
+        if path.name in self.hub.refused:
+            self._error(500, "Ailing")
+            return
         content = path.read_bytes()
         asked = self.headers.get("Range")
         start = int(asked.removeprefix("bytes=").partition("-")[0]) if asked else 0
+        if asked and start >= len(content):
+            self._error(416, "RangeNotSatisfiable")
+            return
         self.send_response(206 if asked else 200)
         self.send_header("ETag", f'"{_digest(path) if path.suffix != ".json" else _digest(path)[:40]}"')
         self.send_header("X-Repo-Commit", COMMIT)
@@ -131,6 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("X-Error-Code", code)
         self.send_header("X-Error-Message", code)
+        self.send_header("X-Repo-Commit", COMMIT)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

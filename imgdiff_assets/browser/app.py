@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 from imgdiff_assets.browser.certificate_page import certificate_page
 from imgdiff_assets.browser.funnel_page import funnel_page, shards_page
 from imgdiff_assets.browser.gallery_page import gallery_page
-from imgdiff_assets.browser.images import SIDES, VERSION_LENGTH, NoImage, Picture
+from imgdiff_assets.browser.images import PLACES, VERSION_LENGTH, NoImage, Picture
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.review_page import review_page, take_review
 from imgdiff_assets.browser.row_page import find_page, row_page
@@ -97,12 +97,13 @@ def _thumbnail(request: Request) -> Response:
     erased = request.query_params.get("erased")
     if erased is not None and not ID.fullmatch(erased):
         raise HTTPException(404, "No such region.")
-    return _picture(request, _site(request).pictures.thumbnail(_identity(request), erased))
+    first = request.query_params.get("first")
+    return _picture(request, _site(request).pictures.thumbnail(_identity(request), erased, first))
 
 
 def _image(request: Request) -> Response:
     side: str = request.path_params["side"]
-    if side not in SIDES:
+    if side not in PLACES:
         raise HTTPException(404, "An image is source, target or erased.")
     return _picture(request, _site(request).pictures.image(_identity(request), side))
 

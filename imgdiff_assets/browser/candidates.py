@@ -7,6 +7,8 @@ from typing import Any
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.joins import columns_of, first_with, scores_of, source_of
 from imgdiff_assets.browser.question import LEDGER_ORDER, BadQuestion, Question
+from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.reading.shown import shown, shown_images
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
@@ -90,20 +92,31 @@ def read_page(index: Index, question: Question, size: int = PAGE_SIZE) -> Page:
 
 
 def read_rows(index: Index, stage: Stage, places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows at some places (`shard`, `row`) with all that cards and lists show, in that order."""
+    """The rows at some places (`shard`, `row`) with all that cards and lists show, in that order.
+
+    `images` are a row's two in the order shown, `box` is what is marked in both; `shown` is None but for samples.
+    """
     columns = columns_of(stage)
     found = index.rows(
         f"SELECT {columns}, t.row FROM {source_of(stage, columns)} "
         "WHERE t.shard IN (SELECT unnest(?)) AND t.row IN (SELECT unnest(?))",
         [list({place["shard"] for place in places}), list({place["row"] for place in places})],
     )
-    by_place = {(row["shard"], row["row"]): row for row in found}
+    by_place = {(row["shard"], row["row"]): {**row, **_shown(stage, row)} for row in found}
     return [
         {**by_place[place["shard"], place["row"]], "place": f"{place.get('place_first')}~{place.get('place_second')}"}
         for place in places
         # A run may have replaced the table in between.
         if (place["shard"], place["row"]) in by_place
     ]
+
+
+def _shown(stage: Stage, row: Mapping[str, Any]) -> dict[str, Any]:
+    if stage.id_column == "sample_id":
+        sample = shown(row)
+        return {"shown": sample, "images": sample.images, "box": sample.box}
+    images = shown_images(row["pair_id"], row["region_id"], row["found_in"] if row["erased_hash"] else None)
+    return {"shown": None, "images": images, "box": None if row.get("x1") is None else [row[x] for x in BOX_COLUMNS]}
 
 
 def _order(question: Question) -> tuple[str, str]:

@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +17,17 @@ from PIL import Image
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.ledger.ledger import is_image
+from imgdiff_assets.method.tasks import SIDES
+from imgdiff_assets.reading.shown import ERASED, ShownImage, shown_images
 
-SIDES = SOURCE, TARGET, ERASED = ("source", "target", "erased")
 THUMBNAIL = 192
 """Longest side of one image of a thumbnail, in pixels; smaller images stay as they are."""
 
 GAP = 1 / 32
 """Space between the two images of a thumbnail, as a share of the width of one."""
 
-PLACES = {
-    SOURCE: ("image_pairs", "pair_id"),
-    TARGET: ("image_pairs", "pair_id"),
-    ERASED: ("removed_pairs", "region_id"),
-}
-"""Where an image is: the table, and the id of its row."""
+PLACES = {**dict.fromkeys(SIDES, ("image_pairs", "pair_id")), ERASED: ("removed_pairs", "region_id")}
+"""Where the image of a name is: the table, and the id of its row."""
 
 KEPT_GROUPS = 8
 KEPT_THUMBNAILS = 4096
@@ -51,12 +48,9 @@ class Picture:
     etag: str
 
 
-def version_of(row: Mapping[str, Any]) -> str:
-    """A name for the content of a row's two images, from their hashes: a thumbnail's address has it."""
-    left, right = row["source_hash"], row["target_hash"]
-    if row.get("erased_hash"):
-        left, right = row[f"{row['found_in']}_hash"], row["erased_hash"]
-    return f"{left[:VERSION_LENGTH]}-{right[:VERSION_LENGTH]}"
+def version_of(row: Mapping[str, Any], images: Sequence[ShownImage]) -> str:
+    """A name for the content of two images in order, from the row's hashes: a thumbnail's address has it."""
+    return "-".join((row.get(f"{image.name}_hash") or "")[:VERSION_LENGTH] for image in images)
 
 
 class Pictures:
@@ -78,21 +72,20 @@ class Pictures:
             media_type = Image.MIME.get(image.format or "", "application/octet-stream")
         return Picture(cell, media_type, row[f"{side}_hash"])
 
-    def thumbnail(self, pair_id: str, erased: str | None = None) -> Picture:
+    def thumbnail(self, pair_id: str, erased: str | None = None, first: str | None = None) -> Picture:
         """Two images side by side as WebP: source and target, or one of them and the same with the region `erased`.
 
-        Raises NoImage.
+        The other way round when `first` is `target`. Raises NoImage.
         """
-        row = self._row(pair_id, SOURCE)
-        left, right = (pair_id, SOURCE), (pair_id, TARGET)
+        row = self._row(pair_id, "source")
         if erased is not None:
             row |= self._row(erased, ERASED)
-            left, right = (pair_id, row["found_in"]), (erased, ERASED)
-        name = f"{version_of(row)}-{THUMBNAIL}"
+        images = shown_images(pair_id, erased, row.get("found_in"), first)
+        name = f"{version_of(row, images)}-{THUMBNAIL}"
         with self._lock:
             data = self._thumbnails.get(name)
         if data is None:
-            data = self._read_cached(name) or self._draw(left, right, name)
+            data = self._read_cached(name) or self._draw(images, name)
             with self._lock:
                 self._thumbnails[name] = data
                 if len(self._thumbnails) > KEPT_THUMBNAILS:
@@ -144,16 +137,16 @@ class Pictures:
                 first += size
         raise IndexError(row)
 
-    def _draw(self, left: tuple[str, str], right: tuple[str, str], name: str) -> bytes:
-        cells = [self._cell(*place)[1] for place in (left, right)]
-        with _decoding(left[0]):
-            source, target = (Image.open(io.BytesIO(cell)).convert("RGB") for cell in cells)
-        source.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        target = target.resize(source.size, Image.Resampling.LANCZOS)
-        width, height = source.size
+    def _draw(self, images: Sequence[ShownImage], name: str) -> bytes:
+        cells = [self._cell(image.row_id, image.name)[1] for image in images]
+        with _decoding(images[0].row_id):
+            left, right = (Image.open(io.BytesIO(cell)).convert("RGB") for cell in cells)
+        left.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        right = right.resize(left.size, Image.Resampling.LANCZOS)
+        width, height = left.size
         sheet = Image.new("RGBA", (2 * width + round(width * GAP), height))
-        sheet.paste(source, (0, 0))
-        sheet.paste(target, (sheet.width - width, 0))
+        sheet.paste(left, (0, 0))
+        sheet.paste(right, (sheet.width - width, 0))
         buffer = io.BytesIO()
         sheet.save(buffer, format="WEBP", quality=QUALITY)
         with suppress(OSError):

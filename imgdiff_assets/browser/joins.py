@@ -65,13 +65,15 @@ def first_with(stage: Stage, name: str) -> str:
 
 
 def columns_of(stage: Stage) -> str:
-    """SELECT: id, verdict, box, texts, every score by its name."""
+    """SELECT: id, verdict, box, texts, every score by its name; of a sample also what is shown of it."""
     review = "reviewed.review" if stage.id_column == "sample_id" else "NULL"
     names = [f"t.{stage.id_column} AS id", "t.shard", "t.kept", "t.rejected_by", "t.error", f"{review} AS review"]
     names += [f"{first_with(stage, name)} AS {name}" for name in ("pair_id", "region_id", "split", *TEXT_COLUMNS)]
     # Of a sample, the image that it was erased from is named otherwise.
     found_in = "t.erased_from" if "erased_from" in stage.schema.names else first_with(stage, "found_in")
     names.append(f"{found_in} AS found_in")
+    if stage.id_column == "sample_id":
+        names += [f"t.{name}" for name in ("task", "first", "erased_from", "conversations", "answer")]
     boxes = [name if name in stage.schema.names else None for name in BOX_COLUMNS]
     names += [f"t.{name}" if name else "NULL" for name in boxes] if all(boxes) else []
     names += [f'{column}::DOUBLE AS "{name}"' for name, column in scores_of(stage).items()]

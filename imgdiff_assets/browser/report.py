@@ -85,7 +85,8 @@ def _picture(site: Site, row: dict[str, Any]) -> str | None:
     if not row["source_hash"]:
         return None
     try:
-        data = site.pictures.thumbnail(row["pair_id"], row["region_id"] if row["erased_hash"] else None).data
+        erased = row["region_id"] if row["erased_hash"] else None
+        data = site.pictures.thumbnail(row["pair_id"], erased, row["images"][0].side).data
     except NoImage:
         return None
     return f"data:image/webp;base64,{base64.b64encode(data).decode()}"

@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from imgdiff_assets.browser.question import BadQuestion
-from imgdiff_assets.browser.samples import DEFAULT_SCORE, MADE, judged_scores, next_sample, sample_scores
+from imgdiff_assets.browser.samples import DEFAULT_SCORE, MADE, first_sides, judged_scores, next_sample, sample_scores
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import story_of
 from imgdiff_assets.ledger.reviews import (
@@ -31,15 +31,18 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
     asked = _read(values)
     reviews = read_reviews(site.home)
     scores = sample_scores(site.index, asked["score"])
+    sides = first_sides(site.index, reviews.by_sample)
     mine = {
         sample_id
         for sample_id, of_sample in reviews.by_sample.items()
-        if asked["reviewer"] in of_sample and of_sample[asked["reviewer"]].verdict != WITHDRAWN
+        if (review := of_sample.get(asked["reviewer"])) is not None
+        and review.verdict != WITHDRAWN
+        and not review.misled(sides.get(sample_id, "source"))
     }
     sample_id = asked["sample"] or next_sample(scores, mine, asked["queue"])
     story = None
     if asked["reviewer"] and sample_id:
-        _shard(site, sample_id)
+        _sample(site, sample_id)
         story = story_of(site, sample_id)
     said = reviews.by_sample.get(sample_id or "", {}).get(asked["reviewer"])
     last = reviews.by_sample.get(asked["last"], {}).get(asked["reviewer"])
@@ -48,6 +51,7 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
         asked=asked,
         story=story,
         said=None if said is None or said.verdict == WITHDRAWN else said,
+        misled=said is not None and said.misled(sides.get(said.sample_id, "source")),
         last=None if last is None or last.verdict == WITHDRAWN else last,
         total=len(scores),
         mine=len(mine & scores.keys()),
@@ -65,18 +69,23 @@ def take_review(site: Site, body: bytes) -> str:
     except ValueError:
         raise BadQuestion("this is not a form of the review page") from None
     asked = _read({name: values.get(name, "") for name in FIELDS})
-    sample_id = values.get("sample_id", "")
+    sample_id, first = values.get("sample_id", ""), values.get("first", "")
+    sample = _sample(site, sample_id)
+    # A page that an earlier release made, and that is still open, does not say which image was first.
+    if first not in ("", sample["first"]):
+        raise BadQuestion(f"first: the {first} image is not shown first")
     try:
         add_review(
             site.home,
             Review(
                 sample_id=sample_id,
-                shard=_shard(site, sample_id),
+                shard=sample["shard"],
                 reviewer=asked["reviewer"],
                 verdict=values.get("verdict", ""),
                 note=values.get("note", ""),
                 queue=CHOSEN if asked["sample"] else asked["queue"],
                 score="" if asked["sample"] or asked["queue"] != STRATIFIED else asked["score"],
+                first=first,
             ),
         )
     except ReviewError as error:
@@ -103,10 +112,10 @@ def _address(asked: Mapping[str, Any], **changes: str) -> str:
     return "/review?" + urlencode({name: value for name, value in {**asked, **changes}.items() if value})
 
 
-def _shard(site: Site, sample_id: str) -> str:
-    """The shard of a sample that can be reviewed; never taken from the form. Raises BadQuestion."""
-    found = site.index.rows(f"SELECT t.shard FROM fine_tune_set AS t WHERE t.sample_id = ? AND {MADE}", [sample_id])
+def _sample(site: Site, sample_id: str) -> Mapping[str, str]:
+    """Shard and first side of a sample that can be reviewed; never taken from the form. Raises BadQuestion."""
+    sql = f"SELECT t.shard, t.first FROM fine_tune_set AS t WHERE t.sample_id = ? AND {MADE}"
+    found = site.index.rows(sql, [sample_id])
     if not found:
         raise BadQuestion("there is no such sample to review")
-    shard: str = found[0]["shard"]
-    return shard
+    return found[0]

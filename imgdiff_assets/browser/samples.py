@@ -1,6 +1,6 @@
 """The samples that people review: what the graph made, whatever reviewers say of it; and the queues they come in."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,12 @@ def sample_scores(index: Index, score: str) -> dict[str, float]:
     return dict(zip(table["sample_id"].to_pylist(), table["score"].to_pylist(), strict=True))
 
 
+def first_sides(index: Index, sample_ids: Iterable[str]) -> dict[str, str]:
+    """Which side of some samples is shown first, by sample id."""
+    sql = "SELECT sample_id, first FROM fine_tune_set WHERE sample_id IN (SELECT unnest(?))"
+    return {row["sample_id"]: row["first"] for row in index.rows(sql, [list(sample_ids)])}
+
+
 def judged_scores() -> dict[str, tuple[str, str, str]]:
     """The scores of a sample that a filter compares with a threshold: to stage, filter and setting."""
     return {
@@ -47,7 +53,8 @@ def certificate(
     step = next(step for step in stage.filters if step.name == filter_name)
     larger = step.keeps_larger(stage.settings(recipe))
     reviews = read_reviews(index.home).by_sample
-    return certify(score, larger, sample_scores(index, score), reviews, bands, confidence)
+    scores, sides = sample_scores(index, score), first_sides(index, reviews)
+    return certify(score, larger, scores, reviews, bands, confidence, sides)
 
 
 def next_sample(scores: Mapping[str, float], reviewed: Collection[str], queue: str) -> str | None:

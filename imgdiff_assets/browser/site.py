@@ -63,9 +63,10 @@ def row_address(table: str, identity: str) -> str:
 
 
 def thumbnail_address(row: Mapping[str, Any]) -> str:
-    """Where the two images of a row of the gallery are: source and target, or with and without its region."""
+    """Where the two images of a row of the gallery are, in their order."""
     erased = f"erased={row['region_id']}&" if row["erased_hash"] else ""
-    return f"/thumbnail/{row['pair_id']}?{erased}v={version_of(row)}"
+    first = "first=target&" if row["images"][0].side == "target" else ""
+    return f"/thumbnail/{row['pair_id']}?{erased}{first}v={version_of(row, row['images'])}"
 
 
 def gallery(**values: Any) -> str:

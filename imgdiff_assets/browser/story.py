@@ -1,7 +1,7 @@
 """One row's story: the chain it came by, its siblings, what reviewers say, and what to type to learn more."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -22,7 +22,9 @@ from imgdiff_assets.lineage.lineage import (
 )
 from imgdiff_assets.method.caption_edit import marked
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.scan import DamagedTable
+from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
 from imgdiff_assets.recipe.recipe import Recipe, RecipeError, override_recipe
 
 ERASED = "removed_pairs"
@@ -84,15 +86,21 @@ class Story:
         return next((node for node in self.chain if node.table == "fine_tune_set"), None)
 
     @property
-    def images(self) -> list[tuple[str, str, str]]:
-        """(name, id, side) of the two images: source and target, or one of them and the same with a region erased."""
-        erased = next((node for node in self.chain if node.table == ERASED and node.values["erased_hash"]), None)
+    def shown(self) -> Shown | None:
+        """What is shown of the sample, as trainers see it."""
+        return None if self.sample is None else shown(self.sample.values)
+
+    @property
+    def images(self) -> Sequence[ShownImage]:
+        """The two images: in the order of the sample if there is one, else the source first."""
         if self.pair is None:
-            return []
-        pair_id = self.pair["pair_id"]
+            return ()
+        if self.shown is not None:
+            return self.shown.images
+        erased = next((node for node in self.chain if node.table == ERASED and node.values["erased_hash"]), None)
         if erased is None:
-            return [(side, pair_id, side) for side in ("source", "target")]
-        return [(erased.values["found_in"], pair_id, erased.values["found_in"]), ("erased", erased.id, "erased")]
+            return shown_images(self.pair["pair_id"])
+        return shown_images(self.pair["pair_id"], erased.id, erased.values["found_in"])
 
     @property
     def drawn_regions(self) -> list[Region]:
@@ -110,11 +118,16 @@ class Story:
         return next((at for at, region in enumerate(self.regions) if region.region_id == self.region_id), None)
 
     def marked(self, table: str) -> Any:
-        """The two texts of a row of the chain as runs of words, each with whether it differs; None without them."""
+        """The two texts of a row of the chain, in the order of the images; None without them.
+
+        By the name of the image that each is of: runs of words, each with whether it differs.
+        """
         for name, source, target in MARKED_TEXTS:
             for node in self.chain:
                 if node.table == table == name and node.values.get(source) and node.values.get(target):
-                    return marked(node.values[source], node.values[target])
+                    texts = dict(zip(SIDES, marked(node.values[source], node.values[target]), strict=True))
+                    names = [image.name for image in self.images]
+                    return {name: texts[name] for name in (names if set(names) == set(SIDES) else SIDES)}
         return None
 
 

@@ -32,6 +32,7 @@ from imgdiff_assets.cli.terminal import (
 )
 from imgdiff_assets.cli.ui import ui
 from imgdiff_assets.cli.what_if import what_if
+from imgdiff_assets.common.own_resources import ForeignResources, require_own_resources
 from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.home import Home
 
@@ -60,6 +61,10 @@ def main() -> None:
     and thresholds (default: miniature, whose models come with the package). Everything is kept, and a run does only
     what is missing, so any command may be stopped and given again.
     """
+    try:
+        require_own_resources()
+    except ForeignResources as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command(short_help="Add captions from files.")

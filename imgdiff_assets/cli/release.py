@@ -46,6 +46,8 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     click.echo(f"{made.folder}: {samples} samples from {counted(len(made.shards), 'shard')}")
     if made.not_fresh:
         click.echo(f"  left out, not up to date: {', '.join(made.not_fresh[:5])} (`imgdiff run` brings them in)")
+    if made.failed_rows:
+        click.echo(f"  {counted(made.failed_rows, 'row')} could not be measured (`imgdiff run --retry-failed`)")
     for kind, reasons in made.changed.items():
         for why, count in reasons.items():
             click.echo(f"  {kind} {count:,}: {why}")

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from imgdiff_assets.common.progress import Progress, hearing, listening
 from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.defs.asset_stage import RETRY_TAG
 from imgdiff_assets.defs.catalog_index import catch_up
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.defs.run_requests import group
@@ -76,11 +77,13 @@ def run(
     select: Sequence[str] | None = None,
     progress: Progress | None = None,
     log: Callable[[str], None] = lambda text: None,
+    retry: bool = False,
 ) -> RunReport:
     """Bring the tables of `select` (default: all stages) over `shards` (default: all) up to date.
 
     Shards that follow one another and lack the same tables become one Dagster run, so that each model is loaded once.
     A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
+    Rows that failed are tried again as often as the recipe says; with `retry`, all of them are, once more.
     Raises ShardError for an unknown shard, ValueError for an unknown stage.
     """
     select = chosen_stages(select, recipe)
@@ -99,7 +102,7 @@ def run(
             if check_key(key) not in keys:
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
         staleness = Staleness(home, recipe, select)
-        stages = {key: staleness.stages(key) for key in shards or keys}
+        stages = {key: staleness.stages(key, retry) for key in shards or keys}
         with suppress(CatalogUnavailable):  # an index, without which runs go on
             catch_up(home, staleness.fresh_records)
         fresh = report.fresh = [key for key, names in stages.items() if not names]
@@ -112,7 +115,12 @@ def run(
                 result = job.execute_in_process(
                     instance=instance,
                     asset_selection=[dg.AssetKey(name) for name in request.stages],
-                    tags={**request.tags, "imgdiff/recipe": recipe.name, "imgdiff/recipe_hash": recipe.hash},
+                    tags={
+                        **request.tags,
+                        "imgdiff/recipe": recipe.name,
+                        "imgdiff/recipe_hash": recipe.hash,
+                        **({RETRY_TAG: "all"} if retry else {}),
+                    },
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                     raise_on_error=False,
                 )
@@ -121,8 +129,11 @@ def run(
                 report.failures += [_sentence(event) for event in failures]
                 failed |= {str(event.step_key) for event in failures}
             # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
-            left = {key: staleness.stages(key) for key in todo} if failed and failed <= set(select) else {}
-            todo = {key: names for key, names in left.items() if names and names[0] not in failed}
+            # Rows that failed had their try in this call, and a shard that did not get on has no other.
+            left = {key: staleness.unusable(key) for key in todo} if failed and failed <= set(select) else {}
+            todo = {
+                key: names for key, names in left.items() if names and names[0] not in failed and names != todo[key]
+            }
     ledger = Ledger(home.ledger)
     for stage in STAGES:
         for key in stale:

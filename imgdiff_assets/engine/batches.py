@@ -1,7 +1,8 @@
 """Running one measurement over batches of rows: what fails is set apart from what does not.
 
 A batch that raises is halved until the rows at fault are alone. In the worst case, all n rows of a batch fail, that
-is 2n - 1 calls; one row at fault costs about twice the batch's time.
+is 2n - 1 calls; one row at fault costs about twice the batch's time. A server is asked each question once
+all the same.
 """
 
 import re
@@ -13,6 +14,7 @@ import numpy as np
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.stages.steps import Measurement, Work
+from resources.asked_once import asked_once
 from resources.loading import devices
 from resources.loading.failures import is_of_the_machine, is_out_of_memory
 
@@ -47,6 +49,10 @@ class Batches:
 
         Raises what is no row's fault: see `resources.loading.failures.is_of_the_machine`.
         """
+        with asked_once():
+            return self._run(rows)
+
+    def _run(self, rows: Sequence[Row]) -> list[list[Row] | Failure]:
         if len(rows) > self.batch_size:
             return self._halves(rows)
         try:
@@ -72,7 +78,7 @@ class Batches:
 
     def _halves(self, rows: Sequence[Row]) -> list[list[Row] | Failure]:
         middle = len(rows) // 2
-        return [*self.run(rows[:middle]), *self.run(rows[middle:])]
+        return [*self._run(rows[:middle]), *self._run(rows[middle:])]
 
     def _checked(self, result: Any) -> list[Row] | Failure:
         if isinstance(result, Exception):

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from imgdiff_assets.common.hashing import content_hash
-from resources.loading import devices, weights
-from resources.loading.settings import ChatModelSettings, ModelSettings
+from resources.backends.choice import backend_of, identity_of
+from resources.loading import devices
+from resources.loading.settings import ModelSettings
 
 
 class LoadedModels:
@@ -25,21 +25,14 @@ class LoadedModels:
     def identity(self, role: str) -> dict[str, Any]:
         """What a measurement by this role depends on: its settings, and its weights by content, not by name.
 
-        Of a model behind a server only its name and what the server says of it are known. Raises FileNotFoundError
-        when the weights are missing, ModelUnavailable when the server does not answer.
+        Raises FileNotFoundError when the weights are missing, ModelUnavailable when a server does not answer.
         """
-        settings = self._settings[role]
-        if isinstance(settings, ChatModelSettings) and settings.served:
-            from resources.chat_server import served_identity
-
-            return {**settings.identity(), "weights": f"served:{content_hash(served_identity(settings))}"}
-        path = weights.locate(settings.model, settings.revision)
-        return {**settings.identity(), "weights": weights.digest(path)}
+        return identity_of(self._settings[role])
 
     def device(self, role: str) -> str:
-        """Where the role's model runs: on what of this machine, or on a server."""
+        """Where the role's model runs: on what of this machine, or where else."""
         settings = self._settings[role]
-        return devices.SERVER if settings.served else devices.describe(settings.device)
+        return backend_of(settings).runs_on(settings)
 
     def peak_memory(self, role: str) -> int | None:
         """The role's peak memory in bytes since the stage began; see `resources.loading.devices`."""

@@ -14,7 +14,7 @@ from imgdiff_assets.export.conversation_files import picture_paths
 from imgdiff_assets.export.formats import Entries, Entry
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
-from imgdiff_assets.method.tasks import SIDES, other
+from imgdiff_assets.method.tasks import SIDES
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
@@ -24,7 +24,8 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
             yield {}
             continue
         x1, y1, x2, y2 = sample.box
-        paths = dict(zip((sample.first, other(sample.first)), picture_paths(view, folder), strict=True))
+        sides = (image.side for image in sample.shown.images)
+        paths = dict(zip(sides, picture_paths(view, folder), strict=True))
         yield {
             "region_id": sample.region_id,
             "pair_id": sample.pair_id,

@@ -9,10 +9,10 @@ from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.method.box_text import CONVENTIONS, box_text
-from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.method.regions import BAR_WIDTH, draw_box, side_by_side
-from imgdiff_assets.method.tasks import MARKED_REGION, SIDES, TASKS, other
+from imgdiff_assets.method.tasks import MARKED_REGION
 from imgdiff_assets.reading.samples import Sample, SampleImages
+from imgdiff_assets.reading.shown import ShownImage
 
 COMPRESSION = 6
 SIDE_BY_SIDE = "The picture shows two images side by side: the first on the left, the second on the right."
@@ -43,21 +43,14 @@ class View:
 def views(shard: str, samples: Sequence[Sample], images: SampleImages, options: Options) -> Iterator[View]:
     """The views of a shard's samples, in order."""
     for sample in samples:
-        boxed = options.boxes and sample.box is not None and TASKS[sample.task].marked
+        boxed = options.boxes and sample.shown.box is not None
+        text = sample.shown.question if boxed else sample.shown.question.replace(MARKED_REGION, corners(sample))
         yield View(
             sample,
             _pictures(shard, sample, images, boxed, options.single),
-            question(sample, options, region=MARKED_REGION if boxed else corners(sample)),
-            # Trainers put an image in the place of every token; what a model said must not ask for more.
-            sample.answer.replace(IMAGE_TOKEN, "image"),
+            f"{SIDE_BY_SIDE} {text}" if options.single else text,
+            sample.shown.answer,
         )
-
-
-def question(sample: Sample, options: Options, region: str) -> str:
-    """The sample's question without image tokens, with `region` in the place of "inside the red box"."""
-    text = sample.conversations[0]["value"].replace(f"{IMAGE_TOKEN}\n", "").replace(IMAGE_TOKEN, "image")
-    text = text.replace(MARKED_REGION, region)
-    return f"{SIDE_BY_SIDE} {text}" if options.single else text
 
 
 def write_picture(picture: Picture, folder: Path) -> str:
@@ -77,36 +70,36 @@ def write_bytes(path: Path, encoded: Callable[[], bytes]) -> None:
 
 
 def _pictures(shard: str, sample: Sample, images: SampleImages, boxed: bool, single: bool) -> tuple[Picture, ...]:
-    sides = (sample.first, other(sample.first))
+    first, second = sample.shown.images
     folder = PurePosixPath(shard)
     name = str(sample.region_id if boxed or sample.erased_from else sample.pair_id)
     name += "_erased" if sample.erased_from else ""
     if single:
-        path = folder / f"{name}{'_boxed' if boxed else ''}_{sample.first}_first.png"
+        path = folder / f"{name}{'_boxed' if boxed else ''}_{first.side}_first.png"
         return (Picture(path, lambda: encode_png(_joined(sample, images, boxed), COMPRESSION)),)
     if boxed:
         return tuple(
-            Picture(folder / f"{name}_boxed_{side}.png", partial(_encoded_with_box, sample, images, side))
-            for side in sides
+            Picture(folder / f"{name}_boxed_{image.side}.png", partial(_encoded_with_box, sample, images, image))
+            for image in (first, second)
         )
-    cells = {side: images.encoded(sample, side) for side in sides}
+    cells = {image.side: images.encoded(image) for image in (first, second)}
     return tuple(
         Picture(folder / f"{name}_{side}{PurePosixPath(cell['path'] or '.png').suffix}", partial(bytes, cell["bytes"]))
         for side, cell in cells.items()
     )
 
 
-def _shown(sample: Sample, images: SampleImages, side: str, boxed: bool) -> Pixels:
-    pixels = images(sample)[SIDES.index(side)]
-    return draw_box(pixels, sample.box) if boxed and sample.box is not None else pixels
+def _drawn(sample: Sample, images: SampleImages, image: ShownImage, boxed: bool) -> Pixels:
+    box = sample.shown.box if boxed else None
+    return images(image) if box is None else draw_box(images(image), box)
 
 
-def _encoded_with_box(sample: Sample, images: SampleImages, side: str) -> bytes:
-    return encode_png(_shown(sample, images, side, boxed=True), COMPRESSION)
+def _encoded_with_box(sample: Sample, images: SampleImages, image: ShownImage) -> bytes:
+    return encode_png(_drawn(sample, images, image, boxed=True), COMPRESSION)
 
 
 def _joined(sample: Sample, images: SampleImages, boxed: bool) -> Pixels:
-    left, right = (_shown(sample, images, side, boxed) for side in (sample.first, other(sample.first)))
+    left, right = (_drawn(sample, images, image, boxed) for image in sample.shown.images)
     return side_by_side(left, right, BAR_WIDTH)
 
 

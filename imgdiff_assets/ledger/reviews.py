@@ -6,7 +6,7 @@ The catalog may be thrown away; this file may not. The latest line of a reviewer
 import datetime
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,7 +34,11 @@ class ReviewError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what a stratified queue was drawn by."""
+    """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what a stratified queue was drawn by.
+
+    `first` is the side of the sample that the page showed first; empty in lines of earlier pages, which always showed
+    the source first.
+    """
 
     sample_id: str
     shard: str
@@ -44,6 +48,14 @@ class Review:
     queue: str = CHOSEN
     score: str = ""
     at: str = ""
+    first: str = ""
+
+    def misled(self, first: str) -> bool:
+        """Whether it is a verdict on a sample whose first image is `first`, and that was shown the wrong way round."""
+        return self.verdict != WITHDRAWN and (self.first or "source") != first
+
+
+FIELDS = tuple(field.name for field in fields(Review))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +125,9 @@ def _read(path: Path, modified: int, size: int) -> Reviews:
     unreadable = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
-            review = Review(**json.loads(line))
+            said = json.loads(line)
+            # A later release may say more.
+            review = Review(**{name: said[name] for name in FIELDS if name in said})
             if review.verdict not in VERDICTS:
                 raise ValueError(review.verdict)
         except (ValueError, TypeError):
@@ -122,9 +136,9 @@ def _read(path: Path, modified: int, size: int) -> Reviews:
         by_sample.setdefault(review.sample_id, {})[review.reviewer] = review
     by_shard: dict[str, dict[str, str]] = {}
     for sample_id, reviews in by_sample.items():
-        said = consensus(reviews.values())
-        for shard in {review.shard for review in reviews.values()} if said is not None else ():
-            by_shard.setdefault(shard, {})[sample_id] = str(said)
+        together = consensus(reviews.values())
+        for shard in {review.shard for review in reviews.values()} if together is not None else ():
+            by_shard.setdefault(shard, {})[sample_id] = str(together)
     return Reviews(by_sample, by_shard, tuple(unreadable))
 
 

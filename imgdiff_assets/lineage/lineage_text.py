@@ -84,7 +84,8 @@ def _made(node: Node) -> str:
 
 def _model(identity: Mapping[str, Any]) -> str:
     revision = f" at {identity['revision']}" if identity.get("revision") else ""
-    return f"{identity.get('model')}{revision} (weights {str(identity.get('weights'))[:WEIGHTS_DIGITS]})"
+    package = f", by {identity['backend_package']}" if identity.get("backend_package") else ""
+    return f"{identity.get('model')}{revision} (weights {str(identity.get('weights'))[:WEIGHTS_DIGITS]}{package})"
 
 
 def _caption(values: Mapping[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ where it arises; if there is none, the whole chain gives the same again.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -32,6 +33,7 @@ from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import OUTSIDE, Stage
 from imgdiff_assets.stages.steps import Measurement
+from resources.backends.choice import backend_of
 
 Images = TypeVar("Images", PairImages, ErasedImages)
 
@@ -93,10 +95,9 @@ class Replay:
 
 def shared_models(recipe: Recipe) -> LoadedModels:
     """The process's models, with the settings of `recipe`."""
-    from resources.dagster_resources import ROLES
-
     settings = recipe.roles
-    return LoadedModels(settings, {role: lambda role=role: ROLES[role].load(settings[role]) for role in ROLES})  # type: ignore[misc]
+    openers = {role: partial(backend_of(each).load, each) for role, each in settings.items()}
+    return LoadedModels(settings, openers)
 
 
 def replay(
@@ -257,14 +258,17 @@ def _origins(stage: Stage, record: Mapping[str, Any], models: LoadedModels, role
     if record["code_version"] != stage.code_version:
         found.append(f"{stage.name}: made by version {record['code_version']} of its code, now {stage.code_version}.")
     for role in roles:
-        recorded = record["models"][role]["weights"]
+        recorded = record["models"][role]
         try:
-            now = models.identity(role)["weights"]
+            now = models.identity(role)
         except FileNotFoundError as error:
             found.append(f"{role}: {error}")
             continue
-        if now != recorded:
-            found.append(f"{role}: the weights have changed, from {recorded[:12]} to {now[:12]} (SHA-256).")
+        if now["weights"] != recorded["weights"]:
+            was, is_now = recorded["weights"][:12], now["weights"][:12]
+            found.append(f"{role}: the weights have changed, from {was} to {is_now} (SHA-256).")
+        if now.get("backend_package") != recorded.get("backend_package"):
+            found.append(f"{role}: run by {recorded.get('backend_package')}, now by {now.get('backend_package')}.")
     return found
 
 

@@ -10,11 +10,9 @@ from typing import Any
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Pixels, Row
-from imgdiff_assets.export.options import Options
-from imgdiff_assets.export.view import question
 from imgdiff_assets.ledger.ledger import Ledger, atomic_file
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.method.tasks import MARKED_REGION, SIDES, other
+from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.pictures.sheet_drawing import Card, Section, draw_page
 from imgdiff_assets.reading.samples import SampleImages, read_samples
 from imgdiff_assets.reading.scan import scan
@@ -99,16 +97,15 @@ def _kept_cards(ledger: Ledger, shard: _Shard) -> Iterator[Card]:
         said = {side: captions[f"{side}_caption"] for side in SIDES}
         if sample.erased_from is not None:
             said = {"source": said[sample.erased_from], "target": f"without {sample.subject}"}
-        images = dict(zip(SIDES, shard.images(sample), strict=True)) if shard.images is not None else None
-        left, right = sample.first, other(sample.first)
+        left, right = sample.shown.images
         yield Card(
-            said[left],
-            said[right],
-            (images[left], images[right]) if images is not None else None,
-            sample.box,
+            said[left.side],
+            said[right.side],
+            (shard.images(left), shard.images(right)) if shard.images is not None else None,
+            sample.shown.box,
             label="",
-            text=sample.answer,
-            note=question(sample, Options(), MARKED_REGION),
+            text=sample.shown.answer,
+            note=sample.shown.question,
         )
 
 

@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest
 
 import pyarrow.compute as pc
@@ -14,7 +14,9 @@ from imgdiff_assets.common.plain_text import printable
 from imgdiff_assets.ledger.images import PairImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.reading.samples import SampleImages
 from imgdiff_assets.reading.scan import scan
+from imgdiff_assets.reading.shown import shown, shown_images
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 SHOWN = 6
@@ -23,6 +25,7 @@ SHOWN = 6
 SIDE, GAP, GUTTER, TEXT = 74, 2, 12, 18
 LONGEST_CAPTION = 100
 TEXT_COLUMNS = ("pair_id", "kept", "rejected_by", "source_caption", "target_caption")
+SHOWN_COLUMNS = ("region_id", "erased_from", "first", "task", "conversations", "answer")
 MARKUP = "\\`*_{}[]()#+-!|~$:@"
 RED, INK, PAPER, PANEL = "#ff0000", "#16181d", "#ffffff", "#f1f2f4"
 
@@ -33,7 +36,7 @@ def kept_and_rejected(ledger: Ledger, stage: Stage, shard: str) -> dict[str, str
     Which rows is a function of their ids. Rejected ones take turns by reason.
     """
     scores = {step.name: step.score for step in stage.filters if step.score and stage.range_of(step.score)}
-    names = {stage.id_column, *TEXT_COLUMNS, *BOX_COLUMNS, *scores.values()}
+    names = {stage.id_column, *TEXT_COLUMNS, *SHOWN_COLUMNS, *BOX_COLUMNS, *scores.values()}
     columns = [name for name in stage.schema.names if name in names]
     here = (pc.field("rejected_by") != UPSTREAM) | pc.field("kept")
     rows = sorted(scan(ledger, stage.name, columns, here, [shard]).to_pylist(), key=lambda row: row[stage.id_column])
@@ -42,7 +45,7 @@ def kept_and_rejected(ledger: Ledger, stage: Stage, shard: str) -> dict[str, str
         return {name: _text_table(some) for name, some in chosen.items() if some}
     if not ledger.exists(PairImages.asset, shard):
         return {}
-    images = PairImages(ledger, shard)
+    images = SampleImages(ledger, shard)
     try:
         return {name: _picture(_sheet(some, images, scores)) for name, some in chosen.items() if some}
     finally:
@@ -79,7 +82,7 @@ def _picture(sheet: Image.Image) -> str:
     return f"![pairs](data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()})"
 
 
-def _sheet(rows: Sequence[Row], images: PairImages, scores: Mapping[str, str]) -> Image.Image:
+def _sheet(rows: Sequence[Row], images: SampleImages, scores: Mapping[str, str]) -> Image.Image:
     """The pairs in one line; beneath each the filter that rejected it with its score, else the last of `scores`."""
     last = next(reversed([*scores.values()]), "")
     width = 2 * SIDE + GAP
@@ -87,32 +90,39 @@ def _sheet(rows: Sequence[Row], images: PairImages, scores: Mapping[str, str]) -
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=11)
     for number, row in enumerate(rows):
         left = number * (width + GUTTER)
-        for side, pixels in enumerate(_pair(row, images)):
-            sheet.paste(_thumbnail(pixels, row), (left + side * (SIDE + GAP), 0))
+        for place, thumbnail in enumerate(_thumbnails(row, images)):
+            sheet.paste(thumbnail, (left + place * (SIDE + GAP), 0))
         score = row.get(scores.get(row["rejected_by"], last))
         value = "" if score is None else f"{score:.3f}"
         draw.text((left, SIDE + 3), f"{row['rejected_by'] or ''} {value}".strip()[:30], INK, font)
     return sheet
 
 
-def _pair(row: Row, images: PairImages) -> Iterator[Pixels | None]:
-    """The two images, or nothing twice where none were drawn."""
+def _thumbnails(row: Row, images: SampleImages) -> list[Image.Image]:
+    """The two images: of a sample as a model is shown them, else the source first with the row's box."""
+    if "first" in row:
+        pair, box = shown(row).images, shown(row).box
+    else:
+        pair = shown_images(row["pair_id"])
+        box = None if row.get("x1") is None else tuple(row[name] for name in BOX_COLUMNS)
     try:
-        yield from images(row["pair_id"])
+        drawn: Sequence[Pixels | None] = [images(image) for image in pair]
     except (KeyError, TypeError):
-        yield from (None, None)
+        # None were drawn.
+        drawn = (None, None)
+    return [_thumbnail(pixels, box) for pixels in drawn]
 
 
-def _thumbnail(pixels: Pixels | None, row: Row) -> Image.Image:
-    """The image within a square, with the row's box in red."""
+def _thumbnail(pixels: Pixels | None, box: Sequence[float] | None) -> Image.Image:
+    """The image within a square, with the box in red."""
     square = Image.new("RGB", (SIDE, SIDE), PANEL)
     if pixels is None:
         return square
     image = Image.fromarray(pixels)
     scale = SIDE / max(image.size)
     image = image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale))))
-    if row.get("x1") is not None:
-        x1, y1, x2, y2 = (row[name] * scale for name in BOX_COLUMNS)
+    if box is not None:
+        x1, y1, x2, y2 = (corner * scale for corner in box)
         ImageDraw.Draw(image).rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=RED, width=2)
     square.paste(image, ((SIDE - image.width) // 2, (SIDE - image.height) // 2))
     return square

@@ -10,7 +10,9 @@ from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.scan import scan
+from imgdiff_assets.reading.shown import ERASED, Shown, ShownImage, shown
 
 SAMPLE_COLUMNS = (
     "sample_id",
@@ -46,10 +48,9 @@ class StaleSample(ValueError):
 class Sample:
     """One kept row of `fine_tune_set`.
 
-    `first` is the side (`source` or `target`) that is shown first; the box is xyxy in pixels of both images, None
-    for a sample that is about no region. `SampleImages` gives the two images: those of the pair, or, where
-    `erased_from` names one of them, that one and the same without the region. Objects and region captions are those of
-    the pair's region, None for any other sample.
+    `shown` says which images are shown of it and in which order, and `SampleImages` gives them; `first` is the side
+    (`source` or `target`) that comes first. The box is xyxy in pixels of both images, None for a sample that is about
+    no region. Objects and region captions are those of the pair's region, None for any other sample.
     """
 
     sample_id: str
@@ -73,28 +74,25 @@ class Sample:
     target_object: str | None
     source_region_caption: str | None
     target_region_caption: str | None
+    shown: Shown
 
 
 class SampleImages:
-    """The source and the target image of samples of one shard, each (H, W, 3) uint8."""
+    """The images that are shown of samples of one shard, each (H, W, 3) uint8."""
 
     def __init__(self, ledger: Ledger, shard: str) -> None:
         self.pairs = PairImages(ledger, shard)
         self._erased = ErasedImages(ledger, shard) if ledger.exists("removed_pairs", shard) else None
 
-    def __call__(self, sample: Sample) -> tuple[Pixels, Pixels]:
-        source, target = self.pairs(sample.pair_id)
-        if sample.erased_from is None or sample.region_id is None or self._erased is None:
-            return source, target
-        return (source, target)[sample.erased_from == "target"], self._erased(sample.region_id)[0]
+    def __call__(self, image: ShownImage) -> Pixels:
+        if image.name == ERASED and self._erased is not None:
+            return self._erased(image.row_id)[0]
+        return self.pairs(image.row_id)[SIDES.index(image.name)]
 
-    def encoded(self, sample: Sample, side: str) -> dict[str, Any]:
-        """One of the two images as it lies in the ledger (`{"bytes", "path"}`)."""
-        if sample.erased_from is None or sample.region_id is None or self._erased is None:
-            return dict(self.pairs.encoded(sample.pair_id)[f"{side}_image"])
-        if side == "source":
-            return dict(self.pairs.encoded(sample.pair_id)[f"{sample.erased_from}_image"])
-        return dict(self._erased.encoded(sample.region_id)["erased_image"])
+    def encoded(self, image: ShownImage) -> dict[str, Any]:
+        """The image as it lies in the ledger (`{"bytes", "path"}`)."""
+        images = self._erased if image.name == ERASED and self._erased is not None else self.pairs
+        return dict(images.encoded(image.row_id)[f"{image.name}_image"])
 
     def close(self) -> None:
         for images in (self.pairs, self._erased):
@@ -130,5 +128,5 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
             )
         box = None if row["x1"] is None else (row["x1"], row["y1"], row["x2"], row["y2"])
         values = {name: row[name] for name in SAMPLE_COLUMNS}
-        samples.append(Sample(**values, box=box, **region))
+        samples.append(Sample(**values, box=box, **region, shown=shown(row)))
     return samples

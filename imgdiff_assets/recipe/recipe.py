@@ -218,7 +218,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     for index, part in enumerate(parts[:-1]):
         if part not in _known_keys(parts[:index]):
             raise RecipeError(f"--set {override}: {_unknown(part, _known_keys(parts[:index]))}")
-        if section.get(part) is None and _known_keys(parts[: index + 1]):
+        if part not in section or (section[part] is None and _known_keys(parts[: index + 1])):
             section[part] = {}
         section = section[part]
         if not isinstance(section, dict):

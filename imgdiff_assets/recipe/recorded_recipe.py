@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from imgdiff_assets.recipe.recipe import Recipe
+from resources.backends.choice import fields_of
 
 
 class UnknownOrigin(ValueError):
@@ -23,8 +24,7 @@ def recorded_recipe(base: Recipe, records: Sequence[Mapping[str, Any]]) -> Recip
             values["seed"] = record["seed"]
             values[record["asset"]] = record["settings"]
             for role, identity in record["models"].items():
-                settings = {name: value for name, value in identity.items() if name != "weights"}
-                values["models"][role].update(settings)
+                values["models"][role].update(fields_of(identity))
         except (KeyError, TypeError, AttributeError) as error:
             raise _unknown(record) from error
     try:

@@ -70,6 +70,8 @@ def _summary(found: Contents) -> str:
         "Each row of `data/` is two images and a question about them; a region that it points at is in a red box.",
         _table(["task", "samples"], [[task, f"{count:,}"] for task, count in sorted(tasks.items())]),
     ]
+    if failed := manifest.get("failed_rows"):
+        lines.append(f"{plural(failed, 'row')} could not be measured, and came to no sample.")
     if manifest["not_fresh"]:
         lines.append(
             f"Left out, not being up to date with the recipe: {plural(len(manifest['not_fresh']), 'shard')} "
@@ -118,7 +120,8 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     for role, identity in sorted(models.items()):
         model, revision = str(identity.get("model", "")), identity.get("revision")
         weights = str(identity.get("weights", ""))[:12]
-        rows.append([role, f"`{model}`", str(revision or "—"), f"`{weights}`", licence_of(model, revision)])
+        package = f" by {identity['backend_package']}" if "backend_package" in identity else ""
+        rows.append([role, f"`{model}`{package}", str(revision or "—"), f"`{weights}`", licence_of(role, identity)])
     return _table(["role", "model", "revision", "weights (SHA-256)", "licence"], rows)
 
 

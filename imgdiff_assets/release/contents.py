@@ -13,6 +13,7 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import Gathered
+from imgdiff_assets.stages import graph
 from imgdiff_assets.stages.graph import STAGES
 
 MANIFEST, SAMPLES = "release.json", "samples.parquet"
@@ -61,9 +62,10 @@ def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Co
         "date": newest[:10],
         "shards": shards,
         "not_fresh": list(not_fresh),
+        "failed_rows": sum(record.get("errors", 0) for rows in records.values() for record in rows),
         "samples": counts,
-        "recipe": sorted({record.get("recipe", "") for record in records[SAMPLES]}),
-        "seed": sorted({record.get("seed", 0) for record in records[SAMPLES]}),
+        "recipe": sorted({record.get("recipe", "") for record in records[graph.SAMPLES]}),
+        "seed": sorted({record.get("seed", 0) for record in records[graph.SAMPLES]}),
         "settings": {name: rows[0].get("settings", {}) for name, rows in records.items() if rows},
         "code_versions": {name: rows[0].get("code_version", "") for name, rows in records.items() if rows},
         "models": {

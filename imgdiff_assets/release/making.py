@@ -45,6 +45,7 @@ class Release:
     samples: dict[str, int]
     shards: Sequence[str]
     not_fresh: Sequence[str]
+    failed_rows: int
     previous: str | None
     changed: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -58,13 +59,13 @@ def make_release(
 ) -> Release:
     """Gather all shards that are up to date with `recipe` into `<home>/releases/<version>` (default: the next number).
 
-    When the latest release has the same samples, made in the same way, none is made. Raises ReleaseError, StaleSample,
-    DamagedTable, FileNotFoundError (a model's weights), OSError.
+    Shards some of whose rows failed are among them. When the latest release has the same samples, made in the same
+    way, none is made. Raises ReleaseError, StaleSample, DamagedTable, FileNotFoundError (a model's weights), OSError.
     """
     ledger = Ledger(home.ledger)
     staleness = Staleness(home, recipe, STAGE_NAMES)
     keys = shard_keys(home)
-    not_fresh = [key for key in keys if staleness.stages(key)]
+    not_fresh = [key for key in keys if staleness.unusable(key)]
     fresh = sorted(set(keys) - set(not_fresh))
     if not fresh:
         raise ReleaseError("No shard is up to date with the recipe: run the graph first (`imgdiff run`).")
@@ -110,6 +111,7 @@ def _described(folder: Path, found: Contents, made: bool, changed: list[Change] 
         samples=dict(manifest["samples"]),
         shards=manifest["shards"],
         not_fresh=manifest["not_fresh"],
+        failed_rows=manifest.get("failed_rows", 0),
         previous=manifest["previous"],
         changed={kind: dict(reasons) for kind, reasons in counted(changed).items()} if changed is not None else {},
     )

@@ -17,6 +17,7 @@ def metadata_of(release: Release) -> dict[str, Any]:
         **{f"{split}_samples": count for split, count in release.samples.items()},
         "shards": len(release.shards),
         "shards_not_fresh": len(release.not_fresh),
+        "failed_rows": release.failed_rows,
         "changes": dg.MetadataValue.json(release.changed),
         "card": dg.MetadataValue.md((release.folder / CARD).read_text(encoding="utf-8").partition("\n---\n")[2]),
     }

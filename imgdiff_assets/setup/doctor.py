@@ -14,6 +14,8 @@ from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, shipped_recipes
 from imgdiff_assets.setup.model_list import ModelState, model_states, role_settings
+from resources.backends.choice import OWN, backend_of, backends
+from resources.installed import GROUPS, BrokenPart, offers
 from resources.loading import devices
 
 SLOW_ON_A_CPU = 1_000_000_000
@@ -28,6 +30,16 @@ class Device:
     name: str
     free: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What an installed package offers to recipes; `kind` is its plural, such as `backends`."""
+
+    kind: str
+    name: str
+    package: str
+    version: str
 
 
 @dataclass(slots=True)
@@ -60,6 +72,7 @@ class Report:
     versions: dict[str, str]
     devices: list[Device]
     recipes: list[RecipeReport]
+    installed: list[Part] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -71,6 +84,7 @@ def examine(home: Home, recipe: Recipe) -> Report:
     """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first."""
     found = available_devices()
     folders = (home.root, weights_cache())
+    parts, broken = installed_parts()
     others = [load_recipe(name) for name in shipped_recipes() if name != recipe.name]
     return Report(
         python=platform.python_version(),
@@ -80,7 +94,8 @@ def examine(home: Home, recipe: Recipe) -> Report:
         versions=library_versions(),
         devices=found,
         recipes=[examine_recipe(each, model_states(each), found) for each in (recipe, *others)],
-        remarks=_remarks(found),
+        installed=parts,
+        remarks=list(dict.fromkeys([*_remarks(found), *broken])),
     )
 
 
@@ -95,6 +110,19 @@ def available_devices() -> list[Device]:
     return [*found, Device("cpu", torch.backends.cpu.get_cpu_capability(), *devices.memory("cpu"))]
 
 
+def installed_parts() -> tuple[list[Part], list[str]]:
+    """What installed packages offer, and what is wrong with those whose parts cannot be used."""
+    parts, broken = [], []
+    for group, kind in GROUPS.items():
+        try:
+            found = offers(group)
+        except BrokenPart as error:
+            broken.append(str(error).removesuffix("."))
+        else:
+            parts += [Part(kind, offer.name, offer.package, offer.package_version) for offer in found.values()]
+    return parts, broken
+
+
 def weights_cache() -> Path:
     """Where the weights of the hub are kept."""
     from huggingface_hub import constants
@@ -105,26 +133,29 @@ def weights_cache() -> Path:
 def examine_recipe(recipe: Recipe, states: Sequence[ModelState], available: Sequence[Device]) -> RecipeReport:
     """Whether the models in `states` are here, and fit into the memory of the devices they are meant for."""
     report = RecipeReport(recipe.name, sum(state.present for state in states), len(states), 0, 0, 0, "together")
-    report.to_fetch = sum(state.disk_bytes or 0 for state in states if not state.present and not state.served)
-    local = [state for state in states if not state.served]
+    fetchable = [state for state in states if state.fetchable and not state.present]
+    report.to_fetch = sum(state.disk_bytes or 0 for state in fetchable)
     by_device: dict[str, list[ModelState]] = {}
-    for state in local:
+    for state in states:
+        settings = role_settings(recipe)[state.role]
         try:
-            by_device.setdefault(devices.resolve(role_settings(recipe)[state.role].device), []).append(state)
+            device = backend_of(settings).device(settings)
         except ValueError as error:
             report.problems.append(f"{state.role}: {error}")
+        else:
+            if device is not None:
+                by_device.setdefault(device, []).append(state)
     for name, there in by_device.items():
-        device = next((each for each in available if each.device == name), None)
-        if device is not None:
-            _weigh(report, there, device)
-    fetchable = [state for state in local if not state.present]
+        memory = next((each for each in available if each.device == name), None)
+        if memory is not None:
+            _weigh(report, there, memory)
     option = f" --recipe {recipe.name}" if recipe.name in shipped_recipes() else ""
     if fetchable:
         report.problems.append(
             f"{counted(len(fetchable), 'model')} missing, {bytes_text(report.to_fetch)}: "
             f"fetch with `imgdiff models pull{option}`"
         )
-    report.problems += [str(state.missing) for state in states if state.served and not state.present]
+    report.problems += [str(state.missing) for state in states if not state.present and not state.fetchable]
     if any(state.disk_bytes is None for state in fetchable):
         report.remarks.append("the size of a model that is not here is not known: the sums leave it out")
     return report
@@ -156,8 +187,17 @@ def _remarks(available: Sequence[Device]) -> list[str]:
         remarks.append(
             "there is an NVIDIA driver, but torch sees no GPU: install a build of torch with CUDA, or see `nvidia-smi`"
         )
-    if find_spec("openai") is None:
-        remarks.append("models behind a server need the openai package: pip install 'imgdiff-assets[server]'")
+    try:
+        known = backends()
+    except BrokenPart as error:
+        remarks.append(str(error).removesuffix("."))
+        known = OWN
+    for backend in known.values():
+        remarks += [
+            f"models {backend.place} need the {module} package: {command}"
+            for module, command in backend.packages.items()
+            if find_spec(module) is None
+        ]
     return remarks
 
 

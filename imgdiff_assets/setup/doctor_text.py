@@ -1,9 +1,9 @@
 """The doctor's report as text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from imgdiff_assets.common.plain_text import bytes_text
-from imgdiff_assets.setup.doctor import RecipeReport, Report
+from imgdiff_assets.setup.doctor import Part, RecipeReport, Report
 
 FITS = {"together": "all models fit at once", "in_turn": "the models fit one at a time", "no": "does not fit"}
 
@@ -20,10 +20,17 @@ def _lines(report: Report) -> Iterator[str]:
         yield f"{device.device} ({device.name}): {bytes_text(device.free)} free of {bytes_text(device.total)}"
     for folder, free in report.disk_free.items():
         yield f"{folder}: {bytes_text(free)} free"
+    yield from _installed_lines(report.installed)
     yield from (f"Note: {remark}." for remark in report.remarks)
     for recipe in report.recipes:
         yield ""
         yield from _recipe_lines(recipe)
+
+
+def _installed_lines(parts: Sequence[Part]) -> Iterator[str]:
+    for kind in dict.fromkeys(part.kind for part in parts):
+        named = [f"{part.name} ({part.package} {part.version})" for part in parts if part.kind == kind]
+        yield f"Installed {kind}: {', '.join(named)}"
 
 
 def _recipe_lines(report: RecipeReport) -> Iterator[str]:

@@ -1,27 +1,21 @@
-"""The licence of a model, as its own files state it."""
+"""The licences of the models that the ledger's records name."""
 
-import yaml
+from collections.abc import Mapping
+from typing import Any
 
-from resources.loading.weights import MINIATURE_PREFIX, locate
+from pydantic import ValidationError
 
-OWN = "Apache-2.0 (part of this project)"
-UNSTATED = "not stated by its files"
+from imgdiff_assets.recipe.recipe import RoleModels
+from resources.backends.choice import backend_of, fields_of
+from resources.loading import licences
+from resources.loading.settings import ModelSettings
 
 
-def licence_of(model: str, revision: str | None = None) -> str:
-    """What the model card (`README.md`) beside the weights names as licence."""
-    if model.startswith(MINIATURE_PREFIX):
-        return OWN
+def licence_of(role: str, identity: Mapping[str, Any]) -> str:
+    """The terms of the model that a record tells of by its `identity`, or why they are not known."""
     try:
-        place = locate(model, revision)
-        text = ((place if place.is_dir() else place.parent) / "README.md").read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return UNSTATED
-    _, fence, rest = text.partition("---\n")
-    try:
-        stated = yaml.safe_load(rest.partition("\n---")[0]) if fence else None
-    except yaml.YAMLError:
-        return UNSTATED
-    if not isinstance(stated, dict) or not stated.get("license"):
-        return UNSTATED
-    return str(stated.get("license_name") if stated["license"] == "other" else stated["license"])
+        settings_class: Any = RoleModels.model_fields[role].annotation
+        settings: ModelSettings = settings_class.model_validate(fields_of(identity))
+    except (KeyError, ValidationError):  # of another version, or of a backend that is no longer installed
+        return licences.licence_of(str(identity.get("model", "")), identity.get("revision"))
+    return backend_of(settings).licence(settings)

@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.model_list import chosen_roles
-from resources.dagster_resources import ROLES
-from resources.loading import devices, weights
+from resources.backends.choice import backend_of
+from resources.loading import devices
 from resources.loading.settings import ModelSettings
 
 SOURCE, TARGET = "a red ball on the grass", "a red kite on the grass"
@@ -47,16 +47,17 @@ def check(recipe: Recipe, roles: Sequence[str] = ()) -> Iterator[Checked]:
 
 
 def _check(role: str, settings: ModelSettings) -> Checked:
-    device = devices.SERVER
+    backend, device = backend_of(settings), settings.device
     try:
-        device = device if settings.served else devices.describe(settings.device)
+        device = backend.runs_on(settings)
+        missing = backend.presence(settings).missing
+        if missing is not None:
+            return Checked(role, settings.model, device, failure=missing)
         devices.begin_peaks()
         started = time.perf_counter()
-        if not settings.served:
-            weights.locate(settings.model, settings.revision)
         if role == "pair_generator":
             settings = settings.model_copy(update={"num_inference_steps": QUICK_STEPS})
-        model = ROLES[role].load(settings)
+        model = backend.load(settings)
         loaded = time.perf_counter()
         answer = PROBES[role](model)
         answered = time.perf_counter()

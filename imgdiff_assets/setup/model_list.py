@@ -7,34 +7,31 @@ from typing import Any
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
-from resources.loading import weights
-from resources.loading.downloads import fetch, is_remote
-from resources.loading.failures import ModelUnavailable
-from resources.loading.known_models import KNOWN_MODELS
-from resources.loading.settings import ChatModelSettings, ModelSettings
-
-SHIPPED_LICENCE = "Apache-2.0"
+from resources.backends.choice import backend_name, backend_of
+from resources.loading.settings import ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
     """The model of one role.
 
-    `disk_bytes` is what its files take, or will take once fetched, `memory_bytes` what its weights take in the
-    recipe's type; None where that is not known. `missing` says why a model that is not `present` is not.
+    `backend` runs it. `disk_bytes` is what its files take, or will take once fetched, `memory_bytes` what its weights
+    take in `dtype`; None where that is not known, or not this machine's concern. `missing` says why a model that is
+    not `present` is not, `fetchable` whether `imgdiff models pull` may bring it.
     """
 
     role: str
     model: str
     revision: str | None
-    dtype: str
+    dtype: str | None
+    backend: str
     present: bool
-    served: bool
+    fetchable: bool
     where: str | None
     disk_bytes: int | None
     memory_bytes: int | None
-    licence: str | None
-    missing: str | None = None
+    licence: str
+    missing: str | None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -67,34 +64,21 @@ def model_states(recipe: Recipe) -> list[ModelState]:
 
 def model_state(role: str, settings: ModelSettings) -> ModelState:
     """The model of one role."""
-    known = KNOWN_MODELS.get(settings.model)
-    shipped = settings.model.startswith(weights.MINIATURE_PREFIX)
-    disk = memory = where = missing = None
-    try:
-        if isinstance(settings, ChatModelSettings) and settings.served:
-            from resources.chat_server import served_identity
-
-            where = settings.base_url
-            served_identity(settings)
-        else:
-            path = weights.locate(settings.model, settings.revision)
-            where, disk, memory = str(path), weights.size(path), weights.memory(path, settings.dtype)
-    except (FileNotFoundError, ModelUnavailable) as error:
-        missing = str(error)
-        if known is not None and not settings.served:
-            disk, memory = known.download_bytes(settings.dtype), known.memory_bytes(settings.dtype)
+    backend = backend_of(settings)
+    found = backend.presence(settings)
     return ModelState(
         role=role,
         model=settings.model,
         revision=settings.revision,
-        dtype=settings.dtype,
-        present=missing is None,
-        served=settings.served,
-        where=where,
-        disk_bytes=disk,
-        memory_bytes=memory,
-        licence=known.licence if known is not None else SHIPPED_LICENCE if shipped else None,
-        missing=missing,
+        dtype=found.dtype,
+        backend=backend_name(settings),
+        present=found.missing is None,
+        fetchable=backend.fetches(settings),
+        where=found.where,
+        disk_bytes=found.disk_bytes,
+        memory_bytes=found.memory_bytes,
+        licence=backend.licence(settings),
+        missing=found.missing,
     )
 
 
@@ -107,8 +91,8 @@ def states_text(states: Sequence[ModelState]) -> str:
                 state.role,
                 state.model + (f"@{state.revision}" if state.revision else ""),
                 "" if state.disk_bytes is None else bytes_text(state.disk_bytes),
-                "" if state.served else state.dtype,
-                state.licence or "not known here",
+                state.dtype or state.backend,
+                state.licence,
                 (state.where or "") if state.present else "missing",
             )
         )
@@ -135,13 +119,14 @@ def pull(recipe: Recipe, roles: Sequence[str], log: Callable[[str], None]) -> di
     """
     commits: dict[str, str | None] = {}
     for role, settings in chosen_roles(recipe, roles).items():
-        if settings.served or not is_remote(settings.model):
-            log(f"{role}: {settings.model} is {'served' if settings.served else 'on this machine'}, nothing to fetch")
+        backend = backend_of(settings)
+        if not backend.fetches(settings):
+            log(f"{role}: {settings.model} is {backend.place}, nothing to fetch")
             continue
         state = model_state(role, settings)
         size = "" if state.present or state.disk_bytes is None else f", {bytes_text(state.disk_bytes)}"
         log(f"{role}: fetching {settings.model}{size}")
-        fetched = fetch(settings.model, settings.revision, settings.dtype)
+        fetched = backend.fetch(settings)
         commits[role] = fetched.commit
         log(f"{role}: in {fetched.path}")
     return commits

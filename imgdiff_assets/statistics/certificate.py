@@ -63,7 +63,9 @@ class Agreement:
 @dataclass(frozen=True, slots=True)
 class Certificate:
     """`chosen` reviewed samples were drawn by no queue, or by another score: nothing about the others follows from
-    them, and they are left out. `unseen` samples are in bands without any review: of them nothing is known.
+    them, and they are left out. `unseen` samples are in bands without any review: of them nothing is known. `misled`
+    are the ids of samples with a verdict that was given when a page showed their images the wrong way round; such
+    verdicts are left out too.
     """
 
     score: str
@@ -75,6 +77,7 @@ class Certificate:
     agreements: tuple[Agreement, ...]
     chosen: int
     unseen: int
+    misled: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -111,12 +114,16 @@ def certify(
     reviews: Mapping[str, Mapping[str, Review]],
     bands: int = BANDS,
     confidence: float = CONFIDENCE,
+    first_sides: Mapping[str, str] | None = None,
 ) -> Certificate:
     """The certificate of the samples in `scores` (by id; NaN for none), from the reviews by sample and reviewer.
+
+    `first_sides` says which side of a sample is shown first, where it is not the source.
 
     Samples are drawn at random, or evenly from bands of the score. Each reviewed sample therefore stands for as many
     as its band has per review, and the interval is Wilson's with Kish's effective number of reviews (1965).
     """
+    given, reviews = reviews, _led_right(reviews, first_sides or {})
     ids, values = list(scores), np.array(list(scores.values()), dtype=np.float64)
     edges = band_edges(values, bands)
     places = band_of(values, edges)
@@ -161,7 +168,18 @@ def certify(
             if identity in scores
         ),
         unseen=int(sizes[drawn == 0].sum()),
+        misled=tuple(sorted(name for name in given if name in scores and len(given[name]) > len(reviews[name]))),
     )
+
+
+def _led_right(
+    reviews: Mapping[str, Mapping[str, Review]], first_sides: Mapping[str, str]
+) -> dict[str, dict[str, Review]]:
+    """The reviews without those of samples that were shown the wrong way round."""
+    return {
+        name: {who: review for who, review in of_sample.items() if not review.misled(first_sides.get(name, "source"))}
+        for name, of_sample in reviews.items()
+    }
 
 
 def _verdict(reviews: Mapping[str, Review], score: str) -> str | None:

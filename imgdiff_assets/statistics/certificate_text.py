@@ -10,6 +10,13 @@ def to_text(certificate: Certificate) -> str:
     lines = [_sentence(certificate)]
     if certificate.chosen:
         lines.append(f"Left out: {counted(certificate.chosen, 'sample')} chosen by hand, or drawn by another score.")
+    if certificate.misled:
+        lines.append(
+            f"Left out: verdicts on {counted(len(certificate.misled), 'sample')} whose images the page of an earlier "
+            "release showed the wrong way round. Review them again: the queue of `imgdiff browse` offers them to "
+            "those who judged them, and --json lists them as `misled`. Until then the fine-tune set goes by these "
+            "verdicts."
+        )
     if certificate.unseen and overall.reviewed:
         lines.append(f"Of {counted(certificate.unseen, 'sample')}, in bands without a review, nothing is known.")
     side = "at least" if certificate.keeps_larger else "below"

@@ -30,8 +30,6 @@ Role = TypeVar("Role")
 # memory belongs to others too, and is asked only for the weights.
 ACTIVATION_SHARE = 0.25
 
-SERVER = "server"
-
 
 @dataclass(slots=True)
 class RoleUse:
@@ -45,14 +43,14 @@ class RoleUse:
 @dataclass(frozen=True, slots=True)
 class _Loaded:
     instance: Any
-    device: str
+    device: str | None  # None: not in this process
 
 
 _lock = RLock()
 _loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()  # the least recently fetched comes first
 _uses: dict[str, RoleUse] = {}
 _peaks: dict[str, int] = {}  # by role's settings, since `begin_peaks`
-_current: tuple[str, str, str] | None = None  # role, settings and device of the last fetch
+_current: tuple[str, str, str | None] | None = None  # role, settings and device of the last fetch
 
 
 def resolve(device: str) -> str:
@@ -97,11 +95,12 @@ def describe(device: str) -> str:
     return f"{resolved} ({torch.backends.cpu.get_cpu_capability()})" if kind == "cpu" else resolved
 
 
-def load(role: Callable[[Settings], Role], settings: Settings) -> Role:
+def load(role: Callable[[Settings], Role], settings: Settings, here: bool = True) -> Role:
     """Return the one instance of the class `role` with these settings, loading it if need be.
 
     Before a load that would not fit, the least recently fetched models on that device are let go. For an accelerator
-    that another process has it waits, where processes take turns (`resources.loading.turns`).
+    that another process has it waits, where processes take turns (`resources.loading.turns`). A model that is not
+    `here`, in this process, needs no room and has no peak.
 
     Raises:
         FileNotFoundError: its weights are not on this machine.
@@ -110,12 +109,12 @@ def load(role: Callable[[Settings], Role], settings: Settings) -> Role:
     with _lock:
         name = f"{role.__module__}.{role.__qualname__}"
         key = (name, settings.model_dump_json())
-        device = SERVER if settings.served else resolve(settings.device)
+        device = resolve(settings.device) if here else None
         _attribute_peak_memory()
-        if not settings.served:
+        if device is not None:
             turns.wait_for(device)
         if key not in _loaded:
-            if not settings.served:
+            if device is not None:
                 _make_room(device, _bytes_needed(settings))
             started = time.perf_counter()
             with _explained(settings):
@@ -182,7 +181,7 @@ def begin_peaks() -> None:
 def peak_memory(settings: ModelSettings) -> int | None:
     """Return the peak memory in bytes while a role with these settings was the last one fetched, since `begin_peaks`.
 
-    None if it was not fetched, or is served.
+    None if it was not fetched, or does not run in this process.
     """
     with _lock:
         _attribute_peak_memory()
@@ -248,9 +247,11 @@ def memory(device: str) -> tuple[int, int]:
 
 def _attribute_peak_memory() -> None:
     """Credit the peak since the last fetch to the role that was fetched then, and begin a new one."""
-    if _current is None or _current[2] == SERVER:
+    if _current is None:
         return
     name, settings, device = _current
+    if device is None:
+        return
     peak = _peak(device)
     _uses[name].peak_memory_bytes = max(_uses[name].peak_memory_bytes, peak)
     _peaks[settings] = max(_peaks.get(settings, 0), peak)

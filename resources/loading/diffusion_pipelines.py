@@ -1,6 +1,5 @@
 """What the roles that run diffusers pipelines share: loading them, and pictures out of what they return."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ from numpy.typing import NDArray
 
 from resources.loading.devices import quiet_loading, resolve
 from resources.loading.failures import ModelUnavailable, not_numbers
+from resources.loading.loaded_files import variant
 from resources.loading.settings import ModelSettings
 from resources.loading.weights import locate
 
@@ -34,7 +34,7 @@ def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
     with quiet_loading(diffusers_log, transformers_log):
         pipeline = pipeline_class.from_pretrained(
             folder,
-            variant=_variant(folder, settings.dtype),
+            variant=variant((file.relative_to(folder).as_posix() for file in folder.glob("unet/*")), settings.dtype),
             dtype=getattr(torch, settings.dtype),
             use_safetensors=True,
             local_files_only=True,
@@ -79,10 +79,3 @@ def to_pixels(images: NDArray[np.float32], settings: ModelSettings) -> NDArray[n
     if not np.isfinite(images).all():
         raise not_numbers("images", settings.model, settings.dtype)
     return (images * 255).round().astype(np.uint8)
-
-
-def _variant(folder: Path, dtype: str) -> str | None:
-    """Which weight files to read: the half-precision variant where it is what is wanted, or all there is."""
-    files = list(folder.glob("unet/*.safetensors"))
-    halves = [file for file in files if ".fp16." in file.name]
-    return "fp16" if halves and (dtype == "float16" or len(halves) == len(files)) else None

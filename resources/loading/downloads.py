@@ -1,16 +1,17 @@
 """Fetching the weights that a role needs: from the Hugging Face hub, or as the checkpoint files of Segment Anything.
 
 Of a repository only what is loaded is fetched: configurations, tokenizers and one set of weights, as safetensors where
-there are any. What was fetched before stays; what was interrupted goes on.
+there are any; and the model's card, which states its licence. What was fetched before stays; what was interrupted goes
+on.
 """
 
 import hashlib
-import re
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 
@@ -18,16 +19,11 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from resources.loading import weights
+from resources.loading.loaded_files import WEIGHT_SUFFIXES, loaded_files
 
 CHECKPOINT_URL = "https://dl.fbaipublicfiles.com/segment_anything"
 PIECE = 1 << 20
 TIMEOUT_SECONDS = 30
-
-# Single files, and parts of several; diffusers and transformers write the variant before or after the part's number.
-_WEIGHTS = re.compile(
-    r"(?P<stem>(open_clip_)?(pytorch_)?model|diffusion_pytorch_model)"
-    r"(?P<variant>\.fp16)?(-\d+-of-\d+)?(?P<variant_after>\.fp16)?\.(?P<format>safetensors|bin)"
-)
 
 
 class DownloadFailed(OSError):
@@ -57,33 +53,6 @@ def fetch(model: str, revision: str | None = None, dtype: str = "float32") -> Fe
     return _fetch_from_hub(model, revision, dtype)
 
 
-def needed_files(names: Collection[str], components: Collection[str] = (), half: bool = False) -> list[str]:
-    """Return which of the files `names` of a repository are loaded.
-
-    `components` are the folders of a diffusers pipeline; without any, the files of a transformers or open_clip model
-    lie at the root. `half` prefers weights of the variant fp16.
-    """
-    chosen = []
-    for folder in {".", *components}:
-        inside = [name for name in names if str(PurePosixPath(name).parent) == folder]
-        chosen += [name for name in inside if PurePosixPath(name).suffix in weights.CONFIG_SUFFIXES]
-        if folder != "." or not components:
-            chosen += _one_set_of_weights(inside, half)
-    return sorted(chosen)
-
-
-def _one_set_of_weights(names: Collection[str], half: bool) -> list[str]:
-    """Return the best of the several formats in which a folder may hold the same weights."""
-    open_clip = "open_clip_config.json" in names
-    sets: dict[tuple[bool, bool], list[str]] = {}
-    for name in names:
-        known = _WEIGHTS.fullmatch(PurePosixPath(name).name)
-        if known is not None and known["stem"].startswith("open_clip_") == open_clip:
-            is_half = bool(known["variant"] or known["variant_after"])
-            sets.setdefault((known["format"] != "safetensors", is_half != half), []).append(name)
-    return sets[min(sets)] if sets else []
-
-
 def _fetch_from_hub(model: str, revision: str | None, dtype: str) -> Fetched:
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
@@ -94,13 +63,23 @@ def _fetch_from_hub(model: str, revision: str | None, dtype: str) -> Fetched:
             components = weights.diffusers_components(
                 Path(hf_hub_download(model, "model_index.json", revision=revision))
             )
-        wanted = needed_files(names, components, half=dtype == "float16")
-        if not any(PurePosixPath(name).suffix in weights.WEIGHT_SUFFIXES for name in wanted):
+        wanted = loaded_files(names, components, dtype)
+        if not any(PurePosixPath(name).suffix in WEIGHT_SUFFIXES for name in wanted):
             raise DownloadFailed(
                 f"{model}: the repository holds no weights that diffusers, transformers or open_clip load."
             )
         folder = Path(snapshot_download(model, revision=revision, allow_patterns=wanted))
+    _fetch_card(model, folder.name)
     return Fetched(folder, folder.name)
+
+
+def _fetch_card(model: str, commit: str) -> None:
+    """Fetch the model's card if it has one. The model runs without it: whatever fails here fails nothing."""
+    import httpx2
+    from huggingface_hub import hf_hub_download
+
+    with suppress(httpx2.HTTPError, OSError):
+        hf_hub_download(model, "README.md", revision=commit)
 
 
 @contextmanager
@@ -146,12 +125,26 @@ def _fetch_checkpoint(name: str) -> Path:
     with FileLock(folder / f"{name}.lock"):
         if not file.exists():
             try:
-                _resume(f"{CHECKPOINT_URL}/{name}", partial)
+                _fetch_rest(f"{CHECKPOINT_URL}/{name}", partial, name)
             except (urllib.error.URLError, HTTPException, OSError) as error:
                 raise DownloadFailed(_unreachable(name, CHECKPOINT_URL, str(folder), error)) from error
             _check_md5(partial, name)
             partial.rename(file)
     return file
+
+
+def _fetch_rest(url: str, partial: Path, name: str) -> None:
+    """Fetch what `partial` lacks of the file, or all of it where `partial` is no beginning of it."""
+    try:
+        _resume(url, partial)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise
+        # The file has no more bytes than are here.
+        if not _md5(partial).startswith(_expected_md5(name)):
+            partial.unlink()
+            _resume(url, partial)
 
 
 def _resume(url: str, partial: Path) -> None:
@@ -172,12 +165,19 @@ def _resume(url: str, partial: Path) -> None:
 
 
 def _check_md5(partial: Path, name: str) -> None:
-    with partial.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    expected = name.removesuffix(".pth").rpartition("_")[2]
+    found, expected = _md5(partial), _expected_md5(name)
     if not found.startswith(expected):
         partial.unlink()
         raise DownloadFailed(
             f"{name}: what {CHECKPOINT_URL} delivered is another file (its MD5 begins with {found[:6]}, not "
             f"{expected}); it was removed, so fetch it again."
         )
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _expected_md5(name: str) -> str:
+    return name.removesuffix(".pth").rpartition("_")[2]

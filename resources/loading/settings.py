@@ -1,8 +1,13 @@
 """What every model role is configured with; each role extends `ModelSettings` by its own fields."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from resources.installed import BrokenPart, offers
+
+BACKENDS = "imgdiff_assets.backends"
+LIBRARY, SERVER = "library", "server"
 
 
 class ModelSettings(BaseModel):
@@ -12,6 +17,9 @@ class ModelSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: ClassVar[str] = ""
+    """The role that they are settings of, such as `captioner`."""
 
     model: str = Field(
         min_length=1,
@@ -31,14 +39,38 @@ class ModelSettings(BaseModel):
         default=8, ge=1, description="Rows the model sees at once; the results do not depend on it."
     )
 
+    # Left out of all that is made of settings where they are not used: what was measured without them stays known.
+    backend: str | None = Field(
+        default=None,
+        exclude_if=lambda name: name is None,
+        description="What runs the model, by the name that an installed package offers it under; none: a library in "
+        "this process, or the server at `base_url` where a role has that field.",
+    )
+    backend_settings: dict[str, Any] = Field(
+        default={}, exclude_if=lambda values: not values, description="Settings of `backend` itself, by its own rules."
+    )
+
+    @model_validator(mode="after")
+    def _backend_is_installed(self) -> "ModelSettings":
+        if self.backend is not None:
+            check_backend(self.backend, self.role, self.backend_settings)
+        elif self.backend_settings:
+            raise ValueError("backend_settings are for a `backend`, and none is named")
+        return self
+
     @property
-    def served(self) -> bool:
-        """Whether a server runs the model, so that its weights are not on this machine."""
-        return False
+    def own_backend(self) -> str:
+        """Which of our backends runs the model where no other is named."""
+        return LIBRARY
 
     def identity(self) -> dict[str, Any]:
-        """Everything a measurement depends on: all fields but those that say only where and how fast it is made."""
-        return self.model_dump(exclude={"device", "batch_size"})
+        """Everything a measurement depends on but the weights: all fields but those that say only where and how fast
+        it is made, and the package of an installed backend."""
+        fields = self.model_dump(exclude={"device", "batch_size"})
+        if self.backend is None:
+            return fields
+        offer = offers(BACKENDS)[self.backend]
+        return {**fields, "backend_package": f"{offer.package} {offer.package_version}"}
 
 
 class ChatModelSettings(ModelSettings):
@@ -61,10 +93,39 @@ class ChatModelSettings(ModelSettings):
     )
 
     @property
-    def served(self) -> bool:
-        return self.base_url is not None
+    def own_backend(self) -> str:
+        return LIBRARY if self.base_url is None else SERVER
 
     def identity(self) -> dict[str, Any]:
         """Everything an answer depends on. Where a server is says nothing of what it runs."""
         elsewhere = {"base_url", "concurrency", "timeout_seconds", "max_retries"}
         return {name: value for name, value in super().identity().items() if name not in elsewhere}
+
+
+def check_backend(name: str, role: str, values: dict[str, Any]) -> None:
+    """Raise ValueError unless an installed package offers the backend, for this role and with these settings."""
+    try:
+        known = offers(BACKENDS)
+    except BrokenPart as error:
+        raise ValueError(str(error)) from error
+    if name not in known:
+        raise ValueError(
+            f"the backend {name!r} is not installed (installed: {', '.join(known) or 'none'}): install the package "
+            "that offers it, or leave out `backend` for a library in this process or the server at `base_url`"
+        )
+    part = known[name].part
+    roles = getattr(part, "roles", ())
+    if role not in roles:
+        raise ValueError(f"the backend {name!r} does not run a {role}, only {', '.join(roles)}")
+    settings_class = getattr(part, "settings_class", None)
+    if settings_class is None:
+        if values:
+            raise ValueError(f"the backend {name!r} has no settings: leave out `backend_settings`")
+        return
+    try:
+        settings_class.model_validate(values)
+    except ValidationError as error:
+        told = "; ".join(
+            f"backend_settings.{'.'.join(map(str, wrong['loc']))}: {wrong['msg']}" for wrong in error.errors()
+        )
+        raise ValueError(f"the backend {name!r} refuses its settings: {told}") from error

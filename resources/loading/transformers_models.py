@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from resources.loading import devices
+from resources.loading.loaded_files import is_half, weight_set
 from resources.loading.settings import ChatModelSettings
 
 
@@ -17,8 +18,8 @@ def load_model(model_class: Any, folder: Path, dtype: str, device: str) -> Any:
     import torch
     from transformers.utils import logging
 
-    safetensors = any(folder.glob("*.safetensors"))
-    if not (folder / "config.json").is_file() or not (safetensors or any(folder.glob("pytorch_model*.bin"))):
+    chosen = weight_set([file.name for file in folder.glob("*")])
+    if not (folder / "config.json").is_file() or not chosen:
         raise FileNotFoundError(
             f"The folder {folder} has no config.json with model*.safetensors or pytorch_model*.bin beside it: set "
             "`model` to a transformers model."
@@ -27,7 +28,8 @@ def load_model(model_class: Any, folder: Path, dtype: str, device: str) -> Any:
         model = model_class.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
-            use_safetensors=safetensors,
+            use_safetensors=".safetensors" in chosen[0],
+            variant="fp16" if is_half(chosen[0]) else None,
             weights_only=True,
             trust_remote_code=False,
         )

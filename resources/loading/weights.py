@@ -8,10 +8,10 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+from resources.loading.loaded_files import CONFIG_SUFFIXES, WEIGHT_SUFFIXES, loaded_files
+
 MINIATURE_PREFIX = "miniature:"
 MINIATURE_FOLDER = Path(__file__).parents[1] / "miniature" / "weights"
-WEIGHT_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth"})
-CONFIG_SUFFIXES = frozenset({".json", ".txt", ".model", ".jinja"})
 CHECKPOINTS = ("sam_vit_b_01ec64.pth", "sam_vit_l_0b3195.pth", "sam_vit_h_4b8939.pth")
 """The files that Segment Anything is published as; the digits in their names begin their MD5."""
 
@@ -91,6 +91,11 @@ def _locate_in_hub_cache(model: str, revision: str | None) -> Path:
     return folder
 
 
+def in_hub_cache(folder: Path) -> bool:
+    """Whether a folder that `locate` gave is a snapshot in the cache of the Hugging Face hub."""
+    return folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--")
+
+
 def checkpoint_folder() -> Path:
     """Return where PyTorch keeps the checkpoints that are fetched by their names."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
@@ -115,47 +120,48 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def diffusers_components(model_index: Path) -> list[str]:
-    """Return the folders that a pipeline consists of."""
-    parts = json.loads(model_index.read_text(encoding="utf-8"))
-    return [name for name, value in parts.items() if isinstance(value, list) and all(value)]
+    """Return the folders that a pipeline consists of. Raises FileNotFoundError where the file does not tell."""
+    try:
+        parts = json.loads(model_index.read_text(encoding="utf-8"))
+        return [name for name, value in parts.items() if isinstance(value, list) and all(value)]
+    except (ValueError, AttributeError):
+        raise FileNotFoundError(
+            f"{model_index} is damaged: remove it, and fetch it again with `imgdiff models pull`."
+        ) from None
 
 
-def weight_files(path: Path) -> list[Path]:
-    """Return the weight files under `path`, sorted, each set of weights once.
+def files(path: Path, dtype: str = "float32") -> list[Path]:
+    """Return the weight and configuration files under `path` that are loaded to run the model in `dtype`, sorted.
 
-    A diffusers folder holds its weights in one folder per component, so single-file checkpoints beside its
-    `model_index.json` are copies, as are `.fp16.` variants of files that are there in full.
+    Outside of pipelines, where no weights have a name that the libraries look for, all of them count.
     """
-    found = _files(path, WEIGHT_SUFFIXES)
-    if (path / "model_index.json").is_file():
-        found = [file for file in found if file.parent != path]
-    safetensors = [file for file in found if file.suffix == ".safetensors"]
-    plain = {file: file.with_name(file.name.replace(".fp16.", ".")) for file in safetensors or found}
-    return [file for file, twin in plain.items() if twin == file or twin not in plain]
+    if path.is_file():
+        return [path]
+    present = _files(path, WEIGHT_SUFFIXES | CONFIG_SUFFIXES)
+    pipeline = path / "model_index.json"
+    components = diffusers_components(pipeline) if pipeline.is_file() else []
+    named = {file.relative_to(path).as_posix(): file for file in present}
+    # Paths sort by their parts, names do not.
+    loaded = sorted(named[name] for name in loaded_files(named, components, dtype))
+    return loaded if components or any(file.suffix in WEIGHT_SUFFIXES for file in loaded) else present
 
 
-def size(path: Path) -> int:
-    """Return how many bytes the weights under `path` take on disk, each set of weights counted once."""
-    return sum(file.stat().st_size for file in weight_files(path))
+def weight_files(path: Path, dtype: str = "float32") -> list[Path]:
+    """Return those of `files` that hold weights."""
+    return [file for file in files(path, dtype) if path.is_file() or file.suffix in WEIGHT_SUFFIXES]
+
+
+def size(path: Path, dtype: str = "float32") -> int:
+    """Return how many bytes the weights under `path` take on disk that are loaded to run the model in `dtype`."""
+    return sum(file.stat().st_size for file in weight_files(path, dtype))
 
 
 def memory(path: Path, dtype: str) -> int:
     """Return the bytes that the weights under `path` take once they are loaded in `dtype`; files that do not say how
     many numbers they hold are taken for half precision, the larger guess."""
     item = ITEM_SIZES[dtype]
-    counts = [(_element_count(file), file.stat().st_size) for file in weight_files(path)]
+    counts = [(_element_count(file), file.stat().st_size) for file in weight_files(path, dtype)]
     return sum(size * item // 2 if count is None else count * item for count, size in counts)
-
-
-def parameter_count(path: Path) -> int | None:
-    """Return how many numbers the weights under `path` hold; None if a file is not of safetensors."""
-    total = 0
-    for file in weight_files(path):
-        count = _element_count(file)
-        if count is None:
-            return None
-        total += count
-    return total
 
 
 def _element_count(file: Path) -> int | None:
@@ -172,10 +178,13 @@ def _element_count(file: Path) -> int | None:
         return None
 
 
-def digest(path: Path) -> str:
-    """Return the SHA-256 (hexadecimal) of all weight and configuration files at `path`, their names included."""
+def digest(path: Path, dtype: str = "float32") -> str:
+    """Return the SHA-256 (hexadecimal) of the files at `path` that are loaded in `dtype`, their names included.
+
+    So it stays the same when other formats or precisions of the same weights are put beside them.
+    """
     whole = hashlib.sha256()
-    for file in _files(path, WEIGHT_SUFFIXES | CONFIG_SUFFIXES):
+    for file in files(path, dtype):
         status = file.stat()
         name = file.name if file == path else file.relative_to(path).as_posix()
         whole.update(f"{_file_digest(file, status.st_size, status.st_mtime_ns)}  {name}\n".encode())

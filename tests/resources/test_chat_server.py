@@ -1,6 +1,7 @@
 """Models behind a real server, `transformers serve`, and what becomes of questions when it fails."""
 
 import random
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,6 +160,14 @@ class TestIdentity:
         monkeypatch.setattr(chat_server.time, "monotonic", lambda: later)
         with pytest.raises(ModelUnavailable):
             served_identity(settings)
+
+
+def test_a_missing_package_is_told_with_the_command_that_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(ModelUnavailable, match=r"pip install 'imgdiff-assets\[server\]'"):
+        served_identity(CaptionerSettings(model=CAPTIONER, base_url="http://127.0.0.1:9/v1"))
+    with pytest.raises(ModelUnavailable, match=r"pip install 'imgdiff-assets\[server\]'"):
+        rewriter("http://127.0.0.1:9/v1").rewrite(CAPTIONS, [0] * 3)
 
 
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,14 +35,14 @@ for (const viewer of document.querySelectorAll("[data-viewer]")) {
     for (const button of viewer.querySelectorAll("button[data-mode]"))
       button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
     mix.hidden = mode !== "overlay";
-    viewer.querySelector(".target").style.opacity = mode === "overlay" ? mix.value / 100 : "";
+    viewer.querySelector(".second").style.opacity = mode === "overlay" ? mix.value / 100 : "";
     clearInterval(blinking);
-    viewer.classList.remove("at-source", "at-target");
+    viewer.classList.remove("at-first", "at-second");
     if (mode === "blink") {
-      viewer.classList.add("at-source");
+      viewer.classList.add("at-first");
       blinking = setInterval(() => {
-        viewer.classList.toggle("at-source");
-        viewer.classList.toggle("at-target");
+        viewer.classList.toggle("at-first");
+        viewer.classList.toggle("at-second");
       }, BLINK_MILLISECONDS);
     }
     show();

@@ -121,7 +121,7 @@ def test_the_gallery_filters_itself_and_shows_every_picture(visit: Any) -> None:
 def test_both_boxes_light_up_together(visit: Any, sample: dict[str, Any]) -> None:
     page = visit(f"/row/{sample['sample_id']}")
     region = page.locator(f'.siblings li[data-region="{sample["region_id"]}"]')
-    page.locator(f'.source a[data-region="{sample["region_id"]}"] rect').hover(force=True)
+    page.locator(f'.first a[data-region="{sample["region_id"]}"] rect').hover(force=True)
     assert page.locator(f'.sides a.lit[data-region="{sample["region_id"]}"]').count() == 2
     assert "lit" in (region.get_attribute("class") or "")
     page.mouse.move(1, 1)
@@ -132,7 +132,7 @@ def test_both_boxes_light_up_together(visit: Any, sample: dict[str, Any]) -> Non
 
 def test_the_images_are_compared_by_keys(visit: Any, sample: dict[str, Any]) -> None:
     page = visit(f"/row/{sample['sample_id']}")
-    source, target = page.locator("figure.source"), page.locator("figure.target")
+    source, target = page.locator("figure.first"), page.locator("figure.second")
     beside = source.bounding_box(), target.bounding_box()
     assert beside[0]["x"] < beside[1]["x"]
     page.keyboard.press("s")
@@ -142,13 +142,13 @@ def test_the_images_are_compared_by_keys(visit: Any, sample: dict[str, Any]) -> 
         assert page.locator(".viewer").get_attribute("data-mode") == mode
         assert page.locator(f"button[data-mode={mode}]").get_attribute("aria-pressed") == "true"
         assert source.bounding_box()["x"] == target.bounding_box()["x"], "one over the other"
-    assert page.evaluate("getComputedStyle(document.querySelector('.target')).mixBlendMode") == "normal"
-    for side in ("at-source", "at-target"):
+    assert page.evaluate("getComputedStyle(document.querySelector('.second')).mixBlendMode") == "normal"
+    for side in ("at-first", "at-second"):
         page.locator(f".viewer.{side}").wait_for()
     page.keyboard.press("b")
     assert page.locator(".viewer").get_attribute("data-mode") == "side", "pressed again, it ends"
     page.keyboard.press("x")
-    assert not page.locator(".source svg").is_visible()
+    assert not page.locator(".first svg").is_visible()
 
 
 def test_zoom_and_move_both_images_together(visit: Any, sample: dict[str, Any]) -> None:
@@ -163,7 +163,7 @@ def test_zoom_and_move_both_images_together(visit: Any, sample: dict[str, Any]) 
     page.keyboard.press("ArrowLeft")
     moved = page.evaluate(transforms)
     assert moved[0] == moved[1] != zoomed[0]
-    box = page.locator(".source .frame").bounding_box()
+    box = page.locator(".first .frame").bounding_box()
     page.mouse.move(box["x"] + 50, box["y"] + 50)
     page.mouse.down()
     page.mouse.move(box["x"] + 20, box["y"] + 20)

@@ -56,7 +56,7 @@ class TestList:
         status, states = answer("models", "list", "--recipe", recipe)
         assert status == 1
         assert not any(state["present"] for state in states)
-        assert all(state["licence"] for state in states)
+        assert not any(state["licence"].startswith("not ") for state in states)
         assert not any("AGPL" in state["licence"] for state in states)
         assert sum(state["disk_bytes"] for state in states) == pytest.approx(total, rel=0.02)
         text = call("models", "list", "--recipe", recipe).output
@@ -86,7 +86,7 @@ class TestPull:
             asked.append((model, revision, dtype))
             return Fetched(Path("/cache"), None if model.endswith(".pth") else COMMIT)
 
-        monkeypatch.setattr("imgdiff_assets.setup.model_list.fetch", fetch)
+        monkeypatch.setattr("resources.backends.library.fetch", fetch)
         result = call("models", "pull", "--recipe", "modern", "--roles", "pair_generator", "segmenter")
         assert result.exit_code == 0
         sdxl = ("stabilityai/stable-diffusion-xl-base-1.0", "main", "float16")
@@ -99,7 +99,7 @@ class TestPull:
         assert answer("models", "pull", "--recipe", "modern", "--roles", "segmenter")[1] == {"segmenter": None}
 
     def test_the_miniature_needs_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("imgdiff_assets.setup.model_list.fetch", lambda *_: pytest.fail("fetched"))
+        monkeypatch.setattr("resources.backends.library.fetch", lambda *_: pytest.fail("fetched"))
         result = call("models", "pull")
         assert result.exit_code == 0
         assert result.stderr.count("on this machine, nothing to fetch") == len(RoleModels.model_fields)
@@ -108,10 +108,46 @@ class TestPull:
         def fail(*_: object) -> Fetched:
             raise DownloadFailed("team/model: not there")
 
-        monkeypatch.setattr("imgdiff_assets.setup.model_list.fetch", fail)
+        monkeypatch.setattr("resources.backends.library.fetch", fail)
         result = call("models", "pull", "--set", "captioner.model=team/model", "--roles", "captioner")
         assert (result.exit_code, result.stderr.splitlines()[-1]) == (1, "Error: team/model: not there")
         assert "the roles are prompt_rewriter, " in call("models", "pull", "--roles", "nobody").stderr
+
+
+class TestServed:
+    """A model behind a server that is not there: nothing listens on port 9."""
+
+    SERVED = ("--set", "captioner.base_url=http://127.0.0.1:9/v1", "captioner.model=team/captioner")
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)
+
+    def test_it_is_missing_with_what_to_do(self) -> None:
+        status, states = answer("models", "list", *self.SERVED)
+        state = states[5]
+        assert (status, state["present"], state["fetchable"]) == (1, False, False)
+        assert (state["backend"], state["where"]) == ("server", "http://127.0.0.1:9/v1")
+        assert (state["dtype"], state["disk_bytes"], state["licence"]) == (None, None, "not known here")
+        text = call("models", "list", *self.SERVED).stdout
+        assert "start it, or correct the field `base_url`" in text
+        assert "server   not known here" in text
+
+    def test_the_doctor_names_it_among_the_problems_and_counts_no_memory_for_it(self) -> None:
+        _, report = answer("doctor", *self.SERVED)
+        (problem,) = report["recipes"][0]["problems"]
+        assert "The server http://127.0.0.1:9/v1 cannot be reached" in problem
+        assert report["recipes"][0]["to_fetch"] == 0
+        assert report["recipes"][0]["together"] < answer("doctor")[1]["recipes"][0]["together"]
+
+    def test_nothing_of_it_is_fetched_and_a_check_fails(self) -> None:
+        assert (
+            "captioner: team/captioner is behind a server, nothing to fetch"
+            in call("models", "pull", *self.SERVED).stderr
+        )
+        status, (checked,) = answer("models", "check", "--roles", "captioner", *self.SERVED)
+        assert (status, checked["device"]) == (1, "server")
+        assert "cannot be reached" in checked["failure"]
 
 
 class TestCheck:

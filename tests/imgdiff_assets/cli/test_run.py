@@ -1,9 +1,10 @@
 """A run over a range of shards: one that is bad costs the others nothing; nor does a full disk."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -13,6 +14,9 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.release.making import make_release
+from resources.pair_generator import PairGenerator
+from resources.prompt_rewriter import PromptRewriter
 
 STAGES = ["prompt_pairs", "image_pairs"]
 KEYS = ["shard-000000", "shard-000001", "shard-000002"]
@@ -83,3 +87,77 @@ def test_a_run_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     filler.unlink()
     assert run(home, recipe).failures == []
     assert run(home, recipe).fresh == KEYS
+
+
+class Grumpy:
+    """Makes the rewriter fail on one caption, and counts how often that was asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked, self.broken = 0, True
+        rewrite = PromptRewriter.rewrite
+
+        def grumble(model: PromptRewriter, captions: Sequence[str], seeds: Sequence[int]) -> list[str]:
+            if any("yellow" in caption for caption in captions):
+                self.asked += len(captions) == 1
+                if self.broken:
+                    raise ValueError("I do not like yellow")
+            return rewrite(model, captions, seeds)
+
+        monkeypatch.setattr(PromptRewriter, "rewrite", grumble)
+
+
+@pytest.fixture
+def mixed_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    home = Home(tmp_path / "home")
+    captions = tmp_path / "captions.txt"
+    captions.write_text("a red ball on the grass\na yellow house on the snow\n")
+    ingest([captions], home)
+    return home
+
+
+def test_a_later_stage_that_keeps_failing_ends_the_run(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a row of an earlier stage failed, which alone would be tried again."""
+    grumpy, attempts = Grumpy(monkeypatch), 0
+
+    def fail(*_: Any) -> None:
+        nonlocal attempts
+        attempts += 1
+        if attempts > 5:
+            raise KeyboardInterrupt("without end")
+        raise FileNotFoundError("the weights are gone")
+
+    monkeypatch.setattr(PairGenerator, "generate", fail)
+    report = run(mixed_home, load_recipe("miniature", ["max_error_share=0.9"]), select=STAGES)
+    assert (attempts, grumpy.asked, len(report.run_ids)) == (1, 1, 1)
+    assert "the weights are gone" in report.failures[0]
+
+
+def test_failed_rows_are_tried_a_few_times_and_then_left(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    grumpy = Grumpy(monkeypatch)
+    recipe = load_recipe("miniature", ["max_error_share=0.9", "max_tries=2"])
+    for tries in (1, 2, 2):
+        report = run(mixed_home, recipe)
+        assert report.failures == []
+        assert grumpy.asked == tries
+    assert report.run_ids == [], "the shard is fresh, with a row that failed"
+
+    made = make_release(mixed_home, recipe)
+    assert (list(made.shards), list(made.not_fresh), made.failed_rows) == ([KEYS[0]], [], 1)
+    assert "1 row could not be measured" in (made.folder / "README.md").read_text(encoding="utf-8")
+
+    grumpy.broken = False
+    assert run(mixed_home, recipe).run_ids == []
+    assert run(mixed_home, recipe, retry=True).failures == []
+    record = Ledger(mixed_home.ledger).record("prompt_pairs", KEYS[0]) or {}
+    assert (record["errors"], record["tries"], grumpy.asked) == (0, 0, 3)
+    assert run(mixed_home, recipe, retry=True).run_ids == [], "nothing is left to try again"
+
+
+def test_more_failures_than_are_allowed_are_never_fresh(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    grumpy = Grumpy(monkeypatch)
+    recipe = load_recipe("miniature", ["max_error_share=0.1", "max_tries=1"])
+    for tries in (1, 2):
+        report = run(mixed_home, recipe, select=STAGES[:1])
+        assert "more than max_error_share 0.1 allows" in report.failures[0]
+        assert grumpy.asked == tries

@@ -52,7 +52,7 @@ def clean_images(home: Home, shard: str, sample: Sample) -> list[np.ndarray]:
     """The two images in the order shown, without boxes."""
     images = SampleImages(Ledger(home.ledger), shard)
     try:
-        pair = dict(zip(SIDES, images(sample), strict=True))
+        pair = {image.side: images(image) for image in sample.shown.images}
     finally:
         images.close()
     return [pair[sample.first], pair[other(sample.first)]]

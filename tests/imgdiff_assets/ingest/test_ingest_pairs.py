@@ -286,7 +286,7 @@ def test_given_pairs_go_through_the_graph_and_nothing_is_drawn(given_home: Any) 
     scenes = {pixel_hash(scene.image) for pair in pair_images(4) for scene in pair}
     images = SampleImages(ledger, SHARD)
     for sample in samples:
-        assert {pixel_hash(image) for image in images(sample)} <= scenes
+        assert {pixel_hash(image) for image in map(images, sample.shown.images)} <= scenes
     images.close()
 
 

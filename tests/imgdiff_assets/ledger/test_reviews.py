@@ -1,5 +1,6 @@
 """Verdicts of reviewers: durable, counted once, and obeyed by the fine-tune set."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -80,6 +81,29 @@ def test_a_torn_line_spoils_no_other(tmp_path: Any) -> None:
     reviews = read_reviews(home)
     assert reviews.unreadable == (2, 4, 5)
     assert set(reviews.by_sample[ANN.sample_id]) == {"Ann", "Bob"}
+
+
+def test_lines_of_earlier_and_of_later_releases_are_read(tmp_path: Any) -> None:
+    home = Home(tmp_path)
+    line = {"sample_id": ANN.sample_id, "shard": SHARDS[0], "verdict": REJECT}
+    earlier = {
+        **line,
+        "reviewer": "Bob",
+        "note": "",
+        "queue": "random",
+        "score": "",
+        "at": "2026-01-05T09:00:00+00:00",
+    }
+    later = {**line, "reviewer": "Cem", "first": "target", "corrected_caption": "a red ball", "seconds": [1, 2]}
+    home.reviews.write_text(f"{json.dumps(earlier)}\n{json.dumps(later)}\n", encoding="utf-8")
+    add_review(home, replace(ANN, first="target"))
+    reviews = read_reviews(home)
+    assert reviews.unreadable == ()
+    said = reviews.by_sample[ANN.sample_id]
+    assert {name: review.first for name, review in said.items()} == {"Bob": "", "Cem": "target", "Ann": "target"}
+    assert [said[name].misled("target") for name in ("Ann", "Bob", "Cem")] == [False, True, False]
+    assert [said[name].misled("source") for name in ("Ann", "Bob", "Cem")] == [True, False, True]
+    assert reviews.of_shard(SHARDS[0]) == {ANN.sample_id: REJECT}, "what was said goes on being obeyed"
 
 
 def test_reviewers_may_write_at_once(tmp_path: Any) -> None:

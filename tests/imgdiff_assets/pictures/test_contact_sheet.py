@@ -14,6 +14,7 @@ from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import PairImages, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.tasks import other
 from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
 from imgdiff_assets.pictures.sheet_drawing import (
     CARD_WIDTH,
@@ -109,9 +110,10 @@ def test_samples_are_shown_in_the_order_that_their_question_is_about(
             (
                 sample.conversations[0]["value"].rpartition("<image>\n")[2],
                 sample.answer,
-                *map(pixel_hash, images(sample)[:: 1 if sample.first == "source" else -1]),
+                *(pixel_hash(pair[side]) for side in (sample.first, other(sample.first))),
             )
             for sample in samples
+            for pair in [{image.side: images(image) for image in sample.shown.images}]
         ]
     seen = [(card.note, card.text, *map(pixel_hash, card.images or ())) for card in sections[0].cards]
     assert sorted(seen) == sorted(expected)

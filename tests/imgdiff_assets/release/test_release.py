@@ -22,7 +22,6 @@ from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.release.changes import changes
 from imgdiff_assets.release.contents import Contents, read_contents
 from imgdiff_assets.release.making import Release, ReleaseError, latest_release, make_release
-from imgdiff_assets.setup.licences import UNSTATED, licence_of
 from imgdiff_assets.statistics.diversity import Diversity, Spread, diversity
 
 SECTIONS = ("Examples", "Funnel", "Scores", "Models", "Thresholds", "Diversity", "Cost", "Changes", "Known limits")
@@ -222,18 +221,3 @@ def test_diversity_of_a_ledger(drawn_home: Home, monkeypatch: pytest.MonkeyPatch
     text = CliRunner().invoke(main, ["stats", "--diversity"]).stdout
     assert "object categories" in text
     assert "→" in text
-
-
-def test_licences_are_read_from_model_cards(tmp_path: Path) -> None:
-    (tmp_path / "model.safetensors").write_bytes(b"x")
-    assert licence_of(str(tmp_path)) == UNSTATED
-    for head, expected in (
-        ("---\nlicense: mit\n---\n# Model\n", "mit"),
-        ("---\nlicense: other\nlicense_name: openrail++\n---\n", "openrail++"),
-        ("---\nlicense: [\n---\n", UNSTATED),
-        ("# no head\n", UNSTATED),
-    ):
-        (tmp_path / "README.md").write_text(head, encoding="utf-8")
-        assert licence_of(str(tmp_path)) == expected
-    assert licence_of("miniature:captioner").startswith("Apache-2.0")
-    assert licence_of("nobody/has-this") == UNSTATED

@@ -106,7 +106,7 @@ def test_the_answer_names_the_image_that_still_has_the_object(removal_home: Home
             if sample.erased_from is None or sample.box is None:
                 continue
             x1, y1, x2, y2 = padded(sample.box, 0, 64, 64)
-            shown = images(sample) if sample.first == "source" else images(sample)[::-1]
+            shown = [images(image) for image in sample.shown.images]
             outlined = [bool((image[y1:y2, x1:x2].max(axis=2) < 60).any()) for image in shown]
             assert outlined == [sample.answer == "A", sample.answer == "B"]
             assert sample.conversations[-1]["value"] == sample.answer

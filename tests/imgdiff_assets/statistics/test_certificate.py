@@ -100,6 +100,20 @@ def test_chosen_samples_and_other_queues_say_nothing_about_the_rest() -> None:
     assert (found.overall.reviewed, found.overall.accepted, found.chosen) == (1, 1, 2)
 
 
+def test_verdicts_of_images_shown_the_wrong_way_round_are_left_out() -> None:
+    scores = dict.fromkeys("abc", 0.5)
+    reviews = {
+        "a": {"Ann": review("a", REJECT), "Bob": replace(review("a", ACCEPT, reviewer="Bob"), first="target")},
+        "b": {"Ann": review("b", REJECT), "Bob": review("b", REJECT, reviewer="Bob")},
+        "c": {"Ann": review("c", ACCEPT)},
+        "gone": {"Ann": review("gone", REJECT)},
+    }
+    found = certify(SCORE, True, scores, reviews, first_sides={"a": "target", "b": "target", "gone": "target"})
+    assert (found.overall.reviewed, found.overall.accepted, found.misled) == (2, 2, ("a", "b"))
+    assert found.agreements == (), "two who were misled alike agree on nothing"
+    assert "verdicts on 2 samples whose images" in to_text(found)
+
+
 def test_bands_without_a_review_are_told() -> None:
     scores = {f"{number:03d}": number / 100 for number in range(100)}
     found = certify(SCORE, True, scores, {"000": {"Ann": review("000", ACCEPT)}})

@@ -77,7 +77,9 @@ def test_other_weights_are_named(
     miniature_home: Home, miniature_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = weights.digest
-    monkeypatch.setattr(weights, "digest", lambda path: "other" if path.name == "segmenter" else digest(path))
+    monkeypatch.setattr(
+        weights, "digest", lambda path, dtype: "other" if path.name == "segmenter" else digest(path, dtype)
+    )
     plans = planned(miniature_home, miniature_recipe)
     assert "segmenter: other weights" in plans["bounding_boxes"].reasons
     assert "propose" in plans["bounding_boxes"].again

@@ -13,7 +13,8 @@ import httpx2
 import pytest
 
 from resources.loading import downloads, weights
-from resources.loading.downloads import DownloadFailed, fetch, is_remote, needed_files
+from resources.loading.downloads import DownloadFailed, fetch, is_remote
+from resources.loading.licences import UNSTATED, licence_of
 from tests.hub import COMMIT, GATED, Hub
 
 LARGE = 12 << 20
@@ -51,7 +52,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
             "pytorch_model.bin": b"the same again",
             "original/consolidated.pth": b"and again",
             "modeling.py": b"raise SystemExit",
-            "README.md": b"# A model",
+            "README.md": b"---\nlicense: mit\n---\n# A model\n",
         },
     )
     index = {"_class_name": "StableDiffusionXLPipeline", "unet": ["diffusers", "U"], "extra": [None, None]}
@@ -92,12 +93,43 @@ def test_only_what_is_loaded_is_fetched_and_only_once(hub: Hub, tmp_path: Path) 
     for path, commit, found in (chat, pipeline):
         assert path == found
         assert commit == COMMIT == Path(path).name
-    assert {file.name for file in Path(chat[0]).iterdir()} == {"config.json", "tokenizer.model", "model.safetensors"}
+    files = {"config.json", "tokenizer.model", "model.safetensors", "README.md"}
+    assert {file.name for file in Path(chat[0]).iterdir()} == files
     files = {file.relative_to(pipeline[0]).as_posix() for file in Path(pipeline[0]).rglob("*") if file.is_file()}
     assert files == {"model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.fp16.safetensors"}
     assert "model.safetensors" in hub.fetched()
     fetch_all(hub, tmp_path, ("team/chat", "main"))
     assert not hub.fetched()
+
+
+def test_the_card_of_a_model_that_was_fetched_without_it_is_fetched_alone(hub: Hub, tmp_path: Path) -> None:
+    ((path, *_),) = fetch_all(hub, tmp_path, ("team/chat", "main"))
+    assert licence_of(path) == "mit"
+    before = weights.digest(Path(path))
+    # As earlier releases left it.
+    (Path(path) / "README.md").resolve().unlink()
+    (Path(path) / "README.md").unlink()
+    assert licence_of(path) == "not known without its card, which `imgdiff models pull` fetches"
+    hub.fetched()
+    fetch_all(hub, tmp_path, ("team/chat", "main"))
+    assert hub.fetched() == {"README.md"}
+    assert licence_of(path) == "mit"
+    assert weights.digest(Path(path)) == before
+
+
+def test_a_model_without_a_card_is_not_said_to_have_one(hub: Hub, tmp_path: Path) -> None:
+    ((path, *_),) = fetch_all(hub, tmp_path, ("team/pipeline",))
+    assert licence_of(path) == UNSTATED
+
+
+def test_a_card_that_cannot_be_fetched_fails_nothing(hub: Hub, tmp_path: Path) -> None:
+    hub.refused = {"README.md"}
+    try:
+        ((path, commit, _),) = fetch_all(hub, tmp_path, ("team/chat",))
+    finally:
+        hub.refused = set()
+    assert commit == COMMIT
+    assert not (Path(path) / "README.md").exists()
 
 
 def test_a_broken_connection_goes_on_where_it_broke(hub: Hub, tmp_path: Path) -> None:
@@ -140,25 +172,6 @@ def test_a_network_that_fails_is_told_too(error: Exception) -> None:
         raise error
 
 
-@pytest.mark.parametrize(
-    ("names", "half", "chosen"),
-    [
-        ({"model.safetensors", "pytorch_model.bin"}, False, {"model.safetensors"}),
-        ({"pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin", "a.msgpack"}, False, {"*.bin"}),
-        ({"model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "a.safetensors"}, True, {"model-*"}),
-        ({"model.fp16.safetensors", "model.safetensors"}, True, {"model.fp16.safetensors"}),
-        ({"model.fp16.safetensors", "model.safetensors"}, False, {"model.safetensors"}),
-        ({"model.fp16.safetensors", "pytorch_model.bin"}, False, {"model.fp16.safetensors"}),
-        ({"open_clip_config.json", "open_clip_model.safetensors", "model.safetensors"}, False, {"open_clip_*"}),
-        ({"config.json", "vocab.txt", "merges.txt", "chat_template.jinja"}, False, {"*"}),
-        ({"code.py", "rust_model.ot", "README.md", "onnx/model.onnx", "4bit/model.safetensors"}, False, set()),
-    ],
-)  # fmt: skip
-def test_of_several_formats_one_is_chosen(names: set[str], half: bool, chosen: set[str]) -> None:
-    expected = {name for name in names if any(Path(name).match(pattern) for pattern in chosen)}
-    assert set(needed_files(names, half=half)) == expected
-
-
 def test_what_is_on_this_machine_is_not_fetched(tmp_path: Path) -> None:
     assert is_remote("team/chat")
     assert is_remote("sam_vit_b_01ec64.pth")
@@ -193,6 +206,23 @@ class TestCheckpoint:
             fetch(name)
         assert fetch(name).path.read_bytes() == (tmp_path / "checkpoint").read_bytes()
         assert [asked for _, asked in hub.asked] == [None, f"bytes={2 << 20}-"]
+
+    def partial(self, name: str, content: bytes) -> None:
+        weights.checkpoint_folder().mkdir(parents=True)
+        (weights.checkpoint_folder() / f"{name}.partial").write_bytes(content)
+
+    def test_one_that_was_stopped_at_its_very_end_is_whole(self, name: str, hub: Hub, tmp_path: Path) -> None:
+        whole = (tmp_path / "checkpoint").read_bytes()
+        self.partial(name, whole)
+        assert fetch(name).path.read_bytes() == whole
+        assert not hub.asked, "nothing of it is fetched again"
+
+    @pytest.mark.parametrize("kept", [0, None], ids=["another file", "the file and more"])
+    def test_one_that_is_too_long_begins_anew(self, name: str, kept: int | None, hub: Hub, tmp_path: Path) -> None:
+        whole = (tmp_path / "checkpoint").read_bytes()
+        self.partial(name, whole[:kept] + b"x" * (4 << 20))
+        assert fetch(name).path.read_bytes() == whole
+        assert [asked for _, asked in hub.asked] == [None]
 
     def test_another_file_by_its_name_is_refused(self, name: str, hub: Hub, tmp_path: Path) -> None:
         (tmp_path / "checkpoint").write_bytes(b"not this one")

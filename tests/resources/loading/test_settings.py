@@ -4,6 +4,9 @@ from pydantic import ValidationError
 from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 
+ELSEWHERE = ("device", "batch_size")
+UNUSED = ("backend", "backend_settings")
+
 
 def test_identity_leaves_out_only_where_and_how_fast() -> None:
     settings = ModelSettings(model="miniature:captioner")
@@ -14,7 +17,7 @@ def test_identity_leaves_out_only_where_and_how_fast() -> None:
 
 def test_identity_holds_the_fields_of_the_role() -> None:
     settings = PairGeneratorSettings(model="miniature:pair_generator")
-    assert set(settings.identity()) == set(PairGeneratorSettings.model_fields) - {"device", "batch_size"}
+    assert set(settings.identity()) == set(PairGeneratorSettings.model_fields) - {*ELSEWHERE, *UNUSED}
 
 
 @pytest.mark.parametrize(

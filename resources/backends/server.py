@@ -1,0 +1,58 @@
+"""Models behind a server that speaks OpenAI's protocol, wherever it is."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pydantic
+
+from resources.backends.backend import Presence
+from resources.chat_server import ServedCaptioner, ServedPromptRewriter, served_identity
+from resources.loading import devices
+from resources.loading.downloads import DownloadFailed, Fetched
+from resources.loading.failures import ModelUnavailable
+from resources.loading.licences import licence_of
+from resources.loading.settings import ModelSettings
+
+CLASSES: dict[str, type[Any]] = {"prompt_rewriter": ServedPromptRewriter, "captioner": ServedCaptioner}
+
+
+class Server:
+    """See `resources.backends.backend.Backend`. Its settings are `ChatModelSettings` with a `base_url`."""
+
+    roles = tuple(CLASSES)
+    place = "behind a server"
+    settings_class: type[pydantic.BaseModel] | None = None
+    packages: Mapping[str, str] = {"openai": "pip install 'imgdiff-assets[server]'"}
+
+    def weights(self, settings: Any) -> str:
+        """A hash of what the server tells of the model: its weights cannot be read. Raises ModelUnavailable."""
+        told = json.dumps([served_identity(settings)], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return f"served:{hashlib.sha256(told.encode()).hexdigest()}"
+
+    def presence(self, settings: Any) -> Presence:
+        try:
+            served_identity(settings)
+        except ModelUnavailable as error:
+            return Presence(settings.base_url, str(error))
+        return Presence(settings.base_url)
+
+    def load(self, settings: Any) -> Any:
+        return devices.load(CLASSES[settings.role], settings, here=False)
+
+    def device(self, settings: ModelSettings) -> None:
+        return None
+
+    def runs_on(self, settings: ModelSettings) -> str:
+        return "server"
+
+    def fetches(self, settings: ModelSettings) -> bool:
+        return False
+
+    def fetch(self, settings: ModelSettings) -> Fetched:
+        raise DownloadFailed(f"{settings.model}: it is behind a server, and nothing of it is fetched.")
+
+    def licence(self, settings: ModelSettings) -> str:
+        """As far as its name tells it: the server does not."""
+        return licence_of(settings.model, settings.revision)
