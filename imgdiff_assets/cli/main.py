@@ -139,6 +139,7 @@ def run(
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.stages.graph import stages_of
     from imgdiff_assets.statistics.funnel import funnel
 
     home = Home.from_environment()
@@ -152,8 +153,9 @@ def run(
         else:
             click.echo(plan_text(plans))
         return
-    report = _run(home, load_recipe(recipe, overrides), keys, select or None)
-    counts = funnel(Ledger(home.ledger), keys)
+    values = load_recipe(recipe, overrides)
+    report = _run(home, values, keys, select or None)
+    counts = funnel(Ledger(home.ledger), keys, stages_of(values))
     if as_json:
         echo_json({**run_json(report), "funnel": counts.to_json()})
     else:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from resources.installed import BrokenPart
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -38,11 +40,11 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, BrokenPart) as error:
             raise click.ClickException(_sentence(error)) from error
 
 
-def _sentence(error: OSError | ValueError) -> str:
+def _sentence(error: OSError | ValueError | BrokenPart) -> str:
     if isinstance(error, OSError) and error.strerror is not None:
         place = f"{error.filename}: " if error.filename else ""
         advice = "; make room or point IMGDIFF_HOME elsewhere" if error.errno == errno.ENOSPC else ""

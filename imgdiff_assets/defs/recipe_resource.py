@@ -58,7 +58,9 @@ def _launchable(settings: StageSettings) -> tuple[type[dg.Config], Any]:
         field.default, field.default_factory = value, None
         fields[name] = _launchable(value) if isinstance(value, StageSettings) else (field.annotation, field)
     # The class, or the one that packages added to.
-    base = next(kind for kind in section.__mro__ if issubclass(kind, StageSettings) and kind.model_fields.keys() <= shown)
+    base = next(
+        kind for kind in section.__mro__ if issubclass(kind, StageSettings) and kind.model_fields.keys() <= shown
+    )
     config = cast(Any, create_model)(
         f"{section.__name__}Config", __base__=(base, dg.Config), __doc__=section.__doc__, **fields
     )

@@ -156,8 +156,7 @@ def _stages_above(ledger: Ledger, column: str, known: Mapping[str, str], shard: 
     where = pc.field(column) == known[column]
     row = scan(ledger, stage.name, stage.columns_above, where, [shard]).to_pylist()[0]
     branch, _ = stage.row_above(row)
-    branches = {name for origin in stage.above for name in _line(origin.table)}
-    return [other for other in STAGES if other.name not in branches - _line(branch)]
+    return [other for other in STAGES if other.name in {stage.name, *_line(branch)}]
 
 
 def _line(table: str) -> set[str]:
@@ -198,7 +197,7 @@ def _replay_row(
     work = ShardWork(models, pair_images=pairs, erased_images=erased, given_images=given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
-    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
+    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage.under(recipe), record, models, roles)
     for step in measured:
         result.steps.append(
             _replay_step(stage, step, _with_images(step, row, work), work.with_settings(stage, recipe, step))

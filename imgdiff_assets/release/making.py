@@ -23,7 +23,8 @@ from imgdiff_assets.release.changes import Change, changes, counted, settings_ch
 from imgdiff_assets.release.checksums import write_checksums
 from imgdiff_assets.release.contents import MANIFEST, Contents, contents, read_contents, write_contents
 from imgdiff_assets.release.croissant import write_croissant
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import stages_of
+from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.statistics.diversity import written_and_kept
 from imgdiff_assets.statistics.funnel import funnel
 
@@ -62,8 +63,8 @@ def make_release(
     Shards some of whose rows failed are among them. When the latest release has the same samples, made in the same
     way, none is made. Raises ReleaseError, StaleSample, DamagedTable, FileNotFoundError (a model's weights), OSError.
     """
-    ledger = Ledger(home.ledger)
-    staleness = Staleness(home, recipe, STAGE_NAMES)
+    ledger, stages = Ledger(home.ledger), stages_of(recipe)
+    staleness = Staleness(home, recipe, [stage.name for stage in stages])
     keys = shard_keys(home)
     not_fresh = [key for key in keys if staleness.unusable(key)]
     fresh = sorted(set(keys) - set(not_fresh))
@@ -72,7 +73,7 @@ def make_release(
     gathered = gather(ledger, fresh)
     if not len(gathered):
         raise ReleaseError("There are no kept samples to release; `imgdiff stats` shows what was rejected and why.")
-    now = contents(ledger, gathered, not_fresh)
+    now = contents(ledger, stages, gathered, not_fresh)
     latest = latest_release(home)
     before = read_contents(latest) if latest is not None else None
     if latest is not None and before is not None and before.hash == now.hash and version in (None, latest.name):
@@ -87,7 +88,11 @@ def make_release(
     now = Contents({**now.manifest, **about}, now.samples)
     changed = changes(ledger, before, now) if before is not None else None
     with requirements_named():
-        export_folder(folder, now.hash, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
+        export_folder(
+            folder,
+            now.hash,
+            lambda place: _write(ledger, stages, gathered, now, before, changed, place, progress),
+        )
     return _described(folder, now, made=True, changed=changed)
 
 
@@ -119,6 +124,7 @@ def _described(folder: Path, found: Contents, made: bool, changed: list[Change] 
 
 def _write(
     ledger: Ledger,
+    stages: Sequence[Stage],
     gathered: Gathered,
     now: Contents,
     before: Contents | None,
@@ -135,7 +141,7 @@ def _write(
     text = body(
         ledger,
         now,
-        funnel(ledger, shards),
+        funnel(ledger, shards, stages),
         *written_and_kept(ledger, shards),
         changed,
         settings_changed(before, now) if before is not None else [],

@@ -79,6 +79,10 @@ class Stage:
     item_settings: tuple[str, ...] = ()
     """The settings that items depend on, as `Measurement.settings`: what-if cannot tell what others are."""
 
+    item_versions: Callable[[Any], Mapping[str, int]] = lambda settings: {}
+    """By the stage's settings: the versions of the code that makes items, by the name of what it makes. The first is
+    in no hash, as if the version were not told."""
+
     of_rejected: tuple[str, ...] | None = None
     """None: only kept rows of the stage before are items. Else rejected ones are too, but for those that these
     filters rejected; then rows of one grandparent are compared."""
@@ -90,7 +94,7 @@ class Stage:
     """Lines that say what is in a row, for lineage."""
 
     package: str | None = None
-    """The installed package that brings the stage, with its version; such a stage is off in a recipe that has no section for it."""
+    """The installed package that brings the stage, with its version; a recipe that does not name it has it off."""
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:

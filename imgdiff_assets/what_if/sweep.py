@@ -11,7 +11,7 @@ from PIL import Image
 
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
-from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
+from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named, stages_of
 from imgdiff_assets.what_if.judgement import StoredScores
 from imgdiff_assets.what_if.line_plot import Line, draw_plot
 from imgdiff_assets.what_if.what_if import ToMeasure, flat, measurements_needed
@@ -116,8 +116,9 @@ def _read(text: str, recipe: Recipe) -> tuple[str, str, list[float]]:
             f"--sweep {text}: write stage.key=first:last:count, as in filtered_pairs.min_similarity=0.7:0.99:30."
         ) from None
     stage, key = match[1], match[2]
-    if stage not in STAGE_NAMES:
-        raise SweepError(f"--sweep {text}: {stage!r} is not a stage; the stages are {', '.join(STAGE_NAMES)}.")
+    known = [each.name for each in stages_of(recipe)]
+    if stage not in known:
+        raise SweepError(f"--sweep {text}: {stage!r} is not a stage; the stages are {', '.join(known)}.")
     settings = dict(flat(stage_named(stage).settings(recipe).model_dump()))
     numbers = [name for name, value in settings.items() if type(value) in (int, float)]
     if key not in numbers:

@@ -91,7 +91,7 @@ class WhatIf:
         return "\n".join(lines)
 
     def _summary(self) -> str:
-        last = self.stages[-1]
+        last = next(stage for stage in self.stages if stage.then.stage == SAMPLES)
         samples = f"{last.present.kept:,} → {last.then.kept:,}{_signed(last.then.kept - last.present.kept, ' ({})')}"
         measuring = ", not counting what the rows that need measuring give" if self._undecided() else ""
         return f"Samples: {samples}{measuring}."
@@ -107,7 +107,11 @@ def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
     """
     scores = StoredScores(home, shards)
     judgements = scores.judge(recipe)
-    stages = [_compare(*pair) for pair in zip(scores.present(), judgements, strict=True)]
+    stages = [
+        _compare(*pair)
+        for pair in zip(scores.present(), judgements, strict=True)
+        if pair[0].stored.stage.settings(recipe) is not None
+    ]
     to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
     notes = [*_notes(home, scores.stages, stages), *notes_on_samples(judgements, recipe)]
     return WhatIf(_changes(scores.stages, recipe), stages, to_measure, notes)
