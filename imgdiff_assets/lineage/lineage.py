@@ -95,9 +95,9 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
 
     Raises DamagedTable, and LineageError for a row of a stage that the recipe does not have.
     """
-    ledger, table = Ledger(home.ledger), TABLE_OF_ID[column]
-    if table != CAPTION and stage_named(table).settings(recipe) is None:
-        raise LineageError(f"{identity} is a row of {table}, a stage that the recipe does not name.")
+    ledger, asked = Ledger(home.ledger), TABLE_OF_ID[column]
+    if asked != CAPTION and stage_named(asked).settings(recipe) is None:
+        raise LineageError(f"{identity} is a row of {asked}, a stage that the recipe does not name.")
     known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
@@ -113,7 +113,7 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
             table, parent = stage.row_above(row)
             found[table][parent].children.append(node)
         found[stage.name] = {node.id: node for node in nodes}
-    _mark(root, table, identity)
+    _mark(root, asked, identity)
     _lead_to_the_marked(root)
     return root
 

@@ -30,8 +30,8 @@ from imgdiff_assets.lineage.lineage import CAPTION_ID, TABLE_OF_ID, ancestors, f
 from imgdiff_assets.reading.scan import DamagedTable, scan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
-from imgdiff_assets.stages.stage import OUTSIDE, Stage
+from imgdiff_assets.stages.graph import STAGES, line, stage_named
+from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 from resources.backends.choice import backend_of
 
@@ -156,15 +156,7 @@ def _stages_above(ledger: Ledger, column: str, known: Mapping[str, str], shard: 
     where = pc.field(column) == known[column]
     row = scan(ledger, stage.name, stage.columns_above, where, [shard]).to_pylist()[0]
     branch, _ = stage.row_above(row)
-    return [other for other in STAGES if other.name in {stage.name, *_line(branch)}]
-
-
-def _line(table: str) -> set[str]:
-    """A table and those that its rows come from."""
-    names = {table}
-    for origin in stage_named(table).above if table not in OUTSIDE else ():
-        names |= _line(origin.table)
-    return names
+    return [other for other in STAGES if other.name in {stage.name, *line(branch)}]
 
 
 def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]) -> Row | None:

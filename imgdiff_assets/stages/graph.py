@@ -95,6 +95,14 @@ def stage_named(name: str) -> Stage:
     return {stage.name: stage for stage in STAGES}[name]
 
 
+def line(table: str) -> set[str]:
+    """A table and those that its rows come from."""
+    names = {table}
+    for origin in stage_named(table).above if table not in OUTSIDE else ():
+        names |= line(origin.table)
+    return names
+
+
 def stages_of(recipe: Sections) -> tuple[Stage, ...]:
     """The graph as a recipe has it: without installed stages and steps that it does not name."""
     return tuple(stage.under(recipe) for stage in STAGES if stage.settings(recipe) is not None)

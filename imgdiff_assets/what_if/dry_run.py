@@ -60,7 +60,8 @@ def _stage_plan(ledger: Ledger, name: str, tables: Sequence[TablePlan], retry: b
     for measurement in stage_named(name).measurements:
         if keys := outdated.get(measurement.name):
             results = scan(ledger, name, [measurement.fingerprint_column], shards=keys)
-            again[measurement.name] = len(results) - results[measurement.fingerprint_column].null_count
+            count = len(results) - results[measurement.fingerprint_column].null_count
+            again |= {measurement.name: count} if count else {}
     return PlannedStage(name, len(tables), len(stale), dict(reasons.most_common()), again)
 
 

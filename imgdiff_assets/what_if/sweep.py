@@ -55,10 +55,11 @@ class Sweep:
     def to_text(self) -> str:
         """A table with a row per value."""
         name = f"{self.stage}.{self.key}"
-        lines = [f"{name:>36}{f'{self.stage} kept':>22}{'samples':>10}   would need measuring"]
+        width = max(36, len(name))
+        lines = [f"{name:>{width}}{f'{self.stage} kept':>22}{'samples':>10}   would need measuring"]
         for point in self.points:
             needs = ", ".join(f"{item.stage}.{item.measurement} {item.rows:,}" for item in point.to_measure)
-            lines.append(f"{point.value:>36.6g}{point.kept:>22,}{point.samples:>10,}   {needs}".rstrip())
+            lines.append(f"{point.value:>{width}.6g}{point.kept:>22,}{point.samples:>10,}   {needs}".rstrip())
         return "\n".join(lines)
 
 

@@ -144,11 +144,12 @@ def _changes(stages: Sequence[StoredStage], recipe: Recipe) -> list[Change]:
     found: dict[str, dict[str, Any]] = {}
     for stored in stages:
         for origin in stored.origins:
-            made_with = recorded_recipe(recipe, [origin]).model_dump(mode="json")
-            for key, value in flat(made_with):
-                if value != values[key]:
+            made_with = dict(flat(recorded_recipe(recipe, [origin]).model_dump(mode="json")))
+            # An installed filter that is off has no settings.
+            for key in dict.fromkeys([*made_with, *values]):
+                if (value := made_with.get(key)) != values.get(key):
                     found.setdefault(key, {})[str(value)] = value
-    return [Change(key, tuple(present.values()), values[key]) for key, present in found.items()]
+    return [Change(key, tuple(present.values()), values.get(key)) for key, present in found.items()]
 
 
 def flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
