@@ -7,6 +7,20 @@ from pathlib import Path
 DOCUMENTED = Path(__file__).parents[1] / "docs" / "extend.md"
 IN_WORDS = re.compile(r"names (?:it|them) in the group\s+`([\w.]+)`, as `(\w+) = \"(\w+):(\w+)\"`")
 
+MISTAKES = {
+    "filtered_pairs.filters.too_drak.min_brightness=0.2": "unknown key 'too_drak'; did you mean 'too_dark'?",
+    "filtered_pairs.filters.too_dark.min_brigthness=0.2": "did you mean 'min_brightness'?",
+    "filtered_pairs.filters.too_dark.min_brightness=7": "Input should be less than or equal to 1 (given: 7).",
+    "filtered_pairs.filters.too_dark=0.2": "filtered_pairs.filters.too_dark is a section; set its keys one by one.",
+    "captions.filters.too_dark.min_brightness=0.2": "no installed package adds a filter here",
+    "pallettes={}": "unknown key 'pallettes'; did you mean 'palettes'?",
+    "palettes.max_shfit=0.2": "unknown key 'max_shfit'; did you mean 'max_shift'?",
+    "fine_tune_set.tasks=[count_word]": "unknown task 'count_word'; did you mean 'count_words'?",
+    "fine_tune_set.questions={difference: ['installed:formall']}": "did you mean 'formal'?",
+    "fine_tune_set.questions={which_image: ['installed:formal']}": "no installed wordings 'formal' for which_image",
+}
+"""Values that the parts do not have, as `--set` takes them, and what is said of each."""
+
 
 def documented_files() -> dict[str, str]:
     """The text of every file that the page shows, by name."""
@@ -28,7 +42,9 @@ def install_documented(folder: Path) -> None:
     for group, points in documented_parts().items():
         for name, value in points.items():
             module = value.partition(":")[0]
-            install(folder, f"imgdiff-{name.replace('_', '-')}", {f"{module}.py": files[f"{module}.py"]}, {group: points})
+            install(
+                folder, f"imgdiff-{name.replace('_', '-')}", {f"{module}.py": files[f"{module}.py"]}, {group: points}
+            )
 
 
 def install(

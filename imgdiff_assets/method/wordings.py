@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from resources.installed import offers
+from resources.installed import Offer, offers
 
 QUESTION_FIELDS = ("subject", "region", "coordinates")
 """What a question may have in braces."""
@@ -46,15 +46,18 @@ def written_out(task: str, wordings: Sequence[str]) -> list[str]:
     return result
 
 
+def wordings_of(offer: Offer) -> Wordings:
+    """What is offered. Raises BrokenPart where it is something else."""
+    if not isinstance(offer.part, Wordings):
+        raise offer.broken("it is no Wordings")
+    return offer.part
+
+
 def _installed(task: str, name: str) -> Sequence[str]:
-    offered = offers(GROUP)
-    for offer in offered.values():
-        if not isinstance(offer.part, Wordings):
-            raise offer.broken("it is no Wordings")
-    known = [offer.name for offer in offered.values() if offer.part.task == task]
+    offered = {offer.name: wordings_of(offer) for offer in offers(GROUP).values()}
+    known = [offer for offer, part in offered.items() if part.task == task]
     if name not in known:
         nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"installed for it: {', '.join(known) or 'none'}"
         raise ValueError(f"no installed wordings {name!r} for {task}; {hint}")
-    part: Wordings = offered[name].part
-    return part.wordings
+    return offered[name].wordings

@@ -143,9 +143,8 @@ def _section_of(stage: Stage) -> tuple[Any, Any]:
     """Type and default of a stage's field in the recipe. Raises BrokenPart."""
     if stage.package is not None:
         if stage.name in (*RecipeValues.model_fields, *RoleModels.model_fields):
-            raise BrokenPart(
-                f"{stage.package} offers the stage {stage.name!r}, a key that recipes have: uninstall it."
-            )
+            clash = f"{stage.package} offers {stage.name!r}, but every recipe has a key of that name"
+            raise BrokenPart(f"{clash}: mend or uninstall it.")
         return stage.section, off_unless_named(f"{(stage.section.__doc__ or '').strip()} ({stage.package})")
     return stage.section, stage.section()
 
