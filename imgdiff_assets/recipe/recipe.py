@@ -20,7 +20,7 @@ from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
-from resources.installed import BrokenPart
+from resources.installed import BrokenPart, offers
 from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
@@ -141,6 +141,11 @@ class RecipeValues(StageSettings):
 
 def _section_of(stage: Stage) -> tuple[Any, Any]:
     """Type and default of a stage's field in the recipe. Raises BrokenPart."""
+    for step in stage.measurements:
+        if unknown := [role for role in step.roles if role not in RoleModels.model_fields]:
+            filters = offers("imgdiff_assets.filters")
+            package = filters[step.section.partition(".")[2]].package if step.section else stage.package
+            raise BrokenPart(f"{package} asks for the model {unknown[0]!r}, which is no role: mend or uninstall it.")
     if stage.package is not None:
         if stage.name in (*RecipeValues.model_fields, *RoleModels.model_fields):
             clash = f"{stage.package} offers {stage.name!r}, but every recipe has a key of that name"

@@ -23,14 +23,13 @@ class Part:
 
 def installed_parts(recipe: Recipe) -> tuple[list[Part], list[str]]:
     """All parts, and what is wrong with those that cannot be used."""
-    parts, broken = [], []
+    parts: list[Part] = []
+    broken: list[str] = []
     for group, kind in GROUPS.items():
-        names = _NAMES.get(kind, lambda recipe, offer: None)
         try:
-            parts += [
-                Part(kind, offer.name, offer.package, offer.package_version, names(recipe, offer))
-                for offer in offers(group).values()
-            ]
+            for offer in offers(group).values():
+                named = _NAMES[kind](recipe, offer) if kind in _NAMES else None
+                parts.append(Part(kind, offer.name, offer.package, offer.package_version, named))
         except BrokenPart as error:
             broken.append(str(error).removesuffix("."))
     return parts, broken
@@ -46,7 +45,7 @@ def _names_questions(recipe: Recipe, offer: Offer) -> bool:
     return set(part.wordings) <= set(recipe.section(SAMPLES).questions.get(part.task, ()))
 
 
-_NAMES: Mapping[str, Callable[[Recipe, Offer], bool | None]] = {
+_NAMES: Mapping[str, Callable[[Recipe, Offer], bool]] = {
     "filters": _names_filter,
     "stages": lambda recipe, offer: recipe.section(offer.name) is not None,
     "tasks": lambda recipe, offer: offer.name in recipe.section(SAMPLES).tasks,

@@ -56,7 +56,7 @@ def _stage_plan(ledger: Ledger, name: str, tables: Sequence[TablePlan], retry: b
     for table in stale:
         for step in table.how.outdated(table.record) if table.record is not None else ():
             outdated.setdefault(step, []).append(table.shard)
-    again = {}
+    again: dict[str, int] = {}
     for measurement in stage_named(name).measurements:
         if keys := outdated.get(measurement.name):
             results = scan(ledger, name, [measurement.fingerprint_column], shards=keys)

@@ -14,6 +14,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from imgdiff_assets.engine.plan import is_given
+from imgdiff_assets.recipe import recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import OURS, build_graph, line
 from imgdiff_assets.stages.stage import Above, Stage
@@ -61,19 +62,19 @@ def test_without_packages_the_graph_is_ours() -> None:
 
 def test_a_filter_that_is_off_leaves_no_trace() -> None:
     plain, extended = graph()["filtered_pairs"], graph(filters=[FILTER])["filtered_pairs"]
-    recipe = recipe_with(extended)
-    assert recipe.filtered_pairs.model_dump() == plain.section().model_dump()
-    under = extended.under(recipe)
+    values = recipe_with(extended)
+    assert values.filtered_pairs.model_dump() == plain.section().model_dump()
+    under = extended.under(values)
     assert (under.steps, under.schema, under.code_version) == (plain.steps, plain.schema, plain.code_version)
 
 
 def test_a_filter_that_is_on_reads_its_own_settings() -> None:
     stage = graph(filters=[FILTER])["filtered_pairs"]
-    recipe = recipe_with(stage, filters={"too_dark": {"min_brightness": 0.2}})
-    settings = recipe.filtered_pairs
+    values = recipe_with(stage, filters={"too_dark": {"min_brightness": 0.2}})
+    settings = values.filtered_pairs
     assert settings.model_dump()["filters"] == {"too_dark": {"min_brightness": 0.2}}
     assert type(settings).model_validate(settings.model_dump()) == settings
-    judge = stage.under(recipe).filters[-1]
+    judge = stage.under(values).filters[-1]
     assert (judge.name, judge.setting, judge.limit(settings)) == (
         "too_dark",
         "filters.too_dark.min_brightness",
@@ -81,7 +82,7 @@ def test_a_filter_that_is_on_reads_its_own_settings() -> None:
     )
     assert judge.judge({"brightness": pa.array([0.1, 0.3]).to_numpy()}, settings).tolist() == [False, True]
     assert judge.keeps_larger(settings)
-    assert mistakes(stage.under(recipe), settings) == []
+    assert mistakes(stage.under(values), settings) == []
     blind = replace(stage, steps=(*stage.steps[:-1], replace(judge, passes=lambda columns, own: True)))
     assert "too_dark keeps a row that it must reject" in mistakes(blind, settings)[0]
 
@@ -92,9 +93,9 @@ def test_a_filter_may_measure_by_its_settings() -> None:
         graph(filters=[replace(FILTER, steps=(measuring, TOO_DARK))])
     measuring = replace(measuring, settings=("seed", "min_brightness", "filtered_pairs.min_similarity"))
     stage = graph(filters=[replace(FILTER, steps=(measuring, TOO_DARK))])["filtered_pairs"]
-    recipe = recipe_with(stage, filters={"too_dark": {"min_brightness": 0.2}}, min_similarity=0.5)
+    values = recipe_with(stage, filters={"too_dark": {"min_brightness": 0.2}}, min_similarity=0.5)
     step = stage.measurements[-1]
-    assert stage.values(recipe, step.settings, step) == {
+    assert stage.values(values, step.settings, step) == {
         "seed": 0,
         "min_brightness": 0.2,
         "filtered_pairs.min_similarity": 0.5,
@@ -209,6 +210,16 @@ def test_what_is_no_stage_is_told_with_its_package() -> None:
         build_graph(OURS, (), [offer(FILTER, "palettes")])
 
 
+def test_a_recipe_that_names_a_stage_and_not_its_parent_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        recipe, "stages_of", lambda values: (*OURS, replace(STAGE, name="hues", parents=("palettes",)))
+    )
+    with pytest.raises(
+        recipe.RecipeError, match=r"hues is made of palettes: name that stage too, as in `palettes: \{\}`"
+    ):
+        recipe.load_recipe("miniature")
+
+
 @pytest.mark.parametrize(
     ("source", "points", "sentence"),
     [
@@ -235,8 +246,13 @@ def test_what_is_no_stage_is_told_with_its_package() -> None:
             {"imgdiff_assets.stages": {"captioner": "grey:STAGE"}},
             "imgdiff-grey 1.0 offers 'captioner', but every recipe has a key of that name: mend or uninstall it.",
         ),
+        (
+            documented_files()["too_dark.py"].replace("measure),", 'measure, roles=("taster",)),'),
+            {"imgdiff_assets.filters": {"too_dark": "grey:FILTER"}},
+            "imgdiff-grey asks for the model 'taster', which is no role: mend or uninstall it.",
+        ),
     ],
-    ids=["cannot be imported", "cannot be asked", "our task", "a key of recipes"],
+    ids=["cannot be imported", "cannot be asked", "our task", "a key of recipes", "no such model"],
 )
 def test_a_broken_package_is_one_sentence_of_the_command_line(
     source: str, points: dict[str, dict[str, str]], sentence: str, tmp_path: Path
