@@ -204,6 +204,10 @@ def shown(path: str) -> dict[str, Any]:
         ),
         "report": call("report", "--recipe", path, "--out", str(HOME.root / "report.html")),
         "release": call("release", *by),
+        "switched_off": call(
+            "run", "--dry-run", *by, "--set", "palettes=null", "filtered_pairs.filters.too_dark=null"
+        ),
+        "switched_on": load_recipe(None, ["palettes={}", "filtered_pairs.filters.too_dark={}"]).model_dump(),
         **state(recipe),
     }
     facts["card"] = (HOME.releases / "1" / "README.md").read_text(encoding="utf-8")

@@ -22,7 +22,7 @@ CACHE = "cache/thumbnails"
 
 @dataclass(slots=True)
 class Site:
-    """One home (or some shards of it), seen through one recipe, whose thresholds are drawn and compared."""
+    """One home (or some shards of it), seen through one recipe: its stages, its thresholds drawn and compared."""
 
     home: Home
     recipe: Recipe

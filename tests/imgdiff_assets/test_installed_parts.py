@@ -256,6 +256,16 @@ def test_installed_wordings_ask_and_are_recorded_as_texts(facts: dict[str, Any])
     assert set() < asked <= {text.format(region="inside the red box") for text in wordings["difference"]}
 
 
+def test_a_command_may_switch_them_off_and_on(facts: dict[str, Any]) -> None:
+    shown = facts["on"]["shown"]
+    off = shown["switched_off"]["told"]
+    assert "palettes" not in {stage["stage"] for stage in off}
+    (reason,) = of_stage(off, "filtered_pairs")["reasons"]
+    assert reason == f"filtered_pairs.filters.too_dark.min_brightness: {facts['on']['lighter']['threshold']} → null"
+    assert shown["switched_on"]["palettes"] == {"max_shift": 0.1}, "its default"
+    assert shown["switched_on"]["filtered_pairs"]["filters"] == {"too_dark": {"min_brightness": 0.1}}
+
+
 def test_a_recipe_that_names_them_no_more_is_as_before(facts: dict[str, Any], miniature_home: Home) -> None:
     after, darkest = facts["off_again"], facts["on"]["shown"]
     threshold = facts["on"]["lighter"]["threshold"]

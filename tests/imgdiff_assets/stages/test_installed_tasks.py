@@ -81,6 +81,22 @@ def test_its_samples_are_made_like_ours(task: Task, own_home: Home, drawn_recipe
         assert re.fullmatch(r"\d+\.", row["answer"])
 
 
+def test_a_task_knows_what_its_docstring_says(
+    own_home: Home, drawn_recipe: Recipe, run_stages: Any, task: Task
+) -> None:
+    known: dict[str, Any] = {}
+
+    def look(of_region: Any, first: str) -> None:
+        known.update(of_region)
+
+    TASKS["words"] = replace(task, ask=look)  # type: ignore[index]
+    run_stages(own_home, override_recipe(drawn_recipe, [BOTH]), SHARDS, ["fine_tune_set"])
+    told, _, _ = str(Task.__doc__).partition("Known, by name, are")[2].partition("Only `which_image`")
+    names = set(re.findall(r"`(\w+)`", told)) - {"train", "validation", "target", "itm"}
+    assert len(names) > 20
+    assert names <= known.keys()
+
+
 def test_a_task_of_a_new_version_makes_its_samples_anew_and_the_first_is_in_no_hash(
     drawn_home: Home, drawn_recipe: Recipe, drawn_models: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
