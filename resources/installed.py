@@ -4,6 +4,7 @@ A package names its part in its own metadata, as in `[project.entry-points."imgd
 installed counts: no recipe and no run's configuration names a module to be imported.
 """
 
+import sys
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -35,12 +36,18 @@ class Offer:
     package: str
     package_version: str
 
+    def broken(self, why: str) -> BrokenPart:
+        """The error of a part that is not what it should be; `why` is a clause."""
+        return BrokenPart(
+            f"{self.package} {self.package_version} offers {self.name!r}, but {why}: mend or uninstall it."
+        )
+
 
 @cache
 def offers(group: str) -> dict[str, Offer]:
     """All parts of a group, by name, in the order of their names. Raises BrokenPart."""
     found: dict[str, Offer] = {}
-    for point in sorted(metadata.entry_points(group=group), key=lambda point: point.name):
+    for point in sorted(_entry_points(tuple(sys.path)).select(group=group), key=lambda point: point.name):
         package = point.dist.name if point.dist is not None else "an unknown package"
         if point.name in found:
             raise BrokenPart(
@@ -56,3 +63,9 @@ def offers(group: str) -> dict[str, Offer]:
             ) from error
         found[point.name] = Offer(point.name, part, package, point.dist.version if point.dist is not None else "")
     return found
+
+
+@cache
+def _entry_points(path: tuple[str, ...]) -> Any:
+    """Of all packages on the path: looked for once, for it takes as long as importing some of them."""
+    return metadata.entry_points()

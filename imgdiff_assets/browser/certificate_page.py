@@ -1,17 +1,17 @@
 """The certificate: how good the samples are, by score and by threshold, as far as reviewers have looked."""
 
 from collections.abc import Mapping
+from operator import attrgetter
 
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, certificate, judged_scores
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.stages.graph import stage_named
 
 
 def certificate_page(site: Site, values: Mapping[str, str]) -> str:
     """`score` is what the bands and thresholds are of. Raises BadQuestion."""
     score = values.get("score", "") or DEFAULT_SCORE
-    judged = judged_scores()
+    judged = judged_scores(site.recipe)
     if score not in judged:
         raise BadQuestion(f"score: {score!r} is none of {', '.join(judged)}")
     stage, filter_name, setting = judged[score]
@@ -22,5 +22,5 @@ def certificate_page(site: Site, values: Mapping[str, str]) -> str:
         stage=stage,
         filter_name=filter_name,
         setting=setting,
-        threshold=getattr(stage_named(stage).settings(site.recipe), setting),
+        threshold=attrgetter(f"{stage}.{setting}")(site.recipe),
     )

@@ -7,7 +7,6 @@ from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import count_funnel, histograms, keep_rates
 from imgdiff_assets.ingest.shards import shard_keys
-from imgdiff_assets.stages.graph import STAGE_NAMES
 
 SHARDS_PER_PAGE = 200
 
@@ -18,7 +17,7 @@ def funnel_page(site: Site, values: Mapping[str, str]) -> str:
     index = site.index
     if shard and shard not in index.shards():
         raise BadQuestion(f"{shard!r} has no tables yet, or is no shard")
-    counts = count_funnel(index, shard)
+    counts = count_funnel(index, site.recipe, shard)
     rates = {stage.stage: keep_rates(index, stage.stage, shard) for stage in counts.stages if stage.rejected}
     return site.render(
         "funnel.html",
@@ -34,10 +33,12 @@ def shards_page(site: Site, values: Mapping[str, str]) -> str:
     """Kept and judged rows of every stage, shard by shard; `after` is the last shard of the page before."""
     after = values.get("after", "")
     tables: dict[str, dict[str, Any]] = {
-        key: dict.fromkeys(STAGE_NAMES) for key in {*shard_keys(site.home), *site.index.shards()} if key > after
+        key: dict.fromkeys(stage.name for stage in site.stages)
+        for key in {*shard_keys(site.home), *site.index.shards()}
+        if key > after
     }
     for (asset, key), record in list(site.index.records.items()):
-        if key in tables and record:
+        if asset in tables.get(key, {}) and record:
             tables[key][asset] = record
     keys = sorted(tables)
     more = keys[SHARDS_PER_PAGE - 1] if len(keys) > SHARDS_PER_PAGE else None

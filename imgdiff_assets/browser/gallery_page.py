@@ -4,27 +4,30 @@ from collections.abc import Mapping
 
 from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.joins import scores_of
-from imgdiff_assets.browser.question import REVIEWS, SPLITS, VERDICTS, read_question
+from imgdiff_assets.browser.question import REVIEWS, SPLITS, VERDICTS, BadQuestion, read_question
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import UPSTREAM
 
 
 def gallery_page(site: Site, values: Mapping[str, str]) -> str:
     """Raises BadQuestion."""
     question = read_question(values)
-    stage = stage_named(question.stage)
+    stage = next((stage for stage in site.stages if stage.name == question.stage), None)
+    if stage is None:
+        raise BadQuestion(f"stage: the recipe does not name {question.stage}")
     found = site.index.rows(f"SELECT DISTINCT rejected_by AS name FROM {stage.name} WHERE rejected_by IS NOT NULL")
     present = {row["name"] for row in found}
     reasons = [step.name for step in stage.filters]
     reasons += sorted(present - {*reasons, UPSTREAM}) + ([UPSTREAM] if UPSTREAM in present else [])
+    columns = {f"{stage.name}.{name}" for stage in site.stages for name in stage.schema.names}
     return site.render(
         "gallery.html",
         question=question,
         page=read_page(site.index, question),
-        stage_names=STAGE_NAMES,
+        stage_names=[stage.name for stage in site.stages],
         reasons=reasons,
-        scores=list(scores_of(stage)),
+        scores=[name for name in scores_of(stage_named(stage.name)) if name in columns],
         verdicts=VERDICTS,
         splits=SPLITS if "split" in stage.schema.names else (),
         reviews=REVIEWS if stage.id_column == "sample_id" else (),

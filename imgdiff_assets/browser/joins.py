@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.stages.stage import Stage
 
 TEXT_COLUMNS = (
@@ -35,7 +35,7 @@ def scores_of(stage: Stage) -> dict[str, str]:
 
 def ancestors(stage: Stage) -> list[Stage]:
     """The stages before whose rows a row of this one names."""
-    earlier = STAGES[: STAGES.index(stage)]
+    earlier = STAGES[: STAGE_NAMES.index(stage.name)]
     return [table for table in earlier if table.id_column in stage.schema.names]
 
 

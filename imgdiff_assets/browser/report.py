@@ -15,7 +15,6 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages import graph
-from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import ERROR_PREFIX, Stage
 from imgdiff_assets.statistics.funnel import Funnel
 
@@ -40,7 +39,7 @@ def write_report(
 ) -> Funnel:
     """Write the report over some shards (default: all) at `path`; returns its funnel. Raises OSError."""
     site = Site(home, recipe, shards=shards)
-    counts = count_funnel(site.index)
+    counts = count_funnel(site.index, recipe)
     page = site.render(
         "report.html",
         style=STYLE.read_text(encoding="utf-8"),
@@ -57,7 +56,7 @@ def write_report(
 
 def _sheets(site: Site, counts: Funnel, rows: int) -> Iterator[Sheet]:
     yield _sheet(site, graph.stage_named(graph.SAMPLES), None, counts.samples, SAMPLES)
-    for stage, counted in zip(STAGES, counts.stages, strict=True):
+    for stage, counted in zip(site.stages, counts.stages, strict=True):
         reasons = {**counted.rejected, **{ERROR_PREFIX + kind: count for kind, count in counted.errors.items()}}
         for reason, count in reasons.items():
             if count:

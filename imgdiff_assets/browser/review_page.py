@@ -28,7 +28,7 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
 
     Raises BadQuestion.
     """
-    asked = _read(values)
+    asked = _read(site, values)
     reviews = read_reviews(site.home)
     scores = sample_scores(site.index, asked["score"])
     sides = first_sides(site.index, reviews.by_sample)
@@ -57,7 +57,7 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
         mine=len(mine & scores.keys()),
         reviewers=reviews.reviewers,
         unreadable=reviews.unreadable,
-        scores=list(judged_scores()),
+        scores=list(judged_scores(site.recipe)),
         queues=(RANDOM, STRATIFIED),
     )
 
@@ -68,7 +68,7 @@ def take_review(site: Site, body: bytes) -> str:
         values = dict(parse_qsl(body.decode("utf-8"), strict_parsing=True, max_num_fields=12))
     except ValueError:
         raise BadQuestion("this is not a form of the review page") from None
-    asked = _read({name: values.get(name, "") for name in FIELDS})
+    asked = _read(site, {name: values.get(name, "") for name in FIELDS})
     sample_id, first = values.get("sample_id", ""), values.get("first", "")
     sample = _sample(site, sample_id)
     # A page that an earlier release made, and that is still open, does not say which image was first.
@@ -96,15 +96,15 @@ def take_review(site: Site, body: bytes) -> str:
     return _address(asked, last=sample_id, sample="")
 
 
-def _read(values: Mapping[str, str]) -> dict[str, str]:
+def _read(site: Site, values: Mapping[str, str]) -> dict[str, str]:
     asked = {name: values.get(name, "").strip() for name in FIELDS}
     asked["queue"] = asked["queue"] or RANDOM
     asked["score"] = asked["score"] or DEFAULT_SCORE
     asked["reviewer"] = " ".join(asked["reviewer"].split())
     if asked["queue"] not in QUEUES:
         raise BadQuestion(f"queue: {asked['queue']!r} is none of {', '.join(QUEUES)}")
-    if asked["score"] not in judged_scores():
-        raise BadQuestion(f"score: {asked['score']!r} is none of {', '.join(judged_scores())}")
+    if asked["score"] not in judged_scores(site.recipe):
+        raise BadQuestion(f"score: {asked['score']!r} is none of {', '.join(judged_scores(site.recipe))}")
     return asked
 
 

@@ -34,12 +34,12 @@ def first_sides(index: Index, sample_ids: Iterable[str]) -> dict[str, str]:
     return {row["sample_id"]: row["first"] for row in index.rows(sql, [list(sample_ids)])}
 
 
-def judged_scores() -> dict[str, tuple[str, str, str]]:
+def judged_scores(recipe: Recipe) -> dict[str, tuple[str, str, str]]:
     """The scores of a sample that a filter compares with a threshold: to stage, filter and setting."""
     return {
         f"{stage.name}.{step.score}": (stage.name, step.name, str(step.setting))
         for stage in [*ancestors(SAMPLES), SAMPLES]
-        for step in stage.filters
+        for step in stage.under(recipe).filters
         if step.score and step.threshold and f"{stage.name}.{step.score}" in scores_of(SAMPLES)
     }
 
@@ -48,7 +48,7 @@ def certificate(
     index: Index, recipe: Recipe, score: str, bands: int = BANDS, confidence: float = CONFIDENCE
 ) -> Certificate:
     """What the reviews say of the samples as they are now. Raises KeyError for a score that no filter judges."""
-    name, filter_name, _ = judged_scores()[score]
+    name, filter_name, _ = judged_scores(recipe)[score]
     stage = stage_named(name)
     step = next(step for step in stage.filters if step.name == filter_name)
     larger = step.keeps_larger(stage.settings(recipe))

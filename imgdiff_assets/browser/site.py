@@ -14,14 +14,15 @@ from imgdiff_assets.common.plain_text import counted, printable
 from imgdiff_assets.home import Home
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import stage_named, stages_of
+from imgdiff_assets.stages.stage import Stage
 
 CACHE = "cache/thumbnails"
 
 
 @dataclass(slots=True)
 class Site:
-    """One home (or some shards of it), seen through one recipe, whose thresholds are drawn and compared."""
+    """One home (or some shards of it), seen through one recipe: its stages, its thresholds drawn and compared."""
 
     home: Home
     recipe: Recipe
@@ -29,9 +30,11 @@ class Site:
     shards: Sequence[str] | None = None
     index: Index = field(init=False)
     pictures: Pictures = field(init=False)
+    stages: Sequence[Stage] = field(init=False)
 
     def __post_init__(self) -> None:
         self.index = Index(self.home, self.shards)
+        self.stages = stages_of(self.recipe)
         self.pictures = Pictures(self.index, self.home.root / CACHE)
 
     def render(self, template: str, **values: Any) -> str:
@@ -96,6 +99,4 @@ FILTERS: Mapping[str, Any] = {
     "inline": Markup,
 }
 TEMPLATES.filters.update(FILTERS)
-TEMPLATES.globals.update(
-    gallery=gallery, stages=STAGES, row_address=row_address, thumbnail_address=thumbnail_address, gap=GAP
-)
+TEMPLATES.globals.update(gallery=gallery, row_address=row_address, thumbnail_address=thumbnail_address, gap=GAP)

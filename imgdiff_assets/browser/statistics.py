@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.reading.scan import keys_above
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 from imgdiff_assets.statistics.funnel import Funnel, stage_funnel
 
@@ -65,10 +65,10 @@ class KeepRate:
         return self.kept / self.judged
 
 
-def count_funnel(index: Index, shard: str = "") -> Funnel:
+def count_funnel(index: Index, recipe: Recipe, shard: str = "") -> Funnel:
     """The funnel over all shards, or one: what `imgdiff_assets.statistics.funnel` counts in the files."""
     shards = [shard] if shard else index.shards()
-    return Funnel(tuple(shards), tuple(_count(index, stage, shard) for stage in STAGES))
+    return Funnel(tuple(shards), tuple(_count(index, stage, shard) for stage in stages_of(recipe)))
 
 
 def _count(index: Index, stage: Stage, shard: str) -> Any:
@@ -89,7 +89,7 @@ def _count(index: Index, stage: Stage, shard: str) -> Any:
 def histograms(index: Index, recipe: Recipe, shard: str = "") -> list[Histogram]:
     """One for each score that a filter compares with a threshold, in the order of the graph; of those with rows."""
     found = []
-    for stage in STAGES:
+    for stage in stages_of(recipe):
         by_score: dict[str, list[Threshold]] = {}
         settings = stage.settings(recipe)
         for step in stage.filters:

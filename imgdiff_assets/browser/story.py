@@ -27,9 +27,13 @@ from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
 from imgdiff_assets.recipe.recipe import Recipe, RecipeError, override_recipe
+from imgdiff_assets.stages.graph import SAMPLES, line
 
 ERASED = "removed_pairs"
 """The stage that makes a branch of its own of a region."""
+
+TO_SAMPLES = line(SAMPLES)
+"""The stages whose rows samples are made of; beside them stand stages that packages add."""
 
 REPEATED = {
     "image_pairs": ("source_caption", "target_caption"),
@@ -169,7 +173,8 @@ def _story(site: Site, identity: str, root: Node, erased: bool) -> Story:
     asked = chain[-1]
     others: list[Node] = []
     while chain[-1].children:
-        following = [child for child in chain[-1].children if (child.table == ERASED) == (erased and _branches(chain))]
+        onwards = [child for child in chain[-1].children if child.table in TO_SAMPLES]
+        following = [child for child in onwards if (child.table == ERASED) == (erased and _branches(chain))]
         others += [child for child in chain[-1].children if child not in following]
         if len(following) != 1:
             others += following

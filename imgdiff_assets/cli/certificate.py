@@ -31,9 +31,10 @@ def certificate(score: str, bands: int, confidence: float, recipe: str | None, a
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.statistics.certificate_text import to_text
 
-    if score not in judged_scores():
-        raise click.ClickException(f"--score {score}: the scores are {', '.join(judged_scores())}.")
-    found = certify(Index(Home.from_environment()), load_recipe(recipe), score, bands, confidence)
+    values = load_recipe(recipe)
+    if score not in judged_scores(values):
+        raise click.ClickException(f"--score {score}: the scores are {', '.join(judged_scores(values))}.")
+    found = certify(Index(Home.from_environment()), values, score, bands, confidence)
     if as_json:
         echo_json(found.to_json())
     else:

@@ -47,6 +47,7 @@ def run(
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.stages.graph import stages_of
     from imgdiff_assets.statistics.funnel import funnel
 
     home = Home.from_environment()
@@ -60,8 +61,9 @@ def run(
         else:
             click.echo(plan_text(plans))
         return
-    report = watched_run(home, load_recipe(recipe, overrides), keys, select or None, retry_failed)
-    counts = funnel(Ledger(home.ledger), keys)
+    values = load_recipe(recipe, overrides)
+    report = watched_run(home, values, keys, select or None, retry_failed)
+    counts = funnel(Ledger(home.ledger), keys, stages_of(values))
     if as_json:
         echo_json({**report.to_json(), "funnel": counts.to_json()})
     else:

@@ -2,12 +2,11 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, ClassVar, cast
 
 import dagster as dg
 from pydantic import Field, create_model
 
-from imgdiff_assets.defs.role_resources import launchable_class
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.settings import StageSettings
@@ -35,10 +34,7 @@ class RecipeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 def recipe_resource(recipe: Recipe) -> RecipeResource:
     """A resource whose defaults are the values of `recipe`; the launchpad may override any of them for one run."""
-    stages: dict[str, Any] = {}
-    for stage in stages_of(recipe):
-        config = launchable_class(_config_class(stage.section), stage.settings(recipe))
-        stages[stage.name] = (config, Field(default=config(), description=(stage.section.__doc__ or "").strip()))
+    stages = {stage.name: _launchable(stage.settings(recipe)) for stage in stages_of(recipe)}
     resource: Any = cast(Any, create_model)(
         "RecipeResource",
         __base__=RecipeResource,
@@ -53,21 +49,19 @@ def recipe_resource(recipe: Recipe) -> RecipeResource:
     return cast(RecipeResource, resource())
 
 
-def _config_class(section: type[StageSettings]) -> type[dg.Config]:
-    """A section of the recipe as Dagster takes it; so are the sections within it."""
-    fields: dict[str, Any] = {}
-    for name, field in section.model_fields.items():
-        for kind in (field.annotation, *get_args(field.annotation)):
-            if isinstance(kind, type) and issubclass(kind, StageSettings):
-                inner = copy.copy(field)
-                config = _config_class(kind)
-                if kind is field.annotation:
-                    fields[name] = (config, inner)
-                else:
-                    fields[name] = (config | None, inner)
-    return cast(
-        type[dg.Config],
-        cast(Any, create_model)(
-            f"{section.__name__}Config", __base__=(section, dg.Config), __doc__=section.__doc__, **fields
-        ),
+def _launchable(settings: StageSettings) -> tuple[type[dg.Config], Any]:
+    """Type and default of a section as Dagster takes it, and of those within it; what is off is not shown."""
+    section, shown = type(settings), settings.model_dump().keys()
+    fields = {}
+    for name in shown:
+        value, field = getattr(settings, name), copy.copy(section.model_fields[name])
+        field.default, field.default_factory = value, None
+        fields[name] = _launchable(value) if isinstance(value, StageSettings) else (field.annotation, field)
+    # The class, or the one that packages added to.
+    base = next(
+        kind for kind in section.__mro__ if issubclass(kind, StageSettings) and kind.model_fields.keys() <= shown
     )
+    config = cast(Any, create_model)(
+        f"{section.__name__}Config", __base__=(base, dg.Config), __doc__=section.__doc__, **fields
+    )
+    return config, Field(default=config(), description=(section.__doc__ or "").strip())

@@ -29,7 +29,8 @@ class StagePlan:
     """How one recipe makes the tables of a stage, whatever their inputs.
 
     `models` are the identities of the roles, `settings` the stage's section as JSON values, `seed` the recipe's.
-    `measured_with` are, by measurement, the settings that it depends on, `made_with` those of the items.
+    `measured_with` are, by measurement, the settings that it depends on, `made_with` those of the items, and
+    `item_versions` the versions of the code that makes items, by what it makes.
     """
 
     stage: Stage
@@ -38,6 +39,7 @@ class StagePlan:
     models: Mapping[str, Mapping[str, Any]]
     measured_with: Mapping[str, Mapping[str, Any]]
     made_with: Mapping[str, Any]
+    item_versions: Mapping[str, int]
     max_tries: int
     max_error_share: float
 
@@ -55,7 +57,8 @@ class StagePlan:
             if not isinstance(step, Measurement)
         ]
         measured = [(step.name, self.identity(step)) for step in self.stage.measurements]
-        return content_hash(self.settings, measured, self.made_with, judged)
+        newer = {name: version for name, version in self.item_versions.items() if version > 1}
+        return content_hash(self.settings, measured, self.made_with, judged, *([newer] if newer else []))
 
     def outdated(self, record: Mapping[str, Any]) -> frozenset[str]:
         """The measurements whose stored results a run would make anew, going by the record of their table.
@@ -64,18 +67,23 @@ class StagePlan:
         """
         if is_given(self.stage, record):
             return frozenset()
-        versions = dict(zip(self.stage.measurements, record["code_version"].split("."), strict=False))
+        versions = self.stage.versions(record["code_version"])
         return frozenset(
             step.name
             for step in self.stage.measurements
-            if versions.get(step) != str(step.version)
+            if versions.get(step.name) != str(step.version)
             or _recorded(record, step.settings, step.section) != self.measured_with[step.name]
             or any(_differs(record["models"].get(role), self.models[role]) for role in step.roles)
         )
 
     def other_items(self, record: Mapping[str, Any]) -> bool:
         """Whether the recipe's items may be others than those that a table was made of."""
-        return _recorded(record, tuple(self.made_with)) != self.made_with
+        return _recorded(record, tuple(self.made_with)) != self.made_with or self.newer_items(record)
+
+    def newer_items(self, record: Mapping[str, Any]) -> bool:
+        """Whether items of a table are now made by code of another version."""
+        then = record.get("item_versions") or {}
+        return any(then.get(name, 1) != version for name, version in self.item_versions.items())
 
     def judged_alike(self, record: Mapping[str, Any]) -> bool:
         """Whether the recipe has the settings that a table was judged by; no recipe judges given pairs."""
@@ -89,8 +97,8 @@ class StagePlan:
         for name, value in self.made_with.items():
             if "." in name and record.get("made_with", {}).get(name, value) != value:
                 yield _change(name, record["made_with"][name], value)
-        for role, then in record["models"].items():
-            now = self.models.get(role, {})
+        for role, now in self.models.items():
+            then = record["models"].get(role, now)
             yield from _differences(role, {**then, "weights": None}, {**now, "weights": None})
             if then.get("weights") != now.get("weights"):
                 yield f"{role}: other weights"
@@ -108,6 +116,7 @@ def plan_stage(stage: Stage, recipe: Recipe, models: LoadedModels | None) -> Sta
         models={role: _identity(stage, role, recipe, models) for role in stage.roles},
         measured_with={step.name: stage.values(recipe, step.settings, step) for step in stage.measurements},
         made_with=stage.values(recipe, stage.item_settings),
+        item_versions=stage.item_versions(stage.settings(recipe)),
         max_tries=recipe.max_tries,
         max_error_share=recipe.max_error_share,
     )
@@ -172,7 +181,7 @@ def _look(
     found: list[str] = []
     if ledger.staging(stage.name, shard).exists():
         found.append("a run was stopped in the middle")
-    if record["code_version"] != stage.code_version:
+    if _is_older(stage, record["code_version"]) or how.newer_items(record):
         found.append("the code is newer")
     if parent_is_stale:
         found.append("a table that it is made of may change")
@@ -204,7 +213,8 @@ def recorded(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any] | None:
 
 def is_given(stage: Stage, record: Mapping[str, Any]) -> bool:
     """Whether a table has rows of given pairs that no model had a part in: no recipe judges or measures them."""
-    return bool(stage.roles) and not record["models"]
+    own = [step for step in stage.measurements if not step.section]
+    return any(step.roles for step in own) and not record["models"]
 
 
 def _identity(stage: Stage, role: str, recipe: Recipe, models: LoadedModels | None) -> Mapping[str, Any]:
@@ -233,14 +243,24 @@ def _differs(then: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
     return then != now
 
 
+def _is_older(stage: Stage, code_version: str) -> bool:
+    """Whether a table's code is not today's; that an installed filter is newly on is a matter of settings."""
+    then, now = stage.versions(code_version), stage.versions(stage.code_version)
+    own = {step.name for step in stage.measurements if not step.section}
+    return any(then.get(name) != now.get(name) for name in own | (then.keys() & now.keys()))
+
+
 def _name(step: Any) -> str:
     return str(step.name if isinstance(step, Filter) else step.column.name)
 
 
 def _differences(section: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     for key in dict.fromkeys([*then, *now]):
-        if then.get(key) != now.get(key):
-            yield _change(f"{section}.{key}", then.get(key), now.get(key))
+        before, after = then.get(key), now.get(key)
+        if isinstance(before, Mapping) or isinstance(after, Mapping):
+            yield from _differences(f"{section}.{key}", before or {}, after or {})
+        elif before != after:
+            yield _change(f"{section}.{key}", before, after)
 
 
 def _change(name: str, then: Any, now: Any) -> str:

@@ -36,11 +36,11 @@ class FilterStatistic:
 class Materialization:
     """The record of one stage over one shard; stored in the table's footer and in the catalog.
 
-    `settings` is the stage's section of the recipe, `made_with` the settings that its items depend on, `models` the
-    settings and the weights of each role. `error_share` is the largest of any measurement; `tries` counts the runs in
-    which rows of it failed, one after another. `devices` and `versions` say on what its run measured: by device, the
-    roles it loaded; by library, its version. `peak_memory` is in bytes by role, on its device; see
-    `resources.loading.devices` for what that means on a CPU.
+    `settings` is the stage's section of the recipe, `made_with` the settings that its items depend on, `item_versions`
+    the versions of what makes them, `models` the settings and the weights of each role. `error_share` is the largest
+    of any measurement; `tries` counts the runs in which rows of it failed, one after another. `devices` and `versions`
+    say on what its run measured: by device, the roles it loaded; by library, its version. `peak_memory` is in bytes by
+    role, on its device; see `resources.loading.devices` for what that means on a CPU.
     """
 
     asset: str
@@ -65,6 +65,7 @@ class Materialization:
     step_seconds: dict[str, float] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     made_with: dict[str, Any] = field(default_factory=dict)
+    item_versions: dict[str, int] = field(default_factory=dict)
     seed: int = 0
     error_share: float = 0.0
     tries: int = 0
@@ -89,6 +90,7 @@ class Materialization:
             inputs_hash=str(plan.inputs_hash),
             settings=dict(plan.how.settings),
             made_with=dict(plan.how.made_with),
+            item_versions=dict(plan.how.item_versions),
             seed=plan.how.seed,
             models={role: dict(identity) for role, identity in plan.how.models.items()},
         )

@@ -18,7 +18,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import STAGES, stage_named, stages_of
 from imgdiff_assets.stages.stage import CAPTION_FILE, COMMON_COLUMNS, Stage
 from imgdiff_assets.stages.steps import range_of
 
@@ -93,15 +93,20 @@ def lineage(home: Home, recipe: Recipe, prefix: str) -> Node:
 
 
 def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: str) -> Node:
-    """The same, of a row whose shard is known: one of `TABLE_OF_ID`, by its id column and id. Raises as `lineage`."""
-    ledger = Ledger(home.ledger)
+    """The same, of a row whose shard is known: one of `TABLE_OF_ID`, by its id column and id.
+
+    Raises as `lineage`, and LineageError for a row of a stage that the recipe does not have.
+    """
+    ledger, asked = Ledger(home.ledger), TABLE_OF_ID[column]
+    if asked != CAPTION and stage_named(asked).settings(recipe) is None:
+        raise LineageError(f"{identity} is a row of {asked}, a stage that the recipe does not name.")
     known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
     values = {name: caption[name] for name in ("caption", "source", "line")}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
-    for stage in STAGES:
+    for stage in stages_of(recipe):
         above = {parent for table in stage.parents for parent in found.get(table, ())}
         rows = _rows_below(ledger, stage, shard, sorted(above), known)
         record = ledger.record(stage.name, shard) or {}
@@ -111,7 +116,7 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
             if parent in found.get(table, ()):  # else a table above was moved aside, with the row it was made of
                 found[table][parent].children.append(node)
         found[stage.name] = {node.id: node for node in nodes}
-    _mark(root, TABLE_OF_ID[column], identity)
+    _mark(root, asked, identity)
     if not _lead_to_the_marked(root):
         raise _broken(identity, shard)
     return root
@@ -200,7 +205,7 @@ def _node(stage: Stage, row: Row, shard: str, recipe: Recipe, record: Mapping[st
         id=row[stage.id_column],
         shard=shard,
         kept=bool(row["kept"]),
-        verdict=in_words(stage, row),
+        verdict=in_words(stage_named(stage.name), row),
         values={
             name: value for name, value in row.items() if name not in hidden and not name.endswith("_fingerprint")
         },
@@ -219,7 +224,7 @@ def _scores(stage: Stage, row: Row, recipe: Recipe, record: Mapping[str, Any]) -
     judged = {statistic["filter"]: statistic["threshold"] for statistic in record.get("filters", ())}
     limits: dict[str, list[Limit]] = {}
     settings = stage.settings(recipe)
-    for step in stage.under(recipe).filters if settings is not None else ():
+    for step in stage.filters:
         score = step.score or (step.reads[0] if len(step.reads) == 1 else None)
         if step.threshold is None or score is None:
             continue

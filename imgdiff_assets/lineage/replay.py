@@ -32,8 +32,8 @@ from imgdiff_assets.lineage.lineage import CAPTION_ID, TABLE_OF_ID, ancestors, f
 from imgdiff_assets.reading.scan import DamagedTable, scan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
-from imgdiff_assets.stages.stage import OUTSIDE, Stage
+from imgdiff_assets.stages.graph import STAGES, line, stage_named
+from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 from resources.backends.choice import backend_of
 
@@ -158,16 +158,7 @@ def _stages_above(ledger: Ledger, column: str, known: Mapping[str, str], shard: 
     where = pc.field(column) == known[column]
     row = scan(ledger, stage.name, stage.columns_above, where, [shard]).to_pylist()[0]
     branch, _ = stage.row_above(row)
-    branches = {name for origin in stage.above for name in _line(origin.table)}
-    return [other for other in STAGES if other.name not in branches - _line(branch)]
-
-
-def _line(table: str) -> set[str]:
-    """A table and those that its rows come from."""
-    names = {table}
-    for origin in stage_named(table).above if table not in OUTSIDE else ():
-        names |= _line(origin.table)
-    return names
+    return [other for other in STAGES if other.name in {stage.name, *line(branch)}]
 
 
 def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]) -> Row | None:
@@ -200,7 +191,7 @@ def _replay_row(
     work = ShardWork(models, pair_images=pairs, erased_images=erased, given_images=given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
-    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
+    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage.under(recipe), record, models, roles)
     for step in measured:
         result.steps.append(
             _replay_step(stage, step, _with_images(step, row, work), work.with_settings(stage, recipe, step))

@@ -5,14 +5,15 @@ way round it gives the answer for that order: `flip` says how the two are relate
 """
 
 import difflib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.method.caption_edit import ARTICLES, words
 from imgdiff_assets.method.conversations import sentence
+from imgdiff_assets.method.task import Task
+from resources.installed import offers
 
 MARKED_REGION = "inside the red box"
 """What `{region}` in a question becomes; an export without red boxes says the corners instead."""
@@ -25,24 +26,6 @@ CONNECTING = frozenset(
     ["and", "or", "with", "on", "in", "of", "at", "to", "by", "near", "from", "for", "over", "under", "is", "are"]
 )
 """Words that end one phrase and begin another."""
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """One kind of sample.
-
-    `ask` gets what is known of a region or pair and the side shown first (`source` or `target`), and returns the
-    `subject` asked about (or None) and the `answer`; None where the task has nothing to ask. `once_per_pair`: of all
-    regions of a pair only one is asked about. `marked`: the region is marked in the images, or told in the question.
-    `shuffled`: which image is first is chosen by seed.
-    """
-
-    name: str
-    questions: tuple[str, ...]
-    ask: Callable[[Mapping[str, Any], str], Row | None]
-    once_per_pair: bool = False
-    marked: bool = False
-    shuffled: bool = True
 
 
 def other(side: str) -> str:
@@ -138,7 +121,7 @@ def _split_article(phrase_words: list[str]) -> Phrase:
     return "", " ".join(phrase_words)
 
 
-TASKS: Mapping[str, Task] = {
+OURS: Mapping[str, Task] = {
     task.name: task
     for task in (
         Task(
@@ -209,6 +192,22 @@ class UnknownTask(ImgDiffError, ValueError):
     """A name that is not a task's; the message has the nearest one that is."""
 
 
+def _installed() -> dict[str, Task]:
+    """The tasks that packages offer. Raises BrokenPart."""
+    found: dict[str, Task] = {}
+    for offer in offers("imgdiff_assets.tasks").values():
+        if not isinstance(offer.part, Task) or offer.part.name != offer.name:
+            raise offer.broken(f"it is not a Task named {offer.name!r}")
+        if offer.name in OURS:
+            raise offer.broken("there is a task of that name")
+        found[offer.name] = offer.part
+    return found
+
+
+TASKS: Mapping[str, Task] = {**OURS, **_installed()}
+"""Every task by name: ours, then those of installed packages. Which of them are asked, a recipe says."""
+
+
 def task_named(name: str) -> Task:
     """Raises UnknownTask."""
     if name not in TASKS:
@@ -216,7 +215,3 @@ def task_named(name: str) -> Task:
         hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(TASKS)}."
         raise UnknownTask(f"unknown task {name!r}; {hint}")
     return TASKS[name]
-
-
-QUESTION_FIELDS = ("subject", "region", "coordinates")
-"""What a question may have in braces."""

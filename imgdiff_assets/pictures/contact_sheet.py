@@ -113,7 +113,7 @@ def _kept_cards(ledger: Ledger, shard: _Shard) -> Iterator[Card]:
 def _rejected_cards(ledger: Ledger, shard: _Shard) -> Iterator[Card]:
     """One candidate of each reason, then a second of each, and so on."""
     by_reason: dict[tuple[str, str], list[tuple[Stage, Row]]] = {}
-    for stage in STAGES:
+    for stage in (stage for stage in STAGES if "pair_id" in stage.schema.names):
         where = ~pc.field("kept") & (pc.field("rejected_by") != UPSTREAM)
         for row in scan(ledger, stage.name, _columns(stage), where, [shard.key]).to_pylist():
             by_reason.setdefault((stage.name, row["rejected_by"]), []).append((stage, row))

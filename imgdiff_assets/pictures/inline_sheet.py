@@ -41,9 +41,9 @@ def kept_and_rejected(ledger: Ledger, stage: Stage, shard: str) -> dict[str, str
     here = (pc.field("rejected_by") != UPSTREAM) | pc.field("kept")
     rows = sorted(scan(ledger, stage.name, columns, here, [shard]).to_pylist(), key=lambda row: row[stage.id_column])
     chosen = {"kept": [row for row in rows if row["kept"]][:SHOWN], "rejected": _by_turns(rows)[:SHOWN]}
-    if PairImages.asset not in (stage.name, *stage.parents):
+    if PairImages.asset not in (stage.name, *stage.parents) and {"source_caption", "target_caption"} <= set(columns):
         return {name: _text_table(some) for name, some in chosen.items() if some}
-    if not ledger.exists(PairImages.asset, shard):
+    if "pair_id" not in columns or not ledger.exists(PairImages.asset, shard):
         return {}
     images = SampleImages(ledger, shard)
     try:

@@ -13,13 +13,15 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
-from imgdiff_assets.stages.graph import STAGES
-from imgdiff_assets.stages.settings import StageSettings
+from imgdiff_assets.stages.graph import STAGES, stages_of
+from imgdiff_assets.stages.installed_filter import FILTERS
+from imgdiff_assets.stages.settings import StageSettings, off_unless_named
 from imgdiff_assets.stages.stage import Stage
 from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
+from resources.installed import BrokenPart, offers
 from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
@@ -109,6 +111,15 @@ class RecipeValues(StageSettings):
                 raise ValueError(f"kept_share.{name}: give the least and the largest share, as in [0.1, 0.9]")
         return self
 
+    @model_validator(mode="after")
+    def _parents_are_named(self) -> Self:
+        named = {stage.name for stage in stages_of(self)}
+        for stage in stages_of(self):
+            for parent in stage.tables:
+                if parent not in named:
+                    raise ValueError(f"{stage.name} is made of {parent}: name that stage too, as in `{parent}: {{}}`")
+        return self
+
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
@@ -130,9 +141,17 @@ class RecipeValues(StageSettings):
 
 
 def _section_of(stage: Stage) -> tuple[Any, Any]:
-    """Type and default of a stage's field in the recipe."""
+    """Type and default of a stage's field in the recipe. Raises BrokenPart."""
+    for step in stage.measurements:
+        if unknown := [role for role in step.roles if role not in RoleModels.model_fields]:
+            filters = offers("imgdiff_assets.filters")
+            package = filters[step.section.partition(".")[2]].package if step.section else stage.package
+            raise BrokenPart(f"{package} asks for the model {unknown[0]!r}, which is no role: mend or uninstall it.")
     if stage.package is not None:
-        return stage.section | None, Field(None, description=f"A stage of the package {stage.package}.")
+        if stage.name in (*RecipeValues.model_fields, *RoleModels.model_fields):
+            clash = f"{stage.package} offers {stage.name!r}, but every recipe has a key of that name"
+            raise BrokenPart(f"{clash}: mend or uninstall it.")
+        return stage.section, off_unless_named(f"{(stage.section.__doc__ or '').strip()} ({stage.package})")
     return stage.section, stage.section()
 
 
@@ -211,21 +230,39 @@ def _apply(values: dict[str, Any], override: str) -> None:
         section = section[part]
         if not isinstance(section, dict):
             raise RecipeError(f"--set {override}: {'.'.join(parts[: index + 1])} is a value, not a section.")
-    if _known_keys(parts):
-        raise RecipeError(f"--set {override}: {'.'.join(parts)} is a section; set its keys one by one.")
     try:
-        section[parts[-1]] = yaml.safe_load(text)
+        value = yaml.safe_load(text)
     except yaml.YAMLError:
         raise RecipeError(f"--set {override}: {text!r} is not a YAML value.") from None
+    if _section_at(parts) is None:
+        section[parts[-1]] = value
+    elif _is_off_unless_named(parts) and value == {}:
+        section.setdefault(parts[-1], {})
+    elif _is_off_unless_named(parts) and value is None:
+        section.pop(parts[-1], None)
+    else:
+        raise RecipeError(f"--set {override}: {'.'.join(parts)} is a section; set its keys one by one.")
 
 
-def _known_keys(path: Sequence[Any]) -> list[str]:
-    """The keys of the section at `path`; none for a place that is not a section."""
+def _section_at(path: Sequence[Any]) -> type[BaseModel] | None:
+    """The class of the section at `path`; None for a place that is not a section."""
     section: type[BaseModel] | None = Recipe
     for part in path:
         field = section.model_fields.get(part) if section is not None else None
         section = _section_in(field.annotation) if field is not None else None
+    return section
+
+
+def _known_keys(path: Sequence[Any]) -> list[str]:
+    """The keys of the section at `path`; none for a place that is not a section."""
+    section = _section_at(path)
     return list(section.model_fields) if section is not None else []
+
+
+def _is_off_unless_named(path: Sequence[Any]) -> bool:
+    """Whether the section at `path` is that of an installed part: `{}` has it on with its defaults, `null` off."""
+    section = _section_at(path[:-1])
+    return section is not None and path[-1] in section.model_fields and section.model_fields[path[-1]].default is None
 
 
 def _section_in(annotation: Any) -> type[BaseModel] | None:
@@ -237,6 +274,8 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
+    if key == FILTERS:
+        return "no installed package adds a filter here; `imgdiff doctor` lists what is installed."
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}.")
 

@@ -17,8 +17,10 @@ from imgdiff_assets.release.changes import Change, counted
 from imgdiff_assets.release.contents import Contents
 from imgdiff_assets.setup.licences import licence_of
 from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.statistics.diversity import Diversity, diversity_text
 from imgdiff_assets.statistics.funnel import Funnel
+from imgdiff_assets.what_if.what_if import flat
 
 EXAMPLES = 2
 LISTED = 20
@@ -45,16 +47,17 @@ def body(
     settings_changed: Sequence[str],
 ) -> str:
     """The card's Markdown, without the front matter."""
-    shards = list(found.manifest["shards"])
+    shards, settings = list(found.manifest["shards"]), found.manifest["settings"]
+    stages = [stage for stage in STAGES if stage.name in settings]
     sections = [
         ("# Image differences", _summary(found)),
         ("## Examples", "![Kept samples, then rejected candidates](contact_sheet.png)\n\n" + _examples(found)),
         ("## Funnel", _fenced(counts.to_text(110))),
-        ("## Scores", _scores(ledger, shards, found.manifest["settings"])),
+        ("## Scores", _scores(ledger, shards, stages, settings)),
         ("## Models", _models(found.manifest["models"])),
-        ("## Thresholds", _thresholds(found.manifest["settings"])),
+        ("## Thresholds", _thresholds(settings)),
         ("## Diversity", _fenced(diversity_text(written, kept))),
-        ("## Cost", _cost(ledger, shards, counts.samples)),
+        ("## Cost", _cost(ledger, shards, stages, counts.samples)),
         ("## Changes", _changes(found, changed, settings_changed)),
         ("## Known limits", "\n".join(f"- {limit}" for limit in LIMITS)),
     ]
@@ -97,14 +100,17 @@ def _examples(found: Contents) -> str:
     return _table(["task", "question", "answer", "sample"], sorted(rows))
 
 
-def _scores(ledger: Ledger, shards: Sequence[str], settings: Mapping[str, Mapping[str, Any]]) -> str:
+def _scores(
+    ledger: Ledger, shards: Sequence[str], stages: Sequence[Stage], settings: Mapping[str, Mapping[str, Any]]
+) -> str:
     """Quantiles of every score that a filter compares with a threshold, over all rows that have it."""
     rows = []
-    for stage in STAGES:
+    for stage in stages:
         names: dict[str, list[str]] = {}
+        values_now = dict(flat(settings[stage.name]))
         for step in stage.filters:
             if step.score and step.setting:
-                limit = f"{step.setting} {settings.get(stage.name, {}).get(step.setting, '?')}"
+                limit = f"{step.setting} {values_now.get(step.setting, '?')}"
                 names.setdefault(step.score, []).append(limit)
         columns = columns_of_table(scan(ledger, stage.name, list(names), shards=shards), list(names))
         for name, limits in names.items():
@@ -133,16 +139,16 @@ def _thresholds(settings: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [
         [name, key, str(value)]
         for name, values in settings.items()
-        for key, value in values.items()
+        for key, value in flat(values)
         if isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) < 20)
     ]
     return _table(["stage", "setting", "value"], rows) + "\n\nPrompts and wordings are in `release.json`."
 
 
-def _cost(ledger: Ledger, shards: Sequence[str], samples: int) -> str:
+def _cost(ledger: Ledger, shards: Sequence[str], stages: Sequence[Stage], samples: int) -> str:
     """Seconds of all runs that were ever made of these shards, failed thresholds and repetitions included."""
     rows, total = [], 0.0
-    for stage in STAGES:
+    for stage in stages:
         seconds = sum(
             float(record.get("seconds", 0)) for shard in shards for record in ledger.history(stage.name, shard)
         )
@@ -152,7 +158,7 @@ def _cost(ledger: Ledger, shards: Sequence[str], samples: int) -> str:
     devices = sorted(
         {
             device
-            for stage in STAGES
+            for stage in stages
             for shard in shards
             for device in (ledger.record(stage.name, shard) or {}).get("devices", {}).values()
         }

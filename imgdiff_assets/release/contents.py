@@ -14,7 +14,7 @@ from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import Gathered
 from imgdiff_assets.stages import graph
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.stage import Stage
 
 MANIFEST, SAMPLES = "release.json", "samples.parquet"
 KEYS = ("task", "pair_id", "region_id", "erased_from")
@@ -46,8 +46,8 @@ class Contents:
         return content_hash(told, self.samples)
 
 
-def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Contents:
-    """What a release of these samples would hold; version and previous release are not known yet."""
+def contents(ledger: Ledger, stages: Sequence[Stage], gathered: Gathered, not_fresh: Sequence[str]) -> Contents:
+    """What a release of these samples would hold, of the stages that tell of it; its version is not known yet."""
     samples = [
         {
             "shard": shard,
@@ -58,7 +58,7 @@ def contents(ledger: Ledger, gathered: Gathered, not_fresh: Sequence[str]) -> Co
         for sample in rows
     ]
     shards = list(gathered.samples)
-    records = {stage.name: [ledger.record(stage.name, shard) or {} for shard in shards] for stage in STAGES}
+    records = {stage.name: [ledger.record(stage.name, shard) or {} for shard in shards] for stage in stages}
     newest = max((record.get("finished_at", "") for rows in records.values() for record in rows), default="")
     counts: dict[str, int] = {}
     for sample in samples:

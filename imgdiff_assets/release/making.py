@@ -26,7 +26,8 @@ from imgdiff_assets.release.changes import Change, changes, counted, settings_ch
 from imgdiff_assets.release.checksums import write_checksums
 from imgdiff_assets.release.contents import Contents, contents, read_contents, write_contents
 from imgdiff_assets.release.versions import ReleaseError, check_version, last_number, lock, releases, take_number
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import stages_of
+from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.statistics.diversity import written_and_kept
 from imgdiff_assets.statistics.funnel import funnel
 
@@ -73,8 +74,8 @@ def make_release(
 
 
 def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -> Release:
-    ledger = Ledger(home.ledger)
-    staleness = Staleness(home, recipe, STAGE_NAMES)
+    ledger, stages = Ledger(home.ledger), stages_of(recipe)
+    staleness = Staleness(home, recipe, [stage.name for stage in stages])
     keys = shard_keys(home)
     not_fresh = [key for key in keys if staleness.unusable(key)]
     fresh = sorted(set(keys) - set(not_fresh))
@@ -83,7 +84,7 @@ def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -
     gathered = gather(ledger, fresh)
     if not len(gathered):
         raise ReleaseError("There are no kept samples to release; `imgdiff stats` shows what was rejected and why.")
-    now = contents(ledger, gathered, not_fresh)
+    now = contents(ledger, stages, gathered, not_fresh)
     there = releases(home)
     latest = there[-1] if there else None
     last = last_number(home, there)
@@ -99,7 +100,7 @@ def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -
     about = {"number": number, "version": folder.name, "previous": latest.name if latest else None}
     now = Contents({**now.manifest, **about}, now.samples)
     plan = plan_of(hf.FORMAT, Options(), now.hash)
-    export_folder(folder, plan, lambda place: _write(ledger, gathered, now, before, changed, place, progress))
+    export_folder(folder, plan, lambda place: _write(ledger, stages, gathered, now, before, changed, place, progress))
     return _described(folder, now, made=True, changed=changed)
 
 
@@ -120,6 +121,7 @@ def _described(folder: Path, found: Contents, made: bool, changed: list[Change] 
 
 def _write(
     ledger: Ledger,
+    stages: Sequence[Stage],
     gathered: Gathered,
     now: Contents,
     before: Contents | None,
@@ -136,7 +138,7 @@ def _write(
     text = body(
         ledger,
         now,
-        funnel(ledger, shards),
+        funnel(ledger, shards, stages),
         *written_and_kept(ledger, shards),
         changed,
         settings_changed(before, now) if before is not None else [],

@@ -13,9 +13,10 @@ from imgdiff_assets.common.environment import library_versions
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, shipped_recipes
+from imgdiff_assets.setup.installed_parts import Part, installed_parts
 from imgdiff_assets.setup.model_list import ModelState, model_states, role_settings
 from resources.backends.choice import OWN, backend_of, backends
-from resources.installed import GROUPS, BrokenPart, offers
+from resources.installed import BrokenPart
 from resources.loading import devices
 
 SLOW_ON_A_CPU = 1_000_000_000
@@ -30,16 +31,6 @@ class Device:
     name: str
     free: int
     total: int
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What an installed package offers to recipes; `kind` is its plural, such as `backends`."""
-
-    kind: str
-    name: str
-    package: str
-    version: str
 
 
 @dataclass(slots=True)
@@ -84,7 +75,7 @@ def examine(home: Home, recipe: Recipe) -> Report:
     """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first."""
     found = available_devices()
     folders = (home.root, weights_cache())
-    parts, broken = installed_parts()
+    parts, broken = installed_parts(recipe)
     others = [load_recipe(name) for name in shipped_recipes() if name != recipe.name]
     return Report(
         python=platform.python_version(),
@@ -108,19 +99,6 @@ def available_devices() -> list[Device]:
         device = f"cuda:{number}"
         found.append(Device(device, torch.cuda.get_device_name(device), *devices.memory(device)))
     return [*found, Device("cpu", torch.backends.cpu.get_cpu_capability(), *devices.memory("cpu"))]
-
-
-def installed_parts() -> tuple[list[Part], list[str]]:
-    """What installed packages offer, and what is wrong with those whose parts cannot be used."""
-    parts, broken = [], []
-    for group, kind in GROUPS.items():
-        try:
-            found = offers(group)
-        except BrokenPart as error:
-            broken.append(str(error).removesuffix("."))
-        else:
-            parts += [Part(kind, offer.name, offer.package, offer.package_version) for offer in found.values()]
-    return parts, broken
 
 
 def weights_cache() -> Path:

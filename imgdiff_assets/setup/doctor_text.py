@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from imgdiff_assets.common.plain_text import bytes_text
-from imgdiff_assets.setup.doctor import Part, RecipeReport, Report
+from imgdiff_assets.setup.doctor import RecipeReport, Report
+from imgdiff_assets.setup.installed_parts import Part
 
 FITS = {"together": "all models fit at once", "in_turn": "the models fit one at a time", "no": "does not fit"}
 
@@ -29,8 +30,12 @@ def _lines(report: Report) -> Iterator[str]:
 
 def _installed_lines(parts: Sequence[Part]) -> Iterator[str]:
     for kind in dict.fromkeys(part.kind for part in parts):
-        named = [f"{part.name} ({part.package} {part.version})" for part in parts if part.kind == kind]
-        yield f"Installed {kind}: {', '.join(named)}"
+        yield f"Installed {kind}: {', '.join(_part(part) for part in parts if part.kind == kind)}"
+
+
+def _part(part: Part) -> str:
+    unused = ", not in the recipe" if part.named is False else ""
+    return f"{part.name} ({part.package} {part.version}{unused})"
 
 
 def _recipe_lines(report: RecipeReport) -> Iterator[str]:

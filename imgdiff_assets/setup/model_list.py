@@ -7,7 +7,7 @@ from typing import Any
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import stages_of
 from resources.backends.choice import backend_name, backend_of
 from resources.loading.settings import ModelSettings
 
@@ -57,7 +57,7 @@ def chosen_roles(recipe: Recipe, roles: Sequence[str] = ()) -> dict[str, ModelSe
     for role in roles:
         if role not in known:
             raise UnknownRole(f"{role!r} is not a role; the roles are {', '.join(known)}.")
-    running = [step for stage in STAGES if stage.enabled(recipe) for step in stage.measurements]
+    running = [step for stage in stages_of(recipe) if stage.enabled(recipe) for step in stage.measurements]
     chosen = roles or {role for step in running for role in step.roles}
     return {role: settings for role, settings in known.items() if role in chosen}
 

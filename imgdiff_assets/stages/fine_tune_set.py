@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.common.hashing import content_id
@@ -26,8 +26,10 @@ from imgdiff_assets.method.box_text import CONVENTIONS, Coordinates, box_text
 from imgdiff_assets.method.conversations import conversation, pick, split
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.method.tasks import MARKED_REGION, QUESTION_FIELDS, SAME, SIDES, TASKS, Task, task_named
-from imgdiff_assets.stages.settings import StageSettings, fillable
+from imgdiff_assets.method.task import Task
+from imgdiff_assets.method.tasks import MARKED_REGION, OURS, SAME, SIDES, TASKS, task_named
+from imgdiff_assets.method.wordings import INSTALLED, check, written_out
+from imgdiff_assets.stages.settings import StageSettings
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Canaries, Filter, Measurement, Work, at_least, below, cosine, score
 
@@ -58,6 +60,10 @@ NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 
 
+class TaskFailed(RuntimeError):
+    """A task that cannot be asked of what is known."""
+
+
 class FineTuneSetSettings(StageSettings):
     """Conversations over the two images, one or more tasks to a region or pair, with a split by caption."""
 
@@ -68,7 +74,8 @@ class FineTuneSetSettings(StageSettings):
         {},
         validate_default=True,
         description="Wordings of a task's question, of which one is picked by the sample's seed; a task without an "
-        "entry has its own. They may use {region} (the marked region), {subject} and {coordinates}.",
+        "entry has its own. They may use {region} (the marked region), {subject} and {coordinates}. "
+        f"`{INSTALLED}NAME` stands for the wordings of that name which a package offers.",
     )
     box_coordinates: Coordinates = Field(
         "fraction", description="How boxes are told: fractions of width and height, thousandths of them, or pixels."
@@ -109,14 +116,16 @@ class FineTuneSetSettings(StageSettings):
 
     @field_validator("questions")
     @classmethod
-    def _questions_can_be_asked(cls, questions: dict[str, list[str]]) -> dict[str, list[str]]:
-        for name, wordings in questions.items():
-            task_named(name)
-            if not wordings:
-                raise ValueError(f"{name} needs at least one wording")
-            for wording in wordings:
-                fillable(wording, **dict.fromkeys(QUESTION_FIELDS, ""))
-        return {name: list(questions.get(name) or task.questions) for name, task in TASKS.items()}
+    def _questions_can_be_asked(cls, questions: dict[str, list[str]], values: ValidationInfo) -> dict[str, list[str]]:
+        """Every task of ours has its wordings here, one of a package where it is asked: installing changes nothing."""
+        wordings = {name: written_out(task_named(name).name, given) for name, given in questions.items()}
+        for name, given in wordings.items():
+            try:
+                check(given)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        asked = dict.fromkeys([*OURS, *values.data.get("tasks", ())])
+        return {name: wordings.get(name) or list(TASKS[name].questions) for name in asked}
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
@@ -204,7 +213,10 @@ def _ask(task: Task, known: Row, settings: Mapping[str, Any]) -> Iterator[Row]:
     if known["region_id"] is not None:
         box = [known[name] for name in BOX_COLUMNS]
         known["box_text"] = box_text(box, known["width"], known["height"], settings["box_coordinates"])
-    asked = task.ask(known, first)
+    try:
+        asked = task.ask(known, first)
+    except Exception as error:
+        raise TaskFailed(f"the task {task.name} fails on the pair {known['pair_id']}: {error!r}") from error
     if asked is not None:
         names = [field.name for field in ITEM_COLUMNS]
         scores = {
@@ -222,6 +234,11 @@ def _margin(known: Row, head: str) -> float | None:
         return None if None in scores else float(scores[0] - scores[1])
     scores = [known[f"{known['about']}_{kind}_{head}"] for kind in ("match", "mismatch")]
     return None if None in scores else float(scores[0] - scores[1])
+
+
+def item_versions(settings: FineTuneSetSettings) -> dict[str, int]:
+    """Those of the tasks; erased regions are asked about whatever the recipe's tasks."""
+    return {name: TASKS[name].version for name in dict.fromkeys([*settings.tasks, "which_image"])}
 
 
 def row_id(row: Row) -> str:
@@ -307,6 +324,7 @@ STAGE = Stage(
     description=__doc__,
     item_columns=ITEM_COLUMNS,
     items=items,
+    item_versions=item_versions,
     item_settings=("seed", "tasks", "validation_fraction", "box_coordinates", "captions.match_score"),
     row_id=row_id,
     contents=contents,

@@ -1,10 +1,8 @@
 """The stages in the order of the graph: this project's, and those that installed packages add."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
-from typing import Any, cast
-
-from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, create_model, model_serializer
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.stages import (
@@ -17,10 +15,11 @@ from imgdiff_assets.stages import (
     removal_captions,
     removed_pairs,
 )
-from imgdiff_assets.stages.settings import Sections, StageSettings
+from imgdiff_assets.stages.installed_filter import filter_of, with_filters
+from imgdiff_assets.stages.part_checks import mistakes
+from imgdiff_assets.stages.settings import Sections
 from imgdiff_assets.stages.stage import OUTSIDE, Stage
-from imgdiff_assets.stages.steps import Filter, Step
-from resources.installed import BrokenPart, Offer, offers
+from resources.installed import Offer, offers
 
 OURS: tuple[Stage, ...] = (
     prompt_pairs.STAGE,
@@ -38,27 +37,8 @@ class UnknownAsset(ImgDiffError, ValueError):
     """A name that no stage of the recipe has; the message lists those that there are."""
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledFilter:
-    """A filter that a package adds to the end of a stage, with what it needs: what the package's entry point names.
-
-    `steps` are the filter and, before it, the measurements and derivations of its own that it reads. `settings` is
-    the class of its settings: in a recipe they stand in the stage's section, under `filters` and the filter's name,
-    and a recipe without them has the filter switched off.
-    """
-
-    stage: str
-    settings: type[StageSettings]
-    steps: tuple[Step, ...]
-
-
-class Filters(StageSettings):
-    """The filters that installed packages add to a stage, by name; a filter that is not named here is off."""
-
-    @model_serializer(mode="wrap")
-    def _those_that_are_on(self, dump: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        # What is installed and not used changes nothing, no hash of settings either.
-        return {name: values for name, values in dump(self).items() if values is not None}
+TAKEN = ("release",)
+"""Names of assets that are no stages."""
 
 
 def build_graph(
@@ -66,68 +46,47 @@ def build_graph(
 ) -> tuple[Stage, ...]:
     """All stages, parents first, with the steps that packages add. Raises BrokenPart."""
     graph = list(ours)
-    for offer in stages:
+    for offer in _parents_first(stages):
         graph.append(_checked(offer, graph))
-    for stage in list(graph):
-        added = [offer for offer in filters if _filter_of(offer).stage == stage.name]
-        if added:
-            graph[graph.index(stage)] = _extended(stage, added)
     for offer in filters:
-        if offer.part.stage not in {stage.name for stage in graph}:
-            raise _broken(offer, f"it names the stage {offer.part.stage!r}, which there is not")
-    return tuple(graph)
+        if filter_of(offer).stage not in {stage.name for stage in graph}:
+            raise offer.broken(f"there is no stage {offer.part.stage!r}")
+    added = {stage.name: [offer for offer in filters if offer.part.stage == stage.name] for stage in graph}
+    return tuple(with_filters(stage, added[stage.name]) if added[stage.name] else stage for stage in graph)
+
+
+def _parents_first(offers: Collection[Offer]) -> list[Offer]:
+    """Stages that packages add may be made of one another."""
+    by_name = {offer.name: offer for offer in offers}
+    parents = {name: getattr(offer.part, "parents", ()) for name, offer in by_name.items()}
+    try:
+        order = list(TopologicalSorter(parents).static_order())
+    except CycleError as error:
+        raise by_name[error.args[1][0]].broken("it is made of itself") from error
+    return [by_name[name] for name in order if name in by_name]
 
 
 def _checked(offer: Offer, graph: Collection[Stage]) -> Stage:
-    if not isinstance(offer.part, Stage) or offer.part.name != offer.name:
-        raise _broken(offer, f"it is not a Stage named {offer.name!r}")
-    known = {stage.name for stage in graph}
-    if offer.name in known:
-        raise _broken(offer, "there is a stage of that name")
-    unknown = sorted(set(offer.part.parents) - known - set(OUTSIDE))
-    if unknown:
-        raise _broken(offer, f"its parent {unknown[0]!r} is not a stage before it")
-    return replace(offer.part, package=offer.package)
+    stage, known = offer.part, {other.name for other in graph}
+    if not isinstance(stage, Stage) or stage.name != offer.name:
+        raise offer.broken(f"it is not a Stage named {offer.name!r}")
+    for mistake in _mistakes(stage, known):
+        raise offer.broken(mistake)
+    return replace(stage, package=f"{offer.package} {offer.package_version}")
 
 
-def _filter_of(offer: Offer) -> InstalledFilter:
-    if not isinstance(offer.part, InstalledFilter) or not isinstance(offer.part.steps[-1], Filter):
-        raise _broken(offer, "it is not an InstalledFilter whose last step is a Filter")
-    return offer.part
-
-
-def _extended(stage: Stage, added: Collection[Offer]) -> Stage:
-    """The stage with the steps of its installed filters, each bound to its part of the section."""
-    steps = list(stage.steps)
-    fields: dict[str, Any] = {}
-    for offer in added:
-        steps += [replace(step, section=f"filters.{offer.name}") for step in offer.part.steps]
-        described = Field(None, description=f"{(offer.part.settings.__doc__ or '').strip()} ({offer.package})")
-        fields[offer.name] = (offer.part.settings | None, described)
-        names = [step.column.name if hasattr(step, "column") else step.name for step in steps]
-        twice = sorted({name for name in names if names.count(name) > 1} - _own_names(stage))
-        if twice:
-            raise _broken(offer, f"{stage.name} has a step {twice[0]!r} already")
-    filters = cast(Any, create_model)(f"{stage.section.__name__}Filters", __base__=Filters, **fields)
-    section = cast(Any, create_model)(
-        stage.section.__name__,
-        __base__=stage.section,
-        __doc__=stage.section.__doc__,
-        filters=(filters, Field(filters(), description=(Filters.__doc__ or "").strip())),
-    )
-    return replace(stage, section=section, steps=tuple(steps))
-
-
-def _own_names(stage: Stage) -> set[str]:
-    """Names that the stage itself uses for two of its steps, such as a derivation and the filter that reads it."""
-    names = [step.column.name if hasattr(step, "column") else step.name for step in stage.steps]
-    return {name for name in names if names.count(name) > 1}
-
-
-def _broken(offer: Offer, why: str) -> BrokenPart:
-    return BrokenPart(
-        f"{offer.package} {offer.package_version} offers {offer.name!r}, but {why}: uninstall or mend it."
-    )
+def _mistakes(stage: Stage, known: Collection[str]) -> Iterator[str]:
+    """What keeps a stage from standing after those that are known; each a clause."""
+    if not stage.name.isidentifier() or stage.name in (*known, *OUTSIDE, *TAKEN):
+        yield "that name is taken, or is none"
+    yield from (f"its parent {name!r} is not a stage" for name in stage.parents if name not in known)
+    if not {origin.table for origin in stage.above if origin.followed} & set(stage.parents):
+        yield "`above` does not name the parent whose verdicts it follows"
+    if not stage.measurements:
+        yield "it has no measurement"
+    if stage.row_id is None and stage.id_column not in {column.name for column in stage.item_columns}:
+        yield f"neither its items nor `row_id` give {stage.id_column!r}"
+    yield from mistakes(replace(stage, steps=()), stage.steps, stage.section)
 
 
 STAGES: tuple[Stage, ...] = build_graph(
@@ -141,6 +100,14 @@ SAMPLES = fine_tune_set.STAGE.name
 def stage_named(name: str) -> Stage:
     """Raises KeyError for a name that is not a stage's."""
     return {stage.name: stage for stage in STAGES}[name]
+
+
+def line(table: str) -> set[str]:
+    """A table and those that its rows come from."""
+    names = {table}
+    for origin in stage_named(table).above if table not in OUTSIDE else ():
+        names |= line(origin.table)
+    return names
 
 
 def stages_of(recipe: Sections) -> tuple[Stage, ...]:

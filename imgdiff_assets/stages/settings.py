@@ -3,13 +3,21 @@
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class StageSettings(BaseModel):
     """A section of the recipe. Immutable; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def off_unless_named(description: str) -> Any:
+    """The field of a section that belongs to an installed package's part.
+
+    Without its section the part is off, and nothing of it is in what is recorded and hashed: installing changes none.
+    """
+    return Field(None, exclude_if=lambda section: section is None, description=description)
 
 
 class Sections(Protocol):

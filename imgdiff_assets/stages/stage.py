@@ -79,6 +79,10 @@ class Stage:
     item_settings: tuple[str, ...] = ()
     """The settings that items depend on, as `Measurement.settings`: what-if cannot tell what others are."""
 
+    item_versions: Callable[[Any], Mapping[str, int]] = lambda settings: {}
+    """By the stage's settings: the versions of the code that makes items, by the name of what it makes. The first is
+    in no hash, as if the version were not told."""
+
     of_rejected: tuple[str, ...] | None = None
     """None: only kept rows of the stage before are items. Else rejected ones are too, but for those that these
     filters rejected; then rows of one grandparent are compared."""
@@ -90,7 +94,7 @@ class Stage:
     """Lines that say what is in a row, for lineage."""
 
     package: str | None = None
-    """The installed package that brings the stage; such a stage is off in a recipe that has no section for it."""
+    """The installed package that brings the stage, with its version; a recipe that does not name it has it off."""
 
     @property
     def measurements(self) -> tuple[Measurement, ...]:
@@ -102,8 +106,15 @@ class Stage:
 
     @property
     def code_version(self) -> str:
-        """Changes whenever a measurement's version does."""
-        return ".".join(str(measurement.version) for measurement in self.measurements)
+        """Changes whenever a measurement's version does; those of installed filters come and go, and are named."""
+        own = ".".join(str(step.version) for step in self.measurements if not step.section)
+        return own + "".join(f"+{step.name}={step.version}" for step in self.measurements if step.section)
+
+    def versions(self, code_version: str) -> dict[str, str]:
+        """The versions that a code version of this stage tells, by measurement."""
+        own, *added = code_version.split("+")
+        names = (step.name for step in self.measurements if not step.section)
+        return {**dict(zip(names, own.split("."), strict=False)), **dict(text.split("=", 1) for text in added)}
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow.compute as pc
@@ -63,10 +63,23 @@ class Funnel:
         return _text(self, width or shutil.get_terminal_size((110, 24)).columns)
 
 
-def funnel(ledger: Ledger, shards: Sequence[str] | None = None) -> Funnel:
-    """Count the tables of `shards` (default: all that have any). Raises DamagedTable."""
+def funnel(ledger: Ledger, shards: Sequence[str] | None = None, stages: Sequence[Stage] | None = None) -> Funnel:
+    """Count the tables of `shards` (default: all that have any). Raises DamagedTable.
+
+    `stages` are those of a recipe. By default they are ours, and those that packages add of which there are tables.
+    """
     keys = sorted(shards if shards is not None else {key for stage in STAGES for key in ledger.shards(stage.name)})
-    return Funnel(tuple(keys), tuple(_count(ledger, stage, keys) for stage in STAGES))
+    stages = stages if stages is not None else _stages_in(ledger)
+    return Funnel(tuple(keys), tuple(_count(ledger, stage, keys) for stage in stages))
+
+
+def _stages_in(ledger: Ledger) -> Sequence[Stage]:
+    """Of filters that packages add, those are told that rejected something."""
+    return [
+        replace(stage, steps=tuple(step for step in stage.steps if not step.section))
+        for stage in STAGES
+        if stage.package is None or ledger.shards(stage.name)
+    ]
 
 
 def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:

@@ -56,11 +56,12 @@ def _stage_plan(ledger: Ledger, name: str, tables: Sequence[TablePlan], retry: b
     for table in stale:
         for step in table.how.outdated(table.record) if table.record is not None else ():
             outdated.setdefault(step, []).append(table.shard)
-    again = {}
+    again: dict[str, int] = {}
     for measurement in stage_named(name).measurements:
         if keys := outdated.get(measurement.name):
             results = scan(ledger, name, [measurement.fingerprint_column], shards=keys)
-            again[measurement.name] = len(results) - results[measurement.fingerprint_column].null_count
+            count = len(results) - results[measurement.fingerprint_column].null_count
+            again |= {measurement.name: count} if count else {}
     return PlannedStage(name, len(tables), len(stale), dict(reasons.most_common()), again)
 
 

@@ -19,7 +19,7 @@ from imgdiff_assets.reading.scan import keys_above, keys_of, origins, scan
 from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Stage
 from imgdiff_assets.stages.steps import Derivation, Filter
 
-MADE = ("asset", "seed", "settings", "made_with", "models", "code_version")
+MADE = ("asset", "seed", "settings", "made_with", "item_versions", "models", "code_version")
 """What of a table's record its rows depend on."""
 
 

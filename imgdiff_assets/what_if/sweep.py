@@ -12,7 +12,7 @@ from PIL import Image
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
-from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
+from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named, stages_of
 from imgdiff_assets.what_if.judgement import StoredScores
 from imgdiff_assets.what_if.line_plot import Line, draw_plot
 from imgdiff_assets.what_if.what_if import ToMeasure, flat, measurements_needed
@@ -56,10 +56,11 @@ class Sweep:
     def to_text(self) -> str:
         """A table with a row per value."""
         name = f"{self.stage}.{self.key}"
-        lines = [f"{name:>36}{f'{self.stage} kept':>22}{'samples':>10}   would need measuring"]
+        width = max(36, len(name))
+        lines = [f"{name:>{width}}{f'{self.stage} kept':>22}{'samples':>10}   would need measuring"]
         for point in self.points:
             needs = ", ".join(f"{item.stage}.{item.measurement} {item.rows:,}" for item in point.to_measure)
-            lines.append(f"{point.value:>36.6g}{point.kept:>22,}{point.samples:>10,}   {needs}".rstrip())
+            lines.append(f"{point.value:>{width}.6g}{point.kept:>22,}{point.samples:>10,}   {needs}".rstrip())
         return "\n".join(lines)
 
 
@@ -117,8 +118,9 @@ def _read(text: str, recipe: Recipe) -> tuple[str, str, list[float]]:
             f"--sweep {text}: write stage.key=first:last:count, as in filtered_pairs.min_similarity=0.7:0.99:30."
         ) from None
     stage, key = match[1], match[2]
-    if stage not in STAGE_NAMES:
-        raise SweepError(f"--sweep {text}: {stage!r} is not a stage; the stages are {', '.join(STAGE_NAMES)}.")
+    known = [each.name for each in stages_of(recipe)]
+    if stage not in known:
+        raise SweepError(f"--sweep {text}: {stage!r} is not a stage; the stages are {', '.join(known)}.")
     settings = dict(flat(stage_named(stage).settings(recipe).model_dump()))
     numbers = [name for name, value in settings.items() if type(value) in (int, float)]
     if key not in numbers:

@@ -91,7 +91,7 @@ class WhatIf:
         return "\n".join(lines)
 
     def _summary(self) -> str:
-        last = self.stages[-1]
+        last = next(stage for stage in self.stages if stage.then.stage == SAMPLES)
         samples = f"{last.present.kept:,} → {last.then.kept:,}{_signed(last.then.kept - last.present.kept, ' ({})')}"
         measuring = ", not counting what the rows that need measuring give" if self._undecided() else ""
         return f"Samples: {samples}{measuring}."
@@ -107,7 +107,11 @@ def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
     """
     scores = StoredScores(home, shards)
     judgements = scores.judge(recipe)
-    stages = [_compare(*pair) for pair in zip(scores.present(), judgements, strict=True)]
+    stages = [
+        _compare(*pair)
+        for pair in zip(scores.present(), judgements, strict=True)
+        if pair[0].stored.stage.settings(recipe) is not None
+    ]
     to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
     notes = [*_notes(home, scores.stages, stages), *notes_on_samples(judgements, recipe)]
     return WhatIf(_changes(scores.stages, recipe), stages, to_measure, notes)
@@ -140,11 +144,12 @@ def _changes(stages: Sequence[StoredStage], recipe: Recipe) -> list[Change]:
     found: dict[str, dict[str, Any]] = {}
     for stored in stages:
         for origin in stored.origins:
-            made_with = recorded_recipe(recipe, [origin]).model_dump(mode="json")
-            for key, value in flat(made_with):
-                if value != values[key]:
+            made_with = dict(flat(recorded_recipe(recipe, [origin]).model_dump(mode="json")))
+            # An installed filter that is off has no settings.
+            for key in dict.fromkeys([*made_with, *values]):
+                if (value := made_with.get(key)) != values.get(key):
                     found.setdefault(key, {})[str(value)] = value
-    return [Change(key, tuple(present.values()), values[key]) for key, present in found.items()]
+    return [Change(key, tuple(present.values()), values.get(key)) for key, present in found.items()]
 
 
 def flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -113,10 +113,11 @@ def test_models_and_doctor_tell_of_it() -> None:
         None,
     )
     report = answer("doctor", "--set", *STAMPED)
-    assert {"kind": "backends", "name": "stamp", "package": "rubber-stamp", "version": "1.2"} in report["installed"]
+    stamp = {"kind": "backends", "name": "stamp", "package": "rubber-stamp", "version": "1.2", "named": True}
+    assert stamp in report["installed"]
     assert "models on a stamp need the no_such_ink package: pip install ink" in report["remarks"]
     assert report["recipes"][0]["problems"] == []
-    assert "Installed backends: stamp (rubber-stamp 1.2)" in call("doctor").stdout
+    assert "Installed backends: stamp (rubber-stamp 1.2, not in the recipe)" in call("doctor").stdout
 
 
 def test_a_model_that_it_lacks_is_missing_in_its_own_words() -> None:

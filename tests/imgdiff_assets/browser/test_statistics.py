@@ -20,19 +20,19 @@ from imgdiff_assets.statistics.funnel import funnel
 
 def test_the_funnel_is_the_one_of_the_command_line(site: Site) -> None:
     ledger = Ledger(site.home.ledger)
-    assert count_funnel(site.index) == funnel(ledger)
+    assert count_funnel(site.index, site.recipe) == funnel(ledger)
     for shard in site.index.shards():
-        assert count_funnel(site.index, shard) == funnel(ledger, [shard])
+        assert count_funnel(site.index, site.recipe, shard) == funnel(ledger, [shard])
 
 
-def test_nothing_made_yet(tmp_path: object) -> None:
-    empty = count_funnel(Index(Home(tmp_path / "none")))  # type: ignore[operator]
+def test_nothing_made_yet(tmp_path: object, drawn_recipe: Recipe) -> None:
+    empty = count_funnel(Index(Home(tmp_path / "none")), drawn_recipe)  # type: ignore[operator]
     assert (empty.captions, empty.samples) == (0, 0)
     assert all(stage.shards == 0 for stage in empty.stages)
 
 
 def test_every_number_of_the_funnel_opens_as_many_rows(site: Site) -> None:
-    for stage in count_funnel(site.index).stages:
+    for stage in count_funnel(site.index, site.recipe).stages:
         questions = {Question(stage.stage): stage.kept}
         questions |= {Question(stage.stage, reason=name): count for name, count in stage.rejected.items()}
         questions |= {Question(stage.stage, reason=f"error:{kind}"): count for kind, count in stage.errors.items()}

@@ -11,13 +11,13 @@ from imgdiff_assets.method.tasks import (
     DIFFERENT,
     LETTERS,
     MARKED_REGION,
-    QUESTION_FIELDS,
     SAME,
     SIDES,
     TASKS,
     other,
     phrase,
 )
+from imgdiff_assets.method.wordings import QUESTION_FIELDS
 
 NOUNS = ("ball", "apple", "old car", "fire hydrant", "dogs", "umbrella")
 PLACES = ("on the grass", "in an old street", "next to a tree", "beside the sea and under a red moon")

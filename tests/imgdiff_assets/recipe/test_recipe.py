@@ -96,13 +96,16 @@ def test_a_minimal_recipe_has_the_papers_thresholds(tmp_path: Path) -> None:
         ("prompt_pairs: {answer_pattern: '.*'}", r"prompt_pairs.answer_pattern: needs a group \(\?P<caption>"),
         (
             "fine_tune_set: {questions: {difference: []}}",
-            r"fine_tune_set.questions: difference needs at least one wording",
+            r"fine_tune_set.questions: difference: give a list of at least one wording",
         ),
         (
             "fine_tune_set: {questions: {diff: [a]}}",
             r"questions: unknown task 'diff'; did you mean 'difference'",
         ),
-        ("fine_tune_set: {questions: {difference: ['{box}']}}", r"questions: cannot be filled .*\{subject\}"),
+        (
+            "fine_tune_set: {questions: {difference: ['{box}']}}",
+            r"questions: difference: '{box}' cannot be filled .*\{subject\}",
+        ),
         ("fine_tune_set: {tasks: [which]}", r"fine_tune_set.tasks: unknown task 'which'; did you mean 'which_image'"),
         ("fine_tune_set: {tasks: []}", r"fine_tune_set.tasks: .*at least 1 item"),
         ("prompt_pairs: {known_words: [yes]}", r"prompt_pairs.known_words.0: .*valid string \(given: True\)"),
