@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationInfo, field_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up, rows_of, values_of
 from imgdiff_assets.ledger.images import HASH_COLUMNS
@@ -60,7 +61,7 @@ NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 
 
-class TaskFailed(RuntimeError):
+class TaskFailed(ImgDiffError, RuntimeError):
     """A task that cannot be asked of what is known."""
 
 

@@ -12,6 +12,7 @@ from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.contents import Contents, contents
 from imgdiff_assets.release.making import make_release
+from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.statistics.diversity import written_and_kept
 from imgdiff_assets.statistics.funnel import funnel
 
@@ -48,7 +49,7 @@ def test_a_role_that_several_models_played_has_a_line_for_each(
     other = override_recipe(drawn_recipe, [f"captioner.model={tmp_path}"])
     run_stages(own_home, other, ["shard-000001"], ["captions", "removal_captions", "fine_tune_set"])
     ledger, shards = Ledger(own_home.ledger), ["shard-000000", "shard-000001"]
-    found = contents(ledger, gather(ledger, shards), [])
+    found = contents(ledger, STAGES, gather(ledger, shards), [])
     found = Contents({**found.manifest, "number": 1, "version": "1", "previous": None}, found.samples)
     card = body(ledger, found, funnel(ledger, shards), *written_and_kept(ledger, shards), None, [])
     lines = {line.split(" | ")[0]: line for line in card.splitlines() if line.startswith("| captioner")}
@@ -57,6 +58,6 @@ def test_a_role_that_several_models_played_has_a_line_for_each(
     assert lines["| captioner"].endswith("| Apache-2.0 (part of this project) |")
     assert f"| `{tmp_path}` |" in lines["| captioner 2"]
     assert lines["| captioner 2"].endswith("| cc-by-nc-4.0 |")
-    alone = contents(ledger, gather(ledger, shards[1:]), []).manifest["models"]
+    alone = contents(ledger, STAGES, gather(ledger, shards[1:]), []).manifest["models"]
     assert alone["captioner"]["model"] == str(tmp_path)
     assert "captioner 2" not in alone
