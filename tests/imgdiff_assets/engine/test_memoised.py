@@ -1,4 +1,4 @@
-"""Each row of the table in docs/how_it_works.md of what is measured again, proved by counting calls of the real models."""
+"""What docs/how_it_works.md says is measured again, row by row, proved by counting calls of the real models."""
 
 import re
 import shutil
