@@ -1,4 +1,4 @@
-"""Each row of the README's table of what is measured again, proved by counting calls of the real models."""
+"""What docs/how_it_works.md says is measured again, row by row, proved by counting calls of the real models."""
 
 import re
 import shutil
@@ -20,7 +20,7 @@ from imgdiff_assets.stages.steps import Measurement
 from resources.loading import devices
 
 SHARD = "shard-000000"
-README = Path(__file__).parents[3] / "README.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "how_it_works.md"
 PROVED: dict[str, Callable[..., None]] = {}
 
 
@@ -59,7 +59,7 @@ def newer(step: str, stage: Stage) -> tuple[Stage, ...]:
 
 
 def test_every_row_of_the_table_is_proved_here() -> None:
-    table = README.read_text(encoding="utf-8").partition("| when you |")[2].partition("\n\n")[0]
+    table = GUIDE.read_text(encoding="utf-8").partition("| when you |")[2].partition("\n\n")[0]
     rows = [line.split("|")[1].strip() for line in table.splitlines()[2:]]
     assert [re.sub(r" \(.*\)", "", row) for row in rows] == list(PROVED)
 
