@@ -43,8 +43,9 @@ def listen(host: str, port: int, allow_remote: bool, token: str | None) -> socke
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
+        reason = str(error.strerror).partition(" (while")[0]
         raise click.ClickException(
-            f"--host {host} --port {port} cannot be used ({error.strerror}): perhaps it is open already; "
+            f"--host {host} --port {port} cannot be used ({reason}): perhaps it is open already; "
             "try another port, or --port 0 for a free one."
         ) from None
 
