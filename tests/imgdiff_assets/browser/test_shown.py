@@ -250,7 +250,9 @@ READERS: dict[str, Callable[[Path, list[str]], Iterator[tuple[str, list[Pixels],
 def test_trainers_are_shown_the_page(
     asked_home: Home, pages: TestClient, samples: Rows, tmp_path: Path, name: str, boxes: bool
 ) -> None:
-    export(Ledger(asked_home.ledger), SHARDS, formats()[name], tmp_path / "out", Options(boxes=boxes), lambda *told: None)
+    export(
+        Ledger(asked_home.ledger), SHARDS, formats()[name], tmp_path / "out", Options(boxes=boxes), lambda *told: None
+    )
     by_split = [key for split in ("train", "validation") for key, row in samples.items() if row["split"] == split]
     seen = []
     for key, exported, question, answer in READERS[name](tmp_path / "out", by_split):
