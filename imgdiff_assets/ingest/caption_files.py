@@ -25,8 +25,11 @@ def read_values(path: Path, column: str | None, follow: bool = True) -> Iterator
         read_file(path, _lines, follow) if suffix == ".txt" else read_table(path, {name: "--column"}, [name], follow)
     )
     for line, cells in rows:
-        value = cells if isinstance(cells, Unreadable) else cells.get(name)
-        yield line, Unreadable(missing(cells, name)) if value is None else value  # type: ignore[arg-type]
+        if isinstance(cells, Unreadable):
+            yield line, cells
+        else:
+            value = cells.get(name)
+            yield line, Unreadable(missing(cells, name)) if value is None else value
 
 
 def _lines(file: BinaryIO) -> Iterator[Row]:

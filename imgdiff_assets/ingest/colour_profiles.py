@@ -50,7 +50,7 @@ def _converted(image: Image.Image, profile: bytes) -> tuple[Image.Image | None, 
         return None, None
     # By way of RGBA, transparency of every kind is left behind alike.
     opaque = image.convert("RGBA").convert("RGB") if image.has_transparency_data else image
-    converted = ImageCms.applyTransform(opaque.convert(mode), transform)
+    converted = transform.apply(opaque.convert(mode))
     name = printable(ImageCms.getProfileDescription(source)) or "a profile without a name"
     return converted, f"{shortened(name, 80)}, converted to sRGB"
 
@@ -63,5 +63,5 @@ def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
         (len(levels) ** 2, len(levels)),
         bytes(c for r in levels for g in levels for b in levels for c in (r, g, b)),
     )
-    seen = ImageCms.applyTransform(colours, transform)
+    seen = transform.apply(colours)
     return all(abs(one - other) <= SAME for one, other in zip(colours.tobytes(), seen.tobytes(), strict=True))

@@ -12,7 +12,7 @@ import struct
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import ExifTags, Image, UnidentifiedImageError
 
@@ -153,7 +153,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         try:
             decoded = decode(data)
         except UnusableImage as error:
-            answer = {"problem": str(error)}
+            answer: dict[str, Any] = {"problem": str(error)}
         else:
             pixels = (decoded.pixels,) if decoded.former is None else (decoded.pixels, decoded.former)
             answer = {

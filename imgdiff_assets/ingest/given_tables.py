@@ -208,7 +208,7 @@ def _rows_at_once(metadata: Any, names: Collection[str]) -> int:
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
         chunks = map(group.column, range(group.num_columns))
         size += sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in names)
-    return max(1, min(MOST_ROWS_AT_ONCE, BYTES_AT_ONCE * metadata.num_rows // max(size, 1)))
+    return max(1, min(MOST_ROWS_AT_ONCE, BYTES_AT_ONCE * int(metadata.num_rows) // max(size, 1)))
 
 
 def _values(column: pa.Array) -> list[Any]:

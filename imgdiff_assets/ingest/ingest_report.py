@@ -83,8 +83,8 @@ class Rejections:
         if self._lines and self._known is None:
             self._known = KnownIds()
             if self._path.exists():
-                with self._path.open("rb") as lines:
-                    for line in lines:
+                with self._path.open("rb") as stored:
+                    for line in stored:
                         self._known.add(_identity(line.decode("utf-8", "replace").rstrip("\n")))
         lines = [line for line in self._lines if self._known is not None and self._known.add(_identity(line))]
         if lines:

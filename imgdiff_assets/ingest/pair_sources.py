@@ -116,7 +116,9 @@ def open_source(
 def _open_folder(folder: Path, suffixes: Sequence[str] | None, roots: Sequence[Path]) -> PairSource:
     found = find_pairs(folder, suffixes)
     if not found.pairs:
-        ends = ", ".join("NAME{}.png and NAME{}.png".format(*pair) for pair in (suffixes and [suffixes]) or NAME_ENDS)
+        ends = ", ".join(
+            "NAME{}.png and NAME{}.png".format(*pair) for pair in (NAME_ENDS if suffixes is None else [suffixes])
+        )
         raise IngestError(
             f"{folder}: holds no pairs; they are named {ends}, or alike in A/ and B/ (or see --suffixes)."
         )
