@@ -13,6 +13,7 @@ import argparse
 import io
 import json
 import random
+import re
 import struct
 import sys
 import tempfile
@@ -32,6 +33,7 @@ from tqdm import tqdm
 
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
+from imgdiff_assets.ingest.pair_sources import IMAGE_FIELDS
 
 WIDTH, HEIGHT = 24, 20
 ROWS = 1_000
@@ -178,11 +180,11 @@ def _mended(data: bytearray) -> bytes:
     return bytes(data)
 
 
-def good_picture(number: int) -> bytes:
-    """A picture that no other number has."""
+def good_picture(number: int, turned: bool = False) -> bytes:
+    """A picture that no other number has, of the size of the seeds, or of those that are turned by their EXIF."""
     buffer = io.BytesIO()
-    pixels = np.random.default_rng(number).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(buffer, format="PNG")
+    shape = (WIDTH, HEIGHT, 3) if turned else (HEIGHT, WIDTH, 3)
+    Image.fromarray(np.random.default_rng(number).integers(0, 256, shape, np.uint8)).save(buffer, format="PNG")
     return buffer.getvalue()
 
 
@@ -199,10 +201,10 @@ def try_mutants(count: int, seconds: float, seed: int) -> tuple[dict[str, Count]
             home = Home(Path(folder) / f"home-{done}")
             rows = []
             for line in range(1, ROWS + 1):
-                if line % GOOD_EVERY == 0 or done == count:
+                if line % GOOD_EVERY == 0:
                     good += 1
                     rows.append(("", good_picture(good)))
-                else:
+                elif done < count:
                     kind = chance.choice(list(pictures))
                     rows.append((kind, mutant(pictures[kind], chance, list(pictures.values()))))
                     done += 1
@@ -213,15 +215,16 @@ def try_mutants(count: int, seconds: float, seed: int) -> tuple[dict[str, Count]
 
 def _ingest(rows: Sequence[tuple[str, bytes]], home: Home, file: Path, counts: Mapping[str, Count]) -> list[str]:
     """Take a file of pairs; returns what of it is wrong."""
-    target = good_picture(0)
-    pq.write_table(pa.table({"source_image": [data for _, data in rows], "target_image": [target] * len(rows)}), file)
-    report = ingest_pairs([file], home, fit="resize")
+    targets = {turned: good_picture(0, turned) for turned in (False, True)}
+    pairs = [(data, targets[kind.endswith("said")]) for kind, data in rows]
+    pq.write_table(pa.table(dict(zip(IMAGE_FIELDS, zip(*pairs, strict=True), strict=True))), file)
+    report = ingest_pairs([file], home)
     reasons = {rejection.line: rejection.reason for rejection in report.rejected}
     wrong = list(report.files_failed)
     if report.accepted + report.duplicates + report.rejected_count != len(rows):
         wrong.append(f"{report} does not account for {len(rows)} rows")
     for rejection in report.rejected:
-        if rejection.field != "source_image" or not rejection.reason or rejection.file != str(file):
+        if rejection.field not in IMAGE_FIELDS or not rejection.reason or rejection.file != str(file):
             wrong.append(f"{rejection} does not tell file, row, field and reason")
     for line, (kind, _) in enumerate(rows, 1):
         if not kind:
@@ -231,7 +234,7 @@ def _ingest(rows: Sequence[tuple[str, bytes]], home: Home, file: Path, counts: M
         counts[kind].mutants += 1
         if line in reasons:
             counts[kind].rejected += 1
-            counts[kind].reasons[reasons[line].partition(" (")[0].partition(" has ")[0][:60]] += 1
+            counts[kind].reasons[re.sub(r"[\d,]+", "N", reasons[line].partition(" (")[0])] += 1
         else:
             counts[kind].ingested += 1
     return wrong
@@ -247,7 +250,7 @@ def main() -> None:
     started = time.monotonic()
     counts, good, wrong = try_mutants(options.count, options.seconds, options.seed)
     result = {
-        "command": f"python -m benchmarks.mutants --count {options.count} --seed {options.seed}",
+        "command": " ".join(["python -m benchmarks.mutants", *sys.argv[1:]]),
         "mutants": sum(count.mutants for count in counts.values()),
         "ingested": sum(count.ingested for count in counts.values()),
         "rejected": sum(count.rejected for count in counts.values()),

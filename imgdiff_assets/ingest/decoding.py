@@ -27,6 +27,9 @@ SMALLEST_SIDE = 16
 MOST_PIXELS = 64_000_000
 MOST_MEMORY = 4 * 2**30
 PAPER_WHITE = (255, 255, 255)
+EXIF, NO_EXIF = b"Exif", b"skip"
+"""What EXIF is marked with in JPEG and AVIF, and what no decoder knows."""
+
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -65,6 +68,17 @@ def decode(data: bytes) -> Decoded:
     bits; grey, palette and CMYK converted. Raises UnusableImage for anything that is not one still image of a usable
     size.
     """
+    try:
+        return _opened(data)
+    except UnusableImage:
+        hidden = data.replace(EXIF, NO_EXIF)
+        if hidden == data:
+            raise
+        # A picture whose EXIF alone is broken is good; a decoder that reads both gives up both.
+        return _opened(hidden)
+
+
+def _opened(data: bytes) -> Decoded:
     try:
         with warnings.catch_warnings():
             # Sizes are checked here, by a limit of our own.

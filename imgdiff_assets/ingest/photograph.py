@@ -69,6 +69,8 @@ class PictureReader:
             raise UnusableImage(f"has {bytes_text(len(data))}; at most {bytes_text(MOST_BYTES)} are read")
         try:
             return self._ask(data)
+        except UnusableImage:
+            raise
         except TimeoutError:
             self._end()
             raise UnusableImage(f"takes more than {self._most_seconds:g} seconds to decode") from None

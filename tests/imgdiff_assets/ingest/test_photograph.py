@@ -236,6 +236,15 @@ def test_a_good_picture_with_broken_exif_is_kept(kind: str) -> None:
     assert np.abs(read_image(encoded(stored, kind, exif=broken_exif(6))).astype(int) - np.asarray(upright)).mean() < 20
 
 
+def test_exif_that_its_decoder_does_not_take_costs_no_picture() -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    data = encoded(picture(), "AVIF", exif=exif.tobytes())
+    broken = data.replace(b"MM\0*", b"XX\0*")
+    assert broken != data
+    np.testing.assert_array_equal(read_image(broken), read_image(data))
+
+
 def test_a_broken_picture_is_told_whatever_its_decoder_raises() -> None:
     text = PngImagePlugin.PngInfo()
     text.add_text("comment", "x" * 2_000_000, zip=True)
@@ -311,6 +320,15 @@ def test_a_picture_that_takes_too_long_costs_itself_alone() -> None:
                 hurried.read(encoded(picture()))
         hurried._most_seconds = 60
         np.testing.assert_array_equal(hurried.read(encoded(picture())).pixels, PLAIN)
+
+
+def test_a_bad_picture_costs_no_new_process() -> None:
+    with PictureReader() as own:
+        own.read(encoded(picture()))
+        process = own._process
+        with pytest.raises(UnusableImage):
+            own.read(b"junk")
+        assert own._process is process
 
 
 def test_a_picture_that_kills_its_decoder_costs_itself_alone() -> None:
