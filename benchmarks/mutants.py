@@ -204,10 +204,12 @@ def try_mutants(count: int, seconds: float, seed: int) -> tuple[dict[str, Count]
                 if line % GOOD_EVERY == 0:
                     good += 1
                     rows.append(("", good_picture(good)))
-                elif done < count:
-                    kind = chance.choice(list(pictures))
-                    rows.append((kind, mutant(pictures[kind], chance, list(pictures.values()))))
-                    done += 1
+                    continue
+                if done == count:
+                    break
+                kind = chance.choice(list(pictures))
+                rows.append((kind, mutant(pictures[kind], chance, list(pictures.values()))))
+                done += 1
             wrong += _ingest(rows, home, Path(folder) / "mutants.parquet", counts)
             bar.update(done - bar.n)
     return counts, good, wrong
@@ -234,23 +236,23 @@ def _ingest(rows: Sequence[tuple[str, bytes]], home: Home, file: Path, counts: M
         counts[kind].mutants += 1
         if line in reasons:
             counts[kind].rejected += 1
-            counts[kind].reasons[re.sub(r"[\d,]+", "N", reasons[line].partition(" (")[0])] += 1
+            counts[kind].reasons[re.sub(r"\d[\d,]*\b", "N", reasons[line].partition(" (")[0])] += 1
         else:
             counts[kind].ingested += 1
     return wrong
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description="Damaged pictures: each is ingested or rejected with a reason.")
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no file of mutants after so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the counts here")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     started = time.monotonic()
     counts, good, wrong = try_mutants(options.count, options.seconds, options.seed)
     result = {
-        "command": " ".join(["python -m benchmarks.mutants", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.mutants", *arguments]),
         "mutants": sum(count.mutants for count in counts.values()),
         "ingested": sum(count.ingested for count in counts.values()),
         "rejected": sum(count.rejected for count in counts.values()),
@@ -267,8 +269,8 @@ def main() -> None:
     if options.json:
         options.json.write_text(text + "\n", encoding="utf-8")
     print(text)
-    sys.exit(1 if wrong else 0)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main(sys.argv[1:]))

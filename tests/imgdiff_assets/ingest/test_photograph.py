@@ -256,7 +256,10 @@ def test_a_broken_picture_is_told_whatever_its_decoder_raises() -> None:
         + b"\0" * 4
         + struct.pack(">I", zlib.crc32(b"IHDR\0\0\0\0"))
     )
-    for data in (huge_text, short_header):
+    palette = encoded(picture().convert("P"))
+    start = palette.index(b"PLTE") - 4
+    no_palette = palette[:start] + palette[start + 12 + int.from_bytes(palette[start : start + 4], "big") :]
+    for data in (huge_text, short_header, no_palette):
         with pytest.raises(UnusableImage, match="is truncated or damaged"):
             read_image(data)
 
