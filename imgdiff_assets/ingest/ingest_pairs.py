@@ -103,7 +103,10 @@ class _Ingestion:
             for pair in opened.pairs:
                 self._take(pair)
                 done += 1
-                progress(f"ingest {source.name}", done, max(opened.total, done))
+                # Where the end is not known, this row is not the last.
+                progress(f"ingest {source.name}", done, max(opened.total, done) if opened.total else done + 1)
+            if done and not opened.total:
+                progress(f"ingest {source.name}", done, done)
             if done == 0:
                 raise IngestError(f"{source}: holds no pairs; nothing was ingested from it.")
         except IngestError as error:

@@ -394,7 +394,9 @@ def test_bytes_that_are_not_utf8_cost_their_row_alone(home: Home, tmp_path: Path
     assert (report.accepted, report.duplicates) == (2, 1)
 
 
-def test_one_scene_in_two_colour_spaces_is_the_same_picture(home: Home, tmp_path: Path) -> None:
+def test_one_scene_in_two_colour_spaces_is_the_same_picture(
+    home: Home, tmp_path: Path, drawn_recipe: Recipe
+) -> None:
     """And the record says so."""
     srgb = ImageCms.createProfile("sRGB")
     # Every tone curve of sRGB's profile becomes a gamma of 1: linear light, as some cameras give it.
@@ -415,6 +417,7 @@ def test_one_scene_in_two_colour_spaces_is_the_same_picture(home: Home, tmp_path
     (row,) = read_captions(home, SHARD).to_pylist()
     assert row["source_colours"] is None
     assert row["target_colours"].endswith(", converted to sRGB")
+    assert f"target image: {row['target_colours']}" in to_text(lineage(home, drawn_recipe, row["caption_id"]))
 
 
 def test_what_was_ingested_before_profiles_keeps_its_id_and_adds_nothing(home: Home, tmp_path: Path) -> None:
