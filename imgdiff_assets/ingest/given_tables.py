@@ -29,6 +29,7 @@ BYTES_AT_ONCE = 2**22
 MOST_ROWS_AT_ONCE = 4_096
 KEPT_BYTES = 200
 LISTED_NAMES = 12
+MOST_NAMES = 1_000
 
 
 def read_file(path: Path, rows: Callable[[BinaryIO], Iterator[Row]], follow: bool = True) -> Iterator[Row]:
@@ -82,7 +83,9 @@ class _Columns:
         self._seen: dict[str, None] = {}
 
     def see(self, names: Iterable[str]) -> None:
-        self._seen.update(dict.fromkeys(names))
+        # Of rows that have each their own, the first; and those that are needed.
+        room = MOST_NAMES - len(self._seen)
+        self._seen.update(dict.fromkeys(name for name in names if room > 0 or name in self._needed))
 
     def check(self) -> None:
         """Raises IngestError for a needed column that was nowhere seen, though others were."""
