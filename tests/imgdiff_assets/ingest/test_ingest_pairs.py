@@ -394,9 +394,7 @@ def test_bytes_that_are_not_utf8_cost_their_row_alone(home: Home, tmp_path: Path
     assert (report.accepted, report.duplicates) == (2, 1)
 
 
-def test_one_scene_in_two_colour_spaces_is_the_same_picture(
-    home: Home, tmp_path: Path, drawn_recipe: Recipe
-) -> None:
+def test_one_scene_in_two_colour_spaces_is_the_same_picture(home: Home, tmp_path: Path, drawn_recipe: Recipe) -> None:
     """And the record says so."""
     srgb = ImageCms.createProfile("sRGB")
     # Every tone curve of sRGB's profile becomes a gamma of 1: linear light, as some cameras give it.
