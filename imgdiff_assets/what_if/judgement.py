@@ -189,8 +189,8 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
     starting = _starting(stored, recipe, parents, above)
     if stage.of_rejected is not None:
         result.unsettled |= np.isin(stored.compared, parents[0].stored.families[starting])
-    ids = [identity for parent in parents for identity in parent.stored.ids.to_pylist()]
-    added = [ids[row] for row in np.flatnonzero(starting)]
+    ids = pa.chunked_array([chunk for parent in parents for chunk in parent.stored.ids.chunks], pa.string())
+    added = ids.filter(pa.array(starting)).to_pylist()
     if stage.enabled(recipe):
         added += [identity for parent in parents for identity in parent.added_kept]
     if stage.filters:
@@ -205,11 +205,11 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
 
 def _unsettle(result: Judgement, judgements: Sequence[Judgement]) -> None:
     """Some rows depend on more than the row above."""
-    for beside, rows in zip(result.stored.stage.beside, result.stored.beside, strict=True):
+    for beside in result.stored.stage.beside:
         *before, table = [one for one in judgements if one.stored.stage.name in line(beside.table)]
         was_kept, is_kept = (fates == Fate.KEPT for fates in (table.stored.fates, table.fates))
         if any(_moves(one) for one in (*before, table)) or (beside.kept and (was_kept != is_kept).any()):
-            result.unsettled |= rows
+            result.unsettled |= result.stored.having(beside.column, beside.values)
 
 
 def _moves(judgement: Judgement) -> bool:

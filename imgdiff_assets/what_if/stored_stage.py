@@ -78,15 +78,11 @@ class StoredStage:
         """One value per origin, for the rows of each."""
         return np.array(values, dtype=bool)[self.origin_rows]
 
-    @cached_property
-    def beside(self) -> list[Booleans]:
-        """For each of the stage's `beside`, the rows that it is about."""
-        found = []
-        for beside in self.stage.beside:
-            column = scan(self._ledger, self.stage.name, [beside.column], shards=self._shards)[beside.column]
-            among = pc.is_in(column, pa.array(beside.values, column.type)) if beside.values else column.is_valid()
-            found.append(np.asarray(among.to_numpy(), dtype=bool))
-        return found
+    def having(self, column: str, values: Sequence[str] = ()) -> Booleans:
+        """The rows that have a value in a column; one of `values`, if any are named."""
+        column_values = scan(self._ledger, self.stage.name, [column], shards=self._shards)[column]
+        found = pc.is_in(column_values, pa.array(values)) if values else column_values.is_valid()
+        return np.asarray(found.to_numpy(), dtype=bool)
 
     @cached_property
     def scores(self) -> dict[str, npt.NDArray[Any]]:
