@@ -16,7 +16,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.caption_files import SUFFIXES
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
-from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.files import atomic_file, with_ending
 from imgdiff_assets.statistics.diversity import filled_so_far
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp")
@@ -85,12 +85,12 @@ def _take(home: Home, path: Path, shard_size: int, fill_gaps: bool, report: Inbo
     if result.files_failed or not (result.accepted or result.duplicates):
         reasons = result.files_failed or rejected
         aside = _move(path, home.inbox / FAILED)
-        with atomic_file(aside.with_name(aside.name + ".error.txt")) as note:
+        with atomic_file(with_ending(aside, ".error.txt")) as note:
             note.write_text("\n".join([*reasons, f"Captions come as {', '.join(SUFFIXES)}."]) + "\n", encoding="utf-8")
         return f"{path.name}: moved to {aside.relative_to(home.root)}: {reasons[0]}"
     aside = _move(path, home.inbox / DONE)
     if rejected:
-        with atomic_file(aside.with_name(aside.name + ".rejected.txt")) as note:
+        with atomic_file(with_ending(aside, ".rejected.txt")) as note:
             note.write_text("\n".join(rejected) + "\n", encoding="utf-8")
     taken = counted(result.accepted, "new caption")
     return f"{path.name}: {taken}, {result.duplicates:,} known already, {len(rejected):,} rejected"
@@ -101,6 +101,6 @@ def _move(path: Path, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     target, number = folder / path.name, 1
     while target.exists():
-        target, number = folder / f"{path.stem}.{number}{path.suffix}", number + 1
+        target, number = with_ending(folder / path.stem, f".{number}{path.suffix}"), number + 1
     path.rename(target)
     return target
