@@ -152,4 +152,4 @@ def test_the_longest_names_are_moved_and_noted(home: Home, text: str) -> None:
     assert names(home.inbox) == ["failed" if not text else "done"]
     (folder,) = home.inbox.iterdir()
     assert name in names(folder)
-    assert len(names(folder)) == (4 if not text else 3)
+    assert len(names(folder)) == 4

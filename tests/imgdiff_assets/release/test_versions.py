@@ -123,7 +123,7 @@ def test_whoever_waits_is_told_for_what(released_home: Home, miniature_recipe: R
 
 @pytest.mark.parametrize("version", ["²", "٣", "é", "", "-1", "..", "a/b", "a" * 65, "9" * 5_000, "9" * 16, "1\n"])
 def test_what_cannot_be_a_version_is_refused(version: str) -> None:
-    with pytest.raises(ReleaseError, match="version|number") as caught:
+    with pytest.raises(ReleaseError, match=r"letters|digits") as caught:
         check_version(version)
     assert len(str(caught.value)) < 300
 
