@@ -64,7 +64,7 @@ class _Open:
 def _measure(events: Iterable[Any]) -> None:
     """Raise yaml.YAMLError where there is too much."""
     stack: list[_Open] = []
-    anchored: dict[str, tuple[int, int]] = {}
+    anchored: dict[str | None, tuple[int, int]] = {}
     total = 0
 
     def refuse(what: str) -> None:
