@@ -16,7 +16,7 @@ def fillable(text: str, **values: Any) -> str:
     try:
         for _, name, form, _ in Formatter().parse(text):
             if name is not None and name not in values:
-                raise LookupError(f"{name!r} is not known")
+                raise KeyError(name)
             if form and not FORM.fullmatch(form):
                 raise ValueError(f"{form!r} is no short form of a value")
         text.format(**values)

@@ -17,6 +17,7 @@ from imgdiff_assets.export.conversation_files import asked, messages
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
+from imgdiff_assets.ledger.files import atomic_file
 
 LOADING = """\
 from datasets import load_dataset
@@ -38,7 +39,6 @@ TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
     """Row group after row group: of a shard's pictures no more than ROW_GROUP_BYTES and one sample's are in memory."""
-    (folder / "data").mkdir(exist_ok=True)
     name = re.sub(r"[^0-9a-z]+", "-", shard)
     schema = _features(options).arrow_schema
     with ExitStack() as stack:
@@ -46,7 +46,9 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
         for view in views:
             split = view.sample.split
             if split not in files:
-                files[split] = stack.enter_context(_RowGroups(folder / "data" / f"{split}-{name}.parquet", schema))
+                path = folder / "data" / f"{split}-{name}.parquet"
+                temporary = stack.enter_context(atomic_file(path, durable=False))
+                files[split] = stack.enter_context(_RowGroups(temporary, schema))
             files[split].add(_row(view))
             yield {"task": view.sample.task}
 
