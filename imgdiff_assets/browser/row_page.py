@@ -54,11 +54,11 @@ def find_page(site: Site, text: str) -> str:
 class _Dagster:
     """Addresses in Dagster's web UI; empty text where there is none."""
 
-    url: str
+    url: str | None
 
     def run(self, run_id: str | None) -> str:
-        return f"{self.url}/runs/{quote(run_id, safe='')}" if self.url and run_id else ""
+        return f"{self.url}/runs/{quote(run_id, safe='')}" if self.url is not None and run_id else ""
 
     def partition(self, asset: str, shard: str) -> str:
         query = urlencode({"view": "partitions", "partition": shard})
-        return f"{self.url}/assets/{quote(asset, safe='')}?{query}" if self.url else ""
+        return f"{self.url}/assets/{quote(asset, safe='')}?{query}" if self.url is not None else ""
