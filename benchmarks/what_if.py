@@ -107,6 +107,7 @@ def _write_stage(
         "asset": stage.name,
         "seed": recipe.seed,
         "settings": stage.settings(recipe).model_dump(mode="json"),
+        "made_with": stage.values(recipe, stage.item_settings),
         "models": {role: getattr(recipe.models, role).identity() for role in stage.roles},
         "code_version": stage.code_version,
         "inputs_hash": content_hash(dict.fromkeys(stage.parents, "made up")),
@@ -159,7 +160,7 @@ def _judge(stage: Stage, columns: Arrays, recipe: Recipe) -> npt.NDArray[Any]:
             scores[step.column.name] = np.zeros(len(rejected_by), values.dtype)
             scores[step.column.name][alive] = values
         else:
-            passes = step.passes({name: scores[name][alive] for name in step.reads}, settings)
+            passes = step.judge({name: scores[name][alive] for name in step.reads}, settings)
             rejected_by[alive[~passes]] = step.name
             alive = alive[passes]
     return rejected_by

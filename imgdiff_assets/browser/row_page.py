@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from imgdiff_assets.browser.exports import exported
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.browser.story import NoRow, facts, id_columns, story_of
+from imgdiff_assets.browser.story import NoRow, id_columns, story_of
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.ingest.shards import ShardError
 from imgdiff_assets.ledger.ledger import Ledger
@@ -26,7 +26,7 @@ def row_page(site: Site, identity: str, erased: bool = False) -> str:
         with suppress(StaleSample, DamagedTable, LookupError, OSError, BrokenPart):
             exports = exported(site.index.ledger, story.sample.shard, story.sample.id)
     dagster = _Dagster(site.dagster_url)
-    return site.render("row.html", story=story, exports=exports, dagster=dagster, facts=facts)
+    return site.render("row.html", story=story, exports=exports, dagster=dagster)
 
 
 def find_page(site: Site, text: str) -> str:

@@ -15,10 +15,12 @@ from imgdiff_assets.common.plain_text import counted, printable
 from imgdiff_assets.home import Home
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import stage_named, stages_of
+from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, line, stage_named, stages_of
 from imgdiff_assets.stages.stage import Stage
 
 CACHE = "cache/thumbnails"
+ERASED = "removed_pairs"
+"""The stage that makes a branch of its own of a region."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,8 @@ def block(text: str) -> Markup:
 
 def row_address(table: str, identity: str) -> str:
     """Where a row's story is; a region and the region erased have one id."""
-    return f"/row/{identity}" + ("?erased=1" if table in ("removed_pairs", "removal_captions") else "")
+    erased = table != SAMPLES and table in STAGE_NAMES and ERASED in line(table)
+    return f"/row/{identity}" + ("?erased=1" if erased else "")
 
 
 def thumbnail_address(row: Mapping[str, Any]) -> str:

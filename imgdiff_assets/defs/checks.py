@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.defs.asset_metadata import table_of
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.engine.record import kept_share_warnings
@@ -98,7 +99,7 @@ def _invariant_result(
         rows = [{"problem": str(error)}]
     metadata: dict[str, Any] = {"shards": len(shards), "offending_rows": len(rows)}
     if rows:
-        metadata["rows"] = _table(rows[:SHOWN_ROWS])
+        metadata["rows"] = table_of(rows[:SHOWN_ROWS])
     return dg.AssetCheckResult(
         check_name=invariant.name,
         asset_key=stage.name,
@@ -113,7 +114,7 @@ def _canaries_result(stage: Stage, recipe: Recipe) -> dg.AssetCheckResult:
     found = mistakes(stage, stage.settings(recipe))
     metadata: dict[str, Any] = {"filters": len(stage.filters), "offending_rows": len(found)}
     if found:
-        metadata["rows"] = _table([{"problem": sentence} for sentence in found])
+        metadata["rows"] = table_of([{"problem": sentence} for sentence in found])
     return dg.AssetCheckResult(
         check_name="canaries",
         asset_key=stage.name,
@@ -130,7 +131,7 @@ def _kept_share_result(stage: Stage, ledger: Ledger, shards: Sequence[str], reci
     warnings = kept_share_warnings(records, bounds)
     metadata: dict[str, Any] = {"least": bounds[0], "largest": bounds[1], "offending_shards": len(warnings)}
     if warnings:
-        metadata["shards"] = _table([{"problem": sentence} for sentence in warnings[:SHOWN_ROWS]])
+        metadata["shards"] = table_of([{"problem": sentence} for sentence in warnings[:SHOWN_ROWS]])
     return dg.AssetCheckResult(
         check_name="kept_share",
         asset_key=stage.name,
@@ -139,7 +140,3 @@ def _kept_share_result(stage: Stage, ledger: Ledger, shards: Sequence[str], reci
         metadata=metadata,
         description="\n".join(warnings[:SHOWN_ROWS]) or "within the recipe's bounds",
     )
-
-
-def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(records=[dg.TableRecord(row) for row in rows])

@@ -7,16 +7,20 @@ images beside it, in `<key>.images.parquet`.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.cleaning import UnusableText, clean
+from imgdiff_assets.ingest.known_ids import Ids, KnownIds, numbers
 
 SHARD_KEY = re.compile(r"shard-[0-9]{6}")
 SCHEMA = pa.schema(
@@ -40,6 +44,9 @@ PAIR_SCHEMA = pa.schema(
     ]
 )
 """A shard of given image pairs; the caption is the source image's."""
+
+COLOURS_SCHEMA = pa.schema([pa.field("source_colours", pa.string()), pa.field("target_colours", pa.string())])
+"""What became of the colour profile of each image, null where there was nothing to do; shards of before lack it."""
 
 
 class ShardError(ImgDiffError, ValueError):
@@ -108,16 +115,51 @@ def read_captions(home: Home, key: str) -> pa.Table:
     try:
         names = pq.read_schema(path).names
         schema = PAIR_SCHEMA if _are_of_pairs(names) else SCHEMA
-        if FILLED.name in names:
-            schema = schema.append(FILLED)
+        for added in (FILLED, *COLOURS_SCHEMA):
+            if added.name in names:
+                schema = schema.append(added)
         return pq.read_table(path, schema=schema, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise ShardError(f"{path}: is not a readable caption table ({' '.join(str(error).split())}).") from error
 
 
-def known_captions(home: Home) -> set[str]:
-    """The `caption_id` of every caption and of every given pair, in whatever shard. Raises ShardError."""
-    return {identity for key in shard_keys(home) for identity in read_captions(home, key)["caption_id"].to_pylist()}
+def known_captions(home: Home) -> KnownIds:
+    """The `caption_id` of every caption and of every given pair, in whatever shard. Raises ShardError.
+
+    A caption that an earlier release spelt otherwise keeps its id, and is known by that of its spelling of today too.
+    """
+    return KnownIds(known for key in shard_keys(home) for known in _known(home, key)[:2])
+
+
+def pairs_of_before_profiles(home: Home) -> KnownIds:
+    """The given pairs whose images were ingested without a look at their colour profiles. Raises ShardError."""
+    return KnownIds(_known(home, key)[2] for key in shard_keys(home))
+
+
+def _known(home: Home, key: str) -> tuple[Ids, Ids, Ids]:
+    status = caption_path(home, key).stat()
+    return _read_known(home, key, (status.st_ino, status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=65_536)
+def _read_known(home: Home, key: str, version: tuple[int, int, int]) -> tuple[Ids, Ids, Ids]:
+    """Of a shard, which never changes: the ids, those of today's spelling, those from before colour profiles."""
+    table = read_captions(home, key)
+    ids, none = numbers(table["caption_id"].to_pylist()), numbers(())
+    if not _are_of_pairs(table.schema.names):
+        return ids, numbers(_respelt(table["caption"])), none
+    return ids, none, none if COLOURS_SCHEMA.names[0] in table.schema.names else ids
+
+
+def _respelt(captions: pa.ChunkedArray) -> Iterator[str]:
+    # An ASCII caption has one spelling.
+    for caption in captions.filter(pc.invert(pc.string_is_ascii(captions))).to_pylist():
+        try:
+            spelling = clean(caption)
+        except UnusableText:
+            continue
+        if spelling != caption:
+            yield caption_id(spelling)
 
 
 def adding_shards(home: Home) -> FileLock:
@@ -134,4 +176,4 @@ def new_keys(home: Home) -> Iterator[str]:
 
 
 def _are_of_pairs(columns: Sequence[str]) -> bool:
-    return bool(list(columns) == PAIR_SCHEMA.names)
+    return bool(list(columns)[: len(PAIR_SCHEMA)] == PAIR_SCHEMA.names)

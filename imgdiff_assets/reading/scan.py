@@ -1,7 +1,7 @@
 """Reading one table of the ledger across shards, a few columns and rows of it."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +12,9 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
+
+if TYPE_CHECKING:
+    import pyarrow.dataset as ds
 
 
 def origins(stage: Stage, table: pa.Table) -> Integers:
@@ -58,22 +61,12 @@ def scan(
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
     wanted = ledger.shards(asset, shards)
-    partition = pa.schema([pa.field("shard", pa.string())])
-    schema = pa.unify_schemas([stage_named(asset).schema, partition])
     names = [*columns, "shard"]
     if not wanted:
+        schema = _with_shard(asset)
         return pa.schema([schema.field(name) for name in names]).empty_table()
-    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
-
     try:
-        table = ds.dataset(
-            [str(ledger.table_path(asset, key)) for key in wanted],
-            schema=schema,
-            format="parquet",
-            partitioning=ds.partitioning(partition, flavor="hive"),
-            partition_base_dir=str(ledger.root / asset),
-        )
-        return table.to_table(columns=names, filter=where)
+        return _dataset(ledger, asset, wanted).to_table(columns=names, filter=where)
     except (pa.ArrowInvalid, OSError) as error:
         raise _damaged(ledger, asset, error) from error
 
@@ -81,19 +74,38 @@ def scan(
 def ask(ledger: Ledger, asset: str, sql: str) -> list[tuple[Any, ...]]:
     """DuckDB's answer to a question about `rows`, all rows of `asset`: as columns they might not fit into memory.
 
-    For columns that every table has, older ones too. Raises DamagedTable.
+    Raises DamagedTable.
     """
     import duckdb
 
-    files = [str(ledger.table_path(asset, key)) for key in ledger.shards(asset)]
-    if not files:
+    wanted = ledger.shards(asset)
+    if not wanted:
         return []
     with duckdb.connect() as connection:
         try:
-            connection.read_parquet(files).create_view("rows")
+            # Arrow opens the files: DuckDB takes some names for patterns.
+            connection.register("rows", _dataset(ledger, asset, wanted))
             return connection.execute(sql).fetchall()
-        except duckdb.Error as error:
+        except (pa.ArrowInvalid, OSError, duckdb.Error) as error:
             raise _damaged(ledger, asset, error) from error
+
+
+def _with_shard(asset: str) -> pa.Schema:
+    return stage_named(asset).schema.append(pa.field("shard", pa.string()))
+
+
+def _dataset(ledger: Ledger, asset: str, shards: Sequence[str]) -> "ds.Dataset":
+    """The tables of some shards as one, not read yet; their folders say which shard a row is of."""
+    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
+
+    schema = _with_shard(asset)
+    return ds.dataset(
+        [str(ledger.table_path(asset, key)) for key in shards],
+        schema=schema,
+        format="parquet",
+        partitioning=ds.partitioning(pa.schema([schema.field("shard")]), flavor="hive"),
+        partition_base_dir=str(ledger.root / asset),
+    )
 
 
 def _damaged(ledger: Ledger, asset: str, error: Exception) -> DamagedTable:

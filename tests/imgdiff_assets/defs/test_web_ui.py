@@ -34,6 +34,8 @@ from imgdiff_assets.stages.graph import STAGE_NAMES
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 CAPTIONS = (
     "a red ball on the grass",
     "a blue boat on the sea",

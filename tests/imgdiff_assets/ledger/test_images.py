@@ -47,7 +47,16 @@ def test_other_kinds_of_images_are_read_as_rgb(mode: str, format_name: str) -> N
     assert decode(buffer.getvalue()).shape == (3, 4, 3)
 
 
-@pytest.mark.parametrize("data", [b"", b"no image", encode_png(_noise(1), 6)[:-30]])
+def _without_palette() -> bytes:
+    """Of which Pillow raises AssertionError."""
+    buffer = io.BytesIO()
+    Image.new("P", (4, 3)).save(buffer, format="PNG", transparency=0)
+    data = buffer.getvalue()
+    start = data.index(b"PLTE") - 4
+    return data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :]
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", encode_png(_noise(1), 6)[:-30], _without_palette()])
 def test_damaged_images_are_refused(data: bytes) -> None:
     with pytest.raises(DamagedImage, match="the image is damaged: "):
         decode(data)
@@ -98,10 +107,11 @@ def test_a_pair_that_was_not_drawn_has_no_images(tmp_path: Path) -> None:
     images.close()
 
 
-def test_only_the_latest_pairs_stay_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PairImages, "KEPT_ROWS", 3)
+@pytest.mark.parametrize("limit", ["KEPT_ROWS", "KEPT_BYTES"])
+def test_only_the_latest_pairs_stay_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     images = PairImages(_pairs(tmp_path, 8), SHARD)
     first = images("1")
+    monkeypatch.setattr(PairImages, limit, 3 * (1 if limit == "KEPT_ROWS" else 2 * first[0].nbytes))
     assert images("1")[0] is first[0]
     for number in range(2, 8):
         images(str(number))
