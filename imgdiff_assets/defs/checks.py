@@ -12,8 +12,8 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.engine.record import kept_share_warnings
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import SAMPLES

@@ -1,6 +1,5 @@
 """The parent tables of a stage, for one shard: known by a hash before they are read."""
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_captions
+from imgdiff_assets.ledger.checksums import file_digest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import verdicts_hash, verdicts_of_shard
 from imgdiff_assets.stages.graph import stage_named
@@ -60,25 +60,17 @@ _OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard}
 def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
     try:
         return ledger.read(parent, shard, stage_named(parent).schema)
-    except (pa.ArrowException, OSError) as error:
-        raise MissingInput(
-            f"{ledger.table_path(parent, shard)} is damaged ({' '.join(str(error).split())}): move it away and "
-            f"materialise {parent} of {shard} again."
-        ) from error
+    except FileNotFoundError as error:
+        raise MissingInput(f"{parent} of {shard} was moved away: materialise it again.") from error
 
 
 def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
     """The hash of one parent's content; None when there is no such table."""
     if parent == CAPTION_FILE:
-        return _digest(caption_path(home, shard))
+        return file_digest(caption_path(home, shard))
     if parent == REVIEWS:
         return verdicts_hash(home, shard)
     if not ledger.exists(parent, shard):
         return None
     record = ledger.record(parent, shard)
-    return str(record["output_hash"]) if record else _digest(ledger.table_path(parent, shard))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return str(record["output_hash"]) if record else file_digest(ledger.table_path(parent, shard))

@@ -11,12 +11,13 @@ from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.tables import column_names, read_table
 
 SHARD_KEY = re.compile(r"shard-[0-9]{6}")
 SCHEMA = pa.schema(
@@ -95,24 +96,30 @@ def pair_images_path(home: Home, key: str) -> Path:
 
 def has_pairs(home: Home, key: str) -> bool:
     """Whether the shard's image pairs were given. Raises ShardError."""
-    path = caption_path(home, key)
     try:
-        return _are_of_pairs(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError):
-        return False
+        return _are_of_pairs(column_names(caption_path(home, key)))
+    except DamagedTable:
+        return pair_images_path(home, key).exists()
 
 
 def read_captions(home: Home, key: str) -> pa.Table:
     """The captions of one shard; of given pairs, with all that is known of them. Raises ShardError."""
     path = caption_path(home, key)
     try:
-        names = pq.read_schema(path).names
-        schema = PAIR_SCHEMA if _are_of_pairs(names) else SCHEMA
-        if FILLED.name in names:
-            schema = schema.append(FILLED)
-        return pq.read_table(path, schema=schema, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
+        return read_table(path, schema_of(column_names(path)))
+    except DamagedTable as damage:
+        raise ShardError(
+            f"{path}: is not a readable caption table: {damage.reason}; `imgdiff ledger verify` restores it as far as "
+            "the ledger knows the captions."
+        ) from damage
+    except pa.ArrowException as error:
         raise ShardError(f"{path}: is not a readable caption table ({' '.join(str(error).split())}).") from error
+
+
+def schema_of(columns: Sequence[str]) -> pa.Schema:
+    """The schema of a caption file that has these columns."""
+    schema = PAIR_SCHEMA if _are_of_pairs(columns) else SCHEMA
+    return schema.append(FILLED) if FILLED.name in columns else schema
 
 
 def known_captions(home: Home) -> set[str]:

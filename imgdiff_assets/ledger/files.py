@@ -13,6 +13,9 @@ from imgdiff_assets.common.errors import ImgDiffError
 TEMPORARY = ".tmp"
 """How the name of a file that is being written ends; one that a kill left behind may be removed."""
 
+ASIDE = ".damaged"
+"""What follows the name of a file that was set aside."""
+
 
 class NotWritten(ImgDiffError, OSError):
     """A file that could not be written; what was there is unchanged."""
@@ -73,7 +76,7 @@ def set_aside(path: Path) -> Path:
     Names sort by time, and no file is ever overwritten.
     """
     moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (path.with_name(f"{path.name}.damaged-{moment}-{number:03d}") for number in count())
+    names = (path.with_name(f"{path.name}{ASIDE}-{moment}-{number:03d}") for number in count())
     # Taken before the rename, which would overwrite: only the file system knows which names are free.
     aside = next(name for name in names if _created(name))
     os.replace(path, aside)

@@ -14,6 +14,7 @@ from PIL import Image
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.cells import CellReference, ImageColumns
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 
 HASH_COLUMNS = ("source_hash", "target_hash")
@@ -107,6 +108,13 @@ class GivenImages(TableImages):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "pair_id", PairImages.columns)
+
+    def encoded(self, identity: str) -> dict[str, Any]:
+        """The cells as they were ingested. Raises KeyError for an unknown pair, DamagedImage."""
+        try:
+            return super().encoded(identity)
+        except DamagedTable as damage:  # which nothing measures again, so that it is the fault of these pairs alone
+            raise DamagedImage(f"{damage.path}: {damage.reason}") from damage
 
 
 class ErasedImages(TableImages):

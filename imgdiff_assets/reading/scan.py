@@ -1,6 +1,7 @@
 """Reading one table of the ledger across shards, a few columns and rows of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Integers
-from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.ledger import tables
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
+
+PARTITION = pa.schema([pa.field("shard", pa.string())])
 
 
 def origins(stage: Stage, table: pa.Table) -> Integers:
@@ -42,10 +46,6 @@ def keys_of(stage: Stage, asset: str, ids: pa.ChunkedArray) -> pa.ChunkedArray:
     return ids if len(stage.above) == 1 else pc.binary_join_element_wise(asset, ids, " ")
 
 
-class DamagedTable(ImgDiffError, ValueError):
-    """A table of the ledger that is not a whole Parquet file."""
-
-
 def scan(
     ledger: Ledger,
     asset: str,
@@ -58,46 +58,63 @@ def scan(
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
     wanted = ledger.shards(asset, shards)
-    partition = pa.schema([pa.field("shard", pa.string())])
-    schema = pa.unify_schemas([stage_named(asset).schema, partition])
     names = [*columns, "shard"]
     if not wanted:
-        return pa.schema([schema.field(name) for name in names]).empty_table()
-    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
-
-    try:
-        table = ds.dataset(
-            [str(ledger.table_path(asset, key)) for key in wanted],
-            schema=schema,
-            format="parquet",
-            partitioning=ds.partitioning(partition, flavor="hive"),
-            partition_base_dir=str(ledger.root / asset),
-        )
-        return table.to_table(columns=names, filter=where)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(ledger, asset, error) from error
+        return _schema(asset, names).empty_table()
+    read = [*columns, *_read_by(where, asset)]
+    with _named(ledger, asset, wanted, read):
+        return _dataset(ledger, asset, wanted, read).to_table(columns=names, filter=where)
 
 
-def ask(ledger: Ledger, asset: str, sql: str) -> list[tuple[Any, ...]]:
-    """DuckDB's answer to a question about `rows`, all rows of `asset`: as columns they might not fit into memory.
+def ask(ledger: Ledger, asset: str, columns: Sequence[str], sql: str) -> list[tuple[Any, ...]]:
+    """DuckDB's answer to a question about `rows`, which are some columns of all rows of `asset`.
 
-    For columns that every table has, older ones too. Raises DamagedTable.
+    They might not fit into memory. Raises DamagedTable.
     """
     import duckdb
 
-    files = [str(ledger.table_path(asset, key)) for key in ledger.shards(asset)]
-    if not files:
+    keys = ledger.shards(asset)
+    if not keys:
         return []
-    with duckdb.connect() as connection:
-        try:
-            connection.read_parquet(files).create_view("rows")
-            return connection.execute(sql).fetchall()
-        except duckdb.Error as error:
-            raise _damaged(ledger, asset, error) from error
+    with duckdb.connect() as connection, _named(ledger, asset, keys, columns):
+        connection.register("rows", _dataset(ledger, asset, keys, columns))
+        return connection.execute(sql).fetchall()
 
 
-def _damaged(ledger: Ledger, asset: str, error: Exception) -> DamagedTable:
-    return DamagedTable(
-        f"{ledger.root / asset}: a table cannot be read ({' '.join(str(error).split())}); "
-        "`imgdiff run` moves it aside and measures its rows again."
+def _dataset(ledger: Ledger, asset: str, shards: Sequence[str], columns: Sequence[str]) -> Any:
+    """The tables as one dataset, of which these columns have been checked; without their images."""
+    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
+
+    paths = [ledger.table_path(asset, key) for key in shards]
+    for path in paths:
+        tables.check(path, columns)
+    return ds.dataset(
+        list(map(str, paths)),
+        schema=_schema(asset),
+        format="parquet",
+        partitioning=ds.partitioning(PARTITION, flavor="hive"),
+        partition_base_dir=str(ledger.root / asset),
     )
+
+
+@contextmanager
+def _named(ledger: Ledger, asset: str, shards: Sequence[str], columns: Sequence[str]) -> Iterator[None]:
+    """Say which table is at fault where one without checksums cannot be decoded."""
+    try:
+        yield
+    except DamagedTable:
+        raise
+    except Exception:  # of wrong bytes pyarrow makes anything
+        for key in shards:
+            tables.check(ledger.table_path(asset, key), columns, decode=True)
+        raise
+
+
+def _schema(asset: str, names: Sequence[str] | None = None) -> pa.Schema:
+    schema = pa.unify_schemas([stage_named(asset).schema, PARTITION])
+    return schema if names is None else pa.schema([schema.field(name) for name in names])
+
+
+def _read_by(where: pc.Expression | None, asset: str) -> list[str]:
+    """The columns that an expression names, and perhaps some more: it does not tell them but in its text."""
+    return [] if where is None else [name for name in stage_named(asset).schema.names if name in str(where)]

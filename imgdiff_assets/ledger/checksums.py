@@ -1,0 +1,214 @@
+"""Checksums of a Parquet file: between its rows and its footer, where other readers see a gap.
+
+    PAR1 | rows | checksums of the rows, the footer once more, their lengths and SHA-256, MARK | footer | length, PAR1
+
+The rows lie in chunks, one column of one row group each, which have a CRC-32: so whoever reads some columns of some
+rows checks those bytes and no others. The footer says where everything lies; so it is there twice.
+"""
+
+import hashlib
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from imgdiff_assets.common.aliases import Integers
+from imgdiff_assets.ledger.files import NotWritten
+
+MARK = b"IMGDIFF1"
+PARQUET = b"PAR1"
+CHUNK = np.dtype([("bytes", "<u8"), ("crc32", "<u4")])
+END = struct.Struct("<QQ32s8s")
+"""How many chunks, how many bytes of footer, SHA-256 of both and of these two numbers, MARK."""
+
+LENGTHS = struct.Struct("<QQ")
+TAIL = struct.Struct("<I4s")
+PIECE = 2**24
+"""Bytes that are read at once."""
+
+SEARCHED = 2**26
+"""Bytes at the end of a damaged file in which its checksums are looked for."""
+
+
+class Unsound(ValueError):
+    """A file whose footer or checksums are not what was written; says what is wrong in some words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footer:
+    """What a Parquet file says of itself, checked.
+
+    `chunks` are the lengths and checksums of its chunks, (row groups, columns) of `CHUNK`, and `offsets` where each
+    begins; None in a file that was written before there were any. `gap` are the bytes that checksums take.
+    """
+
+    metadata: pq.FileMetaData
+    chunks: npt.NDArray[np.void] | None
+    offsets: Integers | None
+    gap: tuple[int, int]
+
+    def is_whole(self, source: pa.NativeFile, group: int, column: int) -> bool:
+        """Whether the bytes of one chunk are those that were written. For a file that has checksums."""
+        assert self.chunks is not None
+        assert self.offsets is not None
+        length, expected = self.chunks[group, column].tolist()
+        return _crc32(source, int(self.offsets[group, column]), length) == expected
+
+
+def read_footer(source: pa.NativeFile) -> Footer:
+    """The footer of an open file, if it and the file's size are what was written. Raises Unsound, OSError."""
+    if source.size() < len(PARQUET) + TAIL.size or _bytes(source, 0, len(PARQUET)) != PARQUET:
+        raise Unsound("is not a Parquet file, or its beginning or end is missing")
+    start, footer = _footer(source)
+    found = _checksums_before(source, start)
+    if found is None:
+        metadata = _parsed(footer)
+        begin = _chunk_starts(metadata)[-1]
+        if begin != start:
+            raise Unsound("its checksums are damaged")
+        return Footer(metadata, None, None, (start, start))
+    if found[1] != footer:
+        raise Unsound("its footer is damaged")
+    return _with_checksums(*found, start)
+
+
+def rescue_footer(source: pa.NativeFile) -> Footer:
+    """The same; of a damaged file the second footer will do, or the first without the checksums.
+
+    What has checksums can be trusted none the less. Raises Unsound, OSError.
+    """
+    try:
+        return read_footer(source)
+    except Unsound:
+        pass
+    size = source.size()
+    begin = max(0, size - SEARCHED)
+    end = _bytes(source, begin, size - begin).rfind(MARK)
+    if end >= 0:
+        start = begin + end + len(MARK)
+        try:
+            if (found := _checksums_before(source, start)) is not None:
+                return _with_checksums(*found, start)
+        except Unsound:
+            pass
+    start, footer = _footer(source)
+    return Footer(_parsed(footer), None, None, (start, start))
+
+
+def add_checksums(path: Path) -> None:
+    """Give a whole Parquet file that has no checksums some, in place. Raises NotWritten, OSError."""
+    with pa.OSFile(str(path)) as source:
+        start, footer = _footer(source)
+        metadata = _parsed(footer)
+        starts = _chunk_starts(metadata)
+        if sorted(starts) != starts or (starts[0], starts[-1]) != (len(PARQUET), start):
+            raise NotWritten(f"{path}: its columns do not lie one after the other, so it is given no checksums.")
+        chunks = np.array([(end - at, _crc32(source, at, end - at)) for at, end in pairwise(starts)], dtype=CHUNK)
+    body = chunks.tobytes() + footer
+    lengths = LENGTHS.pack(len(chunks), len(footer))
+    digest = hashlib.sha256(body + lengths).digest()
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(body + lengths + digest + MARK + footer + TAIL.pack(len(footer), PARQUET))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file without its checksums: the same before and after it was given some. Raises OSError."""
+    digest = hashlib.sha256()
+    with pa.OSFile(str(path)) as source:
+        size = source.size()
+        try:
+            begin, end = read_footer(source).gap
+        except Unsound:
+            begin = end = size
+        for first, last in ((0, begin), (end, size)):
+            for start in range(first, last, PIECE):
+                digest.update(_bytes(source, start, min(PIECE, last - start)))
+    return digest.hexdigest()
+
+
+def _footer(source: pa.NativeFile) -> tuple[int, bytes]:
+    """Where the footer begins, and the footer."""
+    size = source.size()
+    length, mark = TAIL.unpack(_bytes(source, size - TAIL.size, TAIL.size)) if size >= TAIL.size else (0, b"")
+    start = size - TAIL.size - length
+    if mark != PARQUET or start < len(PARQUET):
+        raise Unsound("its end is damaged or missing")
+    return start, _bytes(source, start, length)
+
+
+def _checksums_before(source: pa.NativeFile, start: int) -> tuple[npt.NDArray[np.void], bytes, int] | None:
+    """Checksums, second footer, and where both begin, if they lie before `start`; None if there are none."""
+    at = start - END.size
+    if at < len(PARQUET):
+        return None
+    count, length, digest, mark = END.unpack(_bytes(source, at, END.size))
+    if mark != MARK:
+        return None
+    begin = at - count * CHUNK.itemsize - length
+    if begin < len(PARQUET):
+        raise Unsound("its checksums are damaged")
+    body = _bytes(source, begin, at - begin)
+    if hashlib.sha256(body + LENGTHS.pack(count, length)).digest() != digest:
+        raise Unsound("its checksums are damaged")
+    return np.frombuffer(body, CHUNK, count), body[count * CHUNK.itemsize :], begin
+
+
+def _with_checksums(chunks: npt.NDArray[np.void], footer: bytes, begin: int, end: int) -> Footer:
+    metadata = _parsed(footer)
+    ends = len(PARQUET) + np.cumsum(chunks["bytes"], dtype=np.int64)
+    if (ends[-1] if len(ends) else len(PARQUET)) != begin:
+        raise Unsound("it is shorter or longer than it was written")
+    shape = metadata.num_row_groups, metadata.num_columns
+    offsets = ends - chunks["bytes"].astype(np.int64)
+    return Footer(metadata, chunks.reshape(shape), offsets.reshape(shape), (begin, end))
+
+
+def _parsed(footer: bytes) -> pq.FileMetaData:
+    whole = PARQUET + footer + TAIL.pack(len(footer), PARQUET)
+    with _doubting():
+        return pq.read_metadata(pa.BufferReader(whole))
+
+
+def _chunk_starts(metadata: pq.FileMetaData) -> list[int]:
+    """Where each chunk begins, in the order of the file, and where the last one ends."""
+    starts, end = [], len(PARQUET)
+    with _doubting():
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            for column in map(group.column, range(metadata.num_columns)):
+                # A column of no rows has nowhere to begin.
+                start = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+                starts.append(start or end)
+                end = starts[-1] + column.total_compressed_size
+    return [*starts, end]
+
+
+@contextmanager
+def _doubting() -> Iterator[None]:
+    """In a footer without a checksum anything may be wrong, and pyarrow raises what it likes."""
+    try:
+        yield
+    except Exception as error:
+        raise Unsound(f"its footer is damaged: {' '.join(str(error).split())}") from error
+
+
+def _crc32(source: pa.NativeFile, start: int, length: int) -> int:
+    value = 0
+    for at in range(start, start + length, PIECE):
+        value = zlib.crc32(_bytes(source, at, min(PIECE, start + length - at)), value)
+    return value
+
+
+def _bytes(source: pa.NativeFile, start: int, length: int) -> bytes:
+    """Fewer where the file ends."""
+    source.seek(start)
+    return bytes(source.read(length))
