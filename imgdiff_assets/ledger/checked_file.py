@@ -6,6 +6,7 @@ Of a file that was written before there were checksums it gives what decodes.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -13,9 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imgdiff_assets.common.aliases import Integers
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import listed
-from imgdiff_assets.ledger.checksums import Unsound, read_footer, rescue_footer
+from imgdiff_assets.ledger.checksums import read_footer, rescue_footer
+from imgdiff_assets.ledger.layout import Unsound
 
 LISTED = 4
 """Places that a sentence about damage names."""
@@ -61,17 +64,23 @@ class CheckedFile:
         try:
             with self._unsound():
                 self._footer = (rescue_footer if rescue else read_footer)(self._source)
-                # The pages' own checksums too: the only ones there are where those of the chunks are lost.
-                self._parquet = pq.ParquetFile(
-                    self._source, metadata=self._footer.metadata, page_checksum_verification=True
-                )
-                self.schema: pa.Schema = self._parquet.schema_arrow
+                self._layout = self._footer.layout
         except BaseException:
             self._source.close()
             raise
-        sizes = [self._footer.metadata.row_group(group).num_rows for group in range(self._parquet.num_row_groups)]
-        self.bounds = np.cumsum([0, *sizes])
+
+    @property
+    def schema(self) -> pa.Schema:
+        return self._layout.schema
+
+    @property
+    def bounds(self) -> Integers:
         """Where the row groups begin, and the number of rows."""
+        return self._layout.bounds
+
+    @property
+    def groups(self) -> range:
+        return self._layout.groups
 
     @property
     def names(self) -> list[str]:
@@ -89,7 +98,7 @@ class CheckedFile:
     def read(self, columns: Sequence[str], groups: Sequence[int] | None = None) -> pa.Table:
         """Some columns of all row groups, or of some; one that the file lacks is left out. Raises DamagedTable."""
         wanted = [name for name in columns if name in self.schema.names]
-        chosen = range(self._parquet.num_row_groups) if groups is None else groups
+        chosen = self.groups if groups is None else groups
         if self.has_checksums:
             self.check(wanted, chosen)
         try:
@@ -111,37 +120,34 @@ class CheckedFile:
 
     def group_bytes(self, group: int) -> int:
         """How large a row group is when it is unpacked."""
-        return int(self._footer.metadata.row_group(group).total_byte_size)
+        return int(self._layout.metadata.row_group(group).total_byte_size)
 
     def damages(self, columns: Sequence[str], groups: Sequence[int] | None = None) -> list[Damage]:
         """What is lost of these columns. Only what is asked for is read."""
-        chosen = range(self._parquet.num_row_groups) if groups is None else groups
-        places = self._places()
+        chosen = self.groups if groups is None else groups
+        parts = self._layout.parts
         return [
             Damage(int(self.bounds[group]), int(self.bounds[group + 1]), name)
             for group in chosen
             for name in columns
-            if name in places and not self._is_whole(group, name, places[name])
+            if name in parts and not self._is_whole(group, name, parts[name])
         ]
 
-    def _is_whole(self, group: int, name: str, places: range) -> bool:
+    @cached_property
+    def _parquet(self) -> pq.ParquetFile:
+        # The pages' own checksums too: the only ones there are where those of the chunks are lost.
+        return pq.ParquetFile(self._source, metadata=self._layout.metadata, page_checksum_verification=True)
+
+    def _is_whole(self, group: int, name: str, parts: range) -> bool:
         if self.has_checksums:
             try:
-                return all(self._footer.is_whole(self._source, group, place) for place in places)
+                return all(self._footer.is_whole(self._source, group, part) for part in parts)
             except OSError:  # the disk cannot read it
                 return False
         try:
             return len(self._parquet.read_row_group(group, columns=[name])) == np.diff(self.bounds)[group]
         except Exception:  # of wrong bytes pyarrow makes anything
             return False
-
-    def _places(self) -> dict[str, range]:
-        """Which of the file's columns a column consists of: an image is a struct, hence of two."""
-        places, first = {}, 0
-        for field in self.schema:
-            end = first + _leaves(field.type)
-            places[field.name], first = range(first, end), end
-        return places
 
     @contextmanager
     def _unsound(self) -> Iterator[None]:
@@ -162,13 +168,7 @@ class CheckedFile:
 
     def close(self) -> None:
         """On some systems an open file cannot be replaced."""
-        self._parquet.close()
         self._source.close()
-
-
-def _leaves(kind: pa.DataType) -> int:
-    parts = [kind.field(number).type for number in range(kind.num_fields)]
-    return sum(map(_leaves, parts)) if parts else 1
 
 
 def _in_a_line(error: Exception) -> str:

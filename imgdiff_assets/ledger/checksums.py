@@ -9,8 +9,6 @@ rows checks those bytes and no others. The footer says where everything lies; so
 import hashlib
 import struct
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -18,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imgdiff_assets.common.aliases import Integers
 from imgdiff_assets.ledger.files import NotWritten
+from imgdiff_assets.ledger.layout import PARQUET, Layout, Unsound, read_layout
 
 MARK = b"IMGDIFF1"
-PARQUET = b"PAR1"
 CHUNK = np.dtype([("bytes", "<u8"), ("crc32", "<u4")])
 END = struct.Struct("<QQ32s8s")
 """How many chunks, how many bytes of footer, SHA-256 of both and of these two numbers, MARK."""
@@ -38,10 +35,6 @@ SEARCHED = 2**26
 """Bytes at the end of a damaged file in which its checksums are looked for."""
 
 
-class Unsound(ValueError):
-    """A file whose footer or checksums are not what was written; says what is wrong in some words."""
-
-
 @dataclass(frozen=True, slots=True)
 class Footer:
     """What a Parquet file says of itself, checked.
@@ -50,7 +43,7 @@ class Footer:
     begins; None in a file that was written before there were any. `gap` are the bytes that checksums take.
     """
 
-    metadata: pq.FileMetaData
+    layout: Layout
     chunks: npt.NDArray[np.void] | None
     offsets: Integers | None
     gap: tuple[int, int]
@@ -70,11 +63,10 @@ def read_footer(source: pa.NativeFile) -> Footer:
     start, footer = _footer(source)
     found = _checksums_before(source, start)
     if found is None:
-        metadata = _parsed(footer)
-        begin = _chunk_starts(metadata)[-1]
-        if begin != start:
+        layout = read_layout(footer)
+        if layout.chunk_starts()[-1] != start:
             raise Unsound("its checksums are damaged")
-        return Footer(metadata, None, None, (start, start))
+        return Footer(layout, None, None, (start, start))
     if found[1] != footer:
         raise Unsound("its footer is damaged")
     return _with_checksums(*found, start)
@@ -100,15 +92,14 @@ def rescue_footer(source: pa.NativeFile) -> Footer:
         except Unsound:
             pass
     start, footer = _footer(source)
-    return Footer(_parsed(footer), None, None, (start, start))
+    return Footer(read_layout(footer), None, None, (start, start))
 
 
 def add_checksums(path: Path) -> None:
     """Give a whole Parquet file that has no checksums some, in place. Raises NotWritten, OSError."""
     with pa.OSFile(str(path)) as source:
         start, footer = _footer(source)
-        metadata = _parsed(footer)
-        starts = _chunk_starts(metadata)
+        starts = read_layout(footer).chunk_starts()
         if sorted(starts) != starts or (starts[0], starts[-1]) != (len(PARQUET), start):
             raise NotWritten(f"{path}: its columns do not lie one after the other, so it is given no checksums.")
         chunks = np.array([(end - at, _crc32(source, at, end - at)) for at, end in pairwise(starts)], dtype=CHUNK)
@@ -163,42 +154,13 @@ def _checksums_before(source: pa.NativeFile, start: int) -> tuple[npt.NDArray[np
 
 
 def _with_checksums(chunks: npt.NDArray[np.void], footer: bytes, begin: int, end: int) -> Footer:
-    metadata = _parsed(footer)
+    layout = read_layout(footer)
     ends = len(PARQUET) + np.cumsum(chunks["bytes"], dtype=np.int64)
     if (ends[-1] if len(ends) else len(PARQUET)) != begin:
         raise Unsound("it is shorter or longer than it was written")
-    shape = metadata.num_row_groups, metadata.num_columns
+    shape = len(layout.groups), layout.metadata.num_columns
     offsets = ends - chunks["bytes"].astype(np.int64)
-    return Footer(metadata, chunks.reshape(shape), offsets.reshape(shape), (begin, end))
-
-
-def _parsed(footer: bytes) -> pq.FileMetaData:
-    whole = PARQUET + footer + TAIL.pack(len(footer), PARQUET)
-    with _doubting():
-        return pq.read_metadata(pa.BufferReader(whole))
-
-
-def _chunk_starts(metadata: pq.FileMetaData) -> list[int]:
-    """Where each chunk begins, in the order of the file, and where the last one ends."""
-    starts, end = [], len(PARQUET)
-    with _doubting():
-        for number in range(metadata.num_row_groups):
-            group = metadata.row_group(number)
-            for column in map(group.column, range(metadata.num_columns)):
-                # A column of no rows has nowhere to begin.
-                start = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
-                starts.append(start or end)
-                end = starts[-1] + column.total_compressed_size
-    return [*starts, end]
-
-
-@contextmanager
-def _doubting() -> Iterator[None]:
-    """In a footer without a checksum anything may be wrong, and pyarrow raises what it likes."""
-    try:
-        yield
-    except Exception as error:
-        raise Unsound(f"its footer is damaged: {' '.join(str(error).split())}") from error
+    return Footer(layout, chunks.reshape(shape), offsets.reshape(shape), (begin, end))
 
 
 def _crc32(source: pa.NativeFile, start: int, length: int) -> int:

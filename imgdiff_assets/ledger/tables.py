@@ -6,7 +6,6 @@ A table may be older than the code: `conform` gives it the columns that are aske
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,14 +98,13 @@ def read_undamaged(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, B
         lost = {name: np.zeros(count, dtype=bool) for name in names}
         for damage in file.damages(names):
             lost[damage.column][damage.first : damage.end] = True
-        groups = range(len(file.bounds) - 1)
         columns = {
             field.name: pa.chunked_array(
                 [
                     pa.nulls(int(end - first), field.type)
                     if lost[field.name][first:end].any()
                     else file.read([field.name], [group])[field.name].cast(field.type).combine_chunks()
-                    for group, first, end in zip(groups, file.bounds, file.bounds[1:], strict=False)
+                    for group, first, end in zip(file.groups, file.bounds, file.bounds[1:], strict=False)
                 ],
                 field.type,
             )
@@ -116,16 +114,6 @@ def read_undamaged(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, B
     return conform(pa.table(columns), schema), lost
 
 
-def check(path: Path, columns: Sequence[str], decode: bool = False) -> None:
-    """Compare some columns with their checksums. Raises FileNotFoundError, DamagedTable.
-
-    Of a file without any only the footer is looked at; with `decode`, whether they can be read.
-    """
-    with CheckedFile(path) as file:
-        if decode or file.has_checksums:
-            file.check(columns)
-
-
 def verify(path: Path, pace: Pace = at_once) -> None:
     """Read a whole file and compare it with its checksums; one without any is decoded.
 
@@ -133,7 +121,7 @@ def verify(path: Path, pace: Pace = at_once) -> None:
     """
     with CheckedFile(path) as file:
         damages = []
-        for group in range(len(file.bounds) - 1):
+        for group in file.groups:
             damages += file.damages(file.names, [group])
             pace(file.group_bytes(group))
         file.refuse(damages)
@@ -146,29 +134,19 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def column_names(path: Path) -> list[str]:
     """The columns that a table has. Raises as `read_table` does."""
-    return list(_footer(path)[0])
+    with CheckedFile(path) as file:
+        return file.names
 
 
 def read_record(path: Path) -> bytes | None:
     """The record in the table's footer as JSON, if there is one. Raises as `read_table` does."""
-    return _footer(path)[1]
+    with CheckedFile(path) as file:
+        return (file.schema.metadata or {}).get(RECORD_KEY)
 
 
 def _rows_per_group(schema: pa.Schema) -> int:
     """How many rows a group of the file has: what a reader of its images must hold."""
     return IMAGE_ROWS_PER_GROUP if any(is_image(field) for field in schema) else ROWS_PER_GROUP
-
-
-def _footer(path: Path) -> tuple[tuple[str, ...], bytes | None]:
-    """The columns of a table and the record in its footer, which is read once as long as the file is the same."""
-    status = path.stat()
-    return _read_footer(path, (status.st_ino, status.st_mtime_ns, status.st_size))
-
-
-@lru_cache(maxsize=64)
-def _read_footer(path: Path, version: tuple[int, int, int]) -> tuple[tuple[str, ...], bytes | None]:
-    with CheckedFile(path) as file:
-        return tuple(file.names), (file.schema.metadata or {}).get(RECORD_KEY)
 
 
 def _wanted(file: CheckedFile, schema: pa.Schema | None, images: bool) -> list[str]:

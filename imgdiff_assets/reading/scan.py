@@ -1,7 +1,6 @@
 """Reading one table of the ledger across shards, a few columns and rows of it."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -9,13 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Integers
-from imgdiff_assets.ledger import tables
-from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 
-PARTITION = pa.schema([pa.field("shard", pa.string())])
+SHARD = pa.field("shard", pa.string())
 
 
 def origins(stage: Stage, table: pa.Table) -> Integers:
@@ -57,13 +54,13 @@ def scan(
 
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
-    wanted = ledger.shards(asset, shards)
-    names = [*columns, "shard"]
-    if not wanted:
-        return _schema(asset, names).empty_table()
-    read = [*columns, *_read_by(where, asset)]
-    with _named(ledger, asset, wanted, read):
-        return _dataset(ledger, asset, wanted, read).to_table(columns=names, filter=where)
+    # Here, for it imports pandas: half a second that definitions and help do not need.
+    from pyarrow.dataset import Scanner
+
+    # An expression does not tell the columns that it names but in its text; that some more are read does no harm.
+    named = () if where is None else [name for name in stage_named(asset).schema.names if name in str(where)]
+    rows = _rows(ledger, asset, [*columns, *named], ledger.shards(asset, shards))
+    return Scanner.from_batches(rows, columns=[*columns, SHARD.name], filter=where).to_table()
 
 
 def ask(ledger: Ledger, asset: str, columns: Sequence[str], sql: str) -> list[tuple[Any, ...]]:
@@ -73,48 +70,24 @@ def ask(ledger: Ledger, asset: str, columns: Sequence[str], sql: str) -> list[tu
     """
     import duckdb
 
-    keys = ledger.shards(asset)
-    if not keys:
-        return []
-    with duckdb.connect() as connection, _named(ledger, asset, keys, columns):
-        connection.register("rows", _dataset(ledger, asset, keys, columns))
-        return connection.execute(sql).fetchall()
+    with duckdb.connect() as connection:
+        connection.register("rows", _rows(ledger, asset, columns, ledger.shards(asset)))
+        try:
+            return connection.execute(sql).fetchall()
+        except duckdb.Error:  # as which DuckDB passes on that a table is damaged
+            _rows(ledger, asset, columns, ledger.shards(asset)).read_all()
+            raise
 
 
-def _dataset(ledger: Ledger, asset: str, shards: Sequence[str], columns: Sequence[str]) -> Any:
-    """The tables as one dataset, of which these columns have been checked; without their images."""
-    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
+def _rows(ledger: Ledger, asset: str, columns: Sequence[str], shards: Sequence[str]) -> pa.RecordBatchReader:
+    """Some columns of all rows of the shards, one shard after the other."""
+    stage = stage_named(asset)
+    schema = pa.schema([stage.schema.field(name) for name in dict.fromkeys(columns)])
 
-    paths = [ledger.table_path(asset, key) for key in shards]
-    for path in paths:
-        tables.check(path, columns)
-    return ds.dataset(
-        list(map(str, paths)),
-        schema=_schema(asset),
-        format="parquet",
-        partitioning=ds.partitioning(PARTITION, flavor="hive"),
-        partition_base_dir=str(ledger.root / asset),
-    )
-
-
-@contextmanager
-def _named(ledger: Ledger, asset: str, shards: Sequence[str], columns: Sequence[str]) -> Iterator[None]:
-    """Say which table is at fault where one without checksums cannot be decoded."""
-    try:
-        yield
-    except DamagedTable:
-        raise
-    except Exception:  # of wrong bytes pyarrow makes anything
+    def batches() -> Iterator[pa.RecordBatch]:
         for key in shards:
-            tables.check(ledger.table_path(asset, key), columns, decode=True)
-        raise
+            table = ledger.read(asset, key, schema)
+            table = table.append_column(SHARD, pa.repeat(pa.scalar(key), len(table)))
+            yield from table.to_batches()
 
-
-def _schema(asset: str, names: Sequence[str] | None = None) -> pa.Schema:
-    schema = pa.unify_schemas([stage_named(asset).schema, PARTITION])
-    return schema if names is None else pa.schema([schema.field(name) for name in names])
-
-
-def _read_by(where: pc.Expression | None, asset: str) -> list[str]:
-    """The columns that an expression names, and perhaps some more: it does not tell them but in its text."""
-    return [] if where is None else [name for name in stage_named(asset).schema.names if name in str(where)]
+    return pa.RecordBatchReader.from_batches(schema.append(SHARD), batches())

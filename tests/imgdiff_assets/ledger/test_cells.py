@@ -99,7 +99,8 @@ def test_a_row_is_found_without_a_look_at_all_groups_before_it(
     monkeypatch.setattr(_WatchedMetadata, "looks", 0)
     images = ImageColumns(["image"])
     file = images._open(path).file
-    file._footer = replace(file._footer, metadata=_WatchedMetadata(file._footer.metadata))
+    assert file._parquet.num_row_groups == groups
+    file._layout = replace(file._layout, metadata=_WatchedMetadata(file._layout.metadata))
     for row in range(0, groups, groups // lookups):
         assert images.read(CellReference(path, row)) == {"image": _cell(row)}
     images.close()
