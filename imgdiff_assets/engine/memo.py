@@ -71,7 +71,8 @@ class Memo:
         beside[1:] |= lost[:-1]
         beside[:-1] |= lost[1:]
         torn = fingerprints.filter(pa.array(beside)).drop_null()
-        return beside | pc.is_in(fingerprints, value_set=torn.combine_chunks()).to_numpy()
+        beside |= pc.is_in(fingerprints, value_set=torn.combine_chunks()).to_numpy()
+        return beside
 
     def table(self) -> pa.Table:
         """All results, in the order in which they were added."""

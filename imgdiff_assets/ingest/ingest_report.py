@@ -44,8 +44,8 @@ class IngestReport:
 def keep_rejected(home: Home, rejected: Sequence[RejectedCaption]) -> None:
     """Append to `<home>/captions/rejected.jsonl` what is not there yet: files that come again are rejected again."""
     path = home.captions / "rejected.jsonl"
-    known = set(path.read_text(encoding="utf-8").splitlines()) if rejected and path.exists() else set()
-    lines = [line for rejection in rejected if (line := json.dumps(asdict(rejection))) not in known]
+    known = set(path.read_bytes().splitlines()) if rejected and path.exists() else set()
+    lines = [line for rejection in rejected if (line := json.dumps(asdict(rejection))).encode() not in known]
     if lines:
         append_lines(path, lines)
 

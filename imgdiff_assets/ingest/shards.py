@@ -17,7 +17,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.checked_file import DamagedTable
-from imgdiff_assets.ledger.tables import column_names, read_table
+from imgdiff_assets.ledger.tables import column_names, read_table, read_undamaged
 
 SHARD_KEY = re.compile(r"shard-[0-9]{6}")
 SCHEMA = pa.schema(
@@ -123,8 +123,18 @@ def schema_of(columns: Sequence[str]) -> pa.Schema:
 
 
 def known_captions(home: Home) -> set[str]:
-    """The `caption_id` of every caption and of every given pair, in whatever shard. Raises ShardError."""
-    return {identity for key in shard_keys(home) for identity in read_captions(home, key)["caption_id"].to_pylist()}
+    """The `caption_id` of every caption and of every given pair, in whatever shard; of a damaged one, those left."""
+    return {identity for key in shard_keys(home) for identity in _ids(home, key)}
+
+
+def _ids(home: Home, key: str) -> list[str]:
+    schema = pa.schema([SCHEMA.field("caption_id"), SCHEMA.field("caption")])
+    try:
+        rows = read_undamaged(caption_path(home, key), schema)[0].to_pylist()
+    except DamagedTable:
+        return []
+    ids = [row["caption_id"] or (caption_id(row["caption"]) if row["caption"] else None) for row in rows]
+    return [identity for identity in ids if identity is not None]
 
 
 def adding_shards(home: Home) -> FileLock:

@@ -10,7 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -145,7 +144,8 @@ class CheckedFile:
             except OSError:  # the disk cannot read it
                 return False
         try:
-            return len(self._parquet.read_row_group(group, columns=[name])) == np.diff(self.bounds)[group]
+            count = len(self._parquet.read_row_group(group, columns=[name]))
+            return bool(count == self.bounds[group + 1] - self.bounds[group])
         except Exception:  # of wrong bytes pyarrow makes anything
             return False
 

@@ -53,7 +53,7 @@ class Footer:
         assert self.chunks is not None
         assert self.offsets is not None
         length, expected = self.chunks[group, column].tolist()
-        return _crc32(source, int(self.offsets[group, column]), length) == expected
+        return bool(_crc32(source, int(self.offsets[group, column]), length) == expected)
 
 
 def read_footer(source: pa.NativeFile) -> Footer:

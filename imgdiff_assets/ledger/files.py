@@ -3,6 +3,7 @@
 import datetime
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -14,7 +15,10 @@ TEMPORARY = ".tmp"
 """How the name of a file that is being written ends; one that a kill left behind may be removed."""
 
 ASIDE = ".damaged"
-"""What follows the name of a file that was set aside."""
+"""What follows the name of a damaged file that was set aside: what is whole of it is still of use."""
+
+WRONG = ".wrong"
+"""The same of a file that reads well and holds what was never written, nobody knows where."""
 
 
 class NotWritten(ImgDiffError, OSError):
@@ -70,17 +74,28 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         os.fsync(file.fileno())
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, mark: str = ASIDE) -> Path:
     """Rename a damaged file, so that it is neither read nor lost; returns its new path, which says when (UTC).
 
     Names sort by time, and no file is ever overwritten.
     """
-    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (path.with_name(f"{path.name}{ASIDE}-{moment}-{number:03d}") for number in count())
-    # Taken before the rename, which would overwrite: only the file system knows which names are free.
-    aside = next(name for name in names if _created(name))
+    aside = _free_name(path, mark)
     os.replace(path, aside)
     return aside
+
+
+def copy_aside(path: Path) -> Path:
+    """The same by a copy, for a file that is about to be replaced."""
+    aside = _free_name(path, ASIDE)
+    shutil.copyfile(path, aside)
+    return aside
+
+
+def _free_name(path: Path, mark: str) -> Path:
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (path.with_name(f"{path.name}{mark}-{moment}-{number:03d}") for number in count())
+    # Taken before the rename, which would overwrite: only the file system knows which names are free.
+    return next(name for name in names if _created(name))
 
 
 def _created(path: Path) -> bool:

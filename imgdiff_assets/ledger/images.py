@@ -71,6 +71,10 @@ class StoredImages:
         """The cells (`{"bytes", "path"}`) as they lie in the ledger. Raises KeyError for an unknown id."""
         return self._cells.read(self._locate(identity))
 
+    def reference(self, identity: str) -> CellReference:
+        """Where the cells of a row lie. Raises KeyError for an unknown id."""
+        return self._locate(identity)
+
     def close(self) -> None:
         self._cells.close()
 

@@ -57,4 +57,4 @@ class Record(TypedDict):
     peak_memory: NotRequired[dict[str, int]]
 
 
-RECORD: TypeAdapter[dict[str, Any]] = TypeAdapter(Record)
+RECORD: TypeAdapter[Any] = TypeAdapter(Record)

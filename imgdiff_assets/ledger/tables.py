@@ -4,6 +4,7 @@ A table may be older than the code: `conform` gives it the columns that are aske
 """
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,9 +53,9 @@ def write_table(
     schema: pa.Schema,
     rows: pa.Table,
     references: Sequence[CellReference | None],
-    record: Mapping[str, Any],
+    record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `rows` with the record in the file's footer; a column that they lack is null. Raises OSError.
+    """Write `rows` with the record, if any, in the file's footer; a column that they lack is null. Raises OSError.
 
     Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time. Raises
     DamagedTable where one is damaged.
@@ -62,7 +63,8 @@ def write_table(
     group_rows = _rows_per_group(schema)
     names = [field.name for field in schema if is_image(field) and field.name not in rows.column_names]
     images = ImageColumns(names)
-    schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
+    if record is not None:
+        schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
     try:
         with _writer(path, schema) as writer:
             for start in range(0, max(len(rows), 1), group_rows):
@@ -114,8 +116,8 @@ def read_undamaged(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, B
     return conform(pa.table(columns), schema), lost
 
 
-def verify(path: Path, pace: Pace = at_once) -> None:
-    """Read a whole file and compare it with its checksums; one without any is decoded.
+def verify(path: Path, pace: Pace = at_once) -> bool:
+    """Read a whole file and compare it with its checksums; one without any is decoded. Returns whether there are any.
 
     `pace(bytes)` is called after each row group. Raises FileNotFoundError, DamagedTable.
     """
@@ -125,6 +127,14 @@ def verify(path: Path, pace: Pace = at_once) -> None:
             damages += file.damages(file.names, [group])
             pace(file.group_bytes(group))
         file.refuse(damages)
+        return file.has_checksums
+
+
+def give_checksums(path: Path) -> None:
+    """Give a whole file of before checksums. Raises NotWritten, OSError."""
+    with atomic_file(path) as temporary:
+        shutil.copyfile(path, temporary)
+        add_checksums(temporary)
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -98,7 +98,7 @@ def test_a_kill_before_the_history_was_written_loses_nothing(tmp_path: Path) -> 
 
 def test_a_damaged_catalog_is_made_again(own_home: Home) -> None:
     own_home.catalog.write_bytes(b"no database" * 1_000)
-    with pytest.raises(CatalogUnavailable, match=r"catalog\.duckdb: the catalog cannot be opened"):
+    with pytest.raises(CatalogUnavailable, match=r"catalog\.duckdb: the catalog cannot be used"):
         Catalog(own_home.catalog).query("SELECT 1")
     assert rebuild(own_home) == len(STAGES) * len(SHARDS)
     assert len(_contents(own_home)["materializations"]) == len(STAGES) * len(SHARDS)
