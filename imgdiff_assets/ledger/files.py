@@ -47,6 +47,8 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
                 _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+    except ImgDiffError:  # which says itself what it is: what was to be copied is damaged, for example
+        raise
     except OSError as error:
         reason = " ".join(str(error).split())
         raise NotWritten(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
