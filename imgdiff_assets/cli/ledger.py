@@ -42,9 +42,8 @@ def verify(add: bool, rate: float | None, as_json: bool) -> None:
         if result.given_checksums:
             click.echo(f"{counted(result.given_checksums, 'file')} given checksums")
         for file, numbers in result.unreadable.items():
-            click.echo(
-                f"{file}: {counted(len(numbers), 'line')} cannot be read and passed over, from line {numbers[0]}"
-            )
+            lines = counted(len(numbers), "line")
+            click.echo(f"{file}: {lines} cannot be read and passed over, the first is {numbers[0]}")
         for finding in result.findings:
             click.echo(str(finding))
         if result.findings:
