@@ -139,17 +139,20 @@ def attempt(whole: Home, before: dict[str, Any], root: Path, cut: bool, chance: 
         noticed=results["ledger verify --json"].exit_code != 0,
         measured=sum(sum(record["calls"].values()) for record in run.get("materializations", ())),
         tracebacks=tracebacks,
-        lost=_lost(before, home),
+        lost=_lost(before, home, kind_of(relative)),
         healed=again and "up to date already: shard-000000, shard-000001, shard-000002" in results["run"].stdout,
     )
 
 
-def _lost(before: dict[str, Any], home: Home) -> list[str]:
+def _lost(before: dict[str, Any], home: Home, kind: str) -> list[str]:
+    """What is not as it was, but for verdicts where theirs was the file: a spoilt one is lost, and a cut end."""
     try:
         after = state(home)
     except Exception as error:
         return [f"cannot be read: {error}"]
-    return [name for name, value in before.items() if name not in after or after[name] != value]
+    lost = [name for name, value in before.items() if name not in after or after[name] != value]
+    of_verdicts = ("verdict on ", "fine_tune_set of ")
+    return [name for name in lost if kind != "verdicts" or not name.startswith(of_verdicts)]
 
 
 def table(trials: Sequence[Trial]) -> str:

@@ -1,5 +1,6 @@
 """The parent tables of a stage, for one shard: known by a hash before they are read."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,6 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_captions
-from imgdiff_assets.ledger.checksums import file_digest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import verdicts_hash, verdicts_of_shard
 from imgdiff_assets.stages.graph import stage_named
@@ -67,10 +67,15 @@ def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
 def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
     """The hash of one parent's content; None when there is no such table."""
     if parent == CAPTION_FILE:
-        return file_digest(caption_path(home, shard))
+        return _digest(caption_path(home, shard))
     if parent == REVIEWS:
         return verdicts_hash(home, shard)
     if not ledger.exists(parent, shard):
         return None
     record = ledger.record(parent, shard)
-    return str(record["output_hash"]) if record else file_digest(ledger.table_path(parent, shard))
+    return str(record["output_hash"]) if record else _digest(ledger.table_path(parent, shard))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -122,7 +122,7 @@ class Verifying:
         if stage is not None and (wrong := self._is_wrong(stage, shard)):
             self.find(path, wrong, f"moved to {set_aside(path, WRONG).name}, the next run measures all of it again")
         elif self._add:
-            tables.give_checksums(path)
+            tables.write_again(path)
             self.result.given_checksums += 1
 
     def _is_wrong(self, stage: Stage, shard: str) -> str:

@@ -18,10 +18,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Integers
-from imgdiff_assets.ledger.files import NotWritten
 from imgdiff_assets.ledger.layout import PARQUET, Layout, Unsound, read_layout
 
 MARK = b"IMGDIFF1"
+HAS_CHECKSUMS = b"imgdiff_checksums"
+"""A key in the footer of a file that has some: else one whose MARK is damaged would pass for a file of before."""
+
 CHUNK = np.dtype([("bytes", "<u8"), ("crc32", "<u4")])
 END = struct.Struct("<QQ32s8s")
 """How many chunks, how many bytes of footer, SHA-256 of both and of these two numbers, MARK."""
@@ -40,13 +42,12 @@ class Footer:
     """What a Parquet file says of itself, checked.
 
     `chunks` are the lengths and checksums of its chunks, (row groups, columns) of `CHUNK`, and `offsets` where each
-    begins; None in a file that was written before there were any. `gap` are the bytes that checksums take.
+    begins; None in a file that was written before there were any.
     """
 
     layout: Layout
-    chunks: npt.NDArray[np.void] | None
-    offsets: Integers | None
-    gap: tuple[int, int]
+    chunks: npt.NDArray[np.void] | None = None
+    offsets: Integers | None = None
 
     def is_whole(self, source: pa.NativeFile, group: int, column: int) -> bool:
         """Whether the bytes of one chunk are those that were written. For a file that has checksums."""
@@ -64,12 +65,12 @@ def read_footer(source: pa.NativeFile) -> Footer:
     found = _checksums_before(source, start)
     if found is None:
         layout = read_layout(footer)
-        if layout.chunk_starts()[-1] != start:
+        if HAS_CHECKSUMS in (layout.schema.metadata or {}):
             raise Unsound("its checksums are damaged")
-        return Footer(layout, None, None, (start, start))
+        return Footer(layout)
     if found[1] != footer:
         raise Unsound("its footer is damaged")
-    return _with_checksums(*found, start)
+    return _with_checksums(*found)
 
 
 def rescue_footer(source: pa.NativeFile) -> Footer:
@@ -88,20 +89,17 @@ def rescue_footer(source: pa.NativeFile) -> Footer:
         start = begin + end + len(MARK)
         try:
             if (found := _checksums_before(source, start)) is not None:
-                return _with_checksums(*found, start)
+                return _with_checksums(*found)
         except Unsound:
             pass
-    start, footer = _footer(source)
-    return Footer(read_layout(footer), None, None, (start, start))
+    return Footer(read_layout(_footer(source)[1]))
 
 
 def add_checksums(path: Path) -> None:
-    """Give a whole Parquet file that has no checksums some, in place. Raises NotWritten, OSError."""
+    """Give a Parquet file that was just written, with `HAS_CHECKSUMS`, its checksums. Raises OSError."""
     with pa.OSFile(str(path)) as source:
         start, footer = _footer(source)
         starts = read_layout(footer).chunk_starts()
-        if sorted(starts) != starts or (starts[0], starts[-1]) != (len(PARQUET), start):
-            raise NotWritten(f"{path}: its columns do not lie one after the other, so it is given no checksums.")
         chunks = np.array([(end - at, _crc32(source, at, end - at)) for at, end in pairwise(starts)], dtype=CHUNK)
     body = chunks.tobytes() + footer
     lengths = LENGTHS.pack(len(chunks), len(footer))
@@ -109,21 +107,6 @@ def add_checksums(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(start)
         file.write(body + lengths + digest + MARK + footer + TAIL.pack(len(footer), PARQUET))
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file without its checksums: the same before and after it was given some. Raises OSError."""
-    digest = hashlib.sha256()
-    with pa.OSFile(str(path)) as source:
-        size = source.size()
-        try:
-            begin, end = read_footer(source).gap
-        except Unsound:
-            begin = end = size
-        for first, last in ((0, begin), (end, size)):
-            for start in range(first, last, PIECE):
-                digest.update(_bytes(source, start, min(PIECE, last - start)))
-    return digest.hexdigest()
 
 
 def _footer(source: pa.NativeFile) -> tuple[int, bytes]:
@@ -153,14 +136,14 @@ def _checksums_before(source: pa.NativeFile, start: int) -> tuple[npt.NDArray[np
     return np.frombuffer(body, CHUNK, count), body[count * CHUNK.itemsize :], begin
 
 
-def _with_checksums(chunks: npt.NDArray[np.void], footer: bytes, begin: int, end: int) -> Footer:
+def _with_checksums(chunks: npt.NDArray[np.void], footer: bytes, begin: int) -> Footer:
     layout = read_layout(footer)
     ends = len(PARQUET) + np.cumsum(chunks["bytes"], dtype=np.int64)
     if (ends[-1] if len(ends) else len(PARQUET)) != begin:
         raise Unsound("it is shorter or longer than it was written")
     shape = len(layout.groups), layout.metadata.num_columns
     offsets = ends - chunks["bytes"].astype(np.int64)
-    return Footer(layout, chunks.reshape(shape), offsets.reshape(shape), (begin, end))
+    return Footer(layout, chunks.reshape(shape), offsets.reshape(shape))
 
 
 def _crc32(source: pa.NativeFile, start: int, length: int) -> int:

@@ -4,7 +4,6 @@ A table may be older than the code: `conform` gives it the columns that are aske
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 from imgdiff_assets.common.aliases import Booleans
 from imgdiff_assets.ledger.cells import IMAGE, CellReference, ImageColumns, is_image
 from imgdiff_assets.ledger.checked_file import CheckedFile
-from imgdiff_assets.ledger.checksums import add_checksums
+from imgdiff_assets.ledger.checksums import HAS_CHECKSUMS, add_checksums
 from imgdiff_assets.ledger.files import atomic_file
 
 RECORD_KEY = b"imgdiff_materialization"
@@ -35,6 +34,7 @@ def at_once(count: int) -> None:
 @contextmanager
 def _writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """Every Parquet file of a home is written by this, and has checksums when it is there."""
+    schema = schema.with_metadata({**(schema.metadata or {}), HAS_CHECKSUMS: b"1"})
     with atomic_file(path) as temporary:
         with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
             yield writer
@@ -130,11 +130,11 @@ def verify(path: Path, pace: Pace = at_once) -> bool:
         return file.has_checksums
 
 
-def give_checksums(path: Path) -> None:
-    """Give a whole file of before checksums. Raises NotWritten, OSError."""
-    with atomic_file(path) as temporary:
-        shutil.copyfile(path, temporary)
-        add_checksums(temporary)
+def write_again(path: Path) -> None:
+    """Write a file of before as one of today, with checksums; nothing else changes. Raises DamagedTable, OSError."""
+    with CheckedFile(path) as file, _writer(path, file.schema) as writer:
+        for group in file.groups:
+            writer.write_table(file.read(file.names, [group]).replace_schema_metadata(file.schema.metadata))
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -54,6 +54,15 @@ def test_verdicts_beside_any_line_count(tmp_path: Path) -> None:
     assert set(read_reviews(home).by_sample[ANN.sample_id]) == {"Ann", "Bob", "Cem"}
 
 
+def test_a_spoilt_line_end_loses_no_verdict(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    for name in ("Ann", "Bob", "Cem"):
+        add_review(home, replace(ANN, reviewer=name, note="{}x{}"))
+    home.reviews.write_bytes(home.reviews.read_bytes().replace(b"\n", b"J", 1))
+    assert set(read_reviews(home).by_sample[ANN.sample_id]) == {"Ann", "Bob", "Cem"}
+    assert read_reviews(home).unreadable == (1,)
+
+
 def test_a_history_beside_any_line_is_read(own_home: Home) -> None:
     ledger = Ledger(own_home.ledger)
     before, known = ledger.history("captions", SHARD), rebuild(own_home)
