@@ -163,7 +163,7 @@ def _judge(stage: Stage, columns: Arrays, recipe: Recipe) -> npt.NDArray[Any]:
             scores[step.column.name] = np.zeros(len(rejected_by), values.dtype)
             scores[step.column.name][alive] = values
         else:
-            passes = step.passes({name: scores[name][alive] for name in step.reads}, settings)
+            passes = step.judge({name: scores[name][alive] for name in step.reads}, settings)
             rejected_by[alive[~passes]] = step.name
             alive = alive[passes]
     return rejected_by

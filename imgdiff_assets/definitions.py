@@ -19,7 +19,7 @@ from imgdiff_assets.defs.automation import (
     verify_ledger,
 )
 from imgdiff_assets.defs.checks import stage_checks
-from imgdiff_assets.defs.home_resource import HomeResource
+from imgdiff_assets.defs.home_resource import SAMPLES_ROOT, HomeResource
 from imgdiff_assets.defs.recipe_resource import recipe_resource
 from imgdiff_assets.defs.role_resources import role_resources
 from imgdiff_assets.home import Home
@@ -46,7 +46,7 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
         ],
         sensors=[inbox(home, recipe.automation), lost_runs(home), AS_SOON_AS_STALE],
         resources={
-            "home": HomeResource(root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL", "")),
+            "home": HomeResource(root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL") or SAMPLES_ROOT),
             "recipe": recipe_resource(recipe),
             **role_resources(recipe.models),
         },

@@ -8,7 +8,6 @@ import base64
 import hashlib
 import io
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 
 from resources.asked_once import outcomes
 from resources.captioner import CaptionerSettings
+from resources.loading.api_key import API_KEY, key_for
 from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.loading.settings import ChatModelSettings
 from resources.prompt_rewriter import PromptRewriterSettings
@@ -28,7 +28,6 @@ from resources.prompt_rewriter import PromptRewriterSettings
 if TYPE_CHECKING:
     from openai import OpenAI
 
-API_KEY = "IMGDIFF_API_KEY"
 # What a server says of a model that holds from one day, and one server of the same model, to the next.
 LASTING = ("id", "owned_by", "root", "parent")
 # What says that the server or the account is at fault, not the question.
@@ -98,7 +97,10 @@ def _listed(base_url: str, model: str, minute: int) -> tuple[tuple[str, str], ..
 
 
 def _connect(settings: ChatModelSettings) -> "OpenAI":
-    """Return a client that repeats what failed for want of an answer, each time after a longer pause."""
+    """Return a client that repeats what failed for want of an answer, each time after a longer pause.
+
+    Raises ModelUnavailable, also for a server that the key is not meant for.
+    """
     try:
         from openai import OpenAI
     except ImportError:
@@ -107,7 +109,7 @@ def _connect(settings: ChatModelSettings) -> "OpenAI":
         ) from None
     return OpenAI(
         base_url=settings.base_url,
-        api_key=os.environ.get(API_KEY, "none"),
+        api_key=key_for(str(settings.base_url)),
         timeout=settings.timeout_seconds,
         max_retries=settings.max_retries,
     )

@@ -6,6 +6,7 @@ And what makes them quick: one thread each, homes in memory, and what is dear fi
 import gc
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 # a busy machine a hundred times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import absl.logging
 import hypothesis
 import pytest
 
@@ -33,6 +35,10 @@ MEMORY, NEEDED = Path("/dev/shm"), 2 * 2**30
 # One run of Dagster waits two thousand times until its database is on the disk; in memory it need not.
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# Abseil, which mlcroissant imports, closes the stream that it logs to whenever logging is configured anew: it would be
+# the one that pytest captures, and no later test of the process could begin. The interpreter's own is never closed.
+absl.logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 

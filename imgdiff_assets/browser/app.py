@@ -90,7 +90,7 @@ def _row(request: Request) -> Response:
 def _find(request: Request) -> Response:
     """An id, or how it begins, leads to its row; several are listed."""
     found = find_page(_site(request), request.query_params.get("id", ""))
-    return RedirectResponse(found, 303) if found.startswith("/row/") else HTMLResponse(found)
+    return _see_other(request, found) if found.startswith("/row/") else HTMLResponse(found)
 
 
 def _thumbnail(request: Request) -> Response:
@@ -121,7 +121,11 @@ def _picture(request: Request, picture: Picture) -> Response:
 
 async def _take_review(request: Request) -> Response:
     body = await request.body()
-    return RedirectResponse(await run_in_threadpool(take_review, _site(request), body), 303)
+    return _see_other(request, await run_in_threadpool(take_review, _site(request), body))
+
+
+def _see_other(request: Request, address: str) -> Response:
+    return RedirectResponse(_site(request).root + address, 303)
 
 
 def _sorry(request: Request, status: int, text: str) -> Response:

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from imgdiff_assets.browser.exports import exported
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.browser.story import NoRow, facts, id_columns, story_of
+from imgdiff_assets.browser.story import NoRow, id_columns, story_of
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.ingest.shards import ShardError
 from imgdiff_assets.ledger.checked_file import DamagedTable
@@ -26,7 +26,7 @@ def row_page(site: Site, identity: str, erased: bool = False) -> str:
         with suppress(StaleSample, DamagedTable, LookupError, OSError, BrokenPart):
             exports = exported(site.index.ledger, story.sample.shard, story.sample.id)
     dagster = _Dagster(site.dagster_url)
-    return site.render("row.html", story=story, exports=exports, dagster=dagster, facts=facts)
+    return site.render("row.html", story=story, exports=exports, dagster=dagster)
 
 
 def find_page(site: Site, text: str) -> str:
@@ -54,11 +54,11 @@ def find_page(site: Site, text: str) -> str:
 class _Dagster:
     """Addresses in Dagster's web UI; empty text where there is none."""
 
-    url: str
+    url: str | None
 
     def run(self, run_id: str | None) -> str:
-        return f"{self.url}/runs/{quote(run_id, safe='')}" if self.url and run_id else ""
+        return f"{self.url}/runs/{quote(run_id, safe='')}" if self.url is not None and run_id else ""
 
     def partition(self, asset: str, shard: str) -> str:
         query = urlencode({"view": "partitions", "partition": shard})
-        return f"{self.url}/assets/{quote(asset, safe='')}?{query}" if self.url else ""
+        return f"{self.url}/assets/{quote(asset, safe='')}?{query}" if self.url is not None else ""

@@ -1,12 +1,13 @@
-"""Who may ask: loopback names only, or a token; a POST only from the site itself; and nothing foreign in a page."""
+"""Who may ask: loopback names only, or a token; no page of another site; and nothing foreign in a page."""
 
 import hmac
 import ipaddress
+from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -15,9 +16,17 @@ from imgdiff_assets.common.errors import ImgDiffError
 COOKIE = "imgdiff_token"
 SHORTEST_TOKEN = 16
 LARGEST_BODY = 16_384
+READING = ("GET", "HEAD")
+SOCKET = "web socket"
+"""In the place of a method."""
+
+ELSEWHERE = ("cross-site", "same-site")
+"""What a browser says of a page of another origin: another port of this machine is the same site, but not this one."""
+
+POLICY = "content-security-policy"
 HEADERS = {
     # Images come from the site, or are inline in a report; scripts and styles are files of the package only.
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    POLICY: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
@@ -57,43 +66,55 @@ def check_host(host: str, allow_remote: bool, token: str | None) -> None:
 
 
 class Guard:
-    """ASGI middleware around the whole site.
+    """ASGI middleware around all that a server answers, web sockets too.
 
     Without a token only requests for a loopback name are answered: another name that leads here is some page's
     attempt to read this one (DNS rebinding). With a token every request needs it: once as `?token=`, then as a cookie.
+    A page of another site may lead here by a link, and may do nothing else. `headers` are added to each answer; a
+    content policy of the application's own holds beside theirs. No body is larger than `largest_body` bytes.
     """
 
-    def __init__(self, app: ASGIApp, token: str | None = None) -> None:
-        self._app, self._token = app, token
+    def __init__(
+        self,
+        app: ASGIApp,
+        token: str | None = None,
+        headers: Mapping[str, str] = HEADERS,
+        largest_body: int = LARGEST_BODY,
+    ) -> None:
+        self._app, self._token, self._headers, self._largest_body = app, token, headers, largest_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self._app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
             return
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update({name: value for name, value in self._headers.items() if name != POLICY})
+                headers.append(POLICY, self._headers[POLICY])
             await send(message)
 
-        refusal = self._refusal(Request(scope))
-        await (self._app if refusal is None else refusal)(scope, receive, send_guarded)
+        refusal = self._refusal(HTTPConnection(scope), scope.get("method", SOCKET))
+        if refusal is None:
+            await self._app(scope, receive, send_guarded)
+        elif scope["type"] == "http":
+            await refusal(scope, receive, send_guarded)
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": "refused"})
 
-    def _refusal(self, request: Request) -> Response | None:
-        host = request.headers.get("host", "")
+    def _refusal(self, asked: HTTPConnection, method: str) -> Response | None:
         if self._token is None:
-            if not is_loopback(_name(host)):
+            if not is_loopback(_name(asked.headers.get("host", ""))):
                 return PlainTextResponse("This site answers to localhost only.", 421)
-        elif not self._knows_token(request.headers):
-            return self._let_in(request)
-        if request.method not in ("GET", "HEAD"):
-            if request.headers.get("origin") != f"{request.url.scheme}://{host}":
-                return PlainTextResponse("A form is taken only from this site's own pages.", 403)
-            if not request.headers.get("content-length", "").isdigit() or (
-                int(request.headers["content-length"]) > LARGEST_BODY
-            ):
-                return PlainTextResponse("The form is too large.", 413)
+        elif not self._knows_token(asked.headers):
+            return self._let_in(asked, method)
+        if not _is_of_the_site(asked, method):
+            return PlainTextResponse("This is taken only from this site's own pages.", 403)
+        if method not in (*READING, SOCKET):
+            length = asked.headers.get("content-length", "")
+            if not length.isdigit() or int(length) > self._largest_body:
+                return PlainTextResponse(f"The form is larger than {self._largest_body} bytes, or of no length.", 413)
         return None
 
     def _knows_token(self, headers: Headers) -> bool:
@@ -106,9 +127,9 @@ class Guard:
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), str(self._token).encode())
 
-    def _let_in(self, request: Request) -> Response:
+    def _let_in(self, request: HTTPConnection, method: str) -> Response:
         """The token in the address becomes a cookie, and leaves the address."""
-        if request.method != "GET" or not self._is_token(request.query_params.get("token", "")):
+        if method != "GET" or not self._is_token(request.query_params.get("token", "")):
             return PlainTextResponse("Open the address with the token that the server printed.", 401)
         rest = urlencode([(name, value) for name, value in parse_qsl(request.url.query) if name != "token"])
         # Never `//host`, which would lead elsewhere.
@@ -117,6 +138,24 @@ class Guard:
         secure = request.url.scheme == "https"
         response.set_cookie(COOKIE, str(self._token), httponly=True, samesite="lax", secure=secure)
         return response
+
+
+def _is_of_the_site(asked: HTTPConnection, method: str) -> bool:
+    """Whether a page of the site asks, or none at all: a person who follows a link, or a program.
+
+    Browsers say where a page that asks is from: whatever it sends, in `Origin`. A program that does not may send JSON,
+    which no page could without asking the server before.
+    """
+    secure = "s" if asked.url.scheme in ("https", "wss") else ""
+    own = f"http{secure}://{asked.headers.get('host', '')}"
+    origin = asked.headers.get("origin")
+    fetched = [asked.headers.get(f"sec-fetch-{name}") for name in ("site", "mode", "dest")]
+    if method in READING:
+        return origin in (None, own) and (fetched[0] not in ELSEWHERE or fetched[1:] == ["navigate", "document"])
+    if origin is None and method != SOCKET:
+        is_json = asked.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+        return is_json and fetched[0] not in ELSEWHERE
+    return origin == own
 
 
 def _name(host: str) -> str:

@@ -1,7 +1,8 @@
 """What all pages share: the ledger they read, and how a template becomes a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import jinja2
@@ -14,20 +15,27 @@ from imgdiff_assets.common.plain_text import counted, printable
 from imgdiff_assets.home import Home
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import stage_named, stages_of
+from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, line, stage_named, stages_of
 from imgdiff_assets.stages.stage import Stage
 
 CACHE = "cache/thumbnails"
+ERASED = "removed_pairs"
+"""The stage that makes a branch of its own of a region."""
 
 
 @dataclass(slots=True)
 class Site:
-    """One home (or some shards of it), seen through one recipe: its stages, its thresholds drawn and compared."""
+    """One home (or some shards of it), seen through one recipe: its stages, its thresholds drawn and compared.
+
+    `dagster_url` is where Dagster's web UI is, empty for the same server, None for no links to it. All addresses of
+    the site begin with `root`: empty, or a path such as `/samples`.
+    """
 
     home: Home
     recipe: Recipe
-    dagster_url: str = ""
+    dagster_url: str | None = None
     shards: Sequence[str] | None = None
+    root: str = ""
     index: Index = field(init=False)
     pictures: Pictures = field(init=False)
     stages: Sequence[Stage] = field(init=False)
@@ -39,7 +47,7 @@ class Site:
 
     def render(self, template: str, **values: Any) -> str:
         """A page; whatever is put into it is escaped."""
-        return TEMPLATES.get_template(template).render(site=self, damaged=dict(self.index.damaged), **values)
+        return templates(self.root).get_template(template).render(site=self, damaged=dict(self.index.damaged), **values)
 
 
 def number(value: Any) -> str:
@@ -62,7 +70,8 @@ def block(text: str) -> Markup:
 
 def row_address(table: str, identity: str) -> str:
     """Where a row's story is; a region and the region erased have one id."""
-    return f"/row/{identity}" + ("?erased=1" if table in ("removed_pairs", "removal_captions") else "")
+    erased = table != SAMPLES and table in STAGE_NAMES and ERASED in line(table)
+    return f"/row/{identity}" + ("?erased=1" if erased else "")
 
 
 def thumbnail_address(row: Mapping[str, Any]) -> str:
@@ -82,14 +91,6 @@ def reason_in_words(name: str, stage: str) -> str:
     return in_words(stage_named(stage), row).partition(": ")[2]
 
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("imgdiff_assets.browser"),
-    autoescape=True,
-    finalize=plain,
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
 FILTERS: Mapping[str, Any] = {
     "block": block,
     "number": number,
@@ -98,5 +99,24 @@ FILTERS: Mapping[str, Any] = {
     # For the package's own style sheet alone.
     "inline": Markup,
 }
-TEMPLATES.filters.update(FILTERS)
-TEMPLATES.globals.update(gallery=gallery, row_address=row_address, thumbnail_address=thumbnail_address, gap=GAP)
+
+
+@cache
+def templates(root: str) -> jinja2.Environment:
+    """The templates of a site whose addresses begin with `root`."""
+
+    def below(address: Callable[..., str]) -> Callable[..., str]:
+        return lambda *arguments, **values: root + address(*arguments, **values)
+
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("imgdiff_assets.browser"),
+        autoescape=True,
+        finalize=plain,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(FILTERS)
+    addresses = {"gallery": gallery, "row_address": row_address, "thumbnail_address": thumbnail_address}
+    made.globals.update({name: below(address) for name, address in addresses.items()}, root=root, gap=GAP)
+    return made

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.browser.site import Site
+from imgdiff_assets.browser.site import ERASED, Site
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ingest.shards import ShardError
 from imgdiff_assets.ledger.checked_file import DamagedTable
@@ -27,29 +27,17 @@ from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
 from imgdiff_assets.recipe.recipe import Recipe, RecipeError, override_recipe
-from imgdiff_assets.stages.graph import SAMPLES, line
+from imgdiff_assets.stages.graph import SAMPLES, line, stage_named
 
-ERASED = "removed_pairs"
-"""The stage that makes a branch of its own of a region."""
+BOXES = "bounding_boxes"
+"""The stage of regions."""
 
 TO_SAMPLES = line(SAMPLES)
 """The stages whose rows samples are made of; beside them stand stages that packages add."""
 
-REPEATED = {
-    "image_pairs": ("source_caption", "target_caption"),
-    "filtered_pairs": ("source_hash", "target_hash"),
-    "bounding_boxes": ("source_hash", "target_hash", "source_object", "target_object"),
-    "captions": ("source_hash", "target_hash", "source_object", "target_object"),
-    "removed_pairs": ("source_hash", "target_hash"),
-    "removal_captions": ("source_hash", "target_hash", "erased_hash", "found_in"),
-    "fine_tune_set": ("difference_caption",),
-}
-"""Columns that a table only repeats from the ones above it."""
 
-MARKED_TEXTS = (
-    ("prompt_pairs", "source_caption", "target_caption"),
-    ("captions", "source_region_caption", "target_region_caption"),
-)
+HIDDEN = {"conversations", *TABLE_OF_ID, *BOX_COLUMNS}
+"""Values of rows that the page shows in another way."""
 
 
 class NoRow(ImgDiffError, LookupError):
@@ -88,7 +76,7 @@ class Story:
     @property
     def sample(self) -> Node | None:
         """The sample among the rows of the chain."""
-        return next((node for node in self.chain if node.table == "fine_tune_set"), None)
+        return next((node for node in self.chain if node.table == SAMPLES), None)
 
     @property
     def shown(self) -> Shown | None:
@@ -127,13 +115,29 @@ class Story:
 
         By the name of the image that each is of: runs of words, each with whether it differs.
         """
-        for name, source, target in MARKED_TEXTS:
-            for node in self.chain:
-                if node.table == table == name and node.values.get(source) and node.values.get(target):
-                    texts = dict(zip(SIDES, marked(node.values[source], node.values[target]), strict=True))
-                    names = [image.name for image in self.images]
-                    return {name: texts[name] for name in (names if set(names) == set(SIDES) else SIDES)}
-        return None
+        columns = stage_named(table).compared_texts
+        node = next((node for node in self.chain if node.table == table), None)
+        if columns is None or node is None or not all(node.values.get(column) for column in columns):
+            return None
+        texts = dict(zip(SIDES, marked(*(node.values[column] for column in columns)), strict=True))
+        names = [image.name for image in self.images]
+        return {name: texts[name] for name in (names if set(names) == set(SIDES) else SIDES)}
+
+    def facts(self, node: Node) -> list[tuple[str, str, str]]:
+        """What a row of the chain adds to those above it: (name, text, title), long hashes shortened."""
+        above = [before.values for before in self.chain[: self.chain.index(node)]]
+        found = []
+        for name, value in node.values.items():
+            repeated = any(name in values and values[name] == value for values in above)
+            if value is None or repeated or name in HIDDEN:
+                continue
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            short = f"{text[:12]}…" if name.endswith("_hash") else text
+            found.append((name, short, text if short != text else ""))
+        if node.table == BOXES and node.values.get("x1") is not None:
+            corners = ", ".join(f"{node.values[name]:.4g}" for name in BOX_COLUMNS)
+            found.append(("box", corners, "x1, y1, x2, y2 in pixels"))
+        return found
 
 
 def id_columns() -> list[tuple[str, str]]:
@@ -182,8 +186,8 @@ def _story(site: Site, identity: str, root: Node, erased: bool) -> Story:
         chain.append(following[0])
     ids = {node.table: node.id for node in chain}
     pair_id = ids.get("prompt_pairs")
-    region_id = ids.get("bounding_boxes")
-    reviews = read_reviews(site.home).by_sample.get(ids.get("fine_tune_set", ""), {})
+    region_id = ids.get(BOXES)
+    reviews = read_reviews(site.home).by_sample.get(ids.get(SAMPLES, ""), {})
     return Story(
         identity=identity,
         asked=asked,
@@ -199,7 +203,7 @@ def _story(site: Site, identity: str, root: Node, erased: bool) -> Story:
 
 def _branches(chain: list[Node]) -> bool:
     """Whether the erased image is made next."""
-    return chain[-1].table == "bounding_boxes"
+    return chain[-1].table == BOXES
 
 
 def _path(node: Node) -> list[Node]:
@@ -282,20 +286,3 @@ def _turning_points(recipe: Recipe, chain: list[Node]) -> Iterator[tuple[str, st
                 f"imgdiff what-if --set {override}",
                 f"the threshold that {'would drop it' if passes else f'{limit.filter} would let it pass by'}",
             )
-
-
-def facts(node: Node) -> list[tuple[str, str, str]]:
-    """What a row of the chain adds to the rows above it: (name, text, title), long hashes shortened."""
-    hidden = {"conversations", *TABLE_OF_ID, *BOX_COLUMNS, *REPEATED.get(node.table, ())}
-    found = []
-    for name, value in node.values.items():
-        if value is None or name in hidden:
-            continue
-        text = f"{value:.4g}" if isinstance(value, float) else str(value)
-        short = f"{text[:12]}…" if name.endswith("_hash") else text
-        found.append((name, short, text if short != text else ""))
-    if node.table == "bounding_boxes" and node.values.get("x1") is not None:
-        found.append(
-            ("box", ", ".join(f"{node.values[name]:.4g}" for name in BOX_COLUMNS), "x1, y1, x2, y2 in pixels")
-        )
-    return found

@@ -1,27 +1,19 @@
 """`imgdiff browse`."""
 
 import importlib.util
-import socket
 from contextlib import suppress
 
 import click
 
 from imgdiff_assets.cli.options import recipe_option
+from imgdiff_assets.cli.serving import address_of, listen, serving_options
 from imgdiff_assets.home import Home
 
 NEEDED = ("jinja2", "starlette", "uvicorn")
 
 
 @click.command(short_help="Look at samples and rejected candidates in a web browser.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free one.")
-@click.option("--allow-remote", is_flag=True, help="Let --host be one that others reach; needs a token.")
-@click.option(
-    "--token",
-    envvar="IMGDIFF_BROWSE_TOKEN",
-    show_envvar=True,
-    help="Let in only who has it. Better put it into the environment: others see a command's options.",
-)
+@serving_options(port=8080)
 @click.option(
     "--dagster-url",
     default="http://127.0.0.1:3000",
@@ -34,7 +26,8 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
     """Look at every sample and every rejected candidate in a web browser: funnel, gallery, lineage, review.
 
     Reads the ledger, also while a run writes it; writes nothing but reviews.jsonl, and thumbnails (IMGDIFF_HOME/cache,
-    which may be deleted). The recipe gives the thresholds that are drawn. Ctrl-C stops it.
+    which may be deleted). The recipe gives the thresholds that are drawn. `imgdiff ui` has the same pages under
+    /samples/. Ctrl-C stops it.
 
     \b
     imgdiff browse
@@ -50,32 +43,18 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
     import uvicorn
 
     from imgdiff_assets.browser.app import create_app
-    from imgdiff_assets.browser.security import check_host
     from imgdiff_assets.browser.site import Site
     from imgdiff_assets.recipe.recipe import load_recipe
 
-    check_host(host, allow_remote, token)
     if dagster_url and not dagster_url.startswith(("http://", "https://")):
         raise click.ClickException(f"--dagster-url {dagster_url}: an address begins with http:// or https://.")
+    listener = listen(host, port, allow_remote, token)
     home = Home.from_environment()
-    site = Site(home, load_recipe(recipe), dagster_url.rstrip("/"))
-    listener = _listen(host, port)
+    site = Site(home, load_recipe(recipe), dagster_url.rstrip("/") or None)
     click.echo(f"Reading {home.ledger} ...", err=True)
     site.index.refresh()
-    shown = f"[{host}]" if ":" in host else host
     query = f"/?token={token}" if token else "/"
-    click.echo(f"http://{shown}:{listener.getsockname()[1]}{query}  (Ctrl-C stops it)")
+    click.echo(f"{address_of(listener, host)}{query}  (Ctrl-C stops it)")
     config = uvicorn.Config(create_app(site, token), log_level="warning", server_header=False)
     with suppress(KeyboardInterrupt):  # how it is meant to end
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """Bound before anything is read, so that a port in use is told at once. Raises ClickException."""
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        raise click.ClickException(
-            f"--host {host} --port {port}: {error.strerror}; try another port, or --port 0 for a free one."
-        ) from None

@@ -19,7 +19,7 @@ from imgdiff_assets.home import Home
 )
 @as_json_option
 def ingest(files: Sequence[Path], column: str | None, shard_size: int, fill_gaps: bool, as_json: bool) -> None:
-    """Add captions: .txt (one a line), .jsonl, .csv or .parquet.
+    """Add captions: .txt (one a line), .jsonl, .json (COCO's, or a list), .csv, .tsv or .parquet.
 
     They become shards, the pieces that are run and scheduled. A caption that is there already is dropped and counted;
     a line that cannot be used is reported with its reason, and the others are taken.

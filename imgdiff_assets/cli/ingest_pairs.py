@@ -17,8 +17,14 @@ from imgdiff_assets.home import Home
     "--suffixes",
     nargs=2,
     metavar="SOURCE TARGET",
-    help="In a folder: what the names of the two images end in.  [default: _0 _1, _source _target, _before _after, "
-    "_left _right or _a _b]",
+    help="In a folder: what the names of the two images end in, or of two folders that hold them; one may be empty."
+    '  [default: _0 _1, _source _target, _before _after, _left _right, _a _b or "" _edited; folders: A B, source '
+    "target, before after, left right or input output]",
+)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A folder that the paths of images may lead into, too.  [default: that of the table alone]",
 )
 @click.option(
     "--fit",
@@ -40,28 +46,31 @@ from imgdiff_assets.home import Home
 def ingest_pairs(
     sources: Sequence[Path],
     suffixes: tuple[str, str] | None,
+    root: Path | None,
     fit: str,
     shard_size: int,
     as_json: bool,
     **columns: str,
 ) -> None:
-    """Add image pairs that exist already: a folder, or a .jsonl or .parquet file with two columns of images.
+    """Add image pairs that exist already: a folder, or a table with two columns of images (.jsonl, .json, .csv, .tsv
+    or .parquet).
 
     They become shards like any other: `imgdiff run` draws nothing for them, and filters, boxes, captions and exports
-    them as it does its own. In a .jsonl file an image is a path, relative to the file; in a .parquet file a path, or
-    bytes, or the Hugging Face Image layout. Captions and objects are optional: without objects the match filter of
-    bounding_boxes has nothing to judge and lets every region pass.
+    them as it does its own. An image is a path, relative to the table and in its folder or --root, or base64 or a
+    data: URL; in a .parquet file it may be bytes, or the Hugging Face Image layout. Captions and objects are optional:
+    without objects the match filter of bounding_boxes has nothing to judge and lets every region pass.
 
     A pair is known by its pixels: given again it is dropped and counted. A row that cannot be used is reported with
     file, row and field, and kept in captions/rejected.jsonl of IMGDIFF_HOME.
 
     \b
     imgdiff ingest-pairs photos/                            NAME_0.jpg and NAME_1.jpg
-    imgdiff ingest-pairs photos/ --suffixes -old -new
+    imgdiff ingest-pairs photos/                            A/NAME.jpg and B/NAME.jpg
+    imgdiff ingest-pairs photos/ --suffixes "" -retouched   NAME.jpg and NAME-retouched.jpg
     imgdiff ingest-pairs edits.parquet --source-image input --target-image output --fit resize
     """
     from imgdiff_assets.ingest.ingest_pairs import ingest_pairs as ingest
 
     with ProgressBars() as progress:
-        report = ingest(sources, Home.from_environment(), columns, suffixes, fit, shard_size, progress)
+        report = ingest(sources, Home.from_environment(), columns, suffixes, fit, shard_size, progress, root)
     show_ingest(report, as_json, "pair")

@@ -24,8 +24,10 @@ def show_ingest(report: "IngestReport", as_json: bool, noun: str = "caption") ->
         echo_json(asdict(report))
     else:
         click.echo(ingest_text(report, noun))
-        for line in listed(report.rejected, LISTED_REJECTIONS):
+        for line in listed(report.rejected, LISTED_REJECTIONS, report.rejected_count):
             click.echo(f"  rejected {line}")
+        for line in listed(report.not_looked_at, LISTED_REJECTIONS):
+            click.echo(f"  not looked at: {line}")
         if report.accepted:
             click.echo(f"Next: {this_command()} run")
     if not report.accepted and not report.duplicates:
@@ -33,12 +35,14 @@ def show_ingest(report: "IngestReport", as_json: bool, noun: str = "caption") ->
 
 
 def ingest_text(report: "IngestReport", noun: str = "caption") -> str:
-    """One line: captions (or pairs) accepted, known already, rejected."""
+    """One line: captions (or pairs) accepted, known already, rejected, files not looked at."""
     parts = [counted(report.accepted, f"new {noun}")]
     if report.shards:
         parts[0] += f" in {counted(len(report.shards), 'shard')} ({', '.join(listed(report.shards, LISTED_SHARDS))})"
     if report.duplicates:
         parts.append(f"{report.duplicates:,} known already")
-    if report.rejected:
-        parts.append(f"{len(report.rejected):,} rejected")
+    if report.rejected_count:
+        parts.append(f"{report.rejected_count:,} rejected")
+    if report.not_looked_at:
+        parts.append(f"{counted(len(report.not_looked_at), 'file')} not looked at")
     return "; ".join(parts)

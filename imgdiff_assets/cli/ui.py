@@ -5,20 +5,23 @@ import sys
 
 import click
 
+from imgdiff_assets.cli.serving import address_of, listen, serving_options
 from imgdiff_assets.home import Home
 
 
 @click.command(short_help="Open the graph in Dagster's web UI.")
-@click.option("--port", type=int, default=3000, show_default=True, help="Where the browser finds it.")
-def ui(port: int) -> None:
+@serving_options(port=3000)
+def ui(host: str, port: int, allow_remote: bool, token: str | None) -> None:
     """Open the graph in Dagster's web UI: the same assets, partitions and runs as the command line made.
 
-    Ctrl-C stops it, and all that it started. Its state is kept in IMGDIFF_HOME/dagster, with the configuration
-    `dagster.yaml`. While it is open, caption files that are moved into IMGDIFF_HOME/inbox become shards and are run.
+    The samples are under /samples/, as `imgdiff browse` shows them. Ctrl-C stops it, and all that it started. Its
+    state is kept in IMGDIFF_HOME/dagster, with the configuration `dagster.yaml`. While it is open, caption files that
+    are moved into IMGDIFF_HOME/inbox become shards and are run.
 
     \b
     imgdiff ui
     imgdiff ui --port 3001
+    ssh -L 3000:localhost:3000 gpu-box              # to look from another machine
     """
     import importlib.util
 
@@ -29,10 +32,12 @@ def ui(port: int) -> None:
     from imgdiff_assets.defs.web_ui import serve
     from imgdiff_assets.recipe.recipe import load_recipe
 
+    listener = listen(host, port, allow_remote, token)
     home = Home.from_environment()
     load_recipe()
     with dagster_instance(home) as instance:
         register_shards(instance, home)
     os.environ["IMGDIFF_HOME"] = str(home.root)
     os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
-    sys.exit(serve(port, dagster_folder(home) / "web_ui.log", click.echo))
+    log = dagster_folder(home) / "web_ui.log"
+    sys.exit(serve(listener, address_of(listener, host), token, log, click.echo))

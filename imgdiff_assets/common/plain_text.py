@@ -25,7 +25,13 @@ def bytes_text(count: float) -> str:
     return f"{count:.{0 if unit == 'B' or count >= 9.95 else 1}f} {unit}"
 
 
-def listed(items: Sequence[object], most: int) -> list[str]:
-    """At most `most` of the items as text, and how many more there are."""
+def listed(items: Sequence[object], most: int, total: int | None = None) -> list[str]:
+    """At most `most` of the items as text, and how many more there are of `total`, which may be more than `items`."""
     lines = [str(item) for item in items[:most]]
-    return lines + ([f"... and {len(items) - most:,} more"] if len(items) > most else [])
+    more = (len(items) if total is None else total) - len(lines)
+    return lines + ([f"... and {more:,} more"] if more > 0 else [])
+
+
+def shortened(text: str, most: int = 200) -> str:
+    """At most `most` characters and how many there were: what is told of an input never repeats all of it."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"

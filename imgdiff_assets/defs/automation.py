@@ -110,7 +110,8 @@ def inbox(home: Home, settings: AutomationSettings) -> dg.SensorDefinition:
         # Asked of the ledger, not of the report: shards that a killed tick made are requested too.
         arrived = inbox_shards(home, after=cursor.get("requested", ""))
         requests = stale_runs(home, context.instance, "inbox", arrived) if arrived else []
-        reason = "\n".join(report.lines) or ("Files are still being written." if report.waiting else "Nothing new.")
+        said = [*report.lines, *report.ignored]
+        reason = "\n".join(said) or ("Files are still being written." if report.waiting else "Nothing new.")
         requested = arrived[-1] if arrived else cursor.get("requested", "")
         return dg.SensorResult(
             run_requests=requests,

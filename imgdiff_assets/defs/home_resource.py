@@ -10,14 +10,18 @@ from pydantic import Field
 from imgdiff_assets.defs.runs_in_progress import alive, stoppable
 from imgdiff_assets.home import Home
 
+SAMPLES_ROOT = "/samples"
+"""Where the pages of samples are behind the door of `imgdiff ui`, which shows what materialisations link to."""
+
 
 class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where the ledger and the catalog are, and where people look at them."""
 
     root: str = Field(description="The folder that IMGDIFF_HOME names.")
     browser_url: str = Field(
-        "",
-        description="Where `imgdiff browse` is served; materialisations link to it (IMGDIFF_BROWSER_URL).",
+        SAMPLES_ROOT,
+        description="Where the pages of samples are; materialisations link to them. IMGDIFF_BROWSER_URL names another "
+        "place than `imgdiff ui` has them.",
     )
 
     @contextmanager

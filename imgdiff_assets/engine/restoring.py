@@ -15,6 +15,7 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_pairs import IMAGES_SCHEMA
 from imgdiff_assets.ingest.shards import (
+    ALL_COLUMNS,
     PAIR_SCHEMA,
     ShardError,
     caption_id,
@@ -40,11 +41,11 @@ def restore_captions(home: Home, key: str) -> str:
     path = caption_path(home, key)
     known = _known(home, key)
     try:
-        names = read_undamaged(path, PAIR_SCHEMA)[1]
+        names = read_undamaged(path, ALL_COLUMNS)[1]
         schema = schema_of(list(names))
         rows = read_undamaged(path, schema)[0].to_pylist()
     except DamagedTable:
-        schema = PAIR_SCHEMA if has_pairs(home, key) else schema_of([])
+        schema = schema_of(PAIR_SCHEMA.names if has_pairs(home, key) else [])
         rows = [{"caption_id": identity} for identity in known]
     restored = [_restored(row, known, pairs="source_hash" in schema.names) for row in rows]
     if not rows or None in restored:

@@ -4,22 +4,18 @@ A caption is ingested once, whatever file it comes from; a line that cannot be u
 `<home>/captions/rejected.jsonl` with its reason.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.caption_files import Unreadable, read_values
+from imgdiff_assets.ingest.caption_files import DEFAULT_COLUMN, read_values
 from imgdiff_assets.ingest.cleaning import UnusableText, clean
-from imgdiff_assets.ingest.ingest_report import (
-    KEPT_TEXT,
-    IngestError,
-    IngestReport,
-    RejectedCaption,
-    keep_rejected,
-    storable,
-)
+from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport, Rejections, storable
 from imgdiff_assets.ingest.shards import FILLED, SCHEMA, adding_shards, caption_id, known_captions, new_keys
+from imgdiff_assets.ingest.text_lines import Unreadable
 from imgdiff_assets.ledger.tables import write_rows
 
 DEFAULT_SHARD_SIZE = 1_000
@@ -38,65 +34,107 @@ def ingest(
     A file that cannot be read is reported and the others are ingested. Two ingestions wait for each other. Raises
     IngestError when `shard_size` is out of bounds, PermissionError when the home cannot be written.
     """
-    if not 1 <= shard_size <= LARGEST_SHARD:
-        raise IngestError(
-            f"--shard-size {shard_size}: a shard holds 1 to {LARGEST_SHARD:,} captions, for a run has the columns of "
-            "all its rows in memory; some thousands are handiest."
-        )
     with adding_shards(home):
-        taken, failed = _Taken(home), []
+        ingestion = _Ingestion(home, column, shard_size, filled)
         for file in files:
-            try:
-                taken.add(file, column)
-            except IngestError as error:
-                failed.append(storable(str(error)))
-        shards = _write(taken.rows, home, shard_size, filled)
-        keep_rejected(home, taken.rejected)
-    return IngestReport(shards, len(taken.rows), taken.duplicates, taken.rejected, failed)
+            ingestion.add(file)
+        return ingestion.end()
 
 
-class _Taken:
-    """What the files of one ingestion hold: rows of new captions, and what becomes of all others."""
+def ingest_in_part(
+    file: Path,
+    home: Home,
+    shard_size: int,
+    filled: Callable[[str], str] | None,
+    after: int,
+    until: float,
+) -> IngestReport:
+    """Add the captions of one file that is no link, from behind row `after`, until `time.monotonic()` is `until`.
 
-    def __init__(self, home: Home) -> None:
-        self._known = known_captions(home)
-        self.rows: list[Row] = []
-        self.duplicates = 0
-        self.rejected: list[RejectedCaption] = []
+    The report says where it stopped. Otherwise as `ingest`.
+    """
+    with adding_shards(home):
+        ingestion = _Ingestion(home, None, shard_size, filled)
+        ingestion.add(file, follow=False, after=after, until=until)
+        return ingestion.end()
 
-    def add(self, file: Path, column: str | None) -> None:
-        """Take the captions of one file, or none of them. Raises IngestError."""
-        # The whole file first: one that breaks off in the middle contributes nothing, and can be ingested again.
-        values = list(read_values(file, column))
-        if not values:
-            raise IngestError(f"{file}: holds no captions; nothing was ingested from it.")
-        source = storable(str(file))
-        for line, name, value in values:
-            try:
-                self._take(source, line, value)
-            except UnusableText as error:
-                self.rejected.append(RejectedCaption(source, line, name, str(error), str(value)[:KEPT_TEXT]))
+
+class _Ingestion:
+    """One call, which holds the lock: never more than one shard's captions in memory."""
+
+    ROWS_BETWEEN_LOOKS_AT_THE_CLOCK = 1_000
+
+    def __init__(self, home: Home, column: str | None, shard_size: int, filled: Callable[[str], str] | None) -> None:
+        if not 1 <= shard_size <= LARGEST_SHARD:
+            raise IngestError(
+                f"--shard-size {shard_size}: a shard holds 1 to {LARGEST_SHARD:,} captions, for a run has the columns "
+                "of all its rows in memory; some thousands are handiest."
+            )
+        self._home, self._column, self._shard_size, self._filled = home, column, shard_size, filled
+        self._known, self._keys = known_captions(home), new_keys(home)
+        self._rejections = Rejections(home)
+        self._rows: list[Row] = []
+        self._shards: list[str] = []
+        self._failed: list[str] = []
+        self._accepted = self._duplicates = 0
+        self._stopped_at: int | None = None
+
+    def add(self, file: Path, follow: bool = True, after: int = 0, until: float = float("inf")) -> None:
+        """Take the captions of one file, or none of them: one that cannot be read to its end is reported."""
+        try:
+            # To the end first: one that breaks off in the middle contributes nothing, and can be ingested again.
+            if not after and not sum(1 for _ in read_values(file, self._column, follow)):
+                raise IngestError(f"{file}: holds no captions; nothing was ingested from it.")
+            values = ((line, value) for line, value in read_values(file, self._column, follow) if line > after)
+            self._stopped_at = self._take_some(storable(str(file)), values, until)
+        except IngestError as error:
+            self._failed.append(storable(str(error)))
+
+    def end(self) -> IngestReport:
+        """Write what is not written yet, and tell."""
+        if self._rows:
+            self._write()
+        self._rejections.write()
+        return IngestReport(
+            self._shards,
+            self._accepted,
+            self._duplicates,
+            self._rejections.first,
+            self._failed,
+            self._rejections.count,
+            stopped_at=self._stopped_at,
+        )
+
+    def _take_some(self, source: str, values: Iterator[tuple[int, object]], until: float) -> int | None:
+        """Where it stopped for want of time."""
+        while some := list(islice(values, self.ROWS_BETWEEN_LOOKS_AT_THE_CLOCK)):
+            for line, value in some:
+                try:
+                    self._take(source, line, value)
+                except UnusableText as error:
+                    self._rejections.add(source, line, self._column or DEFAULT_COLUMN, str(error), str(value))
+            if time.monotonic() > until:
+                return some[-1][0]
+        return None
 
     def _take(self, source: str, line: int, value: object) -> None:
         if isinstance(value, Unreadable):
             raise UnusableText(value.reason)
         caption = clean(value)
         identity = caption_id(caption)
-        if identity in self._known:
-            self.duplicates += 1
+        if not self._known.add(identity):
+            self._duplicates += 1
             return
-        self._known.add(identity)
-        self.rows.append({"caption_id": identity, "caption": caption, "source": source, "line": line})
+        self._rows.append({"caption_id": identity, "caption": caption, "source": source, "line": line})
+        if len(self._rows) == self._shard_size:
+            self._write()
 
-
-def _write(rows: Sequence[Row], home: Home, shard_size: int, filled: Callable[[str], str] | None) -> list[str]:
-    """The rows as new shards; returns their keys."""
-    schema = SCHEMA if filled is None else SCHEMA.append(FILLED)
-    shards = []
-    for start, key in zip(range(0, len(rows), shard_size), new_keys(home), strict=False):
-        chunk = rows[start : start + shard_size]
-        if filled is not None:
-            chunk = [{**row, FILLED.name: filled(row["caption"])} for row in chunk]
-        write_rows(home.captions / f"{key}.parquet", chunk, schema)
-        shards.append(key)
-    return shards
+    def _write(self) -> None:
+        schema, rows, key = SCHEMA, self._rows, next(self._keys)
+        if self._filled is not None:
+            schema = SCHEMA.append(FILLED)
+            rows = [{**row, FILLED.name: self._filled(row["caption"])} for row in rows]
+        write_rows(self._home.captions / f"{key}.parquet", rows, schema)
+        self._shards.append(key)
+        self._accepted += len(rows)
+        self._rows = []

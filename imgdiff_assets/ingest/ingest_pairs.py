@@ -12,42 +12,37 @@ from typing import Any
 
 import pyarrow as pa
 
+from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.cleaning import UnusableText, clean
-from imgdiff_assets.ingest.ingest_report import (
-    KEPT_TEXT,
-    IngestError,
-    IngestReport,
-    RejectedCaption,
-    keep_rejected,
-    storable,
-)
-from imgdiff_assets.ingest.pair_sources import (
-    IMAGE_FIELDS,
-    TEXT_FIELDS,
-    GivenPair,
-    UnusableField,
-    count_pairs,
-    read_pairs,
-)
-from imgdiff_assets.ingest.photograph import UnusableImage, align, read_image
+from imgdiff_assets.ingest.decoding import UnusableImage
+from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport, Rejections, storable
+from imgdiff_assets.ingest.pair_sources import IMAGE_FIELDS, TEXT_FIELDS, GivenPair, UnusableField, open_source
+from imgdiff_assets.ingest.photograph import Photograph, PictureReader, align
 from imgdiff_assets.ingest.shards import (
+    COLOURS_SCHEMA,
     PAIR_SCHEMA,
     adding_shards,
     given_pair_id,
     known_captions,
     new_keys,
     pair_images_path,
+    pairs_of_before_profiles,
 )
+from imgdiff_assets.ingest.text_lines import Unreadable
 from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.ledger.tables import write_rows
 from imgdiff_assets.method.caption_edit import edits
 
 DEFAULT_SHARD_SIZE = 200
+MOST_BYTES_HELD = 2**30
+"""Of encoded images that wait for their shard to be full; one with more is written as it is."""
+
 COMPRESSION = 6
+SHARD_SCHEMA = pa.schema([*PAIR_SCHEMA, *COLOURS_SCHEMA])
 IMAGES_SCHEMA = pa.schema([pa.field("pair_id", pa.string()), *(pa.field(name, IMAGE) for name in IMAGE_FIELDS)])
 
 
@@ -59,98 +54,145 @@ def ingest_pairs(
     fit: str = "refuse",
     shard_size: int = DEFAULT_SHARD_SIZE,
     progress: Progress = lambda what, done, total: None,
+    root: Path | None = None,
 ) -> IngestReport:
-    """Add the pairs of `sources` (folders, .jsonl, .parquet) as new shards of at most `shard_size` pairs.
+    """Add the pairs of `sources` (folders, tables) as new shards of at most `shard_size` pairs.
 
-    A shard is there whole or not at all, so that a kill costs the shard under way; the same call then goes on. A
-    source that cannot be read is reported and the others are ingested. Raises IngestError when `shard_size` is not
-    positive, PermissionError when the home cannot be written.
+    Images that are named by paths lie in the folder of their table, or in `root`. A shard is there whole or not at
+    all, so that a kill costs the shard under way; the same call then goes on. A source that cannot be read is reported
+    and the others are ingested. Raises IngestError when `shard_size` is not positive, PermissionError when the home
+    cannot be written.
     """
     if shard_size < 1:
         raise IngestError(f"--shard-size {shard_size}: a shard holds at least one pair.")
-    with adding_shards(home):
-        return _Ingestion(home, columns or {}, fit, shard_size).run(sources, suffixes, progress)
+    with adding_shards(home), PictureReader() as reader:
+        ingestion = _Ingestion(home, reader, fit, shard_size)
+        for source in sources:
+            ingestion.add(source, columns or {}, suffixes, root, progress)
+        return ingestion.end()
 
 
 class _Ingestion:
     """One call of `ingest_pairs`, which holds the lock."""
 
-    def __init__(self, home: Home, columns: Mapping[str, str], fit: str, shard_size: int) -> None:
-        self.home, self.columns, self.fit, self.shard_size = home, columns, fit, shard_size
-        self.known, self.keys = known_captions(home), new_keys(home)
-        self.shards: list[str] = []
-        self.accepted = self.duplicates = 0
-        self.rejected: list[RejectedCaption] = []
+    def __init__(self, home: Home, reader: PictureReader, fit: str, shard_size: int) -> None:
+        self._home, self._reader, self._fit, self._shard_size = home, reader, fit, shard_size
+        self._known, self._keys = known_captions(home), new_keys(home)
+        self._before_profiles = pairs_of_before_profiles(home)
+        self._rejections = Rejections(home)
+        self._rows: list[dict[str, Any]] = []
+        self._bytes_held = 0
+        self._shards: list[str] = []
+        self._failed: list[str] = []
+        self._not_looked_at: list[str] = []
+        self._accepted = self._duplicates = 0
 
-    def run(self, sources: Sequence[Path], suffixes: Sequence[str] | None, progress: Progress) -> IngestReport:
-        failed = []
-        rows: list[dict[str, Any]] = []
-        for source in sources:
-            total, done = count_pairs(source, suffixes), 0
-            try:
-                for pair in read_pairs(source, self.columns, suffixes):
-                    row = self._take(pair)
-                    if row is not None:
-                        rows.append(row)
-                    if len(rows) == self.shard_size:
-                        self._write(rows)
-                        rows = []
-                    done += 1
-                    progress(f"ingest {source.name}", done, max(total, done))
-                if done == 0:
-                    failed.append(f"{storable(str(source))}: holds no pairs; nothing was ingested from it.")
-            except IngestError as error:
-                failed.append(storable(str(error)))
-        if rows:
-            self._write(rows)
-        keep_rejected(self.home, self.rejected)
-        return IngestReport(self.shards, self.accepted, self.duplicates, self.rejected, failed)
+    def add(
+        self,
+        source: Path,
+        columns: Mapping[str, str],
+        suffixes: Sequence[str] | None,
+        root: Path | None,
+        progress: Progress,
+    ) -> None:
+        """Take the pairs of one source, up to where it cannot be read further."""
+        done = 0
+        try:
+            opened = open_source(source, columns, suffixes, root)
+            self._not_looked_at += map(storable, opened.not_looked_at)
+            for pair in opened.pairs:
+                self._take(pair)
+                done += 1
+                # Where the end is not known, this row is not the last.
+                progress(f"ingest {source.name}", done, max(opened.total, done) if opened.total else done + 1)
+            if done and not opened.total:
+                progress(f"ingest {source.name}", done, done)
+            if done == 0:
+                raise IngestError(f"{source}: holds no pairs; nothing was ingested from it.")
+        except IngestError as error:
+            self._failed.append(storable(str(error)))
+        except OSError as error:  # of a folder that is looked through
+            self._failed.append(storable(f"{source}: cannot be read: {error.strerror}."))
 
-    def _take(self, pair: GivenPair) -> dict[str, Any] | None:
-        """The row of a new pair; None for one that is known already or cannot be used."""
+    def end(self) -> IngestReport:
+        """Write what is not written yet, and tell."""
+        if self._rows:
+            self._write()
+        self._rejections.write()
+        return IngestReport(
+            self._shards,
+            self._accepted,
+            self._duplicates,
+            self._rejections.first,
+            self._failed,
+            self._rejections.count,
+            self._not_looked_at,
+        )
+
+    def _take(self, pair: GivenPair) -> None:
         try:
             if pair.problem is not None:
                 raise pair.problem
-            row = _row(pair, self.fit)
+            texts = _texts(pair)
+            images = [self._read(pair, name) for name in IMAGE_FIELDS]
+            pixels = _aligned([image.pixels for image in images], self._fit)
         except UnusableField as error:
             text = str(pair.values.get(error.name) or "") if error.name in TEXT_FIELDS else ""
-            self.rejected.append(
-                RejectedCaption(storable(pair.file), pair.line, error.name, storable(error.reason), text[:KEPT_TEXT])
-            )
-            return None
-        if row["caption_id"] in self.known:
-            self.duplicates += 1
-            return None
-        self.known.add(row["caption_id"])
-        return row
+            self._rejections.add(storable(pair.file), pair.line, error.name, error.reason, text)
+            return
+        hashes = [pixel_hash(picture) for picture in pixels]
+        identity = content_id("given_image_pair", *hashes)
+        if self._was_known(images) or not self._known.add(identity):
+            self._duplicates += 1
+            return
+        self._rows.append(_row(pair, identity, texts, images, pixels, hashes))
+        self._bytes_held += sum(len(self._rows[-1][name]["bytes"]) for name in IMAGE_FIELDS)
+        if len(self._rows) == self._shard_size or self._bytes_held >= MOST_BYTES_HELD:
+            self._write()
 
-    def _write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """The images first: a shard begins to exist with its caption file."""
-        key = next(self.keys)
-        write_rows(pair_images_path(self.home, key), rows, IMAGES_SCHEMA)
-        write_rows(self.home.captions / f"{key}.parquet", rows, PAIR_SCHEMA)
-        self.shards.append(key)
-        self.accepted += len(rows)
-
-
-def _row(pair: GivenPair, fit: str) -> dict[str, Any]:
-    """All columns of a pair's row in both files. Raises UnusableField."""
-    images = []
-    for name in IMAGE_FIELDS:
+    def _read(self, pair: GivenPair, name: str) -> Photograph:
         try:
-            images.append(read_image(pair.image(name)))
+            return self._reader.read(pair.image(name))
         except UnusableImage as error:
             raise UnusableField(name, str(error)) from None
+
+    def _was_known(self, images: Sequence[Photograph]) -> bool:
+        """Whether the pair came in before colour profiles were looked at: then it has another id, which it keeps."""
+        if all(image.former is None for image in images):
+            return False
+        former = _aligned([image.pixels if image.former is None else image.former for image in images], self._fit)
+        return content_id("given_image_pair", *map(pixel_hash, former)) in self._before_profiles
+
+    def _write(self) -> None:
+        """The images first: a shard begins to exist with its caption file."""
+        key = next(self._keys)
+        write_rows(pair_images_path(self._home, key), self._rows, IMAGES_SCHEMA)
+        write_rows(self._home.captions / f"{key}.parquet", self._rows, SHARD_SCHEMA)
+        self._shards.append(key)
+        self._accepted += len(self._rows)
+        self._rows, self._bytes_held = [], 0
+
+
+def _aligned(pictures: Sequence[Pixels], fit: str) -> tuple[Pixels, Pixels]:
     try:
-        source, target = align(images[0], images[1], fit)
+        return align(pictures[0], pictures[1], fit)
     except UnusableImage as error:
         raise UnusableField("target_image", str(error)) from None
-    hashes = {"source_hash": pixel_hash(source), "target_hash": pixel_hash(target)}
-    identity = content_id("given_image_pair", *hashes.values())
-    texts = _texts(pair)
+
+
+def _row(
+    pair: GivenPair,
+    identity: str,
+    texts: Mapping[str, str | None],
+    images: Sequence[Photograph],
+    pixels: Sequence[Pixels],
+    hashes: Sequence[str],
+) -> dict[str, Any]:
+    """All columns of a pair's row in both files."""
+    height, width, _ = pixels[0].shape
     cells = {
-        name: {"bytes": encode_png(pixels, COMPRESSION), "path": f"{identity}_{name}.png"}
-        for name, pixels in zip(IMAGE_FIELDS, (source, target), strict=True)
+        name: {"bytes": encode_png(picture, COMPRESSION), "path": f"{identity}_{name}.png"}
+        for name, picture in zip(IMAGE_FIELDS, pixels, strict=True)
     }
     return {
         "caption_id": identity,
@@ -160,9 +202,10 @@ def _row(pair: GivenPair, fit: str) -> dict[str, Any]:
         "line": pair.line,
         "target_caption": texts["target_caption"] or "",
         **{name: texts[name] for name in ("source_object", "target_object")},
-        "width": source.shape[1],
-        "height": source.shape[0],
-        **hashes,
+        "width": width,
+        "height": height,
+        **dict(zip(("source_hash", "target_hash"), hashes, strict=True)),
+        **dict(zip(COLOURS_SCHEMA.names, (image.colours for image in images), strict=True)),
         **cells,
     }
 
@@ -175,6 +218,8 @@ def _texts(pair: GivenPair) -> dict[str, str | None]:
         if value is None or value == "":
             texts[name] = None
             continue
+        if isinstance(value, Unreadable):
+            raise UnusableField(name, value.reason)
         try:
             texts[name] = clean(value)
         except UnusableText as error:

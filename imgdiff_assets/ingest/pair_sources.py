@@ -1,30 +1,31 @@
 """Image pairs as they lie about: a folder with a naming pattern, or a table with two columns of images."""
 
-import json
+import base64
+import binascii
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.plain_text import shortened
+from imgdiff_assets.ingest.given_files import UnusableFile, open_given, read_inside
+from imgdiff_assets.ingest.given_tables import SUFFIXES, missing, read_table
 from imgdiff_assets.ingest.ingest_report import IngestError
+from imgdiff_assets.ingest.pair_folders import NAME_ENDS, PairFolder, find_pairs
+from imgdiff_assets.ingest.photograph import MOST_BYTES
+from imgdiff_assets.ingest.text_lines import Unreadable
 
 IMAGE_FIELDS = ("source_image", "target_image")
 TEXT_FIELDS = ("source_caption", "target_caption", "source_object", "target_object")
 FIELDS = (*IMAGE_FIELDS, *TEXT_FIELDS)
-SUFFIXES = (
-    ("_0", "_1"),
-    ("_source", "_target"),
-    ("_before", "_after"),
-    ("_left", "_right"),
-    ("_a", "_b"),
-)
-"""Ends of file names, without the extension, that make two images of a folder a pair."""
 
-IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".mpo")
+BASE64 = re.compile(r"[A-Za-z0-9+/\s]{100,}=*\s*")
+"""No path looks so: an extension has a dot before it."""
 
 
 class UnusableField(ImgDiffError, ValueError):
@@ -37,13 +38,16 @@ class UnusableField(ImgDiffError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class GivenPair:
-    """One row of a source, by `file` and `line` (from 1): the values of its fields, or what is wrong with it."""
+    """One row of a source, by `file` and `line` (from 1): the values of its fields, or what is wrong with it.
+
+    Paths are those of files in one of `folders`, and relative to the first.
+    """
 
     file: str
     line: int
     values: Mapping[str, Any] = field(default_factory=dict)
     problem: UnusableField | None = None
-    base: Path = Path()
+    folders: Sequence[Path] = ()
 
     def image(self, name: str) -> bytes:
         """The encoded bytes of an image. Raises UnusableField."""
@@ -52,125 +56,110 @@ class GivenPair:
             value = value.get("bytes") or value.get("path")
         if isinstance(value, bytes):
             return value
+        if isinstance(value, Unreadable):
+            raise UnusableField(name, value.reason)
         if not isinstance(value, str) or not value:
             raise UnusableField(name, "is missing" if not value else f"is {type(value).__name__}, not an image")
-        path = self.base / Path(value).expanduser()
         try:
-            return path.read_bytes()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise UnusableField(name, f"{path}: cannot be read: {reason}") from None
+            return self._bytes_of(value)
+        except UnusableFile as error:
+            raise UnusableField(name, f"{shortened(value)}: {error}") from None
+
+    def _bytes_of(self, text: str) -> bytes:
+        if text.startswith("data:"):
+            kind, _, rest = text.partition(",")
+            data = unquote_to_bytes(rest)
+            return _from_base64(data) if kind.endswith(";base64") else data
+        if BASE64.fullmatch(text):
+            return _from_base64(text.encode())
+        if re.match(r"\w+://", text):
+            raise UnusableFile("is an address; pictures are not fetched")
+        return read_inside(text, self.folders, MOST_BYTES)
 
 
-def count_pairs(source: Path, suffixes: Sequence[str] | None) -> int:
-    """How many rows `read_pairs` will give, for a progress bar; 0 where it is not known before."""
-    if source.is_dir():
-        return len(_stems(source, _known_suffixes(suffixes)))
-    if source.suffix.lower() == ".parquet":
-        try:
-            return int(pq.read_metadata(source).num_rows)
-        except (pa.ArrowException, OSError):
-            return 0
-    return 0
+def _from_base64(text: bytes) -> bytes:
+    try:
+        return base64.b64decode(b"".join(text.split()), validate=True)
+    except binascii.Error as error:
+        raise UnusableFile(f"is no base64 ({error})") from None
 
 
-def read_pairs(source: Path, columns: Mapping[str, str], suffixes: Sequence[str] | None = None) -> Iterator[GivenPair]:
-    """The rows of a folder, a .jsonl or a .parquet file, one at a time.
+@dataclass(frozen=True, slots=True)
+class PairSource:
+    """The rows of a source, one at a time; how many there are, 0 where that is not known before; files left alone."""
 
-    `columns` maps FIELDS to the names they have in a table. Raises IngestError for a source that cannot be read.
+    pairs: Iterator[GivenPair]
+    total: int = 0
+    not_looked_at: Sequence[str] = ()
+
+
+def open_source(
+    source: Path, columns: Mapping[str, str], suffixes: Sequence[str] | None = None, root: Path | None = None
+) -> PairSource:
+    """A folder or a table of pairs.
+
+    `columns` maps FIELDS to the names they have in a table. Paths lead into the source's folder or `root`. Raises
+    IngestError for a source that cannot be read, as its rows do.
     """
+    roots = () if root is None else (root,)
     if source.is_dir():
-        return _read_folder(source, suffixes)
+        return _open_folder(source, suffixes, roots)
     if suffixes is not None:
         raise IngestError(f"{source}: --suffixes is about the files of a folder.")
-    if source.suffix.lower() == ".jsonl":
-        return _read_jsonl(source, columns)
-    if source.suffix.lower() == ".parquet":
-        return _read_parquet(source, columns)
     if not source.exists():
         raise IngestError(f"{source}: there is no such file or folder.")
-    raise IngestError(f"{source}: unknown kind of file; pairs come as a folder, .jsonl or .parquet.")
+    if source.suffix.lower() not in SUFFIXES:
+        raise IngestError(f"{source}: unknown kind of file; pairs come as a folder, {', '.join(SUFFIXES)}.")
+    return PairSource(_table(source, columns, (source.parent, *roots)), _row_count(source))
 
 
-def _known_suffixes(suffixes: Sequence[str] | None) -> Sequence[Sequence[str]]:
-    return SUFFIXES if suffixes is None else [suffixes]
+def _open_folder(folder: Path, suffixes: Sequence[str] | None, roots: Sequence[Path]) -> PairSource:
+    found = find_pairs(folder, suffixes)
+    if not found.pairs:
+        ends = ", ".join(
+            "NAME{}.png and NAME{}.png".format(*pair) for pair in (NAME_ENDS if suffixes is None else [suffixes])
+        )
+        raise IngestError(
+            f"{folder}: holds no pairs; they are named {ends}, or alike in A/ and B/ (or see --suffixes)."
+        )
+    return PairSource(_pairs(folder, found, (folder, *roots)), len(found.pairs), found.not_looked_at)
 
 
-def _stems(folder: Path, suffixes: Sequence[Sequence[str]]) -> dict[tuple[str, int], dict[int, list[Path]]]:
-    """By common part of the name and number of the suffix pair: the files of each side."""
-    found: dict[tuple[str, int], dict[int, list[Path]]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in IMAGE_EXTENSIONS:
-            continue
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        for number, ends in enumerate(suffixes):
-            side = next((side for side, end in enumerate(ends) if name.endswith(end)), None)
-            if side is not None:
-                key = (name.removesuffix(ends[side]), number)
-                found.setdefault(key, {}).setdefault(side, []).append(path)
-                break
-    return found
-
-
-def _read_folder(folder: Path, suffixes: Sequence[str] | None) -> Iterator[GivenPair]:
-    known = _known_suffixes(suffixes)
-    found = _stems(folder, known)
-    if not found:
-        ends = ", ".join("NAME{}.png and NAME{}.png".format(*pair) for pair in known)
-        raise IngestError(f"{folder}: holds no pairs; they are named {ends} (or see --suffixes).")
-    for line, ((name, number), sides) in enumerate(sorted(found.items()), 1):
+def _pairs(folder: Path, found: PairFolder, folders: Sequence[Path]) -> Iterator[GivenPair]:
+    for line, (halves, sides) in enumerate(sorted(found.pairs.items(), key=lambda each: (each[0].name, each[0])), 1):
         values: dict[str, Any] = {}
         problem = None
-        for side, field_name in enumerate(IMAGE_FIELDS):
-            paths = sides.get(side, [])
+        for side, name in enumerate(IMAGE_FIELDS):
+            paths = sides[side]
             if len(paths) == 1:
-                values[field_name] = str(paths[0].relative_to(folder))
+                values[name] = paths[0]
             elif problem is None:
-                reason = f"there is no {name}{known[number][side]}.*"
+                reason = f"there is no {halves.path(side)}.*"
                 if paths:
-                    reason = f"is one of {', '.join(path.name for path in paths)}; which, is not known"
-                problem = UnusableField(field_name, reason)
-        yield GivenPair(str(folder / name), line, values, problem, folder)
+                    reason = f"is one of {', '.join(Path(path).name for path in paths)}; which, is not known"
+                problem = UnusableField(name, reason)
+        yield GivenPair(str(folder / halves.name), line, values, problem, folders)
 
 
-def _read_jsonl(file: Path, columns: Mapping[str, str]) -> Iterator[GivenPair]:
+def _table(file: Path, columns: Mapping[str, str], folders: Sequence[Path]) -> Iterator[GivenPair]:
+    named = {name: columns.get(name, name) for name in FIELDS}
+    options = {column: f"--{name.replace('_', '-')}" for name, column in named.items()}
+    for line, cells in read_table(file, options, [named[name] for name in IMAGE_FIELDS]):
+        if isinstance(cells, Unreadable):
+            yield GivenPair(str(file), line, problem=UnusableField("line", cells.reason))
+            continue
+        values = {name: cells.get(column) for name, column in named.items()}
+        for name in IMAGE_FIELDS:
+            if values[name] is None:
+                values[name] = Unreadable(missing(cells, named[name]))
+        yield GivenPair(str(file), line, values, folders=folders)
+
+
+def _row_count(file: Path) -> int:
+    if file.suffix.lower() != ".parquet":
+        return 0
     try:
-        with file.open("rb") as lines:
-            for line, data in enumerate(lines, 1):
-                if not data.strip():
-                    continue
-                try:
-                    row = json.loads(data)
-                except (ValueError, RecursionError) as error:
-                    yield GivenPair(str(file), line, problem=UnusableField("line", f"is not JSON ({error})"))
-                    continue
-                if not isinstance(row, dict):
-                    yield GivenPair(str(file), line, problem=UnusableField("line", "is not a JSON object"))
-                    continue
-                values = {name: row.get(columns.get(name, name)) for name in FIELDS}
-                yield GivenPair(str(file), line, values, base=file.parent)
-    except OSError as error:
-        raise IngestError(f"{file}: cannot be read: {error.strerror}.") from error
-
-
-def _read_parquet(file: Path, columns: Mapping[str, str]) -> Iterator[GivenPair]:
-    names = {name: columns.get(name, name) for name in FIELDS}
-    try:
-        with pq.ParquetFile(file) as parquet:
-            known = parquet.schema_arrow.names
-            for name in IMAGE_FIELDS:
-                if names[name] not in known:
-                    option = name.replace("_", "-")
-                    raise IngestError(
-                        f"{file}: has no column {names[name]!r}; name one of {', '.join(known)} with --{option}."
-                    )
-            present = {name: column for name, column in names.items() if column in known}
-            line = 0
-            # A few rows at a time: images are large.
-            for batch in parquet.iter_batches(batch_size=8, columns=list(dict.fromkeys(present.values()))):
-                for row in batch.to_pylist():
-                    line += 1
-                    values = {name: row[column] for name, column in present.items()}
-                    yield GivenPair(str(file), line, values, base=file.parent)
-    except (pa.ArrowException, OSError) as error:
-        raise IngestError(f"{file}: is not a readable Parquet file ({' '.join(str(error).split())}).") from None
+        with open_given(file) as data, pq.ParquetFile(data) as table:
+            return int(table.metadata.num_rows)
+    except Exception:  # told when its rows are read
+        return 0

@@ -1,49 +1,143 @@
-"""Images as people have them, brought to 8-bit RGB as they are meant to be seen, or refused by name."""
+"""Images as people have them, read as they are meant to be seen, and two of them made one size."""
 
-import io
-import warnings
-import zlib
+import json
+import os
+import select
+import struct
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from imgdiff_assets.common.aliases import Pixels
-from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.plain_text import bytes_text
+from imgdiff_assets.ingest.decoding import MOST_PIXELS, UnusableImage
 
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
-"""What is read. No format that is a program (EPS, PDF) and none that needs other software."""
-
-SMALLEST_SIDE = 16
-MOST_PIXELS = 64_000_000
 FITS = ("refuse", "resize", "pad")
-PAPER_WHITE = (255, 255, 255)
+MOST_BYTES = 256_000_000
+"""Of an encoded picture: as many as 64 million pixels have that are not compressed, and some more."""
+
+MOST_SECONDS = 60.0
+"""For one picture; the largest that are read take some 20."""
+
+CHUNK = 2**20
+ROOT = Path(__file__).parents[2]
 
 
-class UnusableImage(ImgDiffError, ValueError):
-    """An image that cannot be used; the message says what it is, after "image"."""
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A picture as it is meant to be seen, (H, W, 3) uint8 RGB.
 
-
-def read_image(data: bytes) -> Pixels:
-    """Encoded bytes to (H, W, 3) uint8 RGB.
-
-    Turned as its EXIF orientation says; transparency laid on white; 16-bit grey scaled to 8 bits; grey, palette and
-    CMYK converted. Raises UnusableImage for anything that is not one still image of a usable size.
+    `colours` says what became of its colour profile, None where there was nothing to do; `former` is the picture as it
+    was read when profiles were not looked at, where that is another one.
     """
-    try:
-        with warnings.catch_warnings():
-            # Sizes are checked here, by a limit of our own.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check(image)
-                image.load()
-                upright = ImageOps.exif_transpose(image)
-                return np.array(_to_rgb(upright))
-    except UnidentifiedImageError:
-        raise UnusableImage(f"is not an image of a known format ({', '.join(FORMATS)})") from None
-    except Image.DecompressionBombError:
-        raise UnusableImage(f"has more than {MOST_PIXELS:,} pixels, as a decompression bomb has") from None
-    except (OSError, SyntaxError, EOFError, zlib.error) as error:
-        raise UnusableImage(f"is truncated or damaged ({' '.join(str(error).split())})") from None
+
+    pixels: Pixels
+    colours: str | None = None
+    former: Pixels | None = None
+
+
+class PictureReader:
+    """Decodes pictures, one at a time, in a process that is started for the first and lives as long as the block.
+
+    A context manager; not for several threads at once.
+    """
+
+    def __init__(self, most_seconds: float = MOST_SECONDS) -> None:
+        self._most_seconds = most_seconds
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> "PictureReader":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def read(self, data: bytes) -> Photograph:
+        """Encoded bytes to pixels. Raises UnusableImage for anything that is not one still image of a usable size.
+
+        No picture harms another: one that takes too long, or that its decoder dies of, costs the process alone.
+        """
+        if len(data) > MOST_BYTES:
+            raise UnusableImage(f"has {bytes_text(len(data))}; at most {bytes_text(MOST_BYTES)} are read")
+        try:
+            return self._ask(data)
+        except UnusableImage:
+            raise
+        except TimeoutError:
+            self._end()
+            raise UnusableImage(f"takes more than {self._most_seconds:g} seconds to decode") from None
+        except (BrokenPipeError, EOFError):
+            code = self._end()
+            raise UnusableImage(f"is damaged: its decoder died of it (exit status {code})") from None
+        except BaseException:
+            self._end()  # an answer may be under way, and would be taken for that to the next question
+            raise
+
+    def _ask(self, data: bytes) -> Photograph:
+        if self._process is None:
+            self._process = _started()
+        assert self._process.stdin is not None
+        self._process.stdin.write(struct.pack(">Q", len(data)))
+        self._process.stdin.write(data)
+        self._process.stdin.flush()
+        until = time.monotonic() + self._most_seconds
+        (length,) = struct.unpack(">Q", self._received(8, until))
+        answer = json.loads(self._received(length, until))
+        if "problem" in answer:
+            raise UnusableImage(answer["problem"])
+        shape = answer["height"], answer["width"], 3
+        pictures = [
+            np.frombuffer(self._received(shape[0] * shape[1] * 3, until), np.uint8).reshape(shape)
+            for _ in range(answer["pictures"])
+        ]
+        return Photograph(pictures[0], answer["colours"], pictures[1] if len(pictures) > 1 else None)
+
+    def _received(self, size: int, until: float) -> bytearray:
+        """So many bytes of the answer. Raises EOFError, TimeoutError."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        descriptor = self._process.stdout.fileno()
+        received = bytearray()
+        while len(received) < size:
+            if not select.select([descriptor], [], [], max(until - time.monotonic(), 0))[0]:
+                raise TimeoutError
+            part = os.read(descriptor, min(size - len(received), CHUNK))
+            if not part:
+                raise EOFError
+            received += part
+        return received
+
+    def _end(self) -> int | None:
+        """End the process; returns its exit status."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        code = process.poll()
+        process.kill()
+        process.communicate()
+        return process.returncode if code is None else code
+
+
+def _started() -> "subprocess.Popen[bytes]":
+    """Without `site`, whose hooks take as long as all the rest, and without the current folder among the modules."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    paths = [str(ROOT), *(path for path in sys.path if path)]
+    return subprocess.Popen(
+        [sys.executable, "-S", "-P", "-m", "imgdiff_assets.ingest.decoding"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**kept, "PYTHONPATH": os.pathsep.join(paths)},
+        bufsize=0,
+    )
 
 
 def align(source: Pixels, target: Pixels, fit: str) -> tuple[Pixels, Pixels]:
@@ -61,37 +155,11 @@ def align(source: Pixels, target: Pixels, fit: str) -> tuple[Pixels, Pixels]:
         size = (source.shape[1], source.shape[0])
         return source, np.array(Image.fromarray(target).resize(size, Image.Resampling.LANCZOS))
     height, width = (max(sides) for sides in zip(source.shape[:2], target.shape[:2], strict=True))
+    if height * width > MOST_PIXELS:
+        raise UnusableImage(f"has {width} x {height} pixels when padded; at most {MOST_PIXELS:,} are kept")
     padded = []
     for image in (source, target):
         canvas = np.zeros((height, width, 3), dtype=np.uint8)
         canvas[: image.shape[0], : image.shape[1]] = image
         padded.append(canvas)
     return padded[0], padded[1]
-
-
-def _check(image: Image.Image) -> None:
-    """By what the header says, before anything is decoded."""
-    width, height = image.size
-    if min(width, height) < SMALLEST_SIDE:
-        raise UnusableImage(f"has {width} x {height} pixels; each side must have at least {SMALLEST_SIDE}")
-    if width * height > MOST_PIXELS:
-        raise UnusableImage(f"has {width} x {height} pixels; at most {MOST_PIXELS:,} are read")
-    # A camera's MPO holds a preview or the other eye's view beside the photograph.
-    frames = getattr(image, "n_frames", 1) if image.format != "MPO" else 1
-    if frames > 1:
-        raise UnusableImage(f"is animated or has several pages ({frames} frames); a still image is needed")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):
-        values = np.asarray(image, dtype=np.int64)
-        if values.min() < 0 or values.max() > 0xFFFF:
-            raise UnusableImage("has grey values beyond 16 bits")
-        return Image.fromarray(np.round(values / 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise UnusableImage("has floating-point values, whose black and white are not known")
-    if image.has_transparency_data:
-        layer = image.convert("RGBA")
-        paper = Image.new("RGBA", layer.size, PAPER_WHITE)
-        return Image.alpha_composite(paper, layer).convert("RGB")
-    return image.convert("RGB")

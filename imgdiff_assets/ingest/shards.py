@@ -7,15 +7,19 @@ images beside it, in `<key>.images.parquet`.
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import count
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from filelock import FileLock
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.cleaning import UnusableText, clean
+from imgdiff_assets.ingest.known_ids import Ids, KnownIds, numbers
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.tables import column_names, read_table, read_undamaged
 
@@ -41,6 +45,12 @@ PAIR_SCHEMA = pa.schema(
     ]
 )
 """A shard of given image pairs; the caption is the source image's."""
+
+COLOURS_SCHEMA = pa.schema([pa.field("source_colours", pa.string()), pa.field("target_colours", pa.string())])
+"""What became of the colour profile of each image, null where there was nothing to do; shards of before lack it."""
+
+ALL_COLUMNS = pa.schema([*PAIR_SCHEMA, FILLED, *COLOURS_SCHEMA])
+"""What a shard of either kind may have."""
 
 
 class ShardError(ImgDiffError, ValueError):
@@ -119,22 +129,51 @@ def read_captions(home: Home, key: str) -> pa.Table:
 def schema_of(columns: Sequence[str]) -> pa.Schema:
     """The schema of a caption file that has these columns."""
     schema = PAIR_SCHEMA if _are_of_pairs(columns) else SCHEMA
-    return schema.append(FILLED) if FILLED.name in columns else schema
+    return pa.schema([*schema, *(field for field in (FILLED, *COLOURS_SCHEMA) if field.name in columns)])
 
 
-def known_captions(home: Home) -> set[str]:
-    """The `caption_id` of every caption and of every given pair, in whatever shard; of a damaged one, those left."""
-    return {identity for key in shard_keys(home) for identity in _ids(home, key)}
+def known_captions(home: Home) -> KnownIds:
+    """The `caption_id` of every caption and of every given pair, in whatever shard; of a damaged one, those left.
+
+    A caption that an earlier release spelt otherwise keeps its id, and is known by that of its spelling of today too.
+    """
+    return KnownIds(known for key in shard_keys(home) for known in _known(home, key)[:2])
 
 
-def _ids(home: Home, key: str) -> list[str]:
-    schema = pa.schema([SCHEMA.field("caption_id"), SCHEMA.field("caption")])
+def pairs_of_before_profiles(home: Home) -> KnownIds:
+    """The given pairs whose images were ingested without a look at their colour profiles."""
+    return KnownIds(_known(home, key)[2] for key in shard_keys(home))
+
+
+def _known(home: Home, key: str) -> tuple[Ids, Ids, Ids]:
+    status = caption_path(home, key).stat()
+    return _read_known(home, key, (status.st_ino, status.st_mtime_ns, status.st_size))
+
+
+@lru_cache(maxsize=65_536)
+def _read_known(home: Home, key: str, version: tuple[int, int, int]) -> tuple[Ids, Ids, Ids]:
+    """Of a shard, which never changes: the ids, those of today's spelling, those from before colour profiles."""
+    none = numbers(())
     try:
-        rows = read_undamaged(caption_path(home, key), schema)[0].to_pylist()
+        table, lost = read_undamaged(caption_path(home, key), ALL_COLUMNS)
     except DamagedTable:
-        return []
-    ids = [row["caption_id"] or (caption_id(row["caption"]) if row["caption"] else None) for row in rows]
-    return [identity for identity in ids if identity is not None]
+        return none, none, none
+    rows = zip(table["caption_id"].to_pylist(), table["caption"].to_pylist(), strict=True)
+    ids = numbers(identity or caption_id(caption) for identity, caption in rows if identity or caption)
+    if not _are_of_pairs(list(lost)):
+        return ids, numbers(_respelt(table["caption"].drop_null())), none
+    return ids, none, none if COLOURS_SCHEMA.names[0] in lost else ids
+
+
+def _respelt(captions: pa.ChunkedArray) -> Iterator[str]:
+    # An ASCII caption has one spelling.
+    for caption in captions.filter(pc.invert(pc.string_is_ascii(captions))).to_pylist():
+        try:
+            spelling = clean(caption)
+        except UnusableText:
+            continue
+        if spelling != caption:
+            yield caption_id(spelling)
 
 
 def adding_shards(home: Home) -> FileLock:
@@ -151,4 +190,4 @@ def new_keys(home: Home) -> Iterator[str]:
 
 
 def _are_of_pairs(columns: Sequence[str]) -> bool:
-    return bool(list(columns) == PAIR_SCHEMA.names)
+    return bool(list(columns)[: len(PAIR_SCHEMA)] == PAIR_SCHEMA.names)

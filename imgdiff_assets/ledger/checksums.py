@@ -21,9 +21,6 @@ from imgdiff_assets.common.aliases import Integers
 from imgdiff_assets.ledger.layout import PARQUET, Layout, Unsound, read_layout
 
 MARK = b"IMGDIFF1"
-HAS_CHECKSUMS = b"imgdiff_checksums"
-"""A key in the footer of a file that has some: else one whose MARK is damaged would pass for a file of before."""
-
 CHUNK = np.dtype([("bytes", "<u8"), ("crc32", "<u4")])
 END = struct.Struct("<QQ32s8s")
 """How many chunks, how many bytes of footer, SHA-256 of both and of these two numbers, MARK."""
@@ -64,10 +61,7 @@ def read_footer(source: pa.NativeFile) -> Footer:
     start, footer = _footer(source)
     found = _checksums_before(source, start)
     if found is None:
-        layout = read_layout(footer)
-        if HAS_CHECKSUMS in (layout.schema.metadata or {}):
-            raise Unsound("its checksums are damaged")
-        return Footer(layout)
+        return Footer(read_layout(footer))
     if found[1] != footer:
         raise Unsound("its footer is damaged")
     return _with_checksums(*found)
@@ -96,7 +90,7 @@ def rescue_footer(source: pa.NativeFile) -> Footer:
 
 
 def add_checksums(path: Path) -> None:
-    """Give a Parquet file that was just written, with `HAS_CHECKSUMS`, its checksums. Raises OSError."""
+    """Give a Parquet file that was just written its checksums. Raises OSError."""
     with pa.OSFile(str(path)) as source:
         start, footer = _footer(source)
         starts = read_layout(footer).chunk_starts()
@@ -125,15 +119,13 @@ def _checksums_before(source: pa.NativeFile, start: int) -> tuple[npt.NDArray[np
     if at < len(PARQUET):
         return None
     count, length, digest, mark = END.unpack(_bytes(source, at, END.size))
-    if mark != MARK:
-        return None
     begin = at - count * CHUNK.itemsize - length
-    if begin < len(PARQUET):
+    body = _bytes(source, begin, at - begin) if begin >= len(PARQUET) else b""
+    right = hashlib.sha256(body + LENGTHS.pack(count, length)).digest() == digest
+    # Both are looked at: a file whose MARK is damaged is not one of before.
+    if right != (mark == MARK):
         raise Unsound("its checksums are damaged")
-    body = _bytes(source, begin, at - begin)
-    if hashlib.sha256(body + LENGTHS.pack(count, length)).digest() != digest:
-        raise Unsound("its checksums are damaged")
-    return np.frombuffer(body, CHUNK, count), body[count * CHUNK.itemsize :], begin
+    return (np.frombuffer(body, CHUNK, count), body[count * CHUNK.itemsize :], begin) if right else None
 
 
 def _with_checksums(chunks: npt.NDArray[np.void], footer: bytes, begin: int) -> Footer:

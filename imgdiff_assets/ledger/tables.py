@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from imgdiff_assets.common.aliases import Booleans
 from imgdiff_assets.ledger.cells import IMAGE, CellReference, ImageColumns, is_image
 from imgdiff_assets.ledger.checked_file import CheckedFile
-from imgdiff_assets.ledger.checksums import HAS_CHECKSUMS, add_checksums
+from imgdiff_assets.ledger.checksums import add_checksums
 from imgdiff_assets.ledger.files import atomic_file
 
 RECORD_KEY = b"imgdiff_materialization"
@@ -34,7 +34,6 @@ def at_once(count: int) -> None:
 @contextmanager
 def _writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     """Every Parquet file of a home is written by this, and has checksums when it is there."""
-    schema = schema.with_metadata({**(schema.metadata or {}), HAS_CHECKSUMS: b"1"})
     with atomic_file(path) as temporary:
         with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
             yield writer

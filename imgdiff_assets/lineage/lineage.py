@@ -12,7 +12,7 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import read_captions, shard_keys
+from imgdiff_assets.ingest.shards import COLOURS_SCHEMA, read_captions, shard_keys
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
@@ -103,7 +103,7 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
     known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
-    values = {name: caption[name] for name in ("caption", "source", "line")}
+    values = {name: caption[name] for name in ("caption", "source", "line", *COLOURS_SCHEMA.names) if name in caption}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
     for stage in stages_of(recipe):

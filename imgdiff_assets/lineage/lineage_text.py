@@ -5,6 +5,7 @@ from typing import Any
 
 from imgdiff_assets.common.plain_text import printable
 from imgdiff_assets.lineage.lineage import CAPTION, Node, Score
+from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.stages.graph import stage_named
 
 WEIGHTS_DIGITS = 12
@@ -89,4 +90,5 @@ def _model(identity: Mapping[str, Any]) -> str:
 
 
 def _caption(values: Mapping[str, Any]) -> list[str]:
-    return [values["caption"], f"{values['source']}, line {values['line']}"]
+    colours = [f"{side} image: {values[name]}" for side in SIDES if values.get(name := f"{side}_colours")]
+    return [values["caption"], f"{values['source']}, line {values['line']}", *colours]

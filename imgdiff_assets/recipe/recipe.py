@@ -22,7 +22,8 @@ from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
 from resources.installed import BrokenPart, offers
-from resources.loading.settings import ModelSettings
+from resources.loading.api_key import name_server
+from resources.loading.settings import ChatModelSettings, ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
@@ -182,7 +183,8 @@ def shipped_recipes() -> list[str]:
 def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe `name` (a shipped one, or a YAML file), else `IMGDIFF_RECIPE`, else `miniature`.
 
-    `overrides` are `section.key=value` with YAML values. Raises RecipeError.
+    `overrides` are `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but
+    the user writes them here. Raises RecipeError.
     """
     name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
     path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
@@ -200,7 +202,11 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recip
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(_explain(path.name, error)) from None
-    return override_recipe(recipe, overrides)
+    recipe = override_recipe(recipe, overrides)
+    for settings in recipe.roles.values():
+        if isinstance(settings, ChatModelSettings) and settings.base_url is not None:
+            name_server(settings.base_url)
+    return recipe
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

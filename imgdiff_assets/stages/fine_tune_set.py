@@ -31,7 +31,7 @@ from imgdiff_assets.method.task import Task
 from imgdiff_assets.method.tasks import MARKED_REGION, OURS, SAME, SIDES, TASKS, task_named
 from imgdiff_assets.method.wordings import INSTALLED, check, written_out
 from imgdiff_assets.stages.settings import StageSettings
-from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.stage import Above, Beside, Stage
 from imgdiff_assets.stages.steps import Canaries, Filter, Measurement, Work, at_least, below, cosine, score
 
 IDENTITY = ("task", "pair_id", "region_id", "erased_from", "first", "about", "subject", "answer")
@@ -59,6 +59,8 @@ REGION_COLUMNS = (
 )
 NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
+OF_PAIRS = "same_or_different"
+"""The task that is asked of these pairs too."""
 
 
 class TaskFailed(ImgDiffError, RuntimeError):
@@ -142,11 +144,11 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
         if not task.once_per_pair or region["region_id"] == clearest.get(region["pair_id"])
         for sample in _ask(task, {**pairs[region["pair_id"]], **region}, settings)
     ]
-    if TASKS["same_or_different"] in tasks:
+    if TASKS[OF_PAIRS] in tasks:
         known = {"region_id": None, "kept": True}
         for pair in pairs.values():
             if pair["too_similar"]:
-                rows += _ask(TASKS["same_or_different"], {**pair, **known}, settings)
+                rows += _ask(TASKS[OF_PAIRS], {**pair, **known}, settings)
     for region in rows_of(tables["removal_captions"], REMOVAL_COLUMNS):
         if region["region_caption"]:
             rows += _ask(TASKS["which_image"], {**pairs[region["pair_id"]], **_removal(region)}, settings)
@@ -242,6 +244,11 @@ def item_versions(settings: FineTuneSetSettings) -> dict[str, int]:
     return {name: TASKS[name].version for name in dict.fromkeys([*settings.tasks, "which_image"])}
 
 
+def one_each(settings: FineTuneSetSettings) -> bool:
+    """Whether there is one sample of each region: of one task that always has something to ask, as ours of regions."""
+    return len(settings.tasks) == 1 and settings.tasks[0] in OURS and not TASKS[settings.tasks[0]].once_per_pair
+
+
 def row_id(row: Row) -> str:
     return content_id("sample", *(row[name] for name in IDENTITY))
 
@@ -319,14 +326,27 @@ STAGE = Stage(
     above=(
         Above("removal_captions", "region_id", having=("erased_from",)),
         Above("captions", "region_id", having=("region_id",)),
-        Above("filtered_pairs", "pair_id", followed=False),
+        Above("filtered_pairs", "pair_id", rejected_by=NEGATIVES, wanted=lambda settings: OF_PAIRS in settings.tasks),
     ),
     section=FineTuneSetSettings,
     description=__doc__,
     item_columns=ITEM_COLUMNS,
     items=items,
     item_versions=item_versions,
-    item_settings=("seed", "tasks", "validation_fraction", "box_coordinates", "captions.match_score"),
+    item_settings=(
+        "seed",
+        "tasks",
+        "validation_fraction",
+        "box_coordinates",
+        "captions.match_score",
+        # The margin of an erased region is of scores that this setting chose.
+        "removal_captions.match_score",
+    ),
+    one_each=one_each,
+    beside=(
+        Beside("captions", "task", tuple(name for name, task in TASKS.items() if task.once_per_pair), kept=True),
+        Beside("filtered_pairs", "validation_bits"),
+    ),
     row_id=row_id,
     contents=contents,
     steps=(

@@ -80,7 +80,7 @@ def _mistakes(stage: Stage, known: Collection[str]) -> Iterator[str]:
     if not stage.name.isidentifier() or stage.name in (*known, *OUTSIDE, *TAKEN):
         yield "that name is taken, or is none"
     yield from (f"its parent {name!r} is not a stage" for name in stage.parents if name not in known)
-    if not {origin.table for origin in stage.above if origin.followed} & set(stage.parents):
+    if not {origin.table for origin in stage.above if origin.rejected_by is None} & set(stage.parents):
         yield "`above` does not name the parent whose verdicts it follows"
     if not stage.measurements:
         yield "it has no measurement"

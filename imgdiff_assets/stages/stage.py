@@ -42,18 +42,34 @@ COMMON_COLUMNS = (
 class Above:
     """The row above of those rows that have the columns `having` and lack those `lacking`.
 
-    It is a row of `table`, and `id_column` names it. `followed`: where it is rejected, the row is set aside.
+    It is a row of `table`, and `id_column` names it. Where it is rejected, the row is set aside; with `rejected_by`,
+    rows are made of those alone that this filter rejected. `wanted` says of the stage's section whether any are made.
     """
 
     table: str
     id_column: str
     having: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
-    followed: bool = True
+    rejected_by: str | None = None
+    wanted: Callable[[Any], bool] = lambda settings: True
 
     def concerns(self, row: Mapping[str, Any]) -> bool:
         """Whether this is where the row comes from."""
         return all(row[name] is not None for name in self.having) and all(row[name] is None for name in self.lacking)
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """Rows that depend on others of the shard than the row above: what-if cannot tell what becomes of them.
+
+    They are those with a value in `column` (one of `values`, if any are named); they depend on all rows of `table`,
+    and where it is `kept` on which of these are kept.
+    """
+
+    table: str
+    column: str
+    values: tuple[str, ...] = ()
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +98,12 @@ class Stage:
     item_versions: Callable[[Any], Mapping[str, int]] = lambda settings: {}
     """By the stage's settings: the versions of the code that makes items, by the name of what it makes. The first is
     in no hash, as if the version were not told."""
+
+    one_each: Callable[[Any], bool] = lambda settings: True
+    """By the stage's settings: whether of each kept row above one item is made (or the first measurement makes several
+    rows of one). Of others what-if cannot tell how many there will be."""
+
+    beside: tuple[Beside, ...] = ()
 
     of_rejected: tuple[str, ...] | None = None
     """None: only kept rows of the stage before are items. Else rejected ones are too, but for those that these

@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Booleans, Integers, Row
-from imgdiff_assets.common.tables import columns_of_rows, values_of
+from imgdiff_assets.common.tables import columns_of_rows, columns_of_table, scattered, values_of
 from imgdiff_assets.engine.plan import is_given, plan_stage
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import has_pairs, read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import STAGES, line
 from imgdiff_assets.stages.stage import CAPTION_FILE, ERROR_PREFIX, Stage
 from imgdiff_assets.stages.steps import Derivation, Filter, Measurement
 from imgdiff_assets.statistics.funnel import StageFunnel
@@ -30,9 +30,10 @@ from imgdiff_assets.what_if.stored_stage import Fate, StoredStage
 class Judgement:
     """The new fates of a stage's stored rows, and of rows that a run would add.
 
-    `remade` are kept rows whose values would be measured anew; `unsettled` rows are compared with rows that need
-    measuring, which might displace them; `waiting` rows are undecided, but in the table whatever becomes of them. Of
-    added rows the parent's id is known: `added_kept`, `added_undecided`.
+    `remade` are kept rows whose values would be measured anew; `waiting` rows are undecided, but in the table whatever
+    becomes of them. The fate of `unsettled` rows may be another: they depend on rows that may come or go, or are
+    rejected and would not keep what was measured of them. Of added rows the parent's id is known: `added_kept`,
+    `added_undecided`.
     `to_measure` counts rows by measurement (of one that makes several rows of one: the rows it starts from).
     """
 
@@ -91,8 +92,8 @@ class StoredScores:
         self._home, self._shards = home, shards
         self.stages: list[StoredStage] = []
         for stage in STAGES:
-            followed = {origin.table for origin in stage.above if origin.followed}
-            parents = [other for other in self.stages if other.stage.name in followed]
+            above = {origin.table for origin in stage.above}
+            parents = [other for other in self.stages if other.stage.name in above]
             self.stages.append(StoredStage(Ledger(home.ledger), stage, shards, parents))
 
     def present(self) -> list[Judgement]:
@@ -108,6 +109,7 @@ class StoredScores:
             elif stored.parents:
                 parents = [judgements[self.stages.index(parent)] for parent in stored.parents]
                 judgements.append(_judge_next(stored, recipe, parents))
+                _unsettle(judgements[-1], judgements)
             else:
                 judgements.append(self._judge_first(stored, recipe))
         return judgements
@@ -127,6 +129,9 @@ class StoredScores:
             touched &= ~gone
             added = _pass_first_filters(stage, items, recipe, result)
         result.added_undecided = [row["caption_id"] for row in added]
+        if added:
+            # Attempts of one caption are compared.
+            result.unsettled = np.isin(stored.columns(["caption_id"])["caption_id"], result.added_undecided)
         _walk(result, recipe, outdated, np.flatnonzero(touched), _none(stored), len(added))
         return result
 
@@ -160,31 +165,34 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
     stage = stored.stage.under(recipe)
     first = stage.measurements[0]
     result = Judgement(stored, stored.fates.copy(), _none(stored), _none(stored), _none(stored))
-    above = np.concatenate([_fates_as_parents(stage, recipe, parent) for parent in parents])
+    above = _fates_above(stage, recipe, parents)
     # A row without a parent has position -1, and reads the entry that is appended.
     parent_fates = np.append(above, Fate.GONE)[stored.parent_rows]
-    # A sample that is about no region is judged as if its pair were what it is now.
-    parent_fates[stored.parentless] = Fate.KEPT
     remade = np.concatenate([*(parent.remade for parent in parents), [False]])[stored.parent_rows]
     result.unsettled = np.concatenate([*(parent.unsettled for parent in parents), [False]])[stored.parent_rows]
     plan = plan_stage(stage, recipe, None)
     outdated = [plan.outdated(origin) for origin in stored.origins]
     remembered = stored.measured[first.name] & ~stored.where([first.name in steps for steps in outdated])
-    rejected = (parent_fates >= len(Fate)) | (parent_fates == Fate.UPSTREAM)
+    rejected = _rejected(parent_fates)
     result.fates[rejected] = np.where(remembered, Fate.UPSTREAM, Fate.GONE)[rejected]
     result.fates[parent_fates == Fate.GONE] = Fate.GONE
     result.fates[parent_fates == Fate.UNDECIDED] = Fate.UNDECIDED
     others = stored.where([plan.other_items(origin) for origin in stored.origins])
+    if not isinstance(stage.steps[0], Measurement):
+        # They are judged by what the row above was measured to have.
+        others |= remade
     result.fates[others] = Fate.UNDECIDED
     touched = stored.where(
         [not plan.judged_alike(origin) or bool(steps) for origin, steps in zip(stored.origins, outdated, strict=True)]
     )
     touched |= (stored.fates == Fate.UPSTREAM) | remade
-    childless = above == Fate.KEPT
-    childless[stored.parent_rows[stored.parent_rows >= 0]] = False
-    ids = [identity for parent in parents for identity in parent.stored.ids.to_pylist()]
-    added = [ids[row] for row in np.flatnonzero(childless)]
-    added += [identity for parent in parents for identity in parent.added_kept]
+    starting = _starting(stored, recipe, parents, above)
+    if stage.of_rejected is not None:
+        result.unsettled |= np.isin(stored.compared, parents[0].stored.families[starting])
+    ids = pa.chunked_array([chunk for parent in parents for chunk in parent.stored.ids.chunks], pa.string())
+    added = ids.filter(pa.array(starting)).to_pylist()
+    if stage.enabled(recipe):
+        added += [identity for parent in parents for identity in parent.added_kept]
     if stage.filters:
         result.added_undecided = added
     else:
@@ -195,10 +203,48 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
     return result
 
 
+def _unsettle(result: Judgement, judgements: Sequence[Judgement]) -> None:
+    """Some rows depend on more than the row above."""
+    for beside in result.stored.stage.beside:
+        *before, table = [one for one in judgements if one.stored.stage.name in line(beside.table)]
+        was_kept, is_kept = (fates == Fate.KEPT for fates in (table.stored.fates, table.fates))
+        if any(_moves(one) for one in (*before, table)) or (beside.kept and (was_kept != is_kept).any()):
+            result.unsettled |= result.stored.having(beside.column, beside.values)
+
+
+def _moves(judgement: Judgement) -> bool:
+    """Whether rows would come or go, or may."""
+    gone = judgement.fates == Fate.GONE
+    return bool(judgement.undecided or judgement.added_kept or gone.any() or judgement.unsettled.any())
+
+
+def _starting(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement], above: Integers) -> Booleans:
+    """Of which rows above, with these fates, rows would be made that are not in the table."""
+    starting: Booleans = above == Fate.KEPT
+    if stored.stage.one_each(stored.stage.settings(recipe)):
+        starting[stored.parent_rows[stored.parent_rows >= 0]] = False
+        return starting
+    # How many rows are made of one, and whether any, is seen where it was kept when the table was made.
+    were = _fates_above(stored.stage, recipe, [_as_it_is(parent.stored) for parent in parents])
+    made = [np.isin(parent.stored.shards.to_numpy(), [*stored.records]) for parent in parents]
+    starting &= ~((were == Fate.KEPT) & np.concatenate(made))
+    return starting
+
+
+def _fates_above(stage: Stage, recipe: Recipe, parents: Sequence[Judgement]) -> Integers:
+    """What becomes of the rows of the stages before, as far as it decides which of them are items of this one."""
+    return np.concatenate([_fates_as_parents(stage, recipe, parent) for parent in parents])
+
+
 def _fates_as_parents(stage: Stage, recipe: Recipe, parent: Judgement) -> Integers:
-    """What becomes of the rows of the stage before, as far as it decides which of them are items of this one."""
     if not stage.enabled(recipe):
         return np.full(len(parent.fates), Fate.UPSTREAM)
+    origin = next(origin for origin in stage.above if origin.table == parent.stored.stage.name)
+    if origin.rejected_by is not None:
+        if not origin.wanted(stage.settings(recipe)):
+            return np.full(len(parent.fates), Fate.GONE)
+        named = parent.fates == parent.stored.fate(origin.rejected_by)
+        return np.where(named, Fate.KEPT, np.where(parent.fates == Fate.UNDECIDED, Fate.UNDECIDED, Fate.GONE))
     if stage.of_rejected is None:
         return parent.fates
     fates = np.where((parent.fates >= len(Fate)) | parent.waiting, Fate.KEPT, parent.fates)
@@ -244,15 +290,24 @@ def _walk(
         elif len(alive) == 0:
             continue
         elif isinstance(step, Derivation):
+            name = step.column.name
             values = step.compute({name: scores[name][alive] for name in step.reads}, step.own(settings))
-            column = np.empty(len(stored), dtype=values.dtype)
-            column[alive] = values
-            scores = {**scores, step.column.name: column}
+            column = scattered(values, alive, len(stored), step.column.type)
+            scores = {**scores, **columns_of_table(pa.table({name: column}), [name])}
         else:
             passes = step.judge({name: scores[name][alive] for name in step.reads}, settings)
             result.fates[alive[~passes]] = stored.fate(step.name)
             alive = alive[passes]
     result.fates[alive] = Fate.KEPT
+    for name, measured in stored.measured.items():
+        # What a rejected row is not measured to have again, it loses: its id may be of that, or what is made of it.
+        lost = measured & stored.where([name in steps for steps in outdated])
+        result.unsettled |= lost & _rejected(result.fates)
+
+
+def _rejected(fates: Integers) -> Booleans:
+    """Rows that a filter rejects, here or above."""
+    return np.asarray((fates >= len(Fate)) | (fates == Fate.UPSTREAM), dtype=bool)
 
 
 def _pass_first_filters(stage: Stage, rows: list[Row], recipe: Recipe, result: Judgement) -> list[Row]:

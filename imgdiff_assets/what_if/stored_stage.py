@@ -15,7 +15,7 @@ from imgdiff_assets.common.aliases import Booleans, Integers
 from imgdiff_assets.common.tables import columns_of_table
 from imgdiff_assets.engine.plan import recorded
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import keys_above, keys_of, origins, scan
+from imgdiff_assets.reading.scan import keys_above, keys_of, scan
 from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Stage
 from imgdiff_assets.stages.steps import Derivation, Filter
 
@@ -39,8 +39,8 @@ class StoredStage:
 
     `parents` hold the tables of the stages before. `parent_rows` are positions of their rows, taken one table after
     the other (-1 where there is none). `families` are equal for rows of one parent, `compared` for those that the
-    stage compares. `parentless` rows do not follow theirs: samples of whole pairs. `origins` are the distinct ways in
-    which the tables were made, as records (`MADE`). Raises DamagedTable.
+    stage compares. `origins` are the distinct ways in which the tables were made, as records (`MADE`). Raises
+    DamagedTable.
     """
 
     def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parents: Sequence["StoredStage"]) -> None:
@@ -50,13 +50,13 @@ class StoredStage:
         names = dict.fromkeys([stage.id_column, *stage.columns_above, "rejected_by", *fingerprints])
         table = scan(ledger, stage.name, list(names), shards=shards)
         self.ids: pa.ChunkedArray = table[stage.id_column]
+        self.shards: pa.ChunkedArray = table["shard"]
         present = ledger.shards(stage.name, shards)
         self.records = {key: recorded(ledger, stage, key) or {} for key in present}
         self.measured: dict[str, Booleans] = {
             step.name: table[step.fingerprint_column].is_valid().to_numpy() for step in stage.measurements
         }
         keys = keys_above(stage, table)
-        self.parentless = ~np.array([origin.followed for origin in stage.above])[origins(stage, table)]
         self.families = _positions(keys, keys.unique())
         above = [keys_of(stage, parent.stage.name, parent.ids).combine_chunks() for parent in parents]
         self.parent_rows = _positions(keys, pa.concat_arrays(above)) if above else self.families
@@ -77,6 +77,12 @@ class StoredStage:
     def where(self, values: Sequence[bool]) -> Booleans:
         """One value per origin, for the rows of each."""
         return np.array(values, dtype=bool)[self.origin_rows]
+
+    def having(self, column: str, values: Sequence[str] = ()) -> Booleans:
+        """The rows that have a value in a column; one of `values`, if any are named."""
+        column_values = scan(self._ledger, self.stage.name, [column], shards=self._shards)[column]
+        found = pc.is_in(column_values, pa.array(values)) if values else column_values.is_valid()
+        return np.asarray(found.to_numpy(), dtype=bool)
 
     @cached_property
     def scores(self) -> dict[str, npt.NDArray[Any]]:

@@ -51,8 +51,8 @@ class ToMeasure:
 class StageChange:
     """One stage now and then.
 
-    `undecided` rows depend on measurements that have not been made; `unsettled` ones are kept, but compared with
-    rows that need measuring. `entering` and `leaving` are ids; of rows not yet in the table, `entering_from` has the
+    `undecided` rows depend on what is in no score; `unsettled` ones are kept, but depend on rows that may come or go.
+    `entering` and `leaving` are ids; of rows not yet in the table, `entering_from` has the
     parents'.
     """
 
@@ -113,8 +113,7 @@ def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
         if pair[0].stored.stage.settings(recipe) is not None
     ]
     to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
-    notes = [*_notes(home, scores.stages, stages), *notes_on_samples(judgements, recipe)]
-    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, notes)
+    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, _notes(home, scores.stages, stages))
 
 
 def measurements_needed(judgement: Judgement) -> list[ToMeasure]:
@@ -166,7 +165,7 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
     unsettled = [f"{change.unsettled:,} in {change.then.stage}" for change in changes if change.unsettled]
     if unsettled:
         notes.append(
-            f"Kept, but compared with rows that need measuring, which may displace them: {', '.join(unsettled)}."
+            f"Kept, as far as scores tell, but dependent on rows that may come or go: {', '.join(unsettled)}."
         )
     by_name = {stored.stage.name: stored for stored in stages}
     for stored in stages[1:]:
@@ -182,25 +181,6 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
                 f"{stored.stage.name}: the tables of {counted(older, 'shard')} are older than what they were made "
                 "from; `imgdiff run` brings them in step, and makes this exact."
             )
-    return notes
-
-
-def notes_on_samples(judgements: Sequence[Judgement], recipe: Recipe) -> list[str]:
-    """Where samples are not exactly what a run would make."""
-    notes, samples = [], next(one for one in judgements if one.stored.stage.name == SAMPLES)
-    name, tasks = samples.stored.stage.name, recipe.section(SAMPLES).tasks
-    if len(tasks) > 1 and (samples.added_kept or samples.added_undecided):
-        notes.append(
-            f"{name}: a new region counts as one sample; the recipe's {len(tasks)} tasks may make more of it."
-        )
-    whole = int(np.count_nonzero(samples.stored.parentless))
-    unfollowed = {origin.table for origin in samples.stored.stage.above if not origin.followed}
-    pairs = [one for one in judgements if one.stored.stage.name in unfollowed]
-    if whole and any((one.fates != one.stored.fates).any() for one in pairs):
-        notes.append(
-            f"{name}: {counted(whole, 'sample')} about a whole pair {'keeps its' if whole == 1 else 'keep their'} "
-            "verdict here, though some pairs would have another; `imgdiff run` makes this exact."
-        )
     return notes
 
 

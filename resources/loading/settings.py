@@ -84,7 +84,8 @@ class ChatModelSettings(ModelSettings):
         default=None,
         pattern=r"^https?://",
         description="Address of an OpenAI-compatible server that runs `model`, such as http://localhost:8000/v1; "
-        "none: it is loaded here. The environment variable IMGDIFF_API_KEY holds its key, if it asks for one.",
+        "none: it is loaded here. The environment variable IMGDIFF_API_KEY holds its key, if it asks for one; that is "
+        "sent to no server but those that the recipe, `--set` or IMGDIFF_API_KEY_URLS names.",
     )
     concurrency: int = Field(default=16, ge=1, description="Requests of a batch that a server is sent at once.")
     timeout_seconds: float = Field(default=120, gt=0, description="How long a server may take for one answer.")

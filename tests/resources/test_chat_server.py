@@ -176,5 +176,6 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     with chat_server._connect(settings) as client:
         assert client.api_key == "none"
     monkeypatch.setenv("IMGDIFF_API_KEY", "a key")
+    monkeypatch.setenv("IMGDIFF_API_KEY_URLS", "http://localhost/v1")
     with chat_server._connect(settings) as client:
         assert client.api_key == "a key"

@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from imgdiff_assets.browser.app import create_app
+from imgdiff_assets.browser.app import STATIC, create_app
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
@@ -52,6 +54,36 @@ def test_no_address_leads_nowhere(client: TestClient, links: Callable[[str], lis
         if "text/html" in answer.headers["content-type"]:
             ahead += links(answer.text)
     assert {address.split("/")[1].partition("?")[0] for address in seen} >= {"gallery", "review", "shards", "static"}
+
+
+def test_below_another_root_every_address_is_below_it(seen_home: Home, seen_recipe: Recipe) -> None:
+    """Of one page, form, picture and redirect of each kind; but for those of Dagster, which has the server's root."""
+    site = Site(seen_home, seen_recipe, dagster_url="", root="/samples")
+    statuses: dict[str, int] = {}
+    outside = set()
+    first_of_kind = {"": "/samples/"}
+    with TestClient(Starlette(routes=[Mount("/samples", create_app(site))]), base_url="http://localhost:8080") as client:
+        while ahead := first_of_kind.keys() - statuses:
+            kind = ahead.pop()
+            answer = client.get(first_of_kind[kind])
+            statuses[kind] = answer.status_code
+            for address in re.findall(r'(?:href|src|action)="(/[^"]*)"', answer.text):
+                root, kind = re.split("[/?]", address)[1:3] if address.count("/") > 1 else (address, "")
+                if root == "samples":
+                    first_of_kind.setdefault(kind, address.replace("&amp;", "&"))
+                else:
+                    outside.add(root)
+        sample = site.index.rows("SELECT sample_id FROM fine_tune_set LIMIT 1")[0]["sample_id"]
+        redirect = client.get("/samples/find", params={"id": sample}, follow_redirects=False)
+    pages = ("", "gallery", "row", "review", "certificate", "shards", "static", "thumbnail", "image")
+    assert statuses == {**dict.fromkeys(pages, 200), "find": 404}, "nothing is looked for"
+    assert redirect.headers["location"] == f"/samples/row/{sample}"
+    assert outside == {"runs", "assets"}
+
+
+def test_every_address_in_a_template_begins_with_the_root() -> None:
+    for template in (STATIC.parent / "templates").iterdir():
+        assert not re.findall(r'(?:href|src|action)="/', template.read_text(encoding="utf-8")), template.name
 
 
 @pytest.mark.parametrize("stage", STAGE_NAMES)

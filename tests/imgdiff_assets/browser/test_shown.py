@@ -26,6 +26,7 @@ from imgdiff_assets.browser.site import Site
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.export.exporting import export
+from imgdiff_assets.export.formats import formats
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import ErasedImages, PairImages, decode, pixel_hash
@@ -249,7 +250,9 @@ READERS: dict[str, Callable[[Path, list[str]], Iterator[tuple[str, list[Pixels],
 def test_trainers_are_shown_the_page(
     asked_home: Home, pages: TestClient, samples: Rows, tmp_path: Path, name: str, boxes: bool
 ) -> None:
-    export(Ledger(asked_home.ledger), SHARDS, name, tmp_path / "out", Options(boxes=boxes), lambda *told: None)
+    export(
+        Ledger(asked_home.ledger), SHARDS, formats()[name], tmp_path / "out", Options(boxes=boxes), lambda *told: None
+    )
     by_split = [key for split in ("train", "validation") for key, row in samples.items() if row["split"] == split]
     seen = []
     for key, exported, question, answer in READERS[name](tmp_path / "out", by_split):
@@ -269,7 +272,7 @@ def test_trainers_are_shown_the_page(
 def test_the_released_layout_has_the_pages_images(
     asked_home: Home, pages: TestClient, samples: Rows, tmp_path: Path
 ) -> None:
-    export(Ledger(asked_home.ledger), SHARDS, "imgdiff", tmp_path / "out", Options(), lambda *told: None)
+    export(Ledger(asked_home.ledger), SHARDS, formats()["imgdiff"], tmp_path / "out", Options(), lambda *told: None)
     by_region = {row["region_id"]: key for key, row in samples.items() if row["task"] == "difference"}
     for entry in entries(tmp_path / "out"):
         page = pages.get(f"/row/{by_region[Path(entry['path']).name]}").text
@@ -280,7 +283,7 @@ def test_the_released_layout_has_the_pages_images(
 
 
 def test_coco_names_the_pages_images(asked_home: Home, pages: TestClient, samples: Rows, tmp_path: Path) -> None:
-    export(Ledger(asked_home.ledger), SHARDS, "coco", tmp_path / "out", Options(), lambda *told: None)
+    export(Ledger(asked_home.ledger), SHARDS, formats()["coco"], tmp_path / "out", Options(), lambda *told: None)
     checked = 0
     for split in ("train", "validation"):
         written = json.loads((tmp_path / "out" / "annotations" / f"{split}.json").read_text())

@@ -32,6 +32,7 @@ with listening(kill):
 """
 
 
+@pytest.mark.slow
 def test_no_batch_that_was_measured_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
     monkeypatch.setattr("imgdiff_assets.defs.runs_in_progress.YOUNG_SECONDS", 0)

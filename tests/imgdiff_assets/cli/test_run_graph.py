@@ -134,6 +134,7 @@ def test_a_later_stage_that_keeps_failing_ends_the_run(mixed_home: Home, monkeyp
     assert "the weights are gone" in report.failures[0]
 
 
+@pytest.mark.slow
 def test_failed_rows_are_tried_a_few_times_and_then_left(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     grumpy = Grumpy(monkeypatch)
     recipe = load_recipe("miniature", ["max_error_share=0.9", "max_tries=2"])

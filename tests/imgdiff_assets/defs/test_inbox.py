@@ -5,12 +5,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from imgdiff_assets.defs import inbox
 from imgdiff_assets.defs.inbox import inbox_shards, take_files
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest import ingest_captions
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
 
@@ -116,6 +120,125 @@ def test_only_shards_of_the_inbox_are_its_own(home: Home, tmp_path: Path) -> Non
     take(home)
     assert inbox_shards(home, "") == ["shard-000001", "shard-000002"]
     assert inbox_shards(home, "shard-000001") == ["shard-000002"]
+
+
+@pytest.fixture
+def no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look is over after two rows."""
+    monkeypatch.setattr(ingest_captions._Ingestion, "ROWS_BETWEEN_LOOKS_AT_THE_CLOCK", 2)
+    monkeypatch.setattr(ingest_captions, "time", SimpleNamespace(monotonic=lambda: float("inf")))
+
+
+def captions(home: Home) -> list[str]:
+    return [text for key in shard_keys(home) for text in read_captions(home, key)["caption"].to_pylist()]
+
+
+@pytest.mark.usefixtures("no_time")
+def test_a_large_file_is_taken_over_several_looks_each_of_which_goes_on(home: Home) -> None:
+    drop(home, "captions.txt", "a ball\na\x07bell\na cup\n\na ball\na tree\n")
+    said, seen = [], {}
+    for _ in range(4):
+        report = take(home, seen)
+        said, seen = [*said, *report.lines], report.waiting
+    assert said == [
+        "captions.txt: 1 new caption, 0 known already, 1 rejected up to row 2; goes on with the next look",
+        "captions.txt: 2 new captions, 1 known already, 1 rejected up to row 5; goes on with the next look",
+        "captions.txt: 3 new captions, 1 known already, 1 rejected up to row 6; goes on with the next look",
+        "captions.txt: 3 new captions, 1 known already, 1 rejected",
+    ]
+    assert captions(home) == ["a ball", "a cup", "a tree"]
+    assert names(home.inbox) == ["done"]
+    assert "captions.txt:2: caption: has the" in (home.inbox / "done" / "captions.txt.rejected.txt").read_text()
+
+
+@pytest.mark.usefixtures("no_time")
+def test_another_file_of_the_same_name_begins_anew(home: Home) -> None:
+    drop(home, "captions.txt", "a ball\na cup\na tree\n")
+    seen = take(home).waiting
+    drop(home, "captions.txt", "a dog\na cat\na bird\na cow\n")
+    for _ in range(3):
+        seen = take(home, seen).waiting
+    assert captions(home) == ["a ball", "a cup", "a dog", "a cat", "a bird", "a cow"]
+
+
+def test_links_and_pipes_are_not_opened(home: Home, tmp_path: Path) -> None:
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a password\n")
+    (home.inbox / "link.txt").symlink_to(secret)
+    (home.inbox / "device.jsonl").symlink_to("/dev/zero")
+    os.mkfifo(home.inbox / "pipe.txt")
+    (home.inbox / "folder").mkdir()
+    drop(home, "captions.txt", "a ball\n")
+    seen = {path.name: (path.lstat().st_size, path.lstat().st_mtime_ns) for path in home.inbox.iterdir()}
+    report = take(home, seen)
+    assert captions(home) == ["a ball"]
+    assert secret.read_text() == "a password\n"
+    failed = ("device.jsonl", "link.txt", "pipe.txt")
+    assert names(home.inbox / "failed") == sorted([*failed, *(f"{name}.error.txt" for name in failed)])
+    assert report.ignored == ["folder is a folder, which is not looked into."]
+
+
+def test_a_link_that_takes_a_file_s_place_is_not_followed(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the look at what it is and its opening."""
+    path = drop(home, "captions.txt")
+    entries = inbox._entries(home, inbox.InboxReport())
+    monkeypatch.setattr(inbox, "_entries", lambda *given: entries)
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert "is a link" in take(home).lines[0]
+    assert shard_keys(home) == []
+
+
+def test_a_file_that_cannot_be_taken_keeps_no_other_from_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = pa.array([b"caf\xe9", b"a cup"])
+    column = pa.StringArray.from_buffers(2, texts.buffers()[1], texts.buffers()[2])
+    pq.write_table(pa.table({"caption": column}), home.inbox / "a.parquet")
+    os.utime(home.inbox / "a.parquet", (LONG_AGO, LONG_AGO))
+    for name in ("stuck.txt", "x" * 250 + ".txt", os.fsdecode(b"\xff.txt")):
+        drop(home, name, "\x07\n")
+    drop(home, "captions.txt", "a ball\n")
+    rename = Path.rename
+
+    def unless_stuck(path: Path, target: Path) -> Path:
+        if path.name == "stuck.txt":
+            raise PermissionError(1, "Operation not permitted")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", unless_stuck)
+    report = take(home)
+    assert sorted(captions(home)) == ["a ball", "a cup"]
+    assert names(home.inbox) == ["done", "failed", "stuck.txt"]
+    assert any("stuck.txt: stays where it is" in line for line in report.lines)
+    assert any(line == "a.parquet: 1 new caption, 0 known already, 1 rejected" for line in report.lines)
+    for line in report.lines:
+        assert line.encode()
+
+
+@pytest.mark.slow
+def test_a_large_file_takes_little_memory_and_no_look_too_long(home: Home) -> None:
+    """60 MB. All at once, it took some 20 times its size."""
+    with (home.inbox / "large.txt").open("w") as file:
+        for number in range(1_000_000):
+            file.write(f"a red ball, a blue cup and a green tree, number {number:10,}\n")
+    os.utime(home.inbox / "large.txt", (LONG_AGO, LONG_AGO))
+    code = (
+        "import resource, sys, time; from pathlib import Path; from imgdiff_assets.home import Home\n"
+        "from imgdiff_assets.defs.inbox import take_files\n"
+        "home, seen, looks = Home(Path(sys.argv[1])), {'': ()}, 0\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "while seen:\n"
+        "    started = time.monotonic(); seen = take_files(home, seen, 30, 10_000, patience=5).waiting; looks += 1\n"
+        "    assert time.monotonic() - started < 30, time.monotonic() - started\n"
+        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "assert grown < 250_000, grown\n"
+        "print(looks)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(home.root)], check=False, timeout=300, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 1
+    assert sum(read_captions(home, key).num_rows for key in shard_keys(home)) == 1_000_000
 
 
 @pytest.mark.parametrize("killed_at", ["shard-000002.parquet", "done"])

@@ -9,11 +9,13 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,8 @@ from imgdiff_assets.stages.graph import STAGE_NAMES
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
+pytestmark = pytest.mark.slow
+
 CAPTIONS = (
     "a red ball on the grass",
     "a blue boat on the sea",
@@ -40,8 +44,14 @@ CAPTIONS = (
 )
 SHARDS = ["shard-000000", "shard-000001"]
 REPOSITORY = {"repositoryLocationName": "imgdiff_assets.definitions", "repositoryName": "__repository__"}
+IMPORTED = ("gql", "graphene", "sitecustomize", "usercustomize", "resources", "uvicorn", "torch", "multiprocessing")
+"""Modules that Dagster's processes and ours look for; files of these names lie in the current folder."""
+
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
 PATIENCE = 120.0
+LISTENS = "0A"
+"""The state of a socket in /proc/net/tcp."""
+
 METADATA = """query($asset: String!, $shard: String!) { assetOrError(assetKey: {path: [$asset]}) { ... on Asset {
   assetMaterializations(limit: 1, partitions: [$shard]) { runId metadataEntries { label
     ... on IntMetadataEntry { intValue } ... on FloatMetadataEntry { floatValue }
@@ -76,11 +86,16 @@ class Deployment:
         self.address = f"http://127.0.0.1:{self.port}"
         environment = {name: value for name, value in os.environ.items() if name != "DAGSTER_HOME"}
         environment |= {"IMGDIFF_HOME": str(self.home.root), "IMGDIFF_RECIPE": str(self.recipe)}
-        environment |= {"IMGDIFF_BROWSER_URL": "http://127.0.0.1:8000"}
+        self.folder = root / "current folder"
+        self.folder.mkdir()
+        for name in IMPORTED:
+            (self.folder / f"{name}.py").write_text(f"open({str(root / 'executed')!r}, 'a').write({name!r})")
+        self.executed = root / "executed"
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "imgdiff_assets.cli.main", "ui", "--port", str(self.port)],
+            # As the command `imgdiff` does it, which does not look into the current folder itself.
+            [sys.executable, "-P", "-m", "imgdiff_assets.cli.main", "ui", "--port", str(self.port)],
             env=environment,
-            cwd=Path(__file__).parents[3],
+            cwd=self.folder,
             start_new_session=True,
             stdout=subprocess.PIPE,
             text=True,
@@ -220,7 +235,8 @@ def test_a_materialisation_tells_how_much_how_good_and_how_long(deployment: Depl
     assert pairs["keep_rate"] == pairs["kept"] / 2
     assert -1 <= pairs["image_similarity_median"] <= 1
     assert pairs["items_per_second"] > 0 < pairs["compare_seconds"]
-    assert pairs["browse"].startswith("http://127.0.0.1:8000/")
+    with urllib.request.urlopen(f"{deployment.address}{pairs['browse']}", timeout=PATIENCE) as gallery:
+        assert SHARDS[0] in gallery.read().decode()
     rejections = [json.loads(record) for record in pairs["rejections"]["records"]]
     assert [row["rejected_by"] for row in rejections] == ["too_different", "too_similar"]
     (model,) = [json.loads(record) for record in pairs["models"]["records"]]
@@ -331,6 +347,29 @@ def test_the_backfill_found_its_shard_fresh(deployment: Deployment) -> None:
     assert (fresh["run_id"], fresh["changed"], fresh["measured"]) == (run, False, 0)
 
 
+@pytest.mark.usefixtures("first_run")
+def test_no_module_of_the_current_folder_was_executed(deployment: Deployment) -> None:
+    assert not deployment.executed.exists(), deployment.executed.read_text()
+
+
+def test_nothing_listens_but_the_door(deployment: Deployment) -> None:
+    """Not on another port; and sockets are in a folder that is closed to others."""
+    processes = processes_of(deployment.home)
+    inodes = {inode for process in processes for inode in sockets_of(process)}
+    ports, folders = set(), set()
+    for line in [*Path("/proc/net/tcp").read_text().splitlines(), *Path("/proc/net/tcp6").read_text().splitlines()]:
+        fields = line.split()
+        if fields[3] == LISTENS and fields[9] in inodes:
+            ports.add(fields[1])
+    for line in Path("/proc/net/unix").read_text().splitlines():
+        fields = line.split()
+        if fields[6] in inodes and len(fields) == 8:
+            folders.add(Path(fields[7]).parent)
+    assert ports == {f"0100007F:{deployment.port:04X}"}
+    assert folders
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in folders} == {0o700}
+
+
 def test_ctrl_c_leaves_no_process_behind(deployment: Deployment) -> None:
     assert len(processes_of(deployment.home)) > 4
     os.killpg(deployment.process.pid, signal.SIGINT)
@@ -348,8 +387,17 @@ def test_a_port_in_use_is_said_with_another_one(tmp_path: Path, monkeypatch: pyt
         port = taken.getsockname()[1]
         result = CliRunner().invoke(main, ["ui", "--port", str(port)])
     assert result.exit_code == 1
-    assert f"Error: Port {port} cannot be used (Address already in use)" in result.stderr
-    assert "--port" in result.stderr
+    assert f"--port {port} cannot be used (Address already in use)" in result.stderr
+    assert "--port 0" in result.stderr
+
+
+def sockets_of(process: int) -> list[str]:
+    """The inodes of its sockets."""
+    found = []
+    for descriptor in Path(f"/proc/{process}/fd").glob("*"):
+        with suppress(OSError):
+            found += re.findall(r"^socket:\[(\d+)\]$", os.readlink(descriptor))
+    return found
 
 
 def processes_of(home: Home) -> list[int]:

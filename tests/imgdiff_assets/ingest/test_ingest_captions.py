@@ -1,11 +1,13 @@
 """Ingestion: every bad line is told apart and kept, every bad file is one sentence, and nothing else is lost."""
 
 import csv
+import io
 import json
 import multiprocessing
 import os
 import unicodedata
 from pathlib import Path
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,10 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.cleaning import MAX_CHARACTERS
+from imgdiff_assets.ingest import json_elements
+from imgdiff_assets.ingest.cleaning import MAX_CHARACTERS, UnusableText, clean
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport
-from imgdiff_assets.ingest.shards import caption_id, read_captions, shard_keys
+from imgdiff_assets.ingest.shards import SCHEMA, caption_id, read_captions, shard_keys
+from imgdiff_assets.ingest.text_lines import Unreadable, lines_of
+from imgdiff_assets.ledger.tables import write_rows
 
 
 @pytest.fixture
@@ -120,7 +125,7 @@ def test_bad_lines_are_rejected_alone_and_kept_with_their_reasons(home: Home) ->
     lines = ["fine", "x" * 10_000, "a\x00b", "a\x1bb", "a\x7fb", "a" * MAX_CHARACTERS, "\u202eodd but text", "中文"]
     path = _file(home, "a.txt", "\n".join(lines))
     report = ingest([path], home)
-    assert _captions(home) == ["fine", "a" * MAX_CHARACTERS, "\u202eodd but text", "中文"]
+    assert _captions(home) == ["fine", "a" * MAX_CHARACTERS, "odd but text", "中文"]
     assert _reasons(report) == [
         (2, "has 10,000 characters; captions have at most 2,000"),
         (3, "has the control character U+0000"),
@@ -166,7 +171,11 @@ def test_broken_json_lines_cost_themselves_alone(home: Home) -> None:
     assert list(found) == list(range(2, 11))
     assert found[2] == "is not JSON (Unterminated string starting at, column 13)"
     assert found[3] == "is not a JSON object"
-    assert (found[4], found[5], found[6]) == ("is missing", "is int, not text", "is missing")
+    assert (found[4], found[5], found[6]) == (
+        "is missing",
+        "is int, not text",
+        "is missing; the row has other",
+    )
     assert found[7] == "has the control character U+D800"
     assert found[8].startswith("is not JSON (maximum recursion")
     assert found[9].startswith("is not JSON (")
@@ -205,7 +214,17 @@ def test_short_rows_and_long_fields_of_csv_cost_themselves_alone(home: Home) -> 
         ("stray.csv", b'caption\n"a" b\n', None, "stray.csv:2: is not CSV"),
         ("a.parquet", b"PAR1 not really", None, "is not a readable Parquet file"),
         ("a.parquet", b"", None, "is not a readable Parquet file"),
-        ("a.json", b"[]", None, "unknown kind of file; captions come as .txt, .jsonl, .csv, .parquet."),
+        ("a.xml", b"[]", None, "unknown kind of file; captions come as .txt, .jsonl, .json, .csv, .tsv, .parquet."),
+        ("a.json", b"[]", None, "holds no captions"),
+        ("a.json", b'[{"caption": "fine"}, {', None, "a.json: is not JSON ("),
+        (
+            "a.json",
+            b'{"images": [1]}',
+            None,
+            "has no list 'annotations', whose elements are rows; its lists are images.",
+        ),
+        ("a.json", b'[{"text": "fine"}]', None, "has no column 'caption'; name one of text with --column."),
+        ("a.tsv", b"id\ttext\n1\ta\n", None, "has no column 'caption'; name one of id, text with --column."),
         ("captions", b"a dog\n", None, "unknown kind of file"),
         ("a.txt", b"a dog\n", "caption", "--column caption means nothing for a .txt file"),
     ],
@@ -311,3 +330,152 @@ def test_two_ingestions_at_once_wait_for_each_other(home: Home) -> None:
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert sorted(_captions(home)) == sorted(f"{name} {n}" for name in "abc" for n in range(9))
     assert len(shard_keys(home)) == 15
+
+
+COCO = {
+    "info": {"year": 2014},
+    "images": [{"id": 7, "file_name": "7.jpg"}],
+    "licenses": [],
+    "annotations": [
+        {"image_id": 7, "id": 1, "caption": "a red ball"},
+        {"id": 2, "caption": "a blue cup"},
+        3,
+        {"id": 4},
+    ],
+}
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_coco_captions(home: Home, indent: int | None) -> None:
+    path = _file(home, "captions.json", json.dumps(COCO, indent=indent))
+    report = ingest([path], home)
+    assert _captions(home) == ["a red ball", "a blue cup"]
+    assert _reasons(report) == [(3, "is not a JSON object"), (4, "is missing; the row has id")]
+
+
+def test_tab_separated_values(home: Home) -> None:
+    rows = ["caption\turl", 'a "red" ball\tx', '"a ""blue"" cup"\tx', '"a kite" and "a tree"\tx', "\t", "a dog"]
+    report = ingest([_file(home, "a.tsv", "\n".join(rows))], home)
+    assert _captions(home) == ['a "red" ball', 'a "blue" cup', '"a kite" and "a tree"', "a dog"]
+    assert _reasons(report) == [(5, "is empty")]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_bytes_that_are_not_utf8_cost_their_row_alone(home: Home, kind: pa.DataType) -> None:
+    values = pa.array([b"a dog", b"caf\xe9", b"a cat"])
+    column = (
+        pa.DictionaryArray.from_arrays(pa.array([0, 1, 2], pa.int32()), _as_text(values))
+        if (pa.types.is_dictionary(kind))
+        else _as_text(values).cast(kind)
+    )
+    path = home.root.parent / "a.parquet"
+    pq.write_table(pa.table({"caption": column}), path)
+    report = ingest([path, _file(home, "good.txt", "a kite")], home)
+    assert _captions(home) == ["a dog", "a cat", "a kite"]
+    assert _reasons(report) == [(2, "is not UTF-8 (byte 3)")]
+    assert report.rejected[0].text == "caf\ufffd"
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """Bytes as if they were text, which Arrow does not look into."""
+    return pa.StringArray.from_buffers(len(values), values.buffers()[1], values.buffers()[2])
+
+
+def test_what_is_not_seen_makes_no_other_caption(home: Home) -> None:
+    lines = [
+        "a red fox",
+        "\ufeffa red fox",
+        "a red\u200b fox",
+        "a red fox\u200e",
+        "\u00ada red fox",
+        "\u2060a\u034f red fox",
+    ]
+    report = ingest([_file(home, "a.txt", "\n".join(lines))], home)
+    assert (_captions(home), report.duplicates) == (["a red fox"], 5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a family \U0001f469\u200d\U0001f469\u200d\U0001f467 in a park",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",  # the flag of England
+        "\U0001f642\u200d\u2194\ufe0f",  # a head shaking
+        "می\u200cخواهم",
+        "ක\u0dca\u200dෂ",
+    ],
+)
+def test_what_makes_an_emoji_or_a_letter_survives(home: Home, text: str) -> None:
+    ingest([_file(home, "a.txt", text)], home)
+    assert _captions(home) == [text]
+
+
+@settings(max_examples=60)
+@given(
+    st.text(
+        st.sampled_from(
+            "aA \u0301\u00e9\u200b\u200c\u200d\ufeff\U0001f469\U0001f3f4\U000e0067\U000e007fक\u094d\u1100\u1161"
+        )
+    )
+)
+def test_a_caption_is_clean_once_and_for_all(text: str) -> None:
+    try:
+        caption = clean(text)
+    except UnusableText:
+        return
+    assert clean(caption) == caption
+
+
+def test_captions_of_before_keep_their_id_and_add_nothing(home: Home) -> None:
+    """As an earlier release wrote them: with what is not seen, and decomposed."""
+    old = ["a red\u200b fox", unicodedata.normalize("NFD", "a café"), "a\u034f kite"]
+    ingest([_file(home, "a.txt", "a dog")], home)
+    rows = [{"caption_id": caption_id(text), "caption": text, "source": "a.txt", "line": 1} for text in old]
+    write_rows(home.captions / "shard-000001.parquet", rows, SCHEMA)
+    report = ingest([_file(home, "b.txt", "\n".join([*old, "a red fox", "a café"]))], home)
+    assert (report.accepted, report.duplicates) == (0, 5)
+    assert read_captions(home, "shard-000001")["caption_id"].to_pylist() == [caption_id(text) for text in old]
+
+
+def test_only_regular_files_are_opened(home: Home) -> None:
+    pipe, loop = home.root.parent / "pipe.txt", home.root.parent / "loop.txt"
+    os.mkfifo(pipe)
+    loop.symlink_to(loop)
+    device = home.root.parent / "zero.jsonl"
+    device.symlink_to("/dev/zero")
+    report = ingest([pipe, device, loop, _file(home, "good.txt", "a kite")], home)
+    assert _captions(home) == ["a kite"]
+    for sentence, words in zip(
+        report.files_failed, ["pipe.txt: is no reg", "zero.jsonl: is no reg", "loop"], strict=True
+    ):
+        assert words in sentence
+
+
+def test_a_rejected_row_never_repeats_its_input(home: Home) -> None:
+    long = "x" * 2_000_000
+    lines = [json.dumps({"caption": long}), json.dumps({long: 1}), json.dumps({"caption": [long]}), long]
+    report = ingest([_file(home, "a.jsonl", "\n".join(lines)), _file(home, "b.csv", long)], home)
+    assert len(report.rejected) == 4
+    assert (home.captions / "rejected.jsonl").stat().st_size < 5_000
+    assert len(str(report)) < 10_000
+
+
+def test_a_line_without_an_end_costs_itself_alone() -> None:
+    data = io.BytesIO(b"fine\n" + b"x" * 1_000 + b"\nfine too\r\n" + b"y" * 1_000)
+    lines = list(lines_of(data, longest=100))
+    assert [str(line)[:9] for line in lines] == ["fine", "xxxxxxxxx", "fine too", "yyyyyyyyy"]
+    assert [isinstance(line, Unreadable) for line in lines] == [False, True, False, True]
+
+
+@settings(max_examples=30)
+@given(
+    st.recursive(
+        st.none() | st.integers() | st.floats(allow_nan=False) | st.text(), lambda e: st.lists(e), max_leaves=9
+    )
+)
+def test_elements_of_json_are_those_of_the_whole(value: object) -> None:
+    document = {"a": [value, value], "b": value, "c": [], "annotations": [{"x": value}, 12345]}
+    for chunk in (1, 7, 2**16):
+        with mock.patch.object(json_elements, "CHUNK", chunk):
+            found = list(json_elements.elements(io.StringIO(json.dumps(document, indent=1))))
+        lists = [(name, element) for name, list_ in document.items() if isinstance(list_, list) for element in list_]
+        assert found == lists

@@ -1,5 +1,8 @@
 """Existing pairs in: every form they come in, nothing twice, nothing lost, and through the whole graph."""
 
+import base64
+import csv
+import io
 import json
 import multiprocessing
 import os
@@ -12,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest import ingest_pairs as pairs_module
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport
@@ -81,12 +85,31 @@ def write_table(folder: Path, form: str) -> Path:
         for name, scene in zip(("before", "after"), scenes, strict=True):
             file = folder / f"{number}-{name}.png"
             Image.fromarray(scene.image).save(file)
-            forms = {"bytes": file.read_bytes(), "image": {"bytes": file.read_bytes(), "path": None}}
+            data = file.read_bytes()
+            text = base64.b64encode(data).decode()
+            forms = {
+                "bytes": data,
+                "image": {"bytes": data, "path": None},
+                "base64": text,
+                "csv": text,
+                "data": f"data:image/png;base64,{text}",
+            }
             row[name] = forms.get(form, file.name)
         rows.append(row)
     if form == "jsonl":
         table = folder / "pairs.jsonl"
         table.write_text("\n".join(json.dumps(row) for row in rows) + "\n\n", encoding="utf-8")
+        return table
+    if form == "json":
+        table = folder / "pairs.json"
+        table.write_text(json.dumps(rows), encoding="utf-8")
+        return table
+    if form in ("csv", "tsv"):
+        table = folder / f"pairs.{form}"
+        with table.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="," if form == "csv" else "\t")
+            writer.writeheader()
+            writer.writerows(rows)
         return table
     table = folder / "pairs.parquet"
     pq.write_table(pa.Table.from_pylist(rows), table)
@@ -101,7 +124,7 @@ COLUMNS = {
 }
 
 
-@pytest.mark.parametrize("form", ["jsonl", "paths", "bytes", "image"])
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv", "tsv", "paths", "bytes", "image", "base64", "data"])
 def test_tables_of_every_form(home: Home, tmp_path: Path, form: str) -> None:
     report = ingest_pairs([write_table(tmp_path, form)], home, COLUMNS)
     assert (report.accepted, report.rejected, report.files_failed) == (3, [], [])
@@ -188,13 +211,23 @@ def test_sources_that_cannot_be_read_cost_no_other(home: Home, tmp_path: Path) -
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken.parquet").write_bytes(b"PAR1")
     (tmp_path / "table.csv").write_text("a,b")
+    (tmp_path / "table.xml").write_text("a,b")
     pq.write_table(pa.table({"picture": ["a"]}), tmp_path / "other.parquet")
-    sources = [tmp_path / name for name in ("empty", "broken.parquet", "table.csv", "other.parquet", "gone")]
+    sources = [
+        tmp_path / name for name in ("empty", "broken.parquet", "table.csv", "other.parquet", "table.xml", "gone")
+    ]
     report = ingest_pairs([*sources, write_folder(tmp_path / "photos", 1)], home)
     assert report.accepted == 1
     for sentence, words in zip(
         report.files_failed,
-        ["holds no pairs", "not a readable Parquet", "unknown kind", "--source-image", "no such file"],
+        [
+            "holds no pairs",
+            "not a readable Parquet",
+            "has no column 'source_image'; name one of a, b with --source-image.",
+            "has no column 'source_image'; name one of picture with --source-image.",
+            "unknown kind",
+            "no such file",
+        ],
         strict=True,
     ):
         assert words in sentence
@@ -236,6 +269,181 @@ def test_captions_and_pairs_share_the_shards(home: Home, tmp_path: Path) -> None
     file.write_text("a red cup on the grass\n", encoding="utf-8")
     assert ingest([file], home).shards == ["shard-000002"]
     assert [stage_of_shard(STAGES[0], home, key) is STAGES[0] for key in shard_keys(home)] == [True, False, True]
+
+
+def save(path: Path, side: int = 0, **options: Any) -> Path:
+    """One image of the first pair, in whatever format the name says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pair_images(1)[0][side].image).save(path, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "suffixes"),
+    [
+        (("A/x.png", "B/x.png"), None),
+        (("trainA/one/x.png", "trainB/one/x.jpg"), None),
+        (("before/x.png", "after/x.png"), None),
+        (("horse/x.png", "zebra/x.png"), ("horse", "zebra")),
+        (("photo.jpg", "photo_edited.jpg"), None),
+        (("photo.png", "photo-new.png"), ("", "-new")),
+        (("UP_0.JPG", "UP_1.JPEG"), None),
+        (("j_0.jfif", "j_1.avif"), None),
+        (("k_0.jp2", "k_1.webp"), None),
+    ],
+)
+def test_names_and_folders_that_make_two_images_a_pair(
+    home: Home, tmp_path: Path, names: tuple[str, str], suffixes: tuple[str, str] | None
+) -> None:
+    photos = tmp_path / "photos"
+    kinds = {".jfif": "JPEG"}
+    for side, name in enumerate(names):
+        save(photos / name, side, format=kinds.get(Path(name).suffix))
+    report = ingest_pairs([photos], home, suffixes=suffixes)
+    assert (report.accepted, report.rejected, report.not_looked_at) == (1, [], [])
+    (row,) = read_captions(home, SHARD).to_pylist()
+    assert row["source_hash"] != row["target_hash"]
+
+
+def test_every_file_is_taken_rejected_or_told(home: Home, tmp_path: Path) -> None:
+    photos = write_folder(tmp_path / "photos", 1)
+    for name in ("A/one.png", "A/two.png", "B/one.png", "alone.png", "new_edited.png"):
+        save(photos / name)
+    for name in ("notes.txt", "x_0.heic", ".hidden", "README"):
+        (photos / name).touch()
+    (photos / "link").symlink_to(photos / "A")
+    report = ingest_pairs([photos], home)
+    assert report.accepted + report.duplicates == 2
+    assert [rejection.reason for rejection in report.rejected] == ["there is no new.*", "there is no B/two.*"]
+    told = [sentence.removeprefix(f"{photos}/") for sentence in report.not_looked_at]
+    assert told == [
+        ".hidden: a name without a suffix is no image that is read",
+        "README: a name without a suffix is no image that is read",
+        "link: is a link to a folder, which is not followed",
+        "notes.txt: .txt is no image that is read",
+        "x_0.heic: .heic is no image that is read",
+        "alone.png: has no alone_edited.*",
+    ]
+
+
+def test_paths_lead_into_the_folder_of_their_table(home: Home, tmp_path: Path) -> None:
+    inside, outside = tmp_path / "tables", tmp_path / "elsewhere"
+    good = [save(inside / f"{side}.png", side) for side in (0, 1)]
+    secret = save(outside / "secret.png")
+    os.mkfifo(inside / "pipe.png")
+    (inside / "zero.png").symlink_to("/dev/zero")
+    (inside / "out.png").symlink_to(secret)
+    (inside / "round.png").symlink_to("round.png")
+    (inside / "in.png").symlink_to("1.png")
+    (inside / "large.png").touch()
+    os.truncate(inside / "large.png", 10**12)
+    bad = {
+        "pipe.png": "is no regular file",
+        "zero.png": "is outside",
+        "/dev/zero": "is outside",
+        "out.png": "is outside",
+        str(secret): "is outside",
+        "../elsewhere/secret.png": "is outside",
+        "~root/x.png": "cannot be read",
+        "round.png": "cannot be read",
+        "a\0b.png": "cannot be read",
+        "x" * 100_000 + ".png": "cannot be read",
+        "large.png": "has 1.0 TB; at most 256 MB are read",
+        "https://example.org/a.png": "is an address",
+        "data:image/png;base64,%": "is no base64",
+        ".": "Is a directory",
+    }
+    rows = [{"source_image": "0.png", "target_image": name} for name in [*bad, "in.png", str(good[1])]]
+    table = inside / "pairs.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    report = ingest_pairs([table], home)
+    assert (report.accepted, report.duplicates, report.files_failed) == (1, 1, [])
+    for rejection, words in zip(report.rejected, bad.values(), strict=True):
+        assert words in rejection.reason
+        assert rejection.field == "target_image"
+        assert len(rejection.reason) <= 600
+    with_root = ingest_pairs([table], home, root=outside)
+    assert (with_root.accepted, with_root.rejected_count) == (1, len(bad) - 3), "the same picture by three paths"
+
+
+def test_a_row_without_an_image_is_told_which_columns_there_are(home: Home, tmp_path: Path) -> None:
+    table = tmp_path / "pairs.jsonl"
+    table.write_text('{"input": "a.png", "output": "b.png"}\n{"input": "a.png"}\n', encoding="utf-8")
+    report = ingest_pairs([table], home)
+    assert [rejection.reason for rejection in report.rejected] == [
+        "is missing; the row has input, output",
+        "is missing; the row has input",
+    ]
+    assert "has no column 'source_image'; name one of input, output with --source-image." in report.files_failed[0]
+
+
+def test_bytes_that_are_not_utf8_cost_their_row_alone(home: Home, tmp_path: Path) -> None:
+    images = [save(tmp_path / f"{side}.png", side).read_bytes() for side in (0, 1)]
+    texts = pa.array([b"caf\xe9", b"a cup"])
+    columns = {
+        "source_image": pa.array([images[0]] * 2),
+        "target_image": pa.array([images[1]] * 2),
+        "source_caption": pa.StringArray.from_buffers(2, texts.buffers()[1], texts.buffers()[2]),
+        "target_caption": pa.array(["a mug"] * 2),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "pairs.parquet")
+    report = ingest_pairs([tmp_path / "pairs.parquet", write_folder(tmp_path / "photos", 2)], home)
+    assert [str(rejection) for rejection in report.rejected] == [
+        f"{tmp_path / 'pairs.parquet'}:1: source_caption: is not UTF-8 (byte 3)"
+    ]
+    assert (report.accepted, report.duplicates) == (2, 1)
+
+
+def test_one_scene_in_two_colour_spaces_is_the_same_picture(home: Home, tmp_path: Path, drawn_recipe: Recipe) -> None:
+    """And the record says so."""
+    srgb = ImageCms.createProfile("sRGB")
+    # Every tone curve of sRGB's profile becomes a gamma of 1: linear light, as some cameras give it.
+    linear = bytearray(ImageCms.ImageCmsProfile(srgb).tobytes())
+    for tag in (b"rTRC", b"gTRC", b"bTRC"):
+        place = int.from_bytes(linear[(entry := linear.index(tag)) + 4 : entry + 8], "big")
+        linear[place : place + 12] = b"curv" + bytes(8)
+    scene = Image.fromarray(pair_images(1)[0][0].image)
+    wide = ImageCms.profileToProfile(scene, srgb, ImageCms.ImageCmsProfile(io.BytesIO(bytes(linear))))
+    assert wide is not None
+    scene.save(tmp_path / "x_0.png")
+    wide.save(tmp_path / "x_1.png", icc_profile=bytes(linear))
+    assert np.abs(np.asarray(scene, int) - np.asarray(wide, int)).mean() > 15
+    assert ingest_pairs([tmp_path], home).accepted == 1
+    (cells,) = pq.read_table(pair_images_path(home, SHARD)).to_pylist()
+    seen = [np.asarray(Image.open(io.BytesIO(cells[name]["bytes"])), int) for name in ("source_image", "target_image")]
+    assert np.abs(seen[0] - seen[1]).mean() < 2
+    (row,) = read_captions(home, SHARD).to_pylist()
+    assert row["source_colours"] is None
+    assert row["target_colours"].endswith(", converted to sRGB")
+    assert f"target image: {row['target_colours']}" in to_text(lineage(home, drawn_recipe, row["caption_id"]))
+
+
+def test_what_was_ingested_before_profiles_keeps_its_id_and_adds_nothing(home: Home, tmp_path: Path) -> None:
+    gamut = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, green = gamut.index(b"rXYZ"), gamut.index(b"gXYZ")
+    gamut[red : red + 4], gamut[green : green + 4] = b"gXYZ", b"rXYZ"
+    plain, tagged = tmp_path / "plain", tmp_path / "tagged"
+    for side in (0, 1):
+        save(plain / f"x_{side}.png", side)
+        save(tagged / f"x_{side}.png", side, icc_profile=bytes(gamut))
+    ingest_pairs([plain], home)
+    before = ids(home)
+    fresh = Home(tmp_path / "fresh")
+    assert [ingest_pairs([folder], fresh).accepted for folder in (plain, tagged)] == [1, 1], (
+        "other colours, other pairs"
+    )
+    # As an earlier release wrote it: it did not look at profiles, and has no columns of them.
+    table = home.captions / f"{SHARD}.parquet"
+    pq.write_table(pq.read_table(table).drop_columns(["source_colours", "target_colours"]), table)
+    report = ingest_pairs([tagged], home)
+    assert (report.accepted, report.duplicates, ids(home)) == (0, 1, before)
+
+
+def test_a_shard_is_written_before_its_images_fill_the_memory(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pairs_module, "MOST_BYTES_HELD", 1)
+    assert len(ingest_pairs([write_folder(tmp_path / "photos", 3)], home).shards) == 3
 
 
 @pytest.fixture

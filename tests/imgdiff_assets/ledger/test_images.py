@@ -47,7 +47,16 @@ def test_other_kinds_of_images_are_read_as_rgb(mode: str, format_name: str) -> N
     assert decode(buffer.getvalue()).shape == (3, 4, 3)
 
 
-@pytest.mark.parametrize("data", [b"", b"no image", encode_png(_noise(1), 6)[:-30]])
+def _without_palette() -> bytes:
+    """Of which Pillow raises AssertionError."""
+    buffer = io.BytesIO()
+    Image.new("P", (4, 3)).save(buffer, format="PNG", transparency=0)
+    data = buffer.getvalue()
+    start = data.index(b"PLTE") - 4
+    return data[:start] + data[start + 12 + int.from_bytes(data[start : start + 4], "big") :]
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", encode_png(_noise(1), 6)[:-30], _without_palette()])
 def test_damaged_images_are_refused(data: bytes) -> None:
     with pytest.raises(DamagedImage, match="the image is damaged: "):
         decode(data)
