@@ -1,12 +1,19 @@
 """Where things are: the folders below `IMGDIFF_HOME`."""
 
+import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from imgdiff_assets.common.errors import ImgDiffError
 
 DEFAULT_HOME = "imgdiff_home"
+NO_NAME_IN_A_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+"""Dagster puts the path of its SQLite files into a URL as it is, where these mean something else."""
+
+NO_NAME_FOR_DUCKDB = re.compile(r"[?\\]")
+"""What DuckDB takes for the end of a name, or for the end of a folder's."""
 
 
 class HomeNotWritable(ImgDiffError, PermissionError):
@@ -42,11 +49,18 @@ class Home:
 
     @property
     def catalog(self) -> Path:
-        return self.root / "catalog.duckdb"
+        return self._place("catalog.duckdb", NO_NAME_FOR_DUCKDB)
 
     @property
     def dagster(self) -> Path:
-        return self.root / "dagster"
+        return self._place("dagster", NO_NAME_IN_A_URL)
+
+    def _place(self, name: str, misread: re.Pattern[str]) -> Path:
+        """In the home; of one whose path a database cannot be given, in `~/.local/state/imgdiff/<its hash>`."""
+        if not misread.search(str(self.root)):
+            return self.root / name
+        states = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+        return states / "imgdiff" / hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16] / name
 
     @property
     def reviews(self) -> Path:

@@ -4,6 +4,7 @@ DuckDB lets one process write a file and, while it does, no other process read i
 held under a file lock, and rows go in as Arrow tables, never one by one.
 """
 
+import glob
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -139,22 +140,36 @@ class Catalog:
                 connection.execute(f"INSERT INTO {name} BY NAME SELECT * FROM {rows}")
             connection.commit()
 
-    def create_view(self, name: str, pattern: str, columns: Sequence[str]) -> None:
-        """A view `name` over the Parquet files that match `pattern`: the `shard` of each row, and which of `columns`
-        any of the files has."""
-        listed = ", ".join(f"'{column}'" for column in columns)
-        quoted = pattern.replace("'", "''")
+    def create_view(self, name: str, folder: Path, pattern: str, columns: Sequence[str]) -> None:
+        """A view `name` over the Parquet files in `folder` that match `pattern`: the `shard` of each row, and which of
+        `columns` any of the files has."""
+        listed = ", ".join(map(quoted, columns))
         with self.connect() as connection:
             connection.execute(
                 f'CREATE OR REPLACE VIEW "{name}" AS SELECT shard, COLUMNS(lambda name: name IN ({listed})) '
-                f"FROM read_parquet('{quoted}', hive_partitioning = true, hive_types = {{'shard': VARCHAR}}, "
-                "union_by_name = true)"
+                f"FROM read_parquet({files_matching(folder, pattern)}, hive_partitioning = true, "
+                "hive_types = {'shard': VARCHAR}, union_by_name = true)"
             )
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """The answer to one question, as an Arrow table."""
         with self.connect() as connection:
             return connection.sql(sql, params=list(parameters)).to_arrow_table()
+
+
+def quoted(text: str) -> str:
+    """Text in SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def files_matching(folder: Path, pattern: str) -> str:
+    """What names the files in `folder` that match `pattern`, also those to come, for DuckDB's `read_parquet`.
+
+    Below a folder with a backslash in its name, which DuckDB has no way to write, they are those that are there now.
+    """
+    if "\\" in str(folder):
+        return f"[{', '.join(quoted(str(path)) for path in sorted(folder.glob(pattern)))}]"
+    return quoted(f"{glob.escape(str(folder))}/{pattern}")
 
 
 def _materializations(records: Sequence[Mapping[str, Any]]) -> pa.Table:

@@ -18,7 +18,7 @@ from imgdiff_assets.browser.funnel_page import funnel_page, shards_page
 from imgdiff_assets.browser.gallery_page import gallery_page
 from imgdiff_assets.browser.images import PLACES, VERSION_LENGTH, NoImage, Picture
 from imgdiff_assets.browser.question import BadQuestion
-from imgdiff_assets.browser.review_page import review_page, take_review
+from imgdiff_assets.browser.review_page import NotKept, review_page, take_review
 from imgdiff_assets.browser.row_page import find_page, row_page
 from imgdiff_assets.browser.security import HEADERS, Guard
 from imgdiff_assets.browser.site import Site
@@ -52,6 +52,7 @@ def create_app(site: Site, token: str | None = None) -> Starlette:
         exception_handlers={
             HTTPException: lambda request, error: _sorry(request, error.status_code, error.detail),  # type: ignore[attr-defined]
             BadQuestion: lambda request, error: _sorry(request, 400, str(error)),
+            NotKept: lambda request, error: _sorry(request, 409, str(error)),
             NoRow: lambda request, error: _sorry(request, 404, str(error)),
             NoImage: lambda request, error: _sorry(request, 404, str(error)),
             Exception: _failed,

@@ -13,6 +13,7 @@ from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 PAGE_SIZE = 48
+LAST_ROW = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,11 @@ def _order(question: Question) -> tuple[str, str]:
 def _place(question: Question, text: str) -> tuple[Any, Any]:
     first, _, second = text.partition("~")
     try:
-        return (first, int(second)) if question.sort == LEDGER_ORDER else (float(first), second)
+        if question.sort != LEDGER_ORDER:
+            return float(first), second
+        row = int(second)
+        if not 0 <= row <= LAST_ROW:
+            raise ValueError(second)
+        return first, row
     except ValueError:
         raise BadQuestion(f"{text!r} is not a place in this order; begin at the first page") from None

@@ -8,6 +8,7 @@ from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, MADE, first_sides, judged_scores, next_sample, sample_scores
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import story_of
+from imgdiff_assets.common.errors import ImgDiffError, sentence
 from imgdiff_assets.ledger.reviews import (
     CHOSEN,
     QUEUES,
@@ -21,6 +22,10 @@ from imgdiff_assets.ledger.reviews import (
 )
 
 FIELDS = ("reviewer", "queue", "score", "sample", "last")
+
+
+class NotKept(ImgDiffError):
+    """A verdict that could not be written down, as in a home that is only read."""
 
 
 def review_page(site: Site, values: Mapping[str, str]) -> str:
@@ -63,7 +68,7 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
 
 
 def take_review(site: Site, body: bytes) -> str:
-    """Record what the form says; returns the address of what to review next. Raises BadQuestion."""
+    """Record what the form says; returns the address of what to review next. Raises BadQuestion, NotKept."""
     try:
         values = dict(parse_qsl(body.decode("utf-8"), strict_parsing=True, max_num_fields=12))
     except ValueError:
@@ -90,6 +95,8 @@ def take_review(site: Site, body: bytes) -> str:
         )
     except ReviewError as error:
         raise BadQuestion(str(error)) from None
+    except OSError as error:
+        raise NotKept(f"The verdict was not kept, for the home cannot be written. {sentence(error)}") from error
     if values.get("verdict") == WITHDRAWN:
         # Back to the sample; it keeps its place in the queue.
         return _address(asked, last="", sample="")

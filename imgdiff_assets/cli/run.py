@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.option("--select", multiple=True, metavar="ASSET...", help="Only these stages.  [default: all]")
 @click.option("--retry-failed", is_flag=True, help="Try all rows once more that could not be measured.")
 @click.option("--dry-run", is_flag=True, help="Only tell which tables would be made again, and why.")
+@click.option("--strict", is_flag=True, help="Leave with status 1 when a check has failed, too.")
 @overrides_option
 @recipe_option
 @as_json_option
@@ -28,6 +29,7 @@ def run(
     select: Sequence[str],
     retry_failed: bool,
     dry_run: bool,
+    strict: bool,
     overrides: Sequence[str],
     recipe: str | None,
     as_json: bool,
@@ -43,6 +45,7 @@ def run(
     imgdiff run --set filtered_pairs.min_similarity=0.85
     imgdiff run --set captioner.max_new_tokens=128 --dry-run
     imgdiff run --retry-failed                              when what made rows fail was mended
+    imgdiff run --strict                                    for a script: what is not sound is an error
     """
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
@@ -68,7 +71,7 @@ def run(
         echo_json({**report.to_json(), "funnel": counts.to_json()})
     else:
         click.echo(f"{report.to_text()}\n\n{counts.to_text()}")
-    exit_if_failed(report)
+    exit_if_failed(report, strict)
 
 
 def watched_run(
@@ -85,9 +88,11 @@ def watched_run(
         return run_graph(home, recipe, shards, select, progress, lambda text: click.echo(text, err=True), retry)
 
 
-def exit_if_failed(report: "RunReport") -> None:
-    """Tell what failed, and leave with status 1 if anything did."""
+def exit_if_failed(report: "RunReport", strict: bool = False) -> None:
+    """Tell what failed, and leave with status 1 if a shard did; `strict`: or a check."""
+    for sentence in report.failed_checks:
+        click.echo(f"{'Error' if strict else 'Warning'}: {sentence}", err=True)
     for sentence in report.failures:
         click.echo(f"Error: {sentence}", err=True)
-    if not report.succeeded:
+    if not report.succeeded or (strict and report.failed_checks):
         sys.exit(1)

@@ -34,13 +34,15 @@ LISTED_SHARDS = 3
 class RunReport:
     """What a run of the graph did: Dagster's run ids, the records of what was materialised, one sentence per failure.
 
-    `fresh` are the shards that were up to date already, for which nothing was run.
+    `fresh` are the shards that were up to date already, for which nothing was run. `failed_checks` has a sentence for
+    each check that failed; one that blocks what is below is among the failures too.
     """
 
     fresh: list[str] = field(default_factory=list)
     run_ids: list[str] = field(default_factory=list)
     materializations: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    failed_checks: list[str] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -122,6 +124,8 @@ def run_graph(
                 failures = [event for event in result.all_events if event.is_step_failure]
                 report.failures += [_told(event, log) for event in failures]
                 failed |= {str(event.step_key) for event in failures}
+                checks = result.get_asset_check_evaluations()
+                report.failed_checks += [_failed_check(check) for check in checks if not check.passed]
             # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
             # Rows that failed had their try in this call, and a shard that did not get on has no other.
             left = {key: staleness.unusable(key) for key in todo} if failed and failed <= set(select) else {}
@@ -135,6 +139,15 @@ def run_graph(
             if record is not None and record["run_id"] in report.run_ids:
                 report.materializations.append(record)
     return report
+
+
+def _failed_check(check: dg.AssetCheckEvaluation) -> str:
+    """Which check failed, on which table, and what it found first."""
+    found = (check.description or "").splitlines()
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    return (
+        f"{check.asset_key.to_user_string()}: the check {check.check_name} failed: {found[0] if found else ''}{more}"
+    )
 
 
 def _told(event: dg.DagsterEvent, log: Say) -> str:

@@ -1,11 +1,13 @@
 """What the web UI shows of an asset, and of one materialisation of one shard. It plots the numbers over time."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.inline_sheet import kept_and_rejected
@@ -46,7 +48,7 @@ def materialization_metadata(
     else:
         metadata = {"unchanged_since": f"{record.finished_at} (run {record.run_id}), which shows pictures"}
     if record.filters or record.rejections:
-        metadata["rejections"] = dg.MetadataValue.table(records=_rejections(record, stage))
+        metadata["rejections"] = table_of(_rejections(record, stage))
     if browser_url:
         url = f"{browser_url.rstrip('/')}/gallery?stage={stage.name}&shard={record.shard}"
         metadata["browse"] = dg.MetadataValue.url(url)
@@ -71,6 +73,12 @@ def materialization_metadata(
     return metadata
 
 
+def table_of(rows: Sequence[Row]) -> dg.TableMetadataValue:
+    """One row at least as a table; Dagster takes only rows that have the same fields."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return dg.MetadataValue.table([dg.TableRecord({name: row.get(name, "") for name in names}) for row in rows])
+
+
 def _costs(record: Materialization, stage: Stage) -> dict[str, Any]:
     """Seconds of each measurement; and a table by model, with its memory at the peak where that was recorded."""
     costs: dict[str, Any] = {"seconds": record.seconds, "model_calls": sum(record.calls.values())}
@@ -89,7 +97,7 @@ def _costs(record: Materialization, stage: Stage) -> dict[str, Any]:
         for role in step.roles
         if record.calls.get(step.name)
     ]
-    models = {"models": dg.MetadataValue.table(records=[dg.TableRecord(row) for row in rows])} if rows else {}
+    models = {"models": table_of(rows)} if rows else {}
     return models | costs
 
 
@@ -102,9 +110,9 @@ def _examples(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any]:
     return {f"{name}_examples": dg.MetadataValue.md(markdown) for name, markdown in examples.items()}
 
 
-def _rejections(record: Materialization, stage: Stage) -> list[dg.TableRecord]:
+def _rejections(record: Materialization, stage: Stage) -> list[Row]:
     """One row for each filter, in order; then errors, and rows whose parent is rejected now."""
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     reasons = {step.name: step.reason for step in stage.filters}
     for statistic in record.filters:
         rows.append(
@@ -123,4 +131,4 @@ def _rejections(record: Materialization, stage: Stage) -> list[dg.TableRecord]:
             share = round(count / record.rows, 4)
             row = {"rejected_by": name, "rejected": count, "seen": record.rows, "share": share, "threshold": ""}
             rows.append({**row, "because": because})
-    return [dg.TableRecord(row) for row in rows]
+    return rows

@@ -50,9 +50,7 @@ def refresh_view(home: Home, stage: Stage) -> None:
     columns = [column.name for column in stage.schema if not is_image(column)]
     # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
     with suppress(CatalogUnavailable):
-        Catalog(home.catalog).create_view(
-            stage.name, str(home.ledger / stage.name / "shard=*" / "rows.parquet"), columns
-        )
+        Catalog(home.catalog).create_view(stage.name, home.ledger / stage.name, "shard=*/rows.parquet", columns)
 
 
 def rebuild(home: Home) -> int:

@@ -11,6 +11,7 @@ import dagster as dg
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.plain_text import counted
+from imgdiff_assets.defs.asset_metadata import table_of
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.engine.record import kept_share_warnings
@@ -115,7 +116,7 @@ def _checksums_result(stage: Stage, home: Home, shards: Sequence[str], at_a_pace
     found = Verifying(home, RATE if at_a_pace else None).tables(stage, due)
     metadata: dict[str, Any] = {"shards": len(due), "bytes": found.bytes, "damaged_files": len(found.findings)}
     if found.findings:
-        metadata["files"] = _table([{"problem": str(finding)} for finding in found.findings[:SHOWN_ROWS]])
+        metadata["files"] = table_of([{"problem": str(finding)} for finding in found.findings[:SHOWN_ROWS]])
     return dg.AssetCheckResult(
         check_name=CHECKSUMS,
         asset_key=stage.name,
@@ -134,7 +135,7 @@ def _invariant_result(
         rows = [{"problem": str(error)}]
     metadata: dict[str, Any] = {"shards": len(shards), "offending_rows": len(rows)}
     if rows:
-        metadata["rows"] = _table(rows[:SHOWN_ROWS])
+        metadata["rows"] = table_of(rows[:SHOWN_ROWS])
     return dg.AssetCheckResult(
         check_name=invariant.name,
         asset_key=stage.name,
@@ -149,7 +150,7 @@ def _canaries_result(stage: Stage, recipe: Recipe) -> dg.AssetCheckResult:
     found = mistakes(stage, stage.settings(recipe))
     metadata: dict[str, Any] = {"filters": len(stage.filters), "offending_rows": len(found)}
     if found:
-        metadata["rows"] = _table([{"problem": sentence} for sentence in found])
+        metadata["rows"] = table_of([{"problem": sentence} for sentence in found])
     return dg.AssetCheckResult(
         check_name="canaries",
         asset_key=stage.name,
@@ -166,7 +167,7 @@ def _kept_share_result(stage: Stage, ledger: Ledger, shards: Sequence[str], reci
     warnings = kept_share_warnings(records, bounds)
     metadata: dict[str, Any] = {"least": bounds[0], "largest": bounds[1], "offending_shards": len(warnings)}
     if warnings:
-        metadata["shards"] = _table([{"problem": sentence} for sentence in warnings[:SHOWN_ROWS]])
+        metadata["shards"] = table_of([{"problem": sentence} for sentence in warnings[:SHOWN_ROWS]])
     return dg.AssetCheckResult(
         check_name="kept_share",
         asset_key=stage.name,
@@ -175,7 +176,3 @@ def _kept_share_result(stage: Stage, ledger: Ledger, shards: Sequence[str], reci
         metadata=metadata,
         description="\n".join(warnings[:SHOWN_ROWS]) or "within the recipe's bounds",
     )
-
-
-def _table(rows: Sequence[Row]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(records=[dg.TableRecord(row) for row in rows])

@@ -21,14 +21,12 @@ from imgdiff_assets.ingest.caption_files import SUFFIXES
 from imgdiff_assets.ingest.ingest_captions import ingest_in_part
 from imgdiff_assets.ingest.ingest_report import REPORTED, storable
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
-from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.files import atomic_file, with_ending
 from imgdiff_assets.statistics.diversity import filled_so_far
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp")
 DONE, FAILED = "done", "failed"
 UNDER_WAY = ".under_way.json"
-LONGEST_NAME = 200
-"""Bytes of a file's name that names made from it begin with: file systems take 255."""
 
 Seen = Mapping[str, tuple[int, int]]
 """Size and modification time (ns) by file name, of the look before."""
@@ -165,7 +163,7 @@ def _fail(home: Home, path: Path, reasons: list[str]) -> str:
 
 
 def _write_note(beside: Path, suffix: str, lines: list[str]) -> None:
-    with atomic_file(beside.with_name(_beginning(beside.name) + suffix)) as note:
+    with atomic_file(with_ending(beside, suffix)) as note:
         note.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -174,10 +172,6 @@ def _move(path: Path, folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     target, number = folder / path.name, 1
     while os.path.lexists(target):
-        target, number = folder / f"{_beginning(path.stem)}.{number}{path.suffix}", number + 1
+        target, number = with_ending(folder / path.stem, f".{number}{path.suffix}"), number + 1
     path.rename(target)
     return target
-
-
-def _beginning(name: str) -> str:
-    return os.fsdecode(os.fsencode(name)[:LONGEST_NAME])

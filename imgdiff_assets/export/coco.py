@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgdiff_assets.export.conversation_files import picture_paths
+from imgdiff_assets.export.conversation_files import picture_paths, splits_of
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
@@ -53,7 +53,7 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
     if UNNAMED in names:
         categories[UNNAMED] = UNNAMED_ID
     (folder / "annotations").mkdir(exist_ok=True)
-    for split in SPLITS:
+    for split in splits_of(entries):
         images: dict[str, Entry] = {}
         annotations: list[Entry] = []
         seen: set[str] = set()
@@ -71,6 +71,7 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
                         "image_id": images[side["file_name"]]["id"],
                         "category_id": categories[side["object"]],
                         "bbox": entry["bbox"],
+                        "segmentation": [_outline(*entry["bbox"])],
                         "area": round(entry["bbox"][2] * entry["bbox"][3], 2),
                         "iscrowd": 0,
                         "region_id": entry["region_id"],
@@ -87,6 +88,12 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
             "categories": listed,
         }
         (folder / "annotations" / f"{split}.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+
+def _outline(x: float, y: float, width: float, height: float) -> list[float]:
+    """The box as a polygon: what COCO's tools draw, and make masks of."""
+    right, bottom = round(x + width, 2), round(y + height, 2)
+    return [x, y, right, y, right, bottom, x, bottom]
 
 
 FORMAT = Format(

@@ -45,9 +45,14 @@ def write_json_list(path: Path, values: Iterable[Mapping[str, Any]]) -> None:
         file.write("\n]\n" if before == ",\n" else "[]\n")
 
 
+def splits_of(entries: Entries) -> list[str]:
+    """The splits that have samples: a file without any is one that some readers refuse."""
+    return [split for split in SPLITS if next(entries(split), None) is not None]
+
+
 def write_json_lists(folder: Path, entries: Entries, options: Options) -> None:
     """`train.json` and `validation.json`: the `finish` of a format whose files are lists of its entries."""
-    for split in SPLITS:
+    for split in splits_of(entries):
         write_json_list(folder / f"{split}.json", entries(split))
 
 

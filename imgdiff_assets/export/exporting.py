@@ -21,7 +21,7 @@ from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.reading.samples import Sample, SampleImages
 
 PARTS = ".parts"
-VERSION = 2
+VERSION = 3
 """Raised when our code writes something else of the same samples: what an older version left is not gone on with."""
 
 

@@ -18,6 +18,7 @@ from imgdiff_assets.export.options import ExportError
 MARKER = "export.json"
 MADE_BY = "imgdiff export"
 PLAN = ".plan"
+PARTIAL = ".partial"
 
 
 def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any]]) -> dict[str, Any]:
@@ -64,7 +65,15 @@ def export_folder(out: Path, plan: str, write: Callable[[Path], Mapping[str, Any
 
 def partial_of(out: Path) -> Path:
     """Where the folder `out` is made until it is whole."""
-    return out.with_name(f".{out.name}.partial")
+    return out.with_name(f".{out.name}{PARTIAL}")
+
+
+def whole_of(folder: Path) -> Path:
+    """Where a folder will be when it is whole that is made at `folder`."""
+    name = folder.name
+    if not (name.startswith(".") and name.endswith(PARTIAL)):
+        return folder
+    return folder.with_name(name.removeprefix(".").removesuffix(PARTIAL))
 
 
 def _check(out: Path) -> None:

@@ -1,5 +1,6 @@
 """What a format of export is: the facts that help, cards and errors tell of it, and what writes it."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,7 +17,7 @@ Entries = Callable[[str], Iterator[Entry]]
 """The entries of one split, of all shards in order; may be asked for several times."""
 
 FOLDER = "FOLDER"
-"""Stands in `Format.loading` for the exported folder."""
+"""Stands in `Format.loading` for the exported folder, within double quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Format:
 
     def loading_from(self, folder: str) -> str:
         """The lines of Python that read the training samples in `folder` as `train`."""
-        return self.loading.replace(FOLDER, folder)
+        return self.loading.replace(FOLDER, json.dumps(folder, ensure_ascii=False)[1:-1])
 
     def options(self, wished: Options) -> Options:
         """The options with what the format fixes of them. Raises ExportError for a choice that it does not have."""

@@ -1,18 +1,23 @@
 """The form that Hugging Face `datasets` reads: Parquet files with `Image` columns, and a dataset card.
 
 One file per shard and split; `image_1` is shown first, or is the only one; `box` is xyxy in pixels, null for samples
-about no region.
+about no region. `images` has the same pictures as a list, beside the `messages`, where trainers such as TRL look.
 """
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from imgdiff_assets.export.conversation_files import asked, messages
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import SPLITS, View
+from imgdiff_assets.ledger.files import atomic_file
 
 LOADING = """\
 from datasets import load_dataset
@@ -20,39 +25,74 @@ train = load_dataset("FOLDER", split="train")"""
 LOADED = f"```python\n{LOADING}\n```\n\n`FOLDER` is this folder, or the name that it has on the Hub."
 """How to load it, as a dataset card says it."""
 
+FOR_TRL = """\
+for_trl = train.map(lambda row: {"messages": [
+    {**said, "content": said["content"].replace("<image>\\n", "")} for said in row["messages"]
+]})"""
+"""TRL puts a placeholder for each of the `images` before the first message itself, whatever stands in it."""
+
+ROW_GROUP_BYTES = 64_000_000
+ROW_GROUP_ROWS = 256
 IMAGES = ("image_1", "image_2")
 TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id")
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
-    import datasets
+    """Row group after row group: of a shard's pictures no more than ROW_GROUP_BYTES and one sample's are in memory."""
+    name = re.sub(r"[^0-9a-z]+", "-", shard)
+    schema = _features(options).arrow_schema
+    with ExitStack() as stack:
+        files: dict[str, _RowGroups] = {}
+        for view in views:
+            split = view.sample.split
+            if split not in files:
+                path = folder / "data" / f"{split}-{name}.parquet"
+                temporary = stack.enter_context(atomic_file(path, durable=False))
+                files[split] = stack.enter_context(_RowGroups(temporary, schema))
+            files[split].add(_row(view))
+            yield {"task": view.sample.task}
 
-    features = _features(options)
-    rows: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    for view in views:
-        sample = view.sample
-        values = {name: getattr(sample, name) for name in TEXTS if name not in ("question", "answer")}
-        pictures = {
-            name: {"bytes": picture.encoded(), "path": picture.path.name}
-            for name, picture in zip(IMAGES, view.pictures, strict=False)
-        }
-        rows[sample.split].append(
-            {
-                **pictures,
-                **values,
-                "question": view.question,
-                "answer": view.answer,
-                "messages": messages(asked(view), view.answer),
-                "box": list(sample.box) if sample.box is not None else None,
-            }
-        )
-        yield {"task": sample.task}
-    (folder / "data").mkdir(exist_ok=True)
-    datasets.disable_progress_bars()
-    for split, found in rows.items():
-        if found:
-            path = folder / "data" / f"{split}-{re.sub(r'[^0-9a-z]+', '-', shard)}.parquet"
-            datasets.Dataset.from_list(found, features=features).to_parquet(path)
+
+def _row(view: View) -> dict[str, Any]:
+    sample = view.sample
+    pictures = [{"bytes": picture.encoded(), "path": picture.path.name} for picture in view.pictures]
+    return {
+        **dict(zip(IMAGES, pictures, strict=False)),
+        **{name: getattr(sample, name) for name in TEXTS if name not in ("question", "answer")},
+        "question": view.question,
+        "answer": view.answer,
+        "messages": messages(asked(view), view.answer),
+        "images": pictures,
+        "box": list(sample.box) if sample.box is not None else None,
+    }
+
+
+class _RowGroups:
+    """A Parquet file in the making, whose rows are written as soon as there are enough for a group."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._schema, self._writer = schema, pq.ParquetWriter(path, schema)
+        self._rows: list[dict[str, Any]] = []
+        self._bytes = 0
+
+    def add(self, row: dict[str, Any]) -> None:
+        self._rows.append(row)
+        # Each picture is there twice.
+        self._bytes += 2 * sum(len(picture["bytes"]) for picture in row["images"])
+        if self._bytes >= ROW_GROUP_BYTES or len(self._rows) == ROW_GROUP_ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
+        self._rows, self._bytes = [], 0
+
+    def __enter__(self) -> "_RowGroups":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
+        self._writer.close()
 
 
 def _features(options: Options) -> Any:
@@ -64,6 +104,7 @@ def _features(options: Options) -> Any:
             **{name: Image() for name in IMAGES[: 1 if options.single else 2]},
             **dict.fromkeys(TEXTS, text),
             "messages": List({"role": text, "content": text}),
+            "images": List(Image()),
             "box": List(Value("float32")),
         }
     )
@@ -80,7 +121,8 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
         f"Questions about pairs of nearly identical images. Tasks: {', '.join(tasks)}. "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items())
         + f".\n\n{LOADED}\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per "
-        "picture; `box` is [x1, y1, x2, y2] in pixels of either image.\n"
+        "picture, `images`; `box` is [x1, y1, x2, y2] in pixels of either image.\n\n"
+        f"TRL adds the `<image>` of its model by itself, so give it\n\n```python\n{FOR_TRL}\n```\n"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
 

@@ -7,10 +7,17 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgdiff_assets.export.conversation_files import LOADING_JSON, asked, messages, picture_paths, write_json_lists
+from imgdiff_assets.export.conversation_files import (
+    LOADING_JSON,
+    asked,
+    messages,
+    picture_paths,
+    splits_of,
+    write_json_lists,
+)
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
-from imgdiff_assets.export.view import SPLITS, View
+from imgdiff_assets.export.view import View
 
 TAGS = {"role_tag": "role", "content_tag": "content", "user_tag": "user", "assistant_tag": "assistant"}
 
@@ -30,7 +37,7 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
             "columns": {"messages": "messages", "images": "images"},
             "tags": TAGS,
         }
-        for split in SPLITS
+        for split in splits_of(entries)
     }
     (folder / "dataset_info.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 

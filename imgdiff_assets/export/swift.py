@@ -1,17 +1,18 @@
 """The form that ms-swift reads: JSON lines of messages and images, boxes as `objects`.
 
 A box in a text is the tag `<bbox>`, which the trainer replaces by the numbers of `objects.bbox` (xyxy in pixels of the
-image that `image_id` counts) in the convention of the model that is trained. Paths are relative to the folder, from
-which the training is started.
+image that `image_id` counts) in the convention of the model that is trained. Paths are absolute, for the trainer takes
+others to be relative to where it is started: a folder that was moved is exported again.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from imgdiff_assets.export.conversation_files import asked, messages, picture_paths, write_json_lines
+from imgdiff_assets.export.conversation_files import asked, messages, picture_paths, splits_of, write_json_lines
+from imgdiff_assets.export.folder import whole_of
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
-from imgdiff_assets.export.view import SPLITS, View, corners
+from imgdiff_assets.export.view import View, corners
 from imgdiff_assets.method.box_text import CONVENTIONS
 
 BOX_TAG = "<bbox>"
@@ -37,13 +38,15 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
 
 
 def finish(folder: Path, entries: Entries, options: Options) -> None:
-    for split in SPLITS:
-        write_json_lines(folder / f"{split}.jsonl", entries(split))
+    place = whole_of(folder)
+    for split in splits_of(entries):
+        placed = ({**entry, "images": [str(place / path) for path in entry["images"]]} for entry in entries(split))
+        write_json_lines(folder / f"{split}.jsonl", placed)
 
 
 FORMAT = Format(
     name="swift",
-    reads="ms-swift, with ROOT_IMAGE_DIR set to the folder",
+    reads="ms-swift, from any folder; not to be moved",
     files="{messages, images, objects} in train.jsonl and validation.jsonl, boxes as <bbox>; images/",
     loading="""\
 from datasets import load_dataset

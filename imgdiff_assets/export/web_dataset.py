@@ -1,4 +1,6 @@
-"""The form that WebDataset reads: one tar per shard and split, of `<sample>.first.png`, `.second.png` and `.json`.
+"""The form that WebDataset reads: tars of `<sample>.first.png`, `.second.png` and `.json`.
+
+One per shard and split that has samples, `train-000000.tar` and so on without a gap, as readers count them up.
 
 With both images in one picture, `<sample>.png`. The JSON has question, answer, messages and box (xyxy in pixels).
 """
@@ -12,7 +14,7 @@ from typing import Any
 from imgdiff_assets.export.conversation_files import asked, messages
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
-from imgdiff_assets.export.view import View
+from imgdiff_assets.export.view import SPLITS, View
 
 NAMES = ("first", "second")
 OWNER = "imgdiff"
@@ -26,7 +28,7 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
         for view in views:
             sample = view.sample
             if sample.split not in writers:
-                file = stack.enter_context((folder / f"{sample.split}-{shard}.tar").open("wb"))
+                file = stack.enter_context((folder / _unnumbered(sample.split, shard)).open("wb"))
                 # No clock and no user in the archive: equal samples give equal bytes.
                 writer = TarWriter(file, user=OWNER, group=OWNER, encoder=False, mtime=0)
                 writers[sample.split] = stack.enter_context(writer)
@@ -47,20 +49,30 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
             }
             record = {"__key__": sample.sample_id, **pictures, "json": json.dumps(about, ensure_ascii=False).encode()}
             writers[sample.split].write(record)
-            yield {}
+            yield {"shard": shard}
 
 
 def finish(folder: Path, entries: Entries, options: Options) -> None:
-    """Nothing needs all entries: a reader names the tars, as in `train-shard-{000000..000009}.tar`."""
+    """Number the tars of each split; those that a killed attempt has numbered keep their numbers."""
+    for split in SPLITS:
+        for number, shard in enumerate(dict.fromkeys(entry["shard"] for entry in entries(split))):
+            path = folder / _unnumbered(split, shard)
+            if path.exists():
+                path.replace(folder / f"{split}-{number:06d}.tar")
+
+
+def _unnumbered(split: str, shard: str) -> str:
+    return f".{split}.{shard}.tar"
 
 
 FORMAT = Format(
     name="webdataset",
     reads="WebDataset",
-    files="train-SHARD.tar and validation-SHARD.tar of SAMPLE.first.png, SAMPLE.second.png, SAMPLE.json",
+    files="train-000000.tar, validation-000000.tar and so on, of SAMPLE.first.png, SAMPLE.second.png, SAMPLE.json",
     loading="""\
-import glob, webdataset
-train = webdataset.WebDataset(sorted(glob.glob("FOLDER/train-*.tar")), shardshuffle=False).decode("pil")""",
+import pathlib, webdataset
+tars = sorted(map(str, pathlib.Path("FOLDER").glob("train-*.tar")))
+train = webdataset.WebDataset(tars, shardshuffle=False).decode("pil")""",
     write_shard=write_shard,
     finish=finish,
     needs=("webdataset",),

@@ -20,6 +20,9 @@ ASIDE = ".damaged"
 WRONG = ".wrong"
 """The same of a file that reads well and holds what was never written, nobody knows where."""
 
+LONGEST_NAME = 255 - len(TEMPORARY)
+"""In bytes: what file systems take, less what is added while a file is written."""
+
 
 class NotWritten(ImgDiffError, OSError):
     """A file that could not be written; what was there is unchanged."""
@@ -52,6 +55,12 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
     except OSError as error:
         reason = " ".join(str(error).split())
         raise NotWritten(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """`path` with `ending` after its name, whose beginning is left out if a file system would not take the whole."""
+    room = LONGEST_NAME - len(os.fsencode(ending))
+    return path.with_name(os.fsencode(path.name)[-room:].decode("utf-8", "ignore") + ending)
 
 
 def remove_leftovers(folder: Path) -> None:

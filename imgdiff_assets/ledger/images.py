@@ -45,12 +45,13 @@ def pixel_hash(pixels: Pixels) -> str:
 
 
 class StoredImages:
-    """The decoded images of rows, by id, keeping those of the latest few rows.
+    """The decoded images of rows, by id, keeping those of the latest rows, few if they are large.
 
     `locate` says where the cells of a row lie, `columns` which of them are meant.
     """
 
     KEPT_ROWS = 64
+    KEPT_BYTES = 100_000_000
 
     def __init__(self, columns: Sequence[str], locate: Callable[[str], CellReference]) -> None:
         self._columns, self._locate = columns, locate
@@ -62,7 +63,9 @@ class StoredImages:
         if identity not in self._decoded:
             cells = self.encoded(identity)
             self._decoded[identity] = tuple(decode(cells[column]["bytes"]) for column in self._columns)
-            if len(self._decoded) > self.KEPT_ROWS:
+            # Images of one table are about as large as each other.
+            size = sum(image.nbytes for image in self._decoded[identity])
+            while len(self._decoded) > min(self.KEPT_ROWS, max(self.KEPT_BYTES // size, 1)):
                 self._decoded.popitem(last=False)
         return self._decoded[identity]
 

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from imgdiff_assets.common.templates import fillable
 from resources.installed import Offer, offers
 
 QUESTION_FIELDS = ("subject", "region", "coordinates")
@@ -32,10 +33,9 @@ def check(wordings: Sequence[str]) -> None:
         raise ValueError("give a list of at least one wording")
     for wording in wordings:
         try:
-            wording.format(**dict.fromkeys(QUESTION_FIELDS, ""))
-        except (LookupError, ValueError, AttributeError) as error:
-            fields = "}, {".join(QUESTION_FIELDS)
-            raise ValueError(f"{wording!r} cannot be filled ({error}); it may use {{{fields}}}") from None
+            fillable(wording, **dict.fromkeys(QUESTION_FIELDS, ""))
+        except ValueError as error:
+            raise ValueError(f"{wording!r} {error}") from None
 
 
 def written_out(task: str, wordings: Sequence[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -13,6 +12,8 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
+from imgdiff_assets.recipe.cron import check_cron
 from imgdiff_assets.stages.graph import STAGES, stages_of
 from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
@@ -23,6 +24,7 @@ from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
 from resources.installed import BrokenPart, offers
 from resources.loading.api_key import name_server
+from resources.loading.bounded_yaml import load_yaml
 from resources.loading.settings import ChatModelSettings, ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
@@ -30,6 +32,8 @@ from resources.segmenter import SegmenterSettings
 
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_RECIPE = "miniature"
+TOLD_MISTAKES = 100
+LONGEST_GIVEN = 80
 
 
 class RecipeError(ImgDiffError, ValueError):
@@ -48,7 +52,9 @@ class AutomationSettings(StageSettings):
     inbox_seconds: int = Field(
         30, ge=1, description="The inbox is looked at this often, and takes a file that stood still for as long."
     )
-    shard_size: int = Field(1_000, ge=1, description="Most captions of a file of the inbox in one shard.")
+    shard_size: int = Field(
+        1_000, ge=1, le=LARGEST_SHARD, description="Most captions of a file of the inbox in one shard."
+    )
     fill_gaps: bool = Field(
         False,
         description="Whether captions of the inbox are noted with the replacements made so far, as "
@@ -57,10 +63,8 @@ class AutomationSettings(StageSettings):
 
     @field_validator("cron")
     @classmethod
-    def _cron_has_five_fields(cls, cron: str | None) -> str | None:
-        if cron is not None and len(cron.split()) != 5:
-            raise ValueError("write five fields: minute, hour, day, month and day of the week, as in 0 3 * * *")
-        return cron
+    def _cron_is_one(cls, cron: str | None) -> str | None:
+        return None if cron is None else check_cron(cron)
 
     @field_validator("timezone")
     @classmethod
@@ -165,17 +169,6 @@ else:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is written twice, of which the first would be lost without a word."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [str(key.value) for key, _ in node.value]
-        for name in names:
-            if names.count(name) > 1:
-                raise yaml.YAMLError(f"the key {name!r} is there twice, around line {node.start_mark.line + 1}")
-        return super().construct_mapping(node, deep)
-
-
 def shipped_recipes() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
@@ -189,7 +182,7 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recip
     name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
     path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        values = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(
             f"{name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
@@ -237,9 +230,10 @@ def _apply(values: dict[str, Any], override: str) -> None:
         if not isinstance(section, dict):
             raise RecipeError(f"--set {override}: {'.'.join(parts[: index + 1])} is a value, not a section.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise RecipeError(f"--set {override}: {text!r} is not a YAML value.") from None
+        value = load_yaml(text)
+    except (ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"--set {_short(override)}: {_short(text)!r} is not a YAML value ({reason}).") from None
     if _section_at(parts) is None:
         section[parts[-1]] = value
     elif _is_off_unless_named(parts) and value == {}:
@@ -282,6 +276,7 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
 def _unknown(key: str, known: Sequence[str]) -> str:
     if key == FILTERS:
         return "no installed package adds a filter here; `imgdiff doctor` lists what is installed."
+    key = _short(key)
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"unknown key {key!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else f"; known: {', '.join(known)}.")
 
@@ -289,9 +284,10 @@ def _unknown(key: str, known: Sequence[str]) -> str:
 def _explain(source: str, error: ValidationError) -> str:
     """One line per mistake: file, key, what is wrong, what was given."""
     lines = []
-    for mistake in error.errors():
-        where = ".".join(str(part) for part in mistake["loc"])
-        given = textwrap.shorten(repr(mistake["input"]), 80, placeholder=" ...")
+    mistakes = error.errors()
+    for mistake in mistakes[:TOLD_MISTAKES]:
+        where = _short(".".join(str(part) for part in mistake["loc"]))
+        given = _short(repr(mistake["input"]))
         if mistake["type"] == "extra_forbidden":
             known = _known_keys(mistake["loc"][:-1])
             lines.append(f"{source}: {where}: {_unknown(str(mistake['loc'][-1]), known)}")
@@ -301,4 +297,12 @@ def _explain(source: str, error: ValidationError) -> str:
             lines.append(f"{source}: {where}: should be a section with keys of its own (given: {given}).")
         else:
             lines.append(f"{source}: {where}: {mistake['msg'].removeprefix('Value error, ')} (given: {given}).")
+    if len(mistakes) > TOLD_MISTAKES:
+        lines.append(f"{source}: and {len(mistakes) - TOLD_MISTAKES:,} more mistakes.")
     return "\n".join(lines)
+
+
+def _short(text: str) -> str:
+    """Text as an error repeats it."""
+    text = " ".join(text[: 2 * LONGEST_GIVEN].split())
+    return text if len(text) <= LONGEST_GIVEN else f"{text[: LONGEST_GIVEN - 4]} ..."

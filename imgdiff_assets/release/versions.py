@@ -7,6 +7,7 @@ of a release that never came to its place is gone on with under its number.
 
 import os
 import platform
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,6 +21,10 @@ from imgdiff_assets.release.contents import MANIFEST, read_manifest
 from resources.loading.file_lock import held
 
 LAST_NUMBER = ".last_number"
+LONGEST_VERSION = 64
+MOST_DIGITS = 15
+NUMBER = rf"[0-9]{{1,{MOST_DIGITS}}}"
+VERSION = re.compile(rf"[0-9A-Za-z][0-9A-Za-z.-]{{0,{LONGEST_VERSION - 1}}}")
 
 
 class ReleaseError(ImgDiffError, ValueError):
@@ -46,8 +51,13 @@ def latest_release(home: Home) -> Path | None:
 
 def check_version(version: str) -> None:
     """Raises ReleaseError for what cannot be the name of a folder on every system."""
-    if not version.replace(".", "").replace("-", "").isalnum() or version.startswith((".", "-")):
-        raise ReleaseError(f"{version!r} is no version: use letters, digits, '.' and '-'.")
+    if not VERSION.fullmatch(version):
+        raise ReleaseError(
+            f"{version[:LONGEST_VERSION]!r} is no version: use letters (a to z), digits, '.' and '-', at most "
+            f"{LONGEST_VERSION} of them."
+        )
+    if version.isdecimal() and len(version) > MOST_DIGITS:
+        raise ReleaseError(f"{version}: a release's number has at most {MOST_DIGITS} digits.")
 
 
 def last_number(home: Home, there: Sequence[Path]) -> int:
@@ -63,7 +73,7 @@ def last_number(home: Home, there: Sequence[Path]) -> int:
     except ValueError:
         raise ReleaseError(f"{path}: holds no number; write that of the last release into it.") from None
     # Any folder with a number for its name: what is no release is not to be replaced by one.
-    named = [int(path.name) for path in home.releases.iterdir() if path.name.isdecimal()]
+    named = [int(path.name) for path in home.releases.iterdir() if re.fullmatch(NUMBER, path.name)]
     highest = max([0, *map(_number, there), *named])
     if highest > written:
         _write_last_number(home, highest)

@@ -14,7 +14,18 @@ from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.settings import StageSettings, in_order
 from imgdiff_assets.stages.stage import Above, Stage
-from imgdiff_assets.stages.steps import Canaries, Derivation, Filter, Measurement, Work, at_least, below, cosine, share
+from imgdiff_assets.stages.steps import (
+    Canaries,
+    Derivation,
+    Filter,
+    Measurement,
+    Work,
+    at_least,
+    below,
+    cosine,
+    quality,
+    share,
+)
 from resources.images.crops import cut
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
@@ -208,7 +219,7 @@ STAGE = Stage(
                 pa.field("found_in", pa.string()),
                 *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
                 share("area_fraction"),
-                share("proposal_score"),
+                quality("proposal_score"),
             ),
             inputs=PAIR_COLUMNS,
             run=propose,

@@ -10,10 +10,11 @@ from pydantic import Field, field_validator
 
 from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.templates import fillable
 from imgdiff_assets.method.caption_edit import agreement
 from imgdiff_assets.method.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
-from imgdiff_assets.stages.settings import StageSettings, fillable
+from imgdiff_assets.stages.settings import StageSettings
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Canaries, Derivation, Measurement, Work, at_least, below, cosine, share
 from resources.images.crops import cut

@@ -9,11 +9,12 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from imgdiff_assets.common.aliases import Columns, Row
+from imgdiff_assets.common.templates import fillable
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.stages.captions import NoAnswer
 from imgdiff_assets.stages.matches import HEADS, matches
 from imgdiff_assets.stages.removed_pairs import REGION_COLUMNS, REGION_INPUTS, box_of, shown_in
-from imgdiff_assets.stages.settings import StageSettings, fillable, in_order
+from imgdiff_assets.stages.settings import StageSettings, in_order
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement, Work, at_least, below, cosine
 from resources.images.crops import cut

@@ -18,7 +18,18 @@ from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stages.settings import StageSettings, in_order
 from imgdiff_assets.stages.stage import UPSTREAM, Above, Stage
-from imgdiff_assets.stages.steps import Canaries, Derivation, Filter, Measurement, Work, at_least, below, cosine, share
+from imgdiff_assets.stages.steps import (
+    Canaries,
+    Derivation,
+    Filter,
+    Measurement,
+    Work,
+    at_least,
+    below,
+    cosine,
+    quality,
+    share,
+)
 from resources.images.crops import cut, padded
 
 SIDES = ("source", "target")
@@ -177,7 +188,7 @@ STAGE = Stage(
         *(pa.field(name, pa.string()) for name in REGION_COLUMNS),
         *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
         share("area_fraction"),
-        share(PROPOSED),
+        quality(PROPOSED),
     ),
     items=items,
     of_rejected=("no_proposals",),

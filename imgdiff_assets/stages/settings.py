@@ -3,13 +3,17 @@
 from operator import attrgetter
 from typing import Any, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from resources.loading.settings import storable
 
 
 class StageSettings(BaseModel):
     """A section of the recipe. Immutable; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    _numbers_are_storable = field_validator("*")(storable)
 
 
 def off_unless_named(description: str) -> Any:
@@ -45,12 +49,3 @@ def in_order(settings: Settings, low: str, high: str) -> Settings:
     if getattr(settings, low) > getattr(settings, high):
         raise ValueError(f"{low} is larger than {high}, so nothing could pass")
     return settings
-
-
-def fillable(text: str, **values: Any) -> str:
-    """For validators: a template that cannot be filled would fail every row."""
-    try:
-        text.format(**values)
-    except (LookupError, ValueError, AttributeError) as error:
-        raise ValueError(f"cannot be filled ({error}); it may use {{{'}, {'.join(values)}}}") from None
-    return text

@@ -5,6 +5,7 @@
 - `Filter`: rejects rows. A rejected row keeps all it was measured to have, and skips the measurements that follow.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
@@ -34,6 +35,11 @@ def cosine(name: str) -> pa.Field:
 def share(name: str) -> pa.Field:
     """A column for a share or a probability."""
     return score(name, 0.0, 1.0)
+
+
+def quality(name: str) -> pa.Field:
+    """A column for a quality that a model predicts, which nothing keeps below 1."""
+    return score(name, 0.0, math.inf)
 
 
 def range_of(column: pa.Field) -> tuple[float, float] | None:

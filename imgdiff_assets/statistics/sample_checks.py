@@ -23,6 +23,9 @@ COLUMNS = (
     *("width", "height"),
 )
 
+ROUNDING = 1e-6
+"""Of scores in single precision, of which one is taken from the other."""
+
 Finding = dict[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
@@ -35,10 +38,10 @@ def violations(ledger: Ledger, shard: str) -> list[Finding]:
     settings = (ledger.record("fine_tune_set", shard) or {}).get("settings", {})
     return [
         *wrong_sides(rows, {row["pair_id"]: row for row in prompts}),
-        *answers_not_seen(rows, _scores_of_sides(ledger, shard, rows)),
+        *answers_not_seen(rows, _scores_of_sides(ledger, shard, rows), settings.get("min_match_margin", 0.0)),
         *identical_images(rows),
         *boxes_outside(rows),
-        *on_both_sides(rows),
+        *on_both_sides(rows, images=settings.get("min_validation_bits") != 0),
         *near_duplicates(
             rows,
             {row["pair_id"]: [row[name] for name in SIGNATURE_COLUMNS] for row in signed if row["source_phash"]},
@@ -69,10 +72,11 @@ def wrong_sides(rows: Rows, prompts: Mapping[str, Mapping[str, Any]]) -> list[Fi
     return found
 
 
-def answers_not_seen(rows: Rows, scores: Mapping[str, Mapping[str, float]]) -> list[Finding]:
+def answers_not_seen(rows: Rows, scores: Mapping[str, Mapping[str, float]], margin: float = 0.0) -> list[Finding]:
     """Answers to `which_image` that name the image which the text asked about fits less well.
 
-    `scores` has, by `sample_id`, how well the text matches its region in the `source` and in the `target` image.
+    `scores` has, by `sample_id`, how well the text matches its region in the `source` and in the `target` image. By a
+    `margin` below 0 the recipe lets the other image fit better.
     """
     found = []
     for row in rows:
@@ -80,7 +84,7 @@ def answers_not_seen(rows: Rows, scores: Mapping[str, Mapping[str, float]]) -> l
             continue
         named = row["first"] if row["answer"] == LETTERS[0] else other(row["first"])
         score = scores.get(row["sample_id"], {})
-        if not score or score[named] < score[other(named)]:
+        if not score or score[named] - score[other(named)] < min(margin, 0.0) - ROUNDING:
             found.append(_finding("answer_not_seen", row, f"answers {row['answer']!r}; its text matches {score}"))
     return found
 
@@ -134,16 +138,19 @@ def boxes_outside(rows: Rows) -> list[Finding]:
     return found
 
 
-def on_both_sides(rows: Rows) -> list[Finding]:
-    """Training samples with a caption, or an image, that a validation sample has too."""
+def on_both_sides(rows: Rows, images: bool = True) -> list[Finding]:
+    """Training samples with a caption, or with one of the `images`, that a validation sample has too.
+
+    A recipe by which no image is a near-duplicate allows equal images on both sides.
+    """
     validation = [row for row in rows if row["split"] == "validation"]
     captions = {row["caption_id"] for row in validation}
-    images = {row[name] for row in validation for name in HASH_COLUMNS}
+    seen = {row[name] for row in validation for name in HASH_COLUMNS} if images else set()
     found = []
     for row in rows:
         if row["split"] != "validation" and row["caption_id"] in captions:
             found.append(_finding("caption_on_both_sides", row, row["caption_id"]))
-        elif row["split"] != "validation" and images & {row[name] for name in HASH_COLUMNS}:
+        elif row["split"] != "validation" and seen & {row[name] for name in HASH_COLUMNS}:
             found.append(_finding("image_on_both_sides", row, row["pair_id"]))
     return found
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 
+from resources.loading.bounded_yaml import load_yaml
 from resources.loading.known_models import KNOWN_MODELS
 from resources.loading.weights import MINIATURE_PREFIX, in_hub_cache, locate
 
@@ -41,8 +42,8 @@ def _stated(card: Path) -> str | None:
         return None
     _, fence, rest = text.partition("---\n")
     try:
-        head = yaml.safe_load(rest.partition("\n---")[0]) if fence else None
-    except yaml.YAMLError:
+        head = load_yaml(rest.partition("\n---")[0]) if fence else None
+    except (yaml.YAMLError, ValueError):
         return None
     if not isinstance(head, dict) or not head.get("license"):
         return None

@@ -1,13 +1,29 @@
 """What every model role is configured with; each role extends `ModelSettings` by its own fields."""
 
+import math
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from resources.installed import BrokenPart, offers
 
 BACKENDS = "imgdiff_assets.backends"
 LIBRARY, SERVER = "library", "server"
+LARGEST_INTEGER = 2**63 - 1
+
+
+def storable(value: Any) -> Any:
+    """For validators: `value`, unless a number anywhere in it is more than tables and databases hold, or is none."""
+    if isinstance(value, dict):
+        storable([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for each in value:
+            storable(each)
+    elif isinstance(value, int) and not -LARGEST_INTEGER <= value <= LARGEST_INTEGER:
+        raise ValueError("is not a whole number of 64 bits")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("is not a finite number")
+    return value
 
 
 class ModelSettings(BaseModel):
@@ -16,7 +32,9 @@ class ModelSettings(BaseModel):
     Immutable; unknown fields are refused. Fields use only types that Dagster configuration knows.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    _numbers_are_storable = field_validator("*")(storable)
 
     role: ClassVar[str] = ""
     """The role that they are settings of, such as `captioner`."""

@@ -26,9 +26,10 @@ from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
-from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.ingest.shards import SCHEMA, caption_id, shard_keys
 from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import write_rows
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.method.caption_edit import words
 from imgdiff_assets.method.tasks import TASKS
@@ -231,7 +232,13 @@ def build_home(root: Path, recipe: Recipe) -> Home:
     for name, captions in (("first.txt", FIRST), ("second.txt", SECOND), ("third.txt", THIRD)):
         file = root / name
         file.write_text("\n".join(captions) + "\n", encoding="utf-8")
-        ingest([file], home)
+        if HOSTILE in captions:
+            # As an earlier release wrote it, which kept characters that are not seen.
+            places = enumerate(captions, 1)
+            rows = [{"caption_id": caption_id(c), "caption": c, "source": str(file), "line": n} for n, c in places]
+            write_rows(home.captions / "shard-000000.parquet", rows, SCHEMA)
+        else:
+            ingest([file], home)
     materialize_stages(home, recipe, ["shard-000000", "shard-000001"])
     return home
 

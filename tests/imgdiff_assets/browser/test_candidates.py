@@ -114,7 +114,16 @@ def test_what_cannot_be_asked_is_said(values: dict[str, str], words: str) -> Non
         read_question(values)
 
 
-@pytest.mark.parametrize(("sort", "place"), [("", "shard-000000~x"), ("", "shard"), ("captions.match", "a~b")])
+@pytest.mark.parametrize(
+    ("sort", "place"),
+    [
+        ("", "shard-000000~x"),
+        ("", "shard"),
+        ("", f"shard-000000~{2**63}"),
+        ("", "shard-000000~-1"),
+        ("captions.match", "a~b"),
+    ],
+)
 def test_a_place_that_is_none(site: Site, sort: str, place: str) -> None:
     with pytest.raises(BadQuestion, match="is not a place"):
         read_page(site.index, Question(sort=sort, after=place))

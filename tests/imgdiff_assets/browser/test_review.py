@@ -148,3 +148,13 @@ def test_the_address_that_follows_keeps_the_queue(own_client: TestClient) -> Non
         "score": "captions.match",
         "last": sample,
     }
+
+
+def test_a_home_that_is_only_read_is_said_to_be(own_site: Site, own_client: TestClient) -> None:
+    # Where nothing is to be written, root alone can write; nobody writes a file where a folder is.
+    own_site.home.reviews.with_suffix(".lock").mkdir()
+    body = urlencode({**fields(own_client.get("/review?reviewer=Ann").text), "verdict": "accept"})
+    answer = own_client.post("/review", content=body, headers=ORIGIN, follow_redirects=False)
+    assert answer.status_code == 409
+    assert "The verdict was not kept, for the home cannot be written." in answer.text
+    assert not own_site.home.reviews.exists()

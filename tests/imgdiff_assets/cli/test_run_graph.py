@@ -1,5 +1,6 @@
 """A run over a range of shards: one that is bad costs the others nothing; nor does a full disk."""
 
+import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -163,3 +164,15 @@ def test_more_failures_than_are_allowed_are_never_fresh(mixed_home: Home, monkey
         report = run_graph(mixed_home, recipe, select=STAGES[:1])
         assert "more than max_error_share 0.1 allows" in report.failures[0]
         assert grumpy.asked == tries
+
+
+def test_failed_checks_are_told_at_the_end_and_are_errors_to_the_strict(home: Home, invoke: Any) -> None:
+    """Of captions with unknown words none is kept, which a check warns of."""
+    for key, options, status, kind in ((KEYS[0], [], 0, "Warning"), (KEYS[1], ["--strict"], 1, "Error")):
+        result = invoke(home.root, "run", "--select", "prompt_pairs", "--shards", key, "--json", *options)
+        assert result.exit_code == status
+        last = result.stderr.splitlines()[-1]
+        assert last.startswith(f"{kind}: prompt_pairs: the check kept_share failed: prompt_pairs of {key} keeps 0.0%")
+        (told,) = json.loads(result.stdout)["failed_checks"]
+        assert last == f"{kind}: {told}"
+    assert invoke(home.root, "run", "--select", "prompt_pairs", "--shards", KEYS[0], "--strict").exit_code == 0

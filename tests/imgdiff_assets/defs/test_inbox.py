@@ -264,3 +264,15 @@ def test_a_kill_in_the_middle_of_an_ingestion_loses_and_repeats_nothing(home: Ho
     assert len(left.shards) == (2 if killed_at != "done" else 0)
     assert inbox_shards(home, "") == shard_keys(home), "those of before the kill are known as the inbox's"
     assert names(home.inbox) == ["done"]
+
+
+@pytest.mark.parametrize("text", ["", "a red ball\n\x00\n"])
+def test_the_longest_names_are_moved_and_noted(home: Home, text: str) -> None:
+    name = "ä" * 125 + ".txt"
+    for _ in range(2):
+        drop(home, name, text)
+        take(home)
+    assert names(home.inbox) == ["failed" if not text else "done"]
+    (folder,) = home.inbox.iterdir()
+    assert name in names(folder)
+    assert len(names(folder)) == 4

@@ -107,10 +107,11 @@ def test_a_pair_that_was_not_drawn_has_no_images(tmp_path: Path) -> None:
     images.close()
 
 
-def test_only_the_latest_pairs_stay_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(PairImages, "KEPT_ROWS", 3)
+@pytest.mark.parametrize("limit", ["KEPT_ROWS", "KEPT_BYTES"])
+def test_only_the_latest_pairs_stay_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     images = PairImages(_pairs(tmp_path, 8), SHARD)
     first = images("1")
+    monkeypatch.setattr(PairImages, limit, 3 * (1 if limit == "KEPT_ROWS" else 2 * first[0].nbytes))
     assert images("1")[0] is first[0]
     for number in range(2, 8):
         images(str(number))

@@ -1,6 +1,7 @@
 """The recipe: every shipped one loads, and every mistake is one sentence that says where it is and what to do."""
 
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,23 @@ def test_a_minimal_recipe_has_the_papers_thresholds(tmp_path: Path) -> None:
         ("fine_tune_set: {tasks: []}", r"fine_tune_set.tasks: .*at least 1 item"),
         ("prompt_pairs: {known_words: [yes]}", r"prompt_pairs.known_words.0: .*valid string \(given: True\)"),
         ("1: 2", r"1: Keys should be strings"),
+        ("seed: 9223372036854775808", r"seed: is not a whole number of 64 bits \(given: 9223372036854775808\)"),
+        ("seed: '99999999999999999999'", r"seed: is not a whole number of 64 bits"),
+        ("bounding_boxes: {max_boxes: 0x8000000000000000}", r"bounding_boxes.max_boxes: is not a whole number of 64"),
+        ("kept_share: {captions: [.inf, 1]}", r"kept_share.captions.0: .*finite number"),
+        ("automation: {shard_size: 1000001}", r"automation.shard_size: .*less than or equal to 1000000"),
+        ("automation: {cron: '0 25 * * *'}", r"automation.cron: '25' is no hour, which is 0 to 23"),
+        ("automation: {cron: '0 0 30 2 *'}", r"automation.cron: there is no day 30 in month 2"),
+        (
+            "captions: {region_question: '{x1:999999999} is it?'}",
+            r"captions.region_question: cannot be filled \('999999999' is no short form of a value\)",
+        ),
+        ("captions: {difference_question: '{source_caption.__class__}'}", r"difference_question: cannot be filled"),
+        ("captions: {region_question: '{x1:{y1}}'}", r"region_question: cannot be filled"),
+        (
+            "fine_tune_set: {questions: {difference: ['{subject:>99999999999}']}}",
+            r"questions: difference: '{subject:>99999999999}' cannot be filled",
+        ),
         ("[a]: 2", r"cannot be read as YAML: .*unhashable key.*line 3"),
         ("name: again", r"cannot be read as YAML: the key 'name' is there twice, around line 1"),
         ("bounding_boxes: {max_boxes: 1, max_boxes: 2}", r"the key 'max_boxes' is there twice"),
@@ -121,6 +139,30 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, extra: str, expected: str) ->
     (line,) = _refused(tmp_path, MINIMAL + extra + "\n")
     assert "mine.yaml: " in line
     assert re.search(expected, line), line
+
+
+@pytest.mark.parametrize(
+    ("extra", "expected"),
+    [
+        ("x: &a {b: 1}\n" + "y: [" + "*a, " * 99_000 + "]\n", "y.*: more than 100,000 values"),
+        ("x: " + "[" * 20_000, r"x.0.0.* nested more than 20 deep"),
+        ("".join(f"key{number}: 1\n" for number in range(30_000)), "more than 1,000 keys"),
+        ("".join(f"key{number}: 1\n" for number in range(900)), "and 800 more mistakes"),
+        (f"? {'k' * 100_000}\n: 1", "unknown key 'kkk"),
+    ],
+)
+def test_what_would_take_long_is_refused_in_a_second(tmp_path: Path, extra: str, expected: str) -> None:
+    started = time.process_time()
+    lines = _refused(tmp_path, MINIMAL + extra)
+    assert time.process_time() - started < 1
+    assert re.search(expected, lines[-1]), lines[-1]
+    assert all(len(line) < 400 for line in lines)
+
+
+@pytest.mark.parametrize("value", [".inf", ".nan", "'inf'", "1e999"])
+def test_settings_of_models_are_finite_too(tmp_path: Path, value: str) -> None:
+    (line,) = _refused(tmp_path, MINIMAL, f"captioner.timeout_seconds={value}")
+    assert re.search(r"models.captioner.timeout_seconds: .*(finite|valid) number", line), line
 
 
 def test_several_mistakes_are_told_at_once(tmp_path: Path) -> None:
@@ -207,6 +249,8 @@ def test_the_last_override_counts() -> None:
         ("filtered_pairs.min_similarity=high", r"min_similarity: .*number.*given: 'high'"),
         ("filtered_pairs.min_similarity=", r"min_similarity: .*number.*given: None"),
         ("filtered_pairs.min_similarity=[", r"'\[' is not a YAML value"),
+        ("seed=" + "[" * 10_000, r"is not a YAML value \(0.0"),
+        ("seed=99999999999999999999", r"seed: is not a whole number of 64 bits"),
         ("filtered_pairs.min_similarity=0.99999", r"min_similarity is larger than max_similarity"),
     ],
 )

@@ -15,7 +15,7 @@ from imgdiff_assets.export.folder import partial_of
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.making import Release, make_release
-from imgdiff_assets.release.versions import ReleaseError, latest_release, releases
+from imgdiff_assets.release.versions import ReleaseError, check_version, latest_release, releases
 
 
 def number_of(made: Release) -> int:
@@ -119,3 +119,15 @@ def test_whoever_waits_is_told_for_what(released_home: Home, miniature_recipe: R
     with ThreadPoolExecutor(1) as pool:
         make_release(released_home, miniature_recipe, progress=during)
     assert waiting[0].result().made is False
+
+
+@pytest.mark.parametrize("version", ["²", "٣", "é", "", "-1", "..", "a/b", "a" * 65, "9" * 5_000, "9" * 16, "1\n"])
+def test_what_cannot_be_a_version_is_refused(version: str) -> None:
+    with pytest.raises(ReleaseError, match=r"letters|digits") as caught:
+        check_version(version)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("version", ["1", "1.0.0", "2026-11-28", "a", "9" * 15])
+def test_what_can_be_a_version(version: str) -> None:
+    check_version(version)

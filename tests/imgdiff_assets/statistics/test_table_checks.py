@@ -1,6 +1,5 @@
 """Each invariant holds of a sound ledger, and names the rows of a fault that is planted."""
 
-import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,22 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import refuse_blind_filters
 from imgdiff_assets.defs.checks import ALL_INVARIANTS, stage_checks
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
 from imgdiff_assets.ledger.checked_file import DamagedTable
-from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.reading.scan import scan
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.statistics.table_checks import INVARIANTS
-from resources.miniature.scene_pairs import draw_pair
 
 SHARDS = ["shard-000000", "shard-000001"]
 BY_NAME = {invariant.name: invariant for invariant in INVARIANTS}
@@ -58,56 +52,6 @@ def test_a_sound_ledger_violates_nothing(drawn_home: Home, stage: Any) -> None:
     assert concerning
     for invariant in concerning:
         assert list(invariant.violations(stage, Ledger(drawn_home.ledger), SHARDS)) == [], invariant.name
-
-
-GIVEN = "shard-000003"
-
-
-@pytest.fixture(scope="module")
-def whole_home(
-    drawn_home: Home,
-    drawn_recipe: Recipe,
-    drawn_models: Any,
-    run_stages: Any,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Home:
-    """The drawn home with samples of every task and of erased regions, and a shard of given pairs."""
-    folder = tmp_path_factory.mktemp("whole")
-    home, photos = Home(Path(shutil.copytree(drawn_home.root, folder / "home"))), folder / "photos"
-    photos.mkdir()
-    rng = random.Random(0)
-    for number in range(4):
-        for side, scene in enumerate(draw_pair(rng, "replaced").scenes):
-            drawn_models.artist.drawn[pixel_hash(scene.image)] = scene
-            Image.fromarray(scene.image).save(photos / f"pair{number}_{side}.png")
-    assert ingest_pairs([photos], home).shards == [GIVEN]
-    names = ["filtered_pairs.min_similarity=0", "captions.min_match=0", "fine_tune_set.min_match_margin=0"]
-    tasks = f"fine_tune_set.tasks={list(TASKS)}"
-    recipe = override_recipe(
-        drawn_recipe, ["removed_pairs.enabled=true", "removed_pairs.max_regions=2", *names, tasks]
-    )
-    run_stages(home, recipe, [*SHARDS, GIVEN])
-    return home
-
-
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_rows_of_every_kind_violate_nothing(whole_home: Home, stage: Any) -> None:
-    for invariant in ALL_INVARIANTS:
-        if invariant.concerns(stage):
-            found = invariant.violations(stage, Ledger(whole_home.ledger), [*SHARDS, GIVEN])
-            assert list(found) == [], invariant.name
-
-
-def test_there_are_rows_of_every_kind(whole_home: Home) -> None:
-    """Else the test before would prove nothing."""
-    columns = ["region_id", "erased_from", "rejected_by"]
-    rows = scan(Ledger(whole_home.ledger), "fine_tune_set", columns, pc.field("kept")).to_pylist()
-    assert [row for row in rows if row["erased_from"]]
-    assert [row for row in rows if row["region_id"] is None]
-    assert [row for row in rows if row["shard"] == GIVEN]
-    assert [row for row in rows if row["region_id"] and not row["erased_from"]]
-    boxes = scan(Ledger(whole_home.ledger), "bounding_boxes", ["source_object", "match"], pc.field("kept")).to_pylist()
-    assert [row for row in boxes if row["source_object"] is None and row["match"] is None]
 
 
 @pytest.mark.parametrize(
@@ -261,6 +205,26 @@ def test_checks_show_the_offending_rows_and_say_which_warn(own_home: Home, drawn
     assert results["kept_share"].severity == dg.AssetCheckSeverity.WARN
     assert "the filter too_" in results["kept_share"].metadata["shards"].records[0].data["problem"]
     assert results["canaries"].passed
+
+
+def test_findings_of_several_kinds_are_shown_together(whole_home: Home, drawn_recipe: Recipe, tmp_path: Path) -> None:
+    """Samples of a pair and of a region lack different parents; and two checks fail at once."""
+    home = Home(Path(shutil.copytree(whole_home.root, tmp_path / "home")))
+
+    def change(rows: list[dict[str, Any]]) -> None:
+        samples = [row for row in rows if row["kept"] and not row["erased_from"]]
+        next(row for row in samples if row["region_id"] is None)["pair_id"] = "0" * 16
+        next(row for row in samples if row["region_id"])["region_id"] = "0" * 16
+        samples[-1]["match_margin"] = 3.0
+
+    edit(home, "fine_tune_set", change)
+    results = run_checks(home, drawn_recipe, "fine_tune_set")
+    assert {name for name, result in results.items() if not result.passed} >= {"no_orphans", "scores_in_range"}
+    rows = [row.data for row in results["no_orphans"].metadata["rows"].records]
+    assert {row["problem"] for row in rows} == {
+        "filtered_pairs has no such pair_id",
+        "captions has no such region_id",
+    }
 
 
 def test_a_blind_filter_fails_its_check_and_the_stages_below(own_home: Home, drawn_recipe: Recipe) -> None:
