@@ -73,7 +73,8 @@ class _Pace:
 class Verifying:
     """One look at a home; `result` is what it has found so far.
 
-    `rate` bounds the bytes that are read in a second; with `add`, files without checksums are given some.
+    `rate` bounds the bytes that are read in a second; with `add`, files without checksums are given some. `log` hears
+    for which run it waits.
     """
 
     def __init__(self, home: Home, rate: float | None = None, add: bool = False, log: Say = lambda text: None) -> None:
@@ -113,22 +114,25 @@ class Verifying:
         except DamagedTable as damage:
             self.find(path, damage.reason, mend())
             return
+        # A file of before says nothing of its bytes; but a table tells what its rows mean.
+        if not whole and stage is not None and (wrong := self._is_wrong(stage, shard)):
+            self.find(path, wrong, f"moved to {set_aside(path, WRONG).name}, the next run measures all of it again")
+            return
         self.result.files += 1
         self.result.bytes += path.stat().st_size
-        if whole:
-            return
-        self.result.without_checksums += 1
-        # A file of before says nothing of its bytes; but a table tells what its rows mean.
-        if stage is not None and (wrong := self._is_wrong(stage, shard)):
-            self.find(path, wrong, f"moved to {set_aside(path, WRONG).name}, the next run measures all of it again")
-        elif self._add:
+        self.result.without_checksums += not whole
+        if self._add and not whole:
             tables.write_again(path)
             self.result.given_checksums += 1
 
     def _is_wrong(self, stage: Stage, shard: str) -> str:
         """Why a table is not what its record says; empty if it is."""
         record = self._ledger.record(stage.name, shard)
-        if record is None or record["output_hash"] != output_hash(self._ledger.read(stage.name, shard)):
+        try:
+            same = record is not None and record["output_hash"] == output_hash(self._ledger.read(stage.name, shard))
+        except ValueError:  # for a number that nobody measured
+            same = False
+        if not same:
             return "its rows are not those that its record names"
         hashes = {
             column.name: f"{column.name.removesuffix('_image')}_hash" for column in stage.schema if is_image(column)
@@ -142,14 +146,16 @@ class Verifying:
         return ""
 
     def find(self, path: Path, reason: str, outcome: str) -> None:
-        """Note a damaged file, and say so."""
-        finding = Finding(str(path.relative_to(self._home.root)), reason, outcome)
-        self._log(str(finding))
-        self.result.findings.append(finding)
+        """Note a damaged file."""
+        self.result.findings.append(Finding(self._name(path), reason, outcome))
 
     def _note_lines(self, path: Path, numbers: Sequence[int]) -> None:
         if numbers:
-            self.result.unreadable[str(path.relative_to(self._home.root))] = list(numbers)
+            self.result.unreadable[self._name(path)] = list(numbers)
+
+    def _name(self, path: Path) -> str:
+        """From the home, where it is in there: Dagster's files may be elsewhere."""
+        return str(path.relative_to(self._home.root) if path.is_relative_to(self._home.root) else path)
 
 
 def _is_image_of(data: bytes, known: str) -> bool:
