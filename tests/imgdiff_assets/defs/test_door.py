@@ -1,13 +1,19 @@
 """What is tried at the door of `imgdiff ui`, over Dagster's real application and an instance that could be changed."""
 
+import socket
+import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 import pytest
+import uvicorn
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
@@ -18,6 +24,9 @@ from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.door import LARGEST_QUERY, GraphWebserver, create_door
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import load_recipe
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ADDRESS = "http://localhost:3000"
 TOKEN = "0123456789abcdef0123"
@@ -190,3 +199,77 @@ def test_with_a_token_all_of_it_needs_the_token(dagster: ASGIApp, site: Site, in
             pass
         with pytest.raises(WebSocketDisconnect):
             client.websocket_connect("/graphql", headers={**cookie, "origin": "http://attacker.example"}).__enter__()
+
+
+ATTACK = """async ([door, change]) => {
+  const address = `${door}/graphql?query=${encodeURIComponent(change)}`, query = JSON.stringify({query: change});
+  const form = (method) => new Promise((done) => {
+    const frame = document.body.appendChild(Object.assign(document.createElement("iframe"), {name: method}));
+    const form = document.body.appendChild(Object.assign(document.createElement("form"), {
+      method, target: method, action: address}));
+    form.appendChild(Object.assign(document.createElement("input"), {name: "query", value: change}));
+    form.submit();
+    frame.onload = () => done("sent");
+  });
+  const part = (kind) => new Promise((done) => {
+    const made = Object.assign(document.createElement(kind), {onload: () => done("loaded"), onerror: () => done("refused")});
+    made.src = address;
+    document.body.append(made);
+  });
+  const ways = {
+    image: () => part("img"),
+    script: () => part("script"),
+    get: () => fetch(address, {mode: "no-cors", credentials: "include"}),
+    plain: () => fetch(address, {method: "POST", mode: "no-cors", body: query}),
+    beacon: () => navigator.sendBeacon(address, query),
+    json: () => fetch(`${door}/graphql`, {method: "POST", body: query, headers: {"content-type": "application/json"}}),
+    read: () => fetch(`${door}/samples/`).then((answer) => answer.text()),
+    form: () => form("get"),
+    post: () => form("post"),
+    socket: () => new Promise((done) => {
+      const socket = new WebSocket(`${door.replace("http", "ws")}/graphql`, "graphql-ws");
+      Object.assign(socket, {onopen: () => done("opened"), onerror: () => done("refused")});
+    }),
+  };
+  const came = {};
+  for (const [name, way] of Object.entries(ways))
+    came[name] = await Promise.race([
+      Promise.resolve().then(way).then((answer) => answer.type || answer, () => "refused"),
+      new Promise((done) => setTimeout(done, 2000, "no answer")),
+    ]);
+  return came;
+}"""
+
+
+@contextmanager
+def served(app: ASGIApp) -> Iterator[int]:
+    """A real server on 127.0.0.1; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_page_of_another_origin_in_a_browser(
+    dagster: ASGIApp, site: Site, instance: dg.DagsterInstance, page: "Page", name: str
+) -> None:
+    """The same site for a browser (another port), or another one; nothing it sends comes through the door."""
+    limits = instance.event_log_storage
+    with served(PlainTextResponse("a page")) as elsewhere:
+        page.goto(f"http://{name}:{elsewhere}")
+        with served(dagster) as port:
+            page.evaluate(ATTACK, [f"http://127.0.0.1:{port}", CHANGE])
+        assert limits.get_concurrency_keys() == {"opened"}, "what is tried is dangerous"
+        limits.delete_concurrency_limit("opened")
+        page.goto(f"http://{name}:{elsewhere}")
+        with served(create_door(dagster, site)) as port:
+            came = page.evaluate(ATTACK, [f"http://127.0.0.1:{port}", CHANGE])
+            page.evaluate("there => { location = there }", f"http://127.0.0.1:{port}/graphql?query={quote(CHANGE)}")
+            page.get_by_text("Welcome to GraphiQL").first.wait_for()
+    assert limits.get_concurrency_keys() == set()
+    assert {way for way, what in came.items() if what == "refused"} >= {"image", "script", "json", "read", "socket"}
