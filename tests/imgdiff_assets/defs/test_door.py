@@ -212,7 +212,8 @@ ATTACK = """async ([door, change]) => {
     frame.onload = () => done("sent");
   });
   const part = (kind) => new Promise((done) => {
-    const made = Object.assign(document.createElement(kind), {onload: () => done("loaded"), onerror: () => done("refused")});
+    const made = document.createElement(kind);
+    Object.assign(made, {onload: () => done("loaded"), onerror: () => done("refused")});
     made.src = address;
     document.body.append(made);
   });
