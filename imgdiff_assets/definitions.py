@@ -46,7 +46,9 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
         ],
         sensors=[inbox(home, recipe.automation), lost_runs(home), AS_SOON_AS_STALE],
         resources={
-            "home": HomeResource(root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL") or SAMPLES_ROOT),
+            "home": HomeResource(
+                root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL") or SAMPLES_ROOT
+            ),
             "recipe": recipe_resource(recipe),
             **role_resources(recipe.models),
         },

@@ -1,13 +1,19 @@
 """What is tried at the door of `imgdiff ui`, over Dagster's real application and an instance that could be changed."""
 
+import socket
+import threading
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import dagster as dg
 import pytest
+import uvicorn
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import EmptyWorkspaceTarget
 from dagster_webserver.app import create_app_from_workspace_process_context
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocketDisconnect
@@ -19,11 +25,20 @@ from imgdiff_assets.defs.door import LARGEST_QUERY, GraphWebserver, create_door
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import load_recipe
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 ADDRESS = "http://localhost:3000"
 TOKEN = "0123456789abcdef0123"
 JSON = {"content-type": "application/json"}
 CHANGE = 'mutation { setConcurrencyLimit(concurrencyKey: "opened", limit: 7) }'
-ELSEWHERE = ("null", "http://attacker.example", "http://localhost:8000", "https://localhost:3000", "http://127.0.0.1:3000")
+ELSEWHERE = (
+    "null",
+    "http://attacker.example",
+    "http://localhost:8000",
+    "https://localhost:3000",
+    "http://127.0.0.1:3000",
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +98,9 @@ def test_a_page_of_another_origin_changes_nothing(door: TestClient, origin: str)
     assert door.options("/graphql", headers={"origin": origin}).status_code == 403
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"])
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"]
+)
 def test_what_a_page_could_send_unasked_needs_an_origin(door: TestClient, kind: str) -> None:
     headers = {"content-type": kind} if kind else {}
     assert door.post("/graphql", params={"query": CHANGE}, headers=headers).status_code == 403
@@ -102,7 +119,9 @@ def test_another_site_may_lead_here_by_a_link_and_no_more(door: TestClient, site
     assert change(door, link) == 403
 
 
-@pytest.mark.parametrize("host", ["attacker.example", "attacker.example:3000", "localhost.attacker.example", "0.0.0.0", ""])
+@pytest.mark.parametrize(
+    "host", ["attacker.example", "attacker.example:3000", "localhost.attacker.example", "0.0.0.0", ""]
+)
 def test_another_name_is_not_answered(door: TestClient, host: str) -> None:
     for path in ("/", "/server_info", "/graphql", "/samples/", "/samples", "/_next/static/"):
         assert door.get(path, headers={"host": host}).status_code == 421
@@ -115,7 +134,9 @@ def test_another_name_is_not_answered(door: TestClient, host: str) -> None:
 def test_a_web_socket_is_for_pages_of_the_door(door: TestClient, origin: str | None) -> None:
     headers = {"host": "localhost:3000"}
     with pytest.raises(WebSocketDisconnect):
-        door.websocket_connect("/graphql", headers=headers | ({} if origin is None else {"origin": origin})).__enter__()
+        door.websocket_connect(
+            "/graphql", headers=headers | ({} if origin is None else {"origin": origin})
+        ).__enter__()
     with door.websocket_connect("/graphql", ["graphql-ws"], headers={**headers, "origin": ADDRESS}) as own:
         own.send_json({"type": "connection_init"})
         assert own.receive_json() == {"type": "connection_ack"}
@@ -143,9 +164,7 @@ def test_without_the_door_a_get_for_any_name_changes_what_it_likes(instance: dg.
 
 @pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("headers", [{"origin": ADDRESS}, {}, {"content-type": "application/json; charset=utf-8"}])
-def test_own_pages_and_programs_change_what_they_like(
-    dagster: ASGIApp, site: Site, headers: dict[str, str]
-) -> None:
+def test_own_pages_and_programs_change_what_they_like(dagster: ASGIApp, site: Site, headers: dict[str, str]) -> None:
     assert change(TestClient(create_door(dagster, site), base_url=ADDRESS), headers) == 200
 
 
@@ -180,3 +199,78 @@ def test_with_a_token_all_of_it_needs_the_token(dagster: ASGIApp, site: Site, in
             pass
         with pytest.raises(WebSocketDisconnect):
             client.websocket_connect("/graphql", headers={**cookie, "origin": "http://attacker.example"}).__enter__()
+
+
+ATTACK = """async ([door, change]) => {
+  const address = `${door}/graphql?query=${encodeURIComponent(change)}`, query = JSON.stringify({query: change});
+  const form = (method) => new Promise((done) => {
+    const frame = document.body.appendChild(Object.assign(document.createElement("iframe"), {name: method}));
+    const form = document.body.appendChild(Object.assign(document.createElement("form"), {
+      method, target: method, action: address}));
+    form.appendChild(Object.assign(document.createElement("input"), {name: "query", value: change}));
+    form.submit();
+    frame.onload = () => done("sent");
+  });
+  const part = (kind) => new Promise((done) => {
+    const made = document.createElement(kind);
+    Object.assign(made, {onload: () => done("loaded"), onerror: () => done("refused")});
+    made.src = address;
+    document.body.append(made);
+  });
+  const ways = {
+    image: () => part("img"),
+    script: () => part("script"),
+    get: () => fetch(address, {mode: "no-cors", credentials: "include"}),
+    plain: () => fetch(address, {method: "POST", mode: "no-cors", body: query}),
+    beacon: () => navigator.sendBeacon(address, query),
+    json: () => fetch(`${door}/graphql`, {method: "POST", body: query, headers: {"content-type": "application/json"}}),
+    read: () => fetch(`${door}/samples/`).then((answer) => answer.text()),
+    form: () => form("get"),
+    post: () => form("post"),
+    socket: () => new Promise((done) => {
+      const socket = new WebSocket(`${door.replace("http", "ws")}/graphql`, "graphql-ws");
+      Object.assign(socket, {onopen: () => done("opened"), onerror: () => done("refused")});
+    }),
+  };
+  const came = {};
+  for (const [name, way] of Object.entries(ways))
+    came[name] = await Promise.race([
+      Promise.resolve().then(way).then((answer) => answer.type || answer, () => "refused"),
+      new Promise((done) => setTimeout(done, 2000, "no answer")),
+    ]);
+  return came;
+}"""
+
+
+@contextmanager
+def served(app: ASGIApp) -> Iterator[int]:
+    """A real server on 127.0.0.1; gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", timeout_graceful_shutdown=1))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_a_page_of_another_origin_in_a_browser(
+    dagster: ASGIApp, site: Site, instance: dg.DagsterInstance, page: "Page", name: str
+) -> None:
+    """The same site for a browser (another port), or another one; nothing it sends comes through the door."""
+    limits = instance.event_log_storage
+    with served(PlainTextResponse("a page")) as elsewhere:
+        page.goto(f"http://{name}:{elsewhere}")
+        with served(dagster) as port:
+            page.evaluate(ATTACK, [f"http://127.0.0.1:{port}", CHANGE])
+        assert limits.get_concurrency_keys() == {"opened"}, "what is tried is dangerous"
+        limits.delete_concurrency_limit("opened")
+        page.goto(f"http://{name}:{elsewhere}")
+        with served(create_door(dagster, site)) as port:
+            came = page.evaluate(ATTACK, [f"http://127.0.0.1:{port}", CHANGE])
+            page.evaluate("there => { location = there }", f"http://127.0.0.1:{port}/graphql?query={quote(CHANGE)}")
+            page.get_by_text("Welcome to GraphiQL").first.wait_for()
+    assert limits.get_concurrency_keys() == set()
+    assert {way for way, what in came.items() if what == "refused"} >= {"image", "script", "json", "read", "socket"}

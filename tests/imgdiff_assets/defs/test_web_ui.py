@@ -309,6 +309,8 @@ def test_the_browser_shows_graph_metadata_and_a_failed_check(
     deployment: Deployment, page: "Page", tmp_path: Path
 ) -> None:
     pictures = Path(os.environ.get("IMGDIFF_SCREENSHOTS") or tmp_path)
+    said: list[str] = []
+    page.context.on("console", lambda message: said.append(message.text))
 
     def look(path: str, *texts: str) -> None:
         page.goto(f"{deployment.address}{path}")
@@ -318,6 +320,14 @@ def test_the_browser_shows_graph_metadata_and_a_failed_check(
     look("/asset-groups", *STAGE_NAMES)
     page.screenshot(path=pictures / "graph.png")
     look(f"/assets/filtered_pairs?view=partitions&partition={SHARDS[0]}", "keep_rate", "image_similarity_median")
+    with page.context.expect_page() as opened:
+        page.locator("a[href^='/samples/gallery']").first.click()
+    gallery = opened.value
+    gallery.locator("a.card").first.click()
+    gallery.locator("a[href^='/runs/']").first.click()
+    gallery.get_by_text("STEP_SUCCESS").first.wait_for(timeout=60_000)
+    gallery.screenshot(path=pictures / "run.png")
+    assert [text for text in said if "Content Security Policy" in text] == []
     page.get_by_text("[Show Markdown]").first.click()
     image = page.locator("img[src^='data:image/webp']").first
     image.wait_for()
