@@ -24,11 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import SCHEMA, shard_keys
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.ledger.tables import RECORD_KEY
+from imgdiff_assets.ledger.tables import write_table
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
@@ -103,21 +104,23 @@ def _write_stage(
             columns[high] = columns[low] + chance.uniform(0.1, 1, size)
     columns["rejected_by"] = _judge(stage, columns, recipe)
     columns["kept"] = np.equal(columns["rejected_by"], None)
-    record = {
-        "asset": stage.name,
-        "seed": recipe.seed,
-        "settings": stage.settings(recipe).model_dump(mode="json"),
-        "made_with": stage.values(recipe, stage.item_settings),
-        "models": {role: getattr(recipe.models, role).identity() for role in stage.roles},
-        "code_version": stage.code_version,
-        "inputs_hash": content_hash(dict.fromkeys(stage.parents, "made up")),
-        "output_hash": "made up",
-    }
-    path = ledger.table_path(stage.name, shard)
-    path.parent.mkdir(parents=True)
-    arrays = [pa.array(columns[column.name], column.type) for column in schema]
-    table = pa.table(arrays, schema=schema.with_metadata({RECORD_KEY: json.dumps(record)}))
-    pq.write_table(table, path, compression="zstd")
+    record = Materialization(
+        asset=stage.name,
+        shard=shard,
+        run_id="made up",
+        recipe=recipe.name,
+        recipe_hash=recipe.hash,
+        settings_hash="made up",
+        code_version=stage.code_version,
+        inputs_hash=content_hash(dict.fromkeys(stage.parents, "made up")),
+        output_hash="made up",
+        seed=recipe.seed,
+        settings=stage.settings(recipe).model_dump(mode="json"),
+        made_with=stage.values(recipe, stage.item_settings),
+        models={role: getattr(recipe.models, role).identity() for role in stage.roles},
+    )
+    table = pa.table([pa.array(columns[column.name], column.type) for column in schema], schema=schema)
+    write_table(ledger.table_path(stage.name, shard), schema, table, [], record.to_json())
     return {name: values[columns["kept"]] for name, values in {**parents, **columns}.items()}
 
 

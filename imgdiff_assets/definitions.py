@@ -10,7 +10,14 @@ import dagster as dg
 
 from imgdiff_assets.defs.assets.release import release
 from imgdiff_assets.defs.assets.stages import stage_asset
-from imgdiff_assets.defs.automation import AS_SOON_AS_STALE, automation_condition, inbox, lost_runs, stale_shards
+from imgdiff_assets.defs.automation import (
+    AS_SOON_AS_STALE,
+    automation_condition,
+    inbox,
+    lost_runs,
+    stale_shards,
+    verify_ledger,
+)
 from imgdiff_assets.defs.checks import stage_checks
 from imgdiff_assets.defs.home_resource import SAMPLES_ROOT, HomeResource
 from imgdiff_assets.defs.recipe_resource import recipe_resource
@@ -33,10 +40,15 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
             release,
         ],
         asset_checks=[stage_checks(stage) for stage in stages_of(recipe)],
-        schedules=[stale_shards(home, recipe.automation)],
+        schedules=[
+            stale_shards(home, recipe.automation),
+            verify_ledger([stage.name for stage in stages_of(recipe)], recipe.automation),
+        ],
         sensors=[inbox(home, recipe.automation), lost_runs(home), AS_SOON_AS_STALE],
         resources={
-            "home": HomeResource(root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL") or SAMPLES_ROOT),
+            "home": HomeResource(
+                root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL") or SAMPLES_ROOT
+            ),
             "recipe": recipe_resource(recipe),
             **role_resources(recipe.models),
         },

@@ -7,7 +7,7 @@ held under a file lock, and rows go in as Arrow tables, never one by one.
 import glob
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,9 +65,16 @@ FILTER_STATISTICS = pa.schema(
 )
 TABLES = {"materializations": MATERIALIZATIONS, "filter_statistics": FILTER_STATISTICS}
 
+HELD = "Could not set lock"
+"""What DuckDB says of a file that another program has open."""
+
 
 class CatalogUnavailable(ExpectedError, OSError):
-    """A catalog that is damaged, or held open by a program that is not of this project."""
+    """A catalog that cannot be used: damaged, or held open by a program that is not of this project."""
+
+
+class CatalogDamaged(CatalogUnavailable):
+    """A catalog that is not whole; made anew, nothing of it is lost."""
 
 
 class Catalog:
@@ -81,25 +88,29 @@ class Catalog:
         """A short exclusive connection; other processes wait for it to close. Raises CatalogUnavailable."""
         import duckdb
 
-        with self._lock():
-            try:
-                connection = duckdb.connect(self.path)
-            except duckdb.Error as error:
-                reason = " ".join(str(error).split())
-                raise CatalogUnavailable(f"{self.path}: the catalog cannot be opened ({reason}).") from error
-            try:
-                for name, schema in TABLES.items():
-                    empty = schema.empty_table()
-                    connection.register("empty_rows", empty)
-                    connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM empty_rows")
-                    # A catalog of an older version lacks columns; all that have been added since are text.
-                    present = connection.table(name).columns
-                    for column in [column for column in schema.names if column not in present]:
-                        connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} VARCHAR")
-                    connection.unregister("empty_rows")
-                yield connection
-            finally:
-                connection.close()
+        with self._lock(), self._explained(), closing(duckdb.connect(self.path)) as connection:
+            for name, schema in TABLES.items():
+                empty = schema.empty_table()
+                connection.register("empty_rows", empty)
+                connection.execute(f"CREATE TABLE IF NOT EXISTS {name} AS SELECT * FROM empty_rows")
+                # A catalog of an older version lacks columns; all that have been added since are text.
+                present = connection.table(name).columns
+                for column in [column for column in schema.names if column not in present]:
+                    connection.execute(f"ALTER TABLE {name} ADD COLUMN {column} VARCHAR")
+                connection.unregister("empty_rows")
+            yield connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """DuckDB notices what is damaged when it comes to it, which may be in the middle of an answer."""
+        import duckdb
+
+        try:
+            yield
+        except duckdb.Error as error:
+            kind = CatalogUnavailable if HELD in str(error) else CatalogDamaged
+            reason = " ".join(str(error).split())
+            raise kind(f"{self.path}: the catalog cannot be used ({reason}).") from error
 
     def _lock(self) -> FileLock:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 from PIL import Image
 
 from imgdiff_assets.browser.index import Index
@@ -112,7 +111,7 @@ class Pictures:
             path = self._index.ledger.table_path(table, row["shard"])
             try:
                 cells = self._read_row(path, row["row"], [column, *images])
-            except (pa.ArrowException, OSError, IndexError):
+            except (OSError, IndexError):
                 cells = {}
             if cells.get(column) == identity and (cell := cells.get(f"{side}_image")):
                 return row, cell["bytes"]

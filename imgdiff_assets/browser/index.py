@@ -126,7 +126,7 @@ class Index:
         try:
             table = self.ledger.read(stage.name, key)
             self.records[stage.name, key] = self.ledger.record(stage.name, key) or {}
-        except (pa.ArrowException, OSError) as error:
+        except OSError as error:
             self.damaged[stage.name, key] = " ".join(str(error).split())
             return schema.empty_table(), []
         table = conform(table, pa.schema([field for field in schema if field not in (SHARD, ROW)]))

@@ -9,10 +9,10 @@ from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow, id_columns, story_of
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.ingest.shards import ShardError
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import SHORTEST_PREFIX, LineageError, find_row
 from imgdiff_assets.reading.samples import StaleSample
-from imgdiff_assets.reading.scan import DamagedTable
 from resources.installed import BrokenPart
 
 

@@ -47,7 +47,9 @@ class Site:
 
     def render(self, template: str, **values: Any) -> str:
         """A page; whatever is put into it is escaped."""
-        return templates(self.root).get_template(template).render(site=self, damaged=dict(self.index.damaged), **values)
+        return (
+            templates(self.root).get_template(template).render(site=self, damaged=dict(self.index.damaged), **values)
+        )
 
 
 def number(value: Any) -> str:
@@ -117,6 +119,10 @@ def templates(root: str) -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters.update(FILTERS)
-    addresses = {"gallery": gallery, "row_address": row_address, "thumbnail_address": thumbnail_address}
+    addresses: dict[str, Callable[..., str]] = {
+        "gallery": gallery,
+        "row_address": row_address,
+        "thumbnail_address": thumbnail_address,
+    }
     made.globals.update({name: below(address) for name, address in addresses.items()}, root=root, gap=GAP)
     return made

@@ -11,6 +11,7 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import ERASED, Site
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ingest.shards import ShardError
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import Review, read_reviews
 from imgdiff_assets.lineage.lineage import CAPTION as CAPTION_TABLE
@@ -24,7 +25,6 @@ from imgdiff_assets.lineage.lineage import (
 from imgdiff_assets.method.caption_edit import marked
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
-from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
 from imgdiff_assets.recipe.recipe import Recipe, RecipeError, override_recipe
 from imgdiff_assets.stages.graph import SAMPLES, line, stage_named

@@ -15,6 +15,7 @@ from imgdiff_assets.cli.doctor import doctor
 from imgdiff_assets.cli.export import export
 from imgdiff_assets.cli.ingest import ingest
 from imgdiff_assets.cli.ingest_pairs import ingest_pairs
+from imgdiff_assets.cli.ledger import ledger
 from imgdiff_assets.cli.lineage import lineage
 from imgdiff_assets.cli.models import models
 from imgdiff_assets.cli.release import release
@@ -54,6 +55,7 @@ for each in (
     export,
     ingest,
     ingest_pairs,
+    ledger,
     lineage,
     models,
     release,

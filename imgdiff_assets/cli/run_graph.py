@@ -1,7 +1,7 @@
 """Running the graph in this process: the definitions and the Dagster instance of the web UI."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,9 +22,9 @@ from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ShardError, check_key
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import read_reviews
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, chosen_stages
-from resources.catalog import CatalogUnavailable
 from resources.loading import devices
 
 LISTED_SHARDS = 3
@@ -97,8 +97,10 @@ def run_graph(
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
         staleness = Staleness(home, recipe, select)
         stages = {key: staleness.stages(key, retry) for key in shards or keys}
-        with suppress(CatalogUnavailable):  # an index, without which runs go on
-            catch_up(home, staleness.fresh_records)
+        catch_up(home, staleness.fresh_records, log)
+        if unreadable := read_reviews(home).unreadable:
+            lines = counted(len(unreadable), "line")
+            log(f"{home.reviews}: {lines} cannot be read and passed over, the first is {unreadable[0]}")
         fresh = report.fresh = [key for key, names in stages.items() if not names]
         todo = stale = {key: names for key, names in stages.items() if names}
         job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()

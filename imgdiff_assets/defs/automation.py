@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from imgdiff_assets.defs.asset_stage import STAGE_TAG
+from imgdiff_assets.defs.checks import CHECKSUMS, NIGHTS
 from imgdiff_assets.defs.inbox import inbox_shards, take_files
 from imgdiff_assets.defs.partitions import SHARDS, register_shards
 from imgdiff_assets.defs.run_requests import group
@@ -26,6 +27,9 @@ from imgdiff_assets.stages.graph import STAGE_NAMES
 warnings.filterwarnings("ignore", message="Parameter `use_user_code_server`", category=dg.BetaWarning)
 
 NIGHTLY = "0 3 * * *"
+VERIFYING = "0 1 * * *"
+"""Before the stale shards are run: what is found damaged is made again in the same night."""
+
 STAGES_SELECTION = dg.AssetSelection.tag(STAGE_TAG, "stage")
 
 
@@ -70,6 +74,20 @@ def stale_shards(home: Home, settings: AutomationSettings) -> dg.ScheduleDefinit
         return requests or dg.SkipReason("Every shard is up to date, or in the hands of a run.")
 
     return schedule
+
+
+def verify_ledger(stages: Sequence[str], settings: AutomationSettings) -> dg.ScheduleDefinition:
+    """The schedule that looks at what is on disk, some of it each night."""
+    selection = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(name), CHECKSUMS) for name in stages))
+    return dg.ScheduleDefinition(
+        name="verify_ledger",
+        cron_schedule=VERIFYING,
+        execution_timezone=settings.timezone,
+        job=dg.define_asset_job("verify_ledger_job", selection),
+        default_status=dg.DefaultScheduleStatus.RUNNING if settings.cron else dg.DefaultScheduleStatus.STOPPED,
+        description=f"Compares the tables with their checksums, each once in {NIGHTS} nights. A damaged one is moved "
+        "aside, so that its shard is stale.",
+    )
 
 
 def inbox(home: Home, settings: AutomationSettings) -> dg.SensorDefinition:

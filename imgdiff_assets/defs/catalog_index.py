@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
-from resources.catalog import Catalog
+from resources.catalog import Catalog, CatalogDamaged, CatalogUnavailable
 
 
 def index(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
@@ -17,8 +18,22 @@ def index(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
     Catalog(home.catalog).add(records)
 
 
-def catch_up(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
-    """Add those of the records that the catalog does not know: their run was killed before it could add them."""
+def catch_up(home: Home, records: Sequence[Mapping[str, Any]], log: Say = lambda text: None) -> None:
+    """Add those of the records that the catalog does not know: their run was killed before it could add them.
+
+    A damaged catalog is made anew, and one that cannot be used is told: a run goes on without it.
+    """
+    try:
+        _add_unknown(home, records)
+    except CatalogDamaged as error:
+        log(f"{error} It is made anew from the ledger.")
+        with suppress(CatalogUnavailable):
+            rebuild(home)
+    except CatalogUnavailable as error:
+        log(str(error))
+
+
+def _add_unknown(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
     names = ("asset", "shard", "finished_at")
     known = Catalog(home.catalog).query(f"SELECT {', '.join(names)} FROM materializations").to_pylist()
     seen = {tuple(row.values()) for row in known}
@@ -32,11 +47,9 @@ def refresh_view(home: Home, stage: Stage) -> None:
 
     It reads the footers of all shards, so it is for the end of a run, not for each shard.
     """
-    import duckdb
-
     columns = [column.name for column in stage.schema if not is_image(column)]
     # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
-    with suppress(duckdb.Error):
+    with suppress(CatalogUnavailable):
         Catalog(home.catalog).create_view(stage.name, home.ledger / stage.name, "shard=*/rows.parquet", columns)
 
 

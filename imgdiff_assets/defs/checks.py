@@ -3,18 +3,22 @@
 All checks of a stage are one step: a step of its own for each would cost more than the checks do.
 """
 
+import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.defs.asset_metadata import table_of
 from imgdiff_assets.defs.home_resource import HomeResource
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.engine.record import kept_share_warnings
+from imgdiff_assets.engine.verifying import Verifying
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import SAMPLES
@@ -24,6 +28,14 @@ from imgdiff_assets.statistics.table_checks import INVARIANTS, Invariant
 
 SHOWN_ROWS = 20
 CANARIES = "Every filter rejects the bad rows planted for it and keeps the good ones."
+CHECKSUMS = "checksums"
+WHOLE = "Every byte is as it was written. A damaged table is moved aside, and the next run makes it again."
+NIGHTS = 7
+"""In so many nights each shard has its turn, when the check is run by itself."""
+
+RATE = 100e6
+"""Bytes that the check reads in a second when it is run by itself: what works meanwhile needs the disk too."""
+
 KEPT_SHARE = "Each shard keeps a share of its rows within the recipe's `kept_share`."
 
 
@@ -60,6 +72,7 @@ def stage_checks(stage: Stage) -> dg.AssetChecksDefinition:
         )
         for invariant in invariants
     ]
+    specs.append(dg.AssetCheckSpec(CHECKSUMS, asset=stage.name, description=WHOLE))
     if stage.filters:
         specs.append(dg.AssetCheckSpec("canaries", asset=stage.name, description=CANARIES, blocking=True))
         specs.append(dg.AssetCheckSpec("kept_share", asset=stage.name, description=KEPT_SHARE))
@@ -74,6 +87,8 @@ def stage_checks(stage: Stage) -> dg.AssetChecksDefinition:
         for invariant in invariants:
             if invariant.name in wanted:
                 yield _invariant_result(invariant, stage, ledger, shards)
+        if CHECKSUMS in wanted:
+            yield _checksums_result(stage, home.home, shards, at_a_pace=not _is_of_shards(context))
         if "canaries" in wanted:
             yield _canaries_result(stage, values)
         if "kept_share" in wanted:
@@ -84,10 +99,31 @@ def stage_checks(stage: Stage) -> dg.AssetChecksDefinition:
 
 def _shards(context: dg.AssetCheckExecutionContext, ledger: Ledger, stage: Stage) -> list[str]:
     """The shards of the run; all, when the checks are run by themselves."""
+    return list(context.op_execution_context.partition_keys) if _is_of_shards(context) else ledger.shards(stage.name)
+
+
+def _is_of_shards(context: dg.AssetCheckExecutionContext) -> bool:
     op = context.op_execution_context
-    if op.has_partition_key_range or op.has_partition_key:
-        return list(op.partition_keys)
-    return ledger.shards(stage.name)
+    return op.has_partition_key_range or op.has_partition_key
+
+
+def _checksums_result(stage: Stage, home: Home, shards: Sequence[str], at_a_pace: bool) -> dg.AssetCheckResult:
+    """What was written is what is on disk. By itself it looks at a few shards a night, and never faster than RATE."""
+    due = shards
+    if at_a_pace:
+        night = datetime.datetime.now(datetime.UTC).toordinal() % NIGHTS
+        due = [key for key in shards if int(key.removeprefix("shard-")) % NIGHTS == night]
+    found = Verifying(home, RATE if at_a_pace else None).tables(stage, due)
+    metadata: dict[str, Any] = {"shards": len(due), "bytes": found.bytes, "damaged_files": len(found.findings)}
+    if found.findings:
+        metadata["files"] = table_of([{"problem": str(finding)} for finding in found.findings[:SHOWN_ROWS]])
+    return dg.AssetCheckResult(
+        check_name=CHECKSUMS,
+        asset_key=stage.name,
+        passed=not found.findings,
+        metadata=metadata,
+        description="\n".join(map(str, found.findings[:SHOWN_ROWS])) or f"{counted(len(due), 'table')} whole",
+    )
 
 
 def _invariant_result(

@@ -19,6 +19,10 @@ class DatabaseUnusable(ImgDiffError, OSError):
     """Dagster's database, which cannot be read or written: it is damaged, locked, or its disk is full."""
 
 
+class SettingsUnusable(ImgDiffError, ValueError):
+    """A `dagster.yaml` that Dagster cannot begin with."""
+
+
 def dagster_folder(home: Home) -> Path:
     """Where the Dagster instance of this home is: `<home>/dagster`, unless DAGSTER_HOME names another place."""
     return Path(os.environ.get("DAGSTER_HOME") or home.dagster)
@@ -33,10 +37,23 @@ def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     if not (folder / "dagster.yaml").exists():
         shutil.copyfile(DAGSTER_YAML, folder / "dagster.yaml")
     try:
-        with dg.DagsterInstance.from_config(str(folder)) as instance:
+        with _opened(folder) as instance:
             yield instance
     except DBAPIError as error:
         raise DatabaseUnusable(
             f"{folder}: Dagster's database cannot be used ({error.orig}); make room there or point IMGDIFF_HOME "
             "elsewhere, and run again: every batch that was measured is kept."
+        ) from error
+
+
+def _opened(folder: Path) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.from_config(str(folder))
+    except DBAPIError:
+        raise
+    except Exception as error:  # of a damaged file YAML, Dagster and what it names raise anything
+        reason = " ".join(str(error).split())
+        raise SettingsUnusable(
+            f"{folder / 'dagster.yaml'}: Dagster cannot begin with it ({reason}); mend it, or move it away: a new "
+            "one is written."
         ) from error

@@ -75,9 +75,7 @@ def main(workspace: str, listener: int, ready: Path) -> None:
     """
     home = Home.from_environment()
     with dagster_instance(home) as instance:
-        instance.optimize_for_webserver(
-            DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW
-        )
+        instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
         target = WorkspaceFileTarget([workspace])
         with WorkspaceProcessContext(instance, target, version=__version__) as context:
             dagster = GraphWebserver(context, live_data_poll_rate=POLL_MILLISECONDS).create_asgi_app()

@@ -24,6 +24,7 @@ from imgdiff_assets.engine.plan import TablePlan, plan_stage, plan_table
 from imgdiff_assets.engine.record import Materialization, filter_statistic, output_hash
 from imgdiff_assets.engine.rows import Rows
 from imgdiff_assets.engine.shard_work import ShardWork
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, GivenImages, PairImages, StoredImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
@@ -65,6 +66,10 @@ def materialize(
         if plan.fresh and not (retry and plan.retries):
             return _present(plan)
         measuring = Measuring(plan.how.stage, shard, ledger, run_id, log, progress)
+        try:
+            return _make(plan, inputs, recipe, ledger, models, measuring)
+        except DamagedTable as damage:
+            _set_aside(damage, plan, ledger, measuring)
         return _make(plan, inputs, recipe, ledger, models, measuring)
 
 
@@ -74,6 +79,23 @@ def _present(plan: TablePlan) -> Materialization:
     record.reused, record.measured, record.calls, record.step_seconds = record.rows_in, 0, {}, {}
     record.changed, record.seconds = False, 0.0
     return record
+
+
+def _set_aside(damage: DamagedTable, plan: TablePlan, ledger: Ledger, measuring: Measuring) -> None:
+    """Damage that was found when rows or images were asked for; what was measured until then is in batches.
+
+    Raises MissingInput where it is the damage of a parent, which the next run mends.
+    """
+    if damage.path == ledger.table_path(plan.how.stage.name, plan.shard):
+        measuring.set_aside(damage)
+    for parent in plan.how.stage.tables:
+        if damage.path == ledger.table_path(parent, plan.shard):
+            aside = ledger.set_aside_damaged(parent, plan.shard)
+            where = f"moved to {aside.name}" if aside is not None else "another run has just seen to it"
+            raise MissingInput(
+                f"{parent} of {plan.shard} is damaged ({damage.reason}); {where}. The next run measures again what is "
+                f"lost of it, and then {plan.how.stage.name}."
+            ) from damage
 
 
 def _make(

@@ -1,12 +1,12 @@
 """Measuring the rows of a table that no earlier run has measured: batch by batch, each durable before the next."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imgdiff_assets.common.aliases import Row, Say
 from imgdiff_assets.common.progress import Progress
@@ -16,9 +16,9 @@ from imgdiff_assets.engine.memo import Memo
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.engine.rows import Rows
 from imgdiff_assets.engine.shard_work import ShardWork
-from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.ledger.tables import conform
+from imgdiff_assets.ledger.tables import read_undamaged
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 
@@ -52,36 +52,52 @@ class Measuring:
     progress: Progress
 
     def remember(self) -> dict[str, Memo]:
-        """By measurement, everything measured before: by batches a killed run left behind, then by the table."""
+        """By measurement, everything measured before: by batches a killed run left behind, then by the table.
+
+        A damaged table is moved aside; what is whole of it, as of a damaged batch, is not measured again.
+        """
         bookkeeping = [self.stage.schema.field(name) for name in BOOKKEEPING]
         memos = {step.name: Memo(step, bookkeeping) for step in self.stage.measurements}
         for name, memo in memos.items():
             for batch in self.ledger.staged_batches(self.stage.name, self.shard, name):
-                try:
-                    with pq.ParquetFile(batch) as file:
-                        names = [column.name for column in file.schema_arrow if not is_image(column)]
-                        memo.add(conform(file.read(columns=names), memo.schema), batch)
-                except (pa.ArrowException, OSError):
-                    self.log(f"{batch.name} of {self.stage.name} was torn by a kill; measuring its rows again")
-                    batch.unlink()
-        schemas = [memo.light for memo in memos.values()]
-        old = self._read_old(pa.unify_schemas(schemas)) if schemas else None
-        if old is not None:
-            path = self.ledger.table_path(self.stage.name, self.shard)
+                self._recall([memo], batch)
+        if not memos:
+            return memos
+        schema = pa.unify_schemas([memo.light for memo in memos.values()])
+        path = self.ledger.table_path(self.stage.name, self.shard)
+        try:
+            old = self.ledger.read(self.stage.name, self.shard, schema)
+        except FileNotFoundError:
+            aside = self.ledger.latest_aside(self.stage.name, self.shard)
+        except DamagedTable as damage:
+            aside = self.set_aside(damage)
+        else:
             for memo in memos.values():
                 memo.add_older(old, path)
+            return memos
+        if aside is not None:
+            self._recall(list(memos.values()), aside)
         return memos
 
-    def _read_old(self, schema: pa.Schema) -> pa.Table | None:
-        """The present table; a damaged one is moved aside, and its rows are measured again."""
-        if not self.ledger.exists(self.stage.name, self.shard):
-            return None
+    def set_aside(self, damage: DamagedTable) -> Path:
+        """Move the present table aside, and say so; returns where it went."""
+        aside = self.ledger.quarantine(self.stage.name, self.shard)
+        self.log(
+            f"{self.stage.name} of {self.shard} is damaged ({damage.reason}); moved to {aside.name}, measuring again "
+            "what is lost of it"
+        )
+        return aside
+
+    def _recall(self, memos: Sequence[Memo], path: Path) -> None:
+        """Remember what is whole of a file that may be damaged."""
         try:
-            return self.ledger.read(self.stage.name, self.shard, schema)
-        except (pa.ArrowException, OSError) as error:
-            aside = self.ledger.quarantine(self.stage.name, self.shard)
-            self.log(f"{self.stage.name} of {self.shard} is damaged ({error}); moved to {aside.name}, measuring again")
-            return None
+            table, lost = read_undamaged(path, pa.unify_schemas([memo.schema for memo in memos]))
+        except DamagedTable:
+            table, lost = None, {}
+        if table is None or any(rows.any() for rows in lost.values()):
+            self.log(f"{path.name} of {self.stage.name} is damaged; measuring again what is lost of it")
+        for memo in memos if table is not None else ():
+            memo.add_older(table, path, lost)
 
     def measure(self, step: Measurement, identity: str, rows: Rows, memo: Memo, work: ShardWork) -> Measured:
         """Fill the step's columns: from memory where the fingerprint holds, else by running the models."""

@@ -1,16 +1,19 @@
 """What was measured before, as columns: found again by fingerprint, in the table or in batches that a run left."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Booleans, Integers
 from imgdiff_assets.common.tables import positions
 from imgdiff_assets.ledger.cells import CellReference, is_image
 from imgdiff_assets.stages.steps import Measurement
+
+NOTHING: Mapping[str, Booleans] = {}
 
 
 @dataclass(slots=True)
@@ -48,10 +51,28 @@ class Memo:
             rows = range(len(table)) if where is None else np.flatnonzero(where).tolist()
             self.references += [CellReference(path, row) for row in rows]
 
-    def add_older(self, table: pa.Table, path: Path) -> None:
-        """Add the rows of a table that have a result, unless there is one of that fingerprint already."""
+    def add_older(self, table: pa.Table, path: Path, lost: Mapping[str, Booleans] = NOTHING) -> None:
+        """Add the rows of a table that have a result, unless there is one of that fingerprint already.
+
+        `lost` are the rows of a damaged table whose values in a column cannot be read: they have no result.
+        """
         fingerprints = table[self.step.fingerprint_column]
-        self.add(table, path, fingerprints.is_valid().to_numpy() & ~self.knows(fingerprints))
+        wanted = fingerprints.is_valid().to_numpy() & ~self.knows(fingerprints)
+        for name in (self.step.fingerprint_column, *(column.name for column in self.step.columns)):
+            if name in lost:
+                wanted &= ~self._doubtful(fingerprints, lost[name])
+        self.add(table, path, wanted)
+
+    def _doubtful(self, fingerprints: pa.ChunkedArray, lost: Booleans) -> Booleans:
+        """The rows without a result. Of a result that is several rows, one after the other, all count or none."""
+        if not self.step.expands:
+            return lost
+        beside = lost.copy()
+        beside[1:] |= lost[:-1]
+        beside[:-1] |= lost[1:]
+        torn = fingerprints.filter(pa.array(beside)).drop_null()
+        beside |= pc.is_in(fingerprints, value_set=torn.combine_chunks()).to_numpy()
+        return beside
 
     def table(self) -> pa.Table:
         """All results, in the order in which they were added."""

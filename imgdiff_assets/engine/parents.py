@@ -60,11 +60,8 @@ _OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard}
 def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
     try:
         return ledger.read(parent, shard, stage_named(parent).schema)
-    except (pa.ArrowException, OSError) as error:
-        raise MissingInput(
-            f"{ledger.table_path(parent, shard)} is damaged ({' '.join(str(error).split())}): move it away and "
-            f"materialise {parent} of {shard} again."
-        ) from error
+    except FileNotFoundError as error:
+        raise MissingInput(f"{parent} of {shard} was moved away: materialise it again.") from error
 
 
 def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:

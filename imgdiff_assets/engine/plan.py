@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import pyarrow as pa
-
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.ledger.ledger import Ledger
@@ -174,7 +172,7 @@ def _look(
     try:
         record = recorded(ledger, stage, shard)
         names = ledger.column_names(stage.name, shard) if record is not None else None
-    except (pa.ArrowException, OSError):
+    except OSError:
         return None, ["damaged"]
     if record is None:
         return None, ["damaged" if ledger.exists(stage.name, shard) else "not made yet"]
@@ -197,7 +195,7 @@ def _look(
 
 
 def recorded(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any] | None:
-    """What a table says of how it was made; None where it says nothing. Raises pa.ArrowException, OSError.
+    """What a table says of how it was made; None where it says nothing. Raises OSError.
 
     Tables of release 0.1.0 do not tell the settings of other stages that their items depend on: the table of that
     stage tells them.

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
@@ -68,6 +66,6 @@ class Staleness:
             self._how[key] = plan_stage(stage, self._recipe, self._models)
         try:
             inputs = read_inputs(stage, self._home, shard).hash
-        except (MissingInput, pa.ArrowException, OSError):
+        except (MissingInput, OSError):
             inputs = None
         return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale)

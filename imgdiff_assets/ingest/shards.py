@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from filelock import FileLock
 
 from imgdiff_assets.common.errors import ImgDiffError
@@ -21,6 +20,8 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.cleaning import UnusableText, clean
 from imgdiff_assets.ingest.known_ids import Ids, KnownIds, numbers
+from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.tables import column_names, read_table, read_undamaged
 
 SHARD_KEY = re.compile(r"shard-[0-9]{6}")
 SCHEMA = pa.schema(
@@ -47,6 +48,9 @@ PAIR_SCHEMA = pa.schema(
 
 COLOURS_SCHEMA = pa.schema([pa.field("source_colours", pa.string()), pa.field("target_colours", pa.string())])
 """What became of the colour profile of each image, null where there was nothing to do; shards of before lack it."""
+
+ALL_COLUMNS = pa.schema([*PAIR_SCHEMA, FILLED, *COLOURS_SCHEMA])
+"""What a shard of either kind may have."""
 
 
 class ShardError(ImgDiffError, ValueError):
@@ -102,29 +106,34 @@ def pair_images_path(home: Home, key: str) -> Path:
 
 def has_pairs(home: Home, key: str) -> bool:
     """Whether the shard's image pairs were given. Raises ShardError."""
-    path = caption_path(home, key)
     try:
-        return _are_of_pairs(pq.read_schema(path).names)
-    except (pa.ArrowException, OSError):
-        return False
+        return _are_of_pairs(column_names(caption_path(home, key)))
+    except DamagedTable:
+        return pair_images_path(home, key).exists()
 
 
 def read_captions(home: Home, key: str) -> pa.Table:
     """The captions of one shard; of given pairs, with all that is known of them. Raises ShardError."""
     path = caption_path(home, key)
     try:
-        names = pq.read_schema(path).names
-        schema = PAIR_SCHEMA if _are_of_pairs(names) else SCHEMA
-        for added in (FILLED, *COLOURS_SCHEMA):
-            if added.name in names:
-                schema = schema.append(added)
-        return pq.read_table(path, schema=schema, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
+        return read_table(path, schema_of(column_names(path)))
+    except DamagedTable as damage:
+        raise ShardError(
+            f"{path}: is not a readable caption table: {damage.reason}; `imgdiff ledger verify` restores it as far as "
+            "the ledger knows the captions."
+        ) from damage
+    except pa.ArrowException as error:
         raise ShardError(f"{path}: is not a readable caption table ({' '.join(str(error).split())}).") from error
 
 
+def schema_of(columns: Sequence[str]) -> pa.Schema:
+    """The schema of a caption file that has these columns."""
+    schema = PAIR_SCHEMA if _are_of_pairs(columns) else SCHEMA
+    return pa.schema([*schema, *(field for field in (FILLED, *COLOURS_SCHEMA) if field.name in columns)])
+
+
 def known_captions(home: Home) -> KnownIds:
-    """The `caption_id` of every caption and of every given pair, in whatever shard. Raises ShardError.
+    """The `caption_id` of every caption and of every given pair, in whatever shard; of a damaged one, those left.
 
     A caption that an earlier release spelt otherwise keeps its id, and is known by that of its spelling of today too.
     """
@@ -132,7 +141,7 @@ def known_captions(home: Home) -> KnownIds:
 
 
 def pairs_of_before_profiles(home: Home) -> KnownIds:
-    """The given pairs whose images were ingested without a look at their colour profiles. Raises ShardError."""
+    """The given pairs whose images were ingested without a look at their colour profiles."""
     return KnownIds(_known(home, key)[2] for key in shard_keys(home))
 
 
@@ -144,11 +153,16 @@ def _known(home: Home, key: str) -> tuple[Ids, Ids, Ids]:
 @lru_cache(maxsize=65_536)
 def _read_known(home: Home, key: str, version: tuple[int, int, int]) -> tuple[Ids, Ids, Ids]:
     """Of a shard, which never changes: the ids, those of today's spelling, those from before colour profiles."""
-    table = read_captions(home, key)
-    ids, none = numbers(table["caption_id"].to_pylist()), numbers(())
-    if not _are_of_pairs(table.schema.names):
-        return ids, numbers(_respelt(table["caption"])), none
-    return ids, none, none if COLOURS_SCHEMA.names[0] in table.schema.names else ids
+    none = numbers(())
+    try:
+        table, lost = read_undamaged(caption_path(home, key), ALL_COLUMNS)
+    except DamagedTable:
+        return none, none, none
+    rows = zip(table["caption_id"].to_pylist(), table["caption"].to_pylist(), strict=True)
+    ids = numbers(identity or caption_id(caption) for identity, caption in rows if identity or caption)
+    if not _are_of_pairs(list(lost)):
+        return ids, numbers(_respelt(table["caption"].drop_null())), none
+    return ids, none, none if COLOURS_SCHEMA.names[0] in lost else ids
 
 
 def _respelt(captions: pa.ChunkedArray) -> Iterator[str]:

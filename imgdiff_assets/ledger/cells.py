@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+
+from imgdiff_assets.ledger.checked_file import CheckedFile
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Hugging Face `Image` layout: `datasets` decodes such a column without being told."""
@@ -46,29 +47,27 @@ class RowGroup:
 class GroupedFile:
     """An open Parquet file of which some columns are read by row group, keeping the latest.
 
-    Where the groups end is counted once, so that each is found by one search: a large table has thousands.
+    Each is found by one search: a large table has thousands. Raises FileNotFoundError, DamagedTable.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self.parquet = pq.ParquetFile(path)
+        self.file = CheckedFile(path, rescue=True)
         self._columns = list(columns)
-        metadata = self.parquet.metadata
-        sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-        self._bounds = np.cumsum([0, *sizes])
         self._latest = RowGroup(0, 0, {})
 
     def group_of(self, row: int) -> RowGroup:
-        """The row group that the row is in; columns that the file lacks are left out. Raises IndexError."""
+        """The row group that the row is in, without columns that the file lacks. Raises IndexError, DamagedTable."""
+        bounds = self.file.bounds
         if row not in self._latest:
-            if not 0 <= row < self._bounds[-1]:
-                raise IndexError(f"row {row} of {self._bounds[-1]}")
-            group = int(np.searchsorted(self._bounds, row, side="right")) - 1
-            values = self.parquet.read_row_group(group, columns=self._columns).to_pydict()
-            self._latest = RowGroup(int(self._bounds[group]), int(self._bounds[group + 1]), values)
+            if not 0 <= row < bounds[-1]:
+                raise IndexError(f"row {row} of {bounds[-1]}")
+            group = int(np.searchsorted(bounds, row, side="right")) - 1
+            values = self.file.read(self._columns, [group]).to_pydict()
+            self._latest = RowGroup(int(bounds[group]), int(bounds[group + 1]), values)
         return self._latest
 
     def close(self) -> None:
-        self.parquet.close()
+        self.file.close()
 
 
 class ImageColumns:
@@ -91,7 +90,7 @@ class ImageColumns:
 
     def read_others(self, path: Path, names: Sequence[str]) -> pa.Table:
         """Other columns of the very file whose images are read, whatever replaces it in the meantime."""
-        return self._open(path).parquet.read(columns=list(names))
+        return self._open(path).file.read(names)
 
     def _open(self, path: Path) -> GroupedFile:
         if path not in self._files:

@@ -3,6 +3,7 @@
 import datetime
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -12,6 +13,12 @@ from imgdiff_assets.common.errors import ImgDiffError
 
 TEMPORARY = ".tmp"
 """How the name of a file that is being written ends; one that a kill left behind may be removed."""
+
+ASIDE = ".damaged"
+"""What follows the name of a damaged file that was set aside: what is whole of it is still of use."""
+
+WRONG = ".wrong"
+"""The same of a file that reads well and holds what was never written, nobody knows where."""
 
 LONGEST_NAME = 255 - len(TEMPORARY)
 """In bytes: what file systems take, less what is added while a file is written."""
@@ -43,6 +50,8 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
                 _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+    except ImgDiffError:  # which says itself what it is: what was to be copied is damaged, for example
+        raise
     except OSError as error:
         reason = " ".join(str(error).split())
         raise NotWritten(f"{path}: cannot be written ({reason}); what was there is unchanged.") from error
@@ -76,17 +85,28 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         os.fsync(file.fileno())
 
 
-def set_aside(path: Path) -> Path:
+def set_aside(path: Path, mark: str = ASIDE) -> Path:
     """Rename a damaged file, so that it is neither read nor lost; returns its new path, which says when (UTC).
 
     Names sort by time, and no file is ever overwritten.
     """
-    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (path.with_name(f"{path.name}.damaged-{moment}-{number:03d}") for number in count())
-    # Taken before the rename, which would overwrite: only the file system knows which names are free.
-    aside = next(name for name in names if _created(name))
+    aside = _free_name(path, mark)
     os.replace(path, aside)
     return aside
+
+
+def copy_aside(path: Path) -> Path:
+    """The same by a copy, for a file that is about to be replaced."""
+    aside = _free_name(path, ASIDE)
+    shutil.copyfile(path, aside)
+    return aside
+
+
+def _free_name(path: Path, mark: str) -> Path:
+    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (path.with_name(f"{path.name}{mark}-{moment}-{number:03d}") for number in count())
+    # Taken before the rename, which would overwrite: only the file system knows which names are free.
+    return next(name for name in names if _created(name))
 
 
 def _created(path: Path) -> bool:

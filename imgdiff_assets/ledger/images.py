@@ -13,6 +13,7 @@ from PIL import Image
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.cells import CellReference, ImageColumns
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 
 HASH_COLUMNS = ("source_hash", "target_hash")
@@ -72,6 +73,10 @@ class StoredImages:
         """The cells (`{"bytes", "path"}`) as they lie in the ledger. Raises KeyError for an unknown id."""
         return self._cells.read(self._locate(identity))
 
+    def reference(self, identity: str) -> CellReference:
+        """Where the cells of a row lie. Raises KeyError for an unknown id."""
+        return self._locate(identity)
+
     def close(self) -> None:
         self._cells.close()
 
@@ -109,6 +114,13 @@ class GivenImages(TableImages):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "pair_id", PairImages.columns)
+
+    def encoded(self, identity: str) -> dict[str, Any]:
+        """The cells as they were ingested. Raises KeyError for an unknown pair, DamagedImage."""
+        try:
+            return super().encoded(identity)
+        except DamagedTable as damage:  # which nothing measures again, so that it is the fault of these pairs alone
+            raise DamagedImage(f"{damage.path}: {damage.reason}") from damage
 
 
 class ErasedImages(TableImages):

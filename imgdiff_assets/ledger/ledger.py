@@ -7,7 +7,6 @@ nothing of what the columns mean.
 
 import json
 import shutil
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,7 +17,11 @@ import pyarrow as pa
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.ledger import tables
 from imgdiff_assets.ledger.cells import CellReference
-from imgdiff_assets.ledger.files import append_lines, remove_leftovers, set_aside
+from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.files import ASIDE, append_lines, remove_leftovers, set_aside
+from imgdiff_assets.ledger.lines import Lines, read_lines
+from imgdiff_assets.ledger.records import RECORD
+from imgdiff_assets.ledger.tables import Pace, at_once
 from resources.loading.file_lock import held
 
 
@@ -51,31 +54,25 @@ class Ledger:
         """One table, without its image columns unless asked for.
 
         With `schema`, a column that an older table lacks reads as null and one that is not in it is left out.
-        Raises FileNotFoundError, or pyarrow's ArrowInvalid for a file that is not a whole table.
+        Raises FileNotFoundError, DamagedTable.
         """
         return tables.read_table(self.table_path(asset, shard), schema, images)
 
     def record(self, asset: str, shard: str) -> dict[str, Any] | None:
         """The materialisation record in the table's footer; None when there is no whole table, or no record in it."""
         try:
-            return tables.read_record(self.table_path(asset, shard))
-        except (pa.ArrowException, OSError):
+            record = tables.read_record(self.table_path(asset, shard))
+            return None if record is None else RECORD.validate_json(record)
+        except (DamagedTable, FileNotFoundError, ValueError):
             return None
 
     def history(self, asset: str, shard: str, last: int | None = None) -> list[dict[str, Any]]:
-        """The records of all materialisations, or in the `last` lines, oldest first; without lines torn by a kill."""
-        path = self.table_path(asset, shard).with_name("history.jsonl")
-        if not path.exists():
-            return []
-        with path.open("rb") as file:
-            lines = deque(file, maxlen=last)
-        records = []
-        for line in lines:
-            try:
-                records.append(json.loads(line))
-            except ValueError:
-                continue
-        return records
+        """The records of all materialisations, or in the `last` lines, oldest first; without unreadable lines."""
+        return list(self.history_lines(asset, shard, last).values)
+
+    def history_lines(self, asset: str, shard: str, last: int | None = None) -> Lines[dict[str, Any]]:
+        """The same, and which lines are unreadable."""
+        return read_lines(self.table_path(asset, shard).with_name("history.jsonl"), RECORD, last)
 
     def commit(
         self,
@@ -98,6 +95,29 @@ class Ledger:
     def quarantine(self, asset: str, shard: str) -> Path:
         """Move a damaged table aside, so that it is neither read nor lost; returns where it went."""
         return set_aside(self.table_path(asset, shard))
+
+    def verify(self, asset: str, shard: str, pace: Pace = at_once) -> None:
+        """Read the whole table and compare it with its checksums; one without any is decoded.
+
+        `pace(bytes)` is called after each row group. Raises FileNotFoundError, DamagedTable.
+        """
+        tables.verify(self.table_path(asset, shard), pace)
+
+    def set_aside_damaged(self, asset: str, shard: str) -> Path | None:
+        """Move a table aside if it is damaged indeed; None where it is whole or gone, for another run was faster."""
+        try:
+            self.verify(asset, shard)
+        except DamagedTable:
+            return self.quarantine(asset, shard)
+        except FileNotFoundError:
+            pass
+        return None
+
+    def latest_aside(self, asset: str, shard: str) -> Path | None:
+        """The table that was moved aside last, if none has taken its place: what is whole of it is still of use."""
+        path = self.table_path(asset, shard)
+        found = [] if path.exists() else sorted(path.parent.glob(f"{path.name}{ASIDE}-*"))
+        return found[-1] if found else None
 
     def staging(self, asset: str, shard: str) -> Path:
         return self.root / ".staging" / asset / shard

@@ -6,17 +6,20 @@ The catalog may be thrown away; this file may not. The latest line of a reviewer
 import datetime
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
 from filelock import FileLock
+from pydantic import AfterValidator, TypeAdapter
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.files import append_lines
+from imgdiff_assets.ledger.lines import read_lines
 
 ACCEPT, REJECT, WITHDRAWN = "accept", "reject", "withdrawn"
 VERDICTS = (ACCEPT, REJECT, WITHDRAWN)
@@ -56,7 +59,14 @@ class Review:
         return self.verdict != WITHDRAWN and (self.first or "source") != first
 
 
-FIELDS = tuple(field.name for field in fields(Review))
+def _with_a_verdict(review: Review) -> Review:
+    if review.verdict not in VERDICTS:
+        raise ValueError(f"{review.verdict!r} is not a verdict; say {', '.join(VERDICTS)}")
+    return review
+
+
+LINE: TypeAdapter[Review] = TypeAdapter(Annotated[Review, AfterValidator(_with_a_verdict)])
+"""A later release may say more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +114,15 @@ def add_review(home: Home, review: Review) -> Review:
         raise ReviewError(f"a note has at most {LONGEST_NOTE:,} characters")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     values = {**asdict(review), "reviewer": name, "note": review.note.strip(), "at": now}
+    line = json.dumps(values, ensure_ascii=True)
+    try:
+        recorded = LINE.validate_json(line)
+    except ValueError as error:  # such as half of a letter beyond 16 bits
+        raise ReviewError("the verdict has something in it that could not be read back") from error
     # One writer at a time: a line half written by another would be taken for one torn by a kill.
     with FileLock(home.reviews.with_suffix(".lock")):
-        append_lines(home.reviews, [json.dumps(values, ensure_ascii=True)])
-    return Review(**values)
+        append_lines(home.reviews, [line])
+    return recorded
 
 
 def read_reviews(home: Home) -> Reviews:
@@ -122,25 +137,16 @@ def read_reviews(home: Home) -> Reviews:
 @lru_cache(maxsize=4)
 def _read(path: Path, modified: int, size: int) -> Reviews:
     """The file as it was at that moment: read once, however many shards ask."""
+    lines = read_lines(path, LINE)
     by_sample: dict[str, dict[str, Review]] = {}
-    unreadable = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            said = json.loads(line)
-            # A later release may say more.
-            review = Review(**{name: said[name] for name in FIELDS if name in said})
-            if review.verdict not in VERDICTS:
-                raise ValueError(review.verdict)
-        except (ValueError, TypeError):
-            unreadable.append(number)
-            continue
+    for review in lines.values:
         by_sample.setdefault(review.sample_id, {})[review.reviewer] = review
     by_shard: dict[str, dict[str, str]] = {}
     for sample_id, reviews in by_sample.items():
         together = consensus(reviews.values())
         for shard in {review.shard for review in reviews.values()} if together is not None else ():
             by_shard.setdefault(shard, {})[sample_id] = str(together)
-    return Reviews(by_sample, by_shard, tuple(unreadable))
+    return Reviews(by_sample, by_shard, lines.unreadable)
 
 
 def verdicts_of_shard(home: Home, shard: str) -> pa.Table:

@@ -1,30 +1,50 @@
-"""One table as a Parquet file: written whole, with its images and its record; read without them.
+"""One table as a Parquet file: written whole, with its images, its record and its checksums; read without images.
 
 A table may be older than the code: `conform` gives it the columns that are asked for.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from imgdiff_assets.common.aliases import Booleans
 from imgdiff_assets.ledger.cells import IMAGE, CellReference, ImageColumns, is_image
+from imgdiff_assets.ledger.checked_file import CheckedFile
+from imgdiff_assets.ledger.checksums import add_checksums
 from imgdiff_assets.ledger.files import atomic_file
 
 RECORD_KEY = b"imgdiff_materialization"
 IMAGE_ROWS_PER_GROUP = 16
 ROWS_PER_GROUP = 16_384
 
+Pace = Callable[[int], None]
+"""Takes bytes that were read, and may wait."""
+
+
+def at_once(count: int) -> None:
+    """No pace."""
+
+
+@contextmanager
+def _writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Every Parquet file of a home is written by this, and has checksums when it is there."""
+    with atomic_file(path) as temporary:
+        with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
+            yield writer
+        add_checksums(temporary)
+
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
     """Write rows that are in memory, images too; a column that they lack is null. Raises OSError."""
     table = pa.Table.from_pylist(list(rows), schema=schema)
-    with atomic_file(path) as temporary:
-        pq.write_table(table, temporary, row_group_size=_rows_per_group(schema))
+    with _writer(path, schema) as writer:
+        writer.write_table(table, row_group_size=_rows_per_group(schema))
 
 
 def write_table(
@@ -32,18 +52,20 @@ def write_table(
     schema: pa.Schema,
     rows: pa.Table,
     references: Sequence[CellReference | None],
-    record: Mapping[str, Any],
+    record: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write `rows` with the record in the file's footer; a column that they lack is null. Raises OSError.
+    """Write `rows` with the record, if any, in the file's footer; a column that they lack is null. Raises OSError.
 
-    Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time.
+    Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time. Raises
+    DamagedTable where one is damaged.
     """
     group_rows = _rows_per_group(schema)
     names = [field.name for field in schema if is_image(field) and field.name not in rows.column_names]
     images = ImageColumns(names)
-    schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
+    if record is not None:
+        schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
     try:
-        with atomic_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        with _writer(path, schema) as writer:
             for start in range(0, max(len(rows), 1), group_rows):
                 chunk = rows.slice(start, group_rows)
                 cells = [images.read(reference) for reference in references[start : start + group_rows]]
@@ -58,17 +80,60 @@ def read_table(path: Path, schema: pa.Schema | None = None, images: bool = False
     """The table without its image columns unless asked for.
 
     With `schema`, a column that an older table lacks reads as null and one that is not in it is left out. Raises
-    FileNotFoundError, or pyarrow's ArrowInvalid for a file that is not a whole table.
+    FileNotFoundError, DamagedTable.
     """
     # Closed at once: a table that is about to be replaced must not stay open.
-    with pq.ParquetFile(path) as file:
-        names = [
-            field.name
-            for field in file.schema_arrow
-            if (images or not is_image(field)) and (schema is None or field.name in schema.names)
-        ]
-        table = file.read(columns=names).replace_schema_metadata(None)
+    with CheckedFile(path) as file:
+        table = file.read(_wanted(file, schema, images))
     return table if schema is None else conform(table, schema)
+
+
+def read_undamaged(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, Booleans]]:
+    """What can be read of a damaged table's non-image columns, null elsewhere; and by column which rows are lost.
+
+    Image columns are among the latter. Raises FileNotFoundError, and DamagedTable where nothing can be read.
+    """
+    with CheckedFile(path, rescue=True) as file:
+        names = _wanted(file, schema, images=True)
+        count = int(file.bounds[-1])
+        lost = {name: np.zeros(count, dtype=bool) for name in names}
+        for damage in file.damages(names):
+            lost[damage.column][damage.first : damage.end] = True
+        columns = {
+            field.name: pa.chunked_array(
+                [
+                    pa.nulls(int(end - first), field.type)
+                    if lost[field.name][first:end].any()
+                    else file.read([field.name], [group])[field.name].cast(field.type).combine_chunks()
+                    for group, first, end in zip(file.groups, file.bounds, file.bounds[1:], strict=False)
+                ],
+                field.type,
+            )
+            for field in schema
+            if field.name in names and not is_image(field)
+        }
+    return conform(pa.table(columns), schema), lost
+
+
+def verify(path: Path, pace: Pace = at_once) -> bool:
+    """Read a whole file and compare it with its checksums; one without any is decoded. Returns whether there are any.
+
+    `pace(bytes)` is called after each row group. Raises FileNotFoundError, DamagedTable.
+    """
+    with CheckedFile(path) as file:
+        damages = []
+        for group in file.groups:
+            damages += file.damages(file.names, [group])
+            pace(file.group_bytes(group))
+        file.refuse(damages)
+        return file.has_checksums
+
+
+def write_again(path: Path) -> None:
+    """Write a file of before as one of today, with checksums; nothing else changes. Raises DamagedTable, OSError."""
+    with CheckedFile(path) as file, _writer(path, file.schema) as writer:
+        for group in file.groups:
+            writer.write_table(file.read(file.names, [group]).replace_schema_metadata(file.schema.metadata))
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -78,13 +143,14 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def column_names(path: Path) -> list[str]:
     """The columns that a table has. Raises as `read_table` does."""
-    return list(_footer(path)[0])
+    with CheckedFile(path) as file:
+        return file.names
 
 
-def read_record(path: Path) -> dict[str, Any] | None:
-    """The record in the table's footer, if there is one. Raises as `read_table` does."""
-    record = _footer(path)[1]
-    return None if record is None else json.loads(record)
+def read_record(path: Path) -> bytes | None:
+    """The record in the table's footer as JSON, if there is one. Raises as `read_table` does."""
+    with CheckedFile(path) as file:
+        return (file.schema.metadata or {}).get(RECORD_KEY)
 
 
 def _rows_per_group(schema: pa.Schema) -> int:
@@ -92,16 +158,12 @@ def _rows_per_group(schema: pa.Schema) -> int:
     return IMAGE_ROWS_PER_GROUP if any(is_image(field) for field in schema) else ROWS_PER_GROUP
 
 
-def _footer(path: Path) -> tuple[tuple[str, ...], bytes | None]:
-    """The columns of a table and the record in its footer, which is read once as long as the file is the same."""
-    status = path.stat()
-    return _read_footer(path, (status.st_ino, status.st_mtime_ns, status.st_size))
-
-
-@lru_cache(maxsize=64)
-def _read_footer(path: Path, version: tuple[int, int, int]) -> tuple[tuple[str, ...], bytes | None]:
-    schema = pq.read_schema(path)
-    return tuple(schema.names), (schema.metadata or {}).get(RECORD_KEY)
+def _wanted(file: CheckedFile, schema: pa.Schema | None, images: bool) -> list[str]:
+    return [
+        field.name
+        for field in file.schema
+        if (images or not is_image(field)) and (schema is None or field.name in schema.names)
+    ]
 
 
 def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:

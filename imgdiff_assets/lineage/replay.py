@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
@@ -29,7 +28,7 @@ from imgdiff_assets.ledger.images import ErasedImages, GivenImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.compare import Comparison, Verdict, closest, compare, tolerance
 from imgdiff_assets.lineage.lineage import CAPTION_ID, TABLE_OF_ID, ancestors, find_row
-from imgdiff_assets.reading.scan import DamagedTable, scan
+from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
 from imgdiff_assets.stages.graph import STAGES, line, stage_named
@@ -141,13 +140,7 @@ def _open(
     """The images of a table, until the stack is left; None where there is no such table. Raises DamagedTable."""
     if not ledger.exists(asset, shard):
         return None
-    try:
-        return stack.enter_context(closing(images(ledger, shard)))
-    except (pa.ArrowException, OSError) as error:
-        raise DamagedTable(
-            f"{ledger.table_path(asset, shard)} cannot be read ({' '.join(str(error).split())}); `imgdiff run` moves "
-            "it aside and makes it again."
-        ) from error
+    return stack.enter_context(closing(images(ledger, shard)))
 
 
 def _stages_above(ledger: Ledger, column: str, known: Mapping[str, str], shard: str) -> Sequence[Stage]:

@@ -1,20 +1,18 @@
 """Reading one table of the ledger across shards, a few columns and rows of it."""
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Integers
-from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 
-if TYPE_CHECKING:
-    import pyarrow.dataset as ds
+SHARD = pa.field("shard", pa.string())
 
 
 def origins(stage: Stage, table: pa.Table) -> Integers:
@@ -45,10 +43,6 @@ def keys_of(stage: Stage, asset: str, ids: pa.ChunkedArray) -> pa.ChunkedArray:
     return ids if len(stage.above) == 1 else pc.binary_join_element_wise(asset, ids, " ")
 
 
-class DamagedTable(ImgDiffError, ValueError):
-    """A table of the ledger that is not a whole Parquet file."""
-
-
 def scan(
     ledger: Ledger,
     asset: str,
@@ -60,56 +54,40 @@ def scan(
 
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
-    wanted = ledger.shards(asset, shards)
-    names = [*columns, "shard"]
-    if not wanted:
-        schema = _with_shard(asset)
-        return pa.schema([schema.field(name) for name in names]).empty_table()
-    try:
-        return _dataset(ledger, asset, wanted).to_table(columns=names, filter=where)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise _damaged(ledger, asset, error) from error
+    # Here, for it imports pandas: half a second that definitions and help do not need.
+    from pyarrow.dataset import Scanner
+
+    # An expression does not tell the columns that it names but in its text; that some more are read does no harm.
+    named = () if where is None else [name for name in stage_named(asset).schema.names if name in str(where)]
+    rows = _rows(ledger, asset, [*columns, *named], ledger.shards(asset, shards))
+    return Scanner.from_batches(rows, columns=[*columns, SHARD.name], filter=where).to_table()
 
 
-def ask(ledger: Ledger, asset: str, sql: str) -> list[tuple[Any, ...]]:
-    """DuckDB's answer to a question about `rows`, all rows of `asset`: as columns they might not fit into memory.
+def ask(ledger: Ledger, asset: str, columns: Sequence[str], sql: str) -> list[tuple[Any, ...]]:
+    """DuckDB's answer to a question about `rows`, which are some columns of all rows of `asset`.
 
-    Raises DamagedTable.
+    They might not fit into memory. Raises DamagedTable.
     """
     import duckdb
 
-    wanted = ledger.shards(asset)
-    if not wanted:
-        return []
     with duckdb.connect() as connection:
+        connection.register("rows", _rows(ledger, asset, columns, ledger.shards(asset)))
         try:
-            # Arrow opens the files: DuckDB takes some names for patterns.
-            connection.register("rows", _dataset(ledger, asset, wanted))
             return connection.execute(sql).fetchall()
-        except (pa.ArrowInvalid, OSError, duckdb.Error) as error:
-            raise _damaged(ledger, asset, error) from error
+        except duckdb.Error:  # as which DuckDB passes on that a table is damaged
+            _rows(ledger, asset, columns, ledger.shards(asset)).read_all()
+            raise
 
 
-def _with_shard(asset: str) -> pa.Schema:
-    return stage_named(asset).schema.append(pa.field("shard", pa.string()))
+def _rows(ledger: Ledger, asset: str, columns: Sequence[str], shards: Sequence[str]) -> pa.RecordBatchReader:
+    """Some columns of all rows of the shards, one shard after the other."""
+    stage = stage_named(asset)
+    schema = pa.schema([stage.schema.field(name) for name in dict.fromkeys(columns)])
 
+    def batches() -> Iterator[pa.RecordBatch]:
+        for key in shards:
+            table = ledger.read(asset, key, schema)
+            table = table.append_column(SHARD, pa.repeat(pa.scalar(key), len(table)))
+            yield from table.to_batches()
 
-def _dataset(ledger: Ledger, asset: str, shards: Sequence[str]) -> "ds.Dataset":
-    """The tables of some shards as one, not read yet; their folders say which shard a row is of."""
-    import pyarrow.dataset as ds  # here, for it imports pandas: half a second that definitions and help do not need
-
-    schema = _with_shard(asset)
-    return ds.dataset(
-        [str(ledger.table_path(asset, key)) for key in shards],
-        schema=schema,
-        format="parquet",
-        partitioning=ds.partitioning(pa.schema([schema.field("shard")]), flavor="hive"),
-        partition_base_dir=str(ledger.root / asset),
-    )
-
-
-def _damaged(ledger: Ledger, asset: str, error: Exception) -> DamagedTable:
-    return DamagedTable(
-        f"{ledger.root / asset}: a table cannot be read ({' '.join(str(error).split())}); "
-        "`imgdiff run` moves it aside and measures its rows again."
-    )
+    return pa.RecordBatchReader.from_batches(schema.append(SHARD), batches())

@@ -8,8 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ConfigDict, TypeAdapter
+from typing_extensions import TypedDict
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import Gathered
@@ -27,6 +30,25 @@ NAMES = ("number", "version", "previous", "date")
 """What tells releases apart that hold the same."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
+
+
+class _Manifest(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    number: int
+
+
+MANIFEST_FILE: TypeAdapter[Any] = TypeAdapter(_Manifest)
+
+
+class BrokenRelease(ImgDiffError, ValueError):
+    """A release that is not what was written."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(
+            f"{file} is damaged: put a copy in its place, or move {file.parent.name} away; `sha256sum -c SHA256SUMS` "
+            "there tells which files are whole."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +127,18 @@ def write_contents(found: Contents, folder: Path) -> None:
 
 
 def read_contents(folder: Path) -> Contents:
-    """Raises OSError or ValueError for a folder that is no whole release."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    return Contents(manifest, pq.read_table(folder / SAMPLES, schema=SCHEMA).to_pylist())
+    """What a release says of itself. Raises OSError, and BrokenRelease for a folder that is no whole release."""
+    manifest = read_manifest(folder)
+    try:
+        return Contents(manifest, pq.read_table(folder / SAMPLES, schema=SCHEMA).to_pylist())
+    except (pa.ArrowException, ValueError) as error:
+        raise BrokenRelease(folder / SAMPLES) from error
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """`release.json` of a release. Raises OSError, BrokenRelease."""
+    try:
+        manifest: dict[str, Any] = MANIFEST_FILE.validate_json((folder / MANIFEST).read_bytes())
+    except ValueError as error:
+        raise BrokenRelease(folder / MANIFEST) from error
+    return manifest

@@ -5,7 +5,6 @@ is written before its release is begun, for one that is in its place may be dele
 of a release that never came to its place is gone on with under its number.
 """
 
-import json
 import os
 import platform
 import re
@@ -18,7 +17,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.export.folder import partial_of
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.files import atomic_file
-from imgdiff_assets.release.contents import MANIFEST
+from imgdiff_assets.release.contents import MANIFEST, read_manifest
 from resources.loading.file_lock import held
 
 LAST_NUMBER = ".last_number"
@@ -101,4 +100,4 @@ def _write_last_number(home: Home, number: int) -> None:
 
 
 def _number(release: Path) -> int:
-    return int(json.loads((release / MANIFEST).read_text(encoding="utf-8"))["number"])
+    return int(read_manifest(release)["number"])

@@ -42,7 +42,7 @@ class Invariant:
 def repeated_ids(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Ids that another row has too, in any shard of the ledger."""
     name = stage.id_column
-    found = ask(ledger, stage.name, f"SELECT {name} FROM rows GROUP BY {name} HAVING count(*) > 1")
+    found = ask(ledger, stage.name, [name], f"SELECT {name} FROM rows GROUP BY {name} HAVING count(*) > 1")
     repeated = pc.field(name).isin(pa.array([identity for (identity,) in found], pa.string()))
     for row in scan(ledger, stage.name, [name], repeated).to_pylist() if found else ():
         yield {**row, "problem": "another row has the same id"}
@@ -116,7 +116,7 @@ def captions_in_two_splits(stage: Stage, ledger: Ledger, shards: Sequence[str]) 
         "SELECT caption_id, min(split), max(split) FROM rows WHERE kept GROUP BY caption_id "
         "HAVING min(split) < max(split) ORDER BY caption_id"
     )
-    for caption, one, another in ask(ledger, stage.name, several):
+    for caption, one, another in ask(ledger, stage.name, ["caption_id", "split", "kept"], several):
         yield {"caption_id": caption, "problem": f"is in {one} and in {another}"}
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from resources.catalog import FILTER_STATISTICS, MATERIALIZATIONS, Catalog
+from resources.catalog import FILTER_STATISTICS, MATERIALIZATIONS, Catalog, CatalogUnavailable
 
 TEXTS = ("asset", "shard", "run_id", "recipe", "recipe_hash", "settings_hash", "code_version", "inputs_hash")
 NUMBERS = ("rows_in", "rows", "kept", "reused", "measured", "errors")
@@ -114,7 +114,7 @@ def test_a_query_takes_parameters_and_closes_after_a_mistake(catalog: Catalog) -
     catalog.add([_record(), _record("shard-000001")])
     found = catalog.query("SELECT shard FROM materializations WHERE shard = ?", ["shard-000001"])
     assert found["shard"].to_pylist() == ["shard-000001"]
-    with pytest.raises(duckdb.Error):
+    with pytest.raises(CatalogUnavailable, match="nowhere"):
         catalog.query("SELECT nonsense FROM nowhere")
     assert len(_rows(catalog, "materializations")) == 2
 

@@ -16,9 +16,10 @@ from imgdiff_assets.export.formats import GROUP, formats
 
 
 def entries_of(out: Path) -> list[dict[str, Any]]:
-    """All entries of an export, whichever way its files hold them."""
-    lists = [json.loads(path.read_text()) for path in out.glob("*.json") if path.stem in ("train", "validation")]
-    lines = [json.loads(line) for path in out.glob("*.jsonl") for line in path.read_text().splitlines()]
+    """All entries of an export, whichever way its files hold them; where it stands, a page cannot know."""
+    texts = {path: path.read_text().replace(f"{out}/", "") for path in out.glob("*.json*")}
+    lists = [json.loads(text) for path, text in texts.items() if path.name in ("train.json", "validation.json")]
+    lines = [json.loads(line) for path, text in texts.items() if path.suffix == ".jsonl" for line in text.splitlines()]
     return [entry for entries in lists for entry in entries] + lines
 
 

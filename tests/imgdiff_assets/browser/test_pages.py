@@ -62,7 +62,9 @@ def test_below_another_root_every_address_is_below_it(seen_home: Home, seen_reci
     statuses: dict[str, int] = {}
     outside = set()
     first_of_kind = {"": "/samples/"}
-    with TestClient(Starlette(routes=[Mount("/samples", create_app(site))]), base_url="http://localhost:8080") as client:
+    with TestClient(
+        Starlette(routes=[Mount("/samples", create_app(site))]), base_url="http://localhost:8080"
+    ) as client:
         while ahead := first_of_kind.keys() - statuses:
             kind = ahead.pop()
             answer = client.get(first_of_kind[kind])

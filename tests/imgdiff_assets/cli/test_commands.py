@@ -156,5 +156,5 @@ def test_no_command_has_a_traceback_for_a_damaged_table(
         result = CliRunner().invoke(main, line.split())
         assert result.exception is None or isinstance(result.exception, SystemExit), line
         told[line] = result.stderr
-    assert f"{table}: a table cannot be read" in told["stats"]
-    assert "`imgdiff run` moves it aside" in told["stats"]
+    assert f"{Ledger(own_home.ledger).table_path(table, SHARD)} is damaged" in told["stats"]
+    assert "`imgdiff ledger verify` sets it aside" in told["stats"]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from imgdiff_assets.defs.catalog_index import catch_up, index, rebuild, refresh_view
+from imgdiff_assets.engine.record import FilterStatistic, Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
@@ -25,9 +26,10 @@ def _contents(home: Home, names: Sequence[str] = (*TABLES, *STAGE_NAMES)) -> dic
 
 
 def _record(shard: str, finished_at: str, kept: int = 1) -> dict[str, Any]:
-    filters = [{"filter": "too_similar", "threshold": 0.5, "seen": 2, "passed": kept, "rejected": 2 - kept}]
-    identity = {"asset": STAGE.name, "shard": shard, "run_id": "run", "finished_at": finished_at}
-    return {**identity, "kept": kept, "filters": filters}
+    names = ("run_id", "recipe", "recipe_hash", "settings_hash", "code_version", "inputs_hash")
+    filters = [FilterStatistic("too_similar", 0.5, seen=2, passed=kept, rejected=2 - kept)]
+    record = Materialization(STAGE.name, shard, *names, finished_at=finished_at, kept=kept, filters=filters)
+    return record.to_json()
 
 
 def _commit(home: Home, shard: str, finished_at: str) -> dict[str, Any]:
@@ -98,7 +100,7 @@ def test_a_kill_before_the_history_was_written_loses_nothing(tmp_path: Path) -> 
 
 def test_a_damaged_catalog_is_made_again(own_home: Home) -> None:
     own_home.catalog.write_bytes(b"no database" * 1_000)
-    with pytest.raises(CatalogUnavailable, match=r"catalog\.duckdb: the catalog cannot be opened"):
+    with pytest.raises(CatalogUnavailable, match=r"catalog\.duckdb: the catalog cannot be used"):
         Catalog(own_home.catalog).query("SELECT 1")
     assert rebuild(own_home) == len(STAGES) * len(SHARDS)
     assert len(_contents(own_home)["materializations"]) == len(STAGES) * len(SHARDS)

@@ -32,7 +32,13 @@ ADDRESS = "http://localhost:3000"
 TOKEN = "0123456789abcdef0123"
 JSON = {"content-type": "application/json"}
 CHANGE = 'mutation { setConcurrencyLimit(concurrencyKey: "opened", limit: 7) }'
-ELSEWHERE = ("null", "http://attacker.example", "http://localhost:8000", "https://localhost:3000", "http://127.0.0.1:3000")
+ELSEWHERE = (
+    "null",
+    "http://attacker.example",
+    "http://localhost:8000",
+    "https://localhost:3000",
+    "http://127.0.0.1:3000",
+)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +98,9 @@ def test_a_page_of_another_origin_changes_nothing(door: TestClient, origin: str)
     assert door.options("/graphql", headers={"origin": origin}).status_code == 403
 
 
-@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"])
+@pytest.mark.parametrize(
+    "kind", ["", "text/plain", "application/x-www-form-urlencoded", "text/plain; application/json"]
+)
 def test_what_a_page_could_send_unasked_needs_an_origin(door: TestClient, kind: str) -> None:
     headers = {"content-type": kind} if kind else {}
     assert door.post("/graphql", params={"query": CHANGE}, headers=headers).status_code == 403
@@ -111,7 +119,9 @@ def test_another_site_may_lead_here_by_a_link_and_no_more(door: TestClient, site
     assert change(door, link) == 403
 
 
-@pytest.mark.parametrize("host", ["attacker.example", "attacker.example:3000", "localhost.attacker.example", "0.0.0.0", ""])
+@pytest.mark.parametrize(
+    "host", ["attacker.example", "attacker.example:3000", "localhost.attacker.example", "0.0.0.0", ""]
+)
 def test_another_name_is_not_answered(door: TestClient, host: str) -> None:
     for path in ("/", "/server_info", "/graphql", "/samples/", "/samples", "/_next/static/"):
         assert door.get(path, headers={"host": host}).status_code == 421
@@ -124,7 +134,9 @@ def test_another_name_is_not_answered(door: TestClient, host: str) -> None:
 def test_a_web_socket_is_for_pages_of_the_door(door: TestClient, origin: str | None) -> None:
     headers = {"host": "localhost:3000"}
     with pytest.raises(WebSocketDisconnect):
-        door.websocket_connect("/graphql", headers=headers | ({} if origin is None else {"origin": origin})).__enter__()
+        door.websocket_connect(
+            "/graphql", headers=headers | ({} if origin is None else {"origin": origin})
+        ).__enter__()
     with door.websocket_connect("/graphql", ["graphql-ws"], headers={**headers, "origin": ADDRESS}) as own:
         own.send_json({"type": "connection_init"})
         assert own.receive_json() == {"type": "connection_ack"}
@@ -152,9 +164,7 @@ def test_without_the_door_a_get_for_any_name_changes_what_it_likes(instance: dg.
 
 @pytest.mark.usefixtures("opened")
 @pytest.mark.parametrize("headers", [{"origin": ADDRESS}, {}, {"content-type": "application/json; charset=utf-8"}])
-def test_own_pages_and_programs_change_what_they_like(
-    dagster: ASGIApp, site: Site, headers: dict[str, str]
-) -> None:
+def test_own_pages_and_programs_change_what_they_like(dagster: ASGIApp, site: Site, headers: dict[str, str]) -> None:
     assert change(TestClient(create_door(dagster, site), base_url=ADDRESS), headers) == 200
 
 
@@ -202,7 +212,8 @@ ATTACK = """async ([door, change]) => {
     frame.onload = () => done("sent");
   });
   const part = (kind) => new Promise((done) => {
-    const made = Object.assign(document.createElement(kind), {onload: () => done("loaded"), onerror: () => done("refused")});
+    const made = document.createElement(kind);
+    Object.assign(made, {onload: () => done("loaded"), onerror: () => done("refused")});
     made.src = address;
     document.body.append(made);
   });

@@ -51,7 +51,16 @@ def _commit(ledger: Ledger, numbers: Sequence[int], batch: int = 7, size: int = 
         path = ledger.stage_batch(ASSET, SHARD, "draw", [_row(number, size) for number in chunk], SCHEMA)
         references += [CellReference(path, row) for row in range(len(chunk))]
     rows = _rows(numbers)
-    ledger.commit(ASSET, SHARD, SCHEMA, rows, references, record or {"rows": len(rows)})
+    ledger.commit(ASSET, SHARD, SCHEMA, rows, references, record or _record(rows=len(rows)))
+
+
+def _record(**known: Any) -> dict[str, Any]:
+    """What a record must have, and what is given."""
+    texts = "asset shard run_id recipe recipe_hash settings_hash code_version inputs_hash output_hash finished_at"
+    counts = "rows_in rows kept reused measured errors seed"
+    tables = "rejections calls step_seconds settings models"
+    empty = {**dict.fromkeys(texts.split(), ""), **dict.fromkeys(counts.split(), 0), "seconds": 0.5, "filters": []}
+    return {**empty, **{name: {} for name in tables.split()}, **known}
 
 
 def _rows(numbers: Sequence[int]) -> pa.Table:
@@ -64,11 +73,11 @@ def _files(ledger: Ledger) -> list[str]:
 
 
 def test_a_committed_table_holds_everything_and_nothing_else_is_left(ledger: Ledger) -> None:
-    _commit(ledger, range(40), record={"b": 1, "a": [None, "é"]})
+    _commit(ledger, range(40), record=_record(b=1, a=[None, "é"]))
     assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [_row(number) for number in range(40)]
     assert ledger.read(ASSET, SHARD).column_names == ["id", "score"]
-    assert ledger.record(ASSET, SHARD) == {"a": [None, "é"], "b": 1}
-    assert ledger.history(ASSET, SHARD) == [{"a": [None, "é"], "b": 1}]
+    assert ledger.record(ASSET, SHARD) == _record(a=[None, "é"], b=1)
+    assert ledger.history(ASSET, SHARD) == [_record(a=[None, "é"], b=1)]
     assert ledger.shards(ASSET) == [SHARD]
     assert _files(ledger) == [f"{ASSET}/shard={SHARD}/history.jsonl", f"{ASSET}/shard={SHARD}/rows.parquet"]
 
@@ -140,16 +149,16 @@ def test_half_written_files_of_a_killed_run_are_removed(ledger: Ledger) -> None:
 
 
 def test_a_failing_write_leaves_the_old_table_and_no_temporary(ledger: Ledger) -> None:
-    _commit(ledger, range(5), record={"run": 1})
+    _commit(ledger, range(5), record=_record(run=1))
     before = _files(ledger)
     with pytest.raises(pa.ArrowInvalid):
-        ledger.commit(ASSET, SHARD, SCHEMA, pa.table({"id": ["x"], "score": ["no number"]}), [None], {"run": 2})
+        ledger.commit(ASSET, SHARD, SCHEMA, pa.table({"id": ["x"], "score": ["no number"]}), [None], _record(run=2))
     with pytest.raises(KeyboardInterrupt):
         _interrupted_write(ledger.table_path(ASSET, SHARD))
     assert _files(ledger) == before
     assert ledger.read(ASSET, SHARD, images=True).num_rows == 5
-    assert ledger.record(ASSET, SHARD) == {"run": 1}
-    assert ledger.history(ASSET, SHARD) == [{"run": 1}]
+    assert ledger.record(ASSET, SHARD) == _record(run=1)
+    assert ledger.history(ASSET, SHARD) == [_record(run=1)]
 
 
 def _interrupted_write(path: Path) -> None:
@@ -165,18 +174,18 @@ def _commit_on_a_full_disk(root: str) -> None:
     with pytest.raises(
         OSError, match=r"rows\.parquet: cannot be written \(.*\); what was there is unchanged\."
     ) as one:
-        _commit(ledger, range(40), size=2_000, record={"run": 2})
+        _commit(ledger, range(40), size=2_000, record=_record(run=2))
     assert "\n" not in str(one.value)
     with pytest.raises(OSError, match=r"draw-\d+\.parquet: cannot be written"):
         ledger.stage_batch(ASSET, SHARD, "draw", [_row(number, 2_000) for number in range(40)], SCHEMA)
 
 
 def test_a_full_disk_leaves_the_old_table_and_the_finished_batches(ledger: Ledger) -> None:
-    _commit(ledger, range(5), record={"run": 1})
+    _commit(ledger, range(5), record=_record(run=1))
     before = _files(ledger)
     _in_another_process(_commit_on_a_full_disk, str(ledger.root))
     assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [_row(number) for number in range(5)]
-    assert ledger.record(ASSET, SHARD) == {"run": 1}
+    assert ledger.record(ASSET, SHARD) == _record(run=1)
     staged = ledger.staged_batches(ASSET, SHARD, "draw")
     assert sum(pq.read_metadata(path).num_rows for path in staged) == 40
     assert _files(ledger) == sorted([*before, *(str(path.relative_to(ledger.root)) for path in staged)])
@@ -190,7 +199,7 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
 
 def test_a_reader_never_sees_half_a_table(ledger: Ledger) -> None:
     """While the table is replaced again and again, every read is one whole version of it."""
-    _commit(ledger, [0] * 50, record={"value": 0})
+    _commit(ledger, [0] * 50, record=_record(value=0))
     finished = threading.Event()
     seen: set[str] = set()
     trouble: list[BaseException] = []
@@ -209,7 +218,7 @@ def test_a_reader_never_sees_half_a_table(ledger: Ledger) -> None:
     reader.start()
     try:
         for value in range(1, 30):
-            ledger.commit(ASSET, SHARD, SCHEMA, _rows([value] * 50), [], {"value": value})
+            ledger.commit(ASSET, SHARD, SCHEMA, _rows([value] * 50), [], _record(value=value))
     finally:
         finished.set()
         reader.join()
@@ -239,28 +248,28 @@ def test_a_missing_table_has_no_record_and_no_history(ledger: Ledger) -> None:
 
 def test_a_torn_line_of_history_spoils_no_other(ledger: Ledger) -> None:
     for run in (1, 2):
-        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": run})
+        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], _record(run=run))
     path = ledger.table_path(ASSET, SHARD).with_name("history.jsonl")
     path.write_bytes(path.read_bytes()[:-4])
-    assert ledger.history(ASSET, SHARD) == [{"run": 1}]
-    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": 3})
-    assert ledger.history(ASSET, SHARD) == [{"run": 1}, {"run": 3}]
+    assert ledger.history(ASSET, SHARD) == [_record(run=1)]
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], _record(run=3))
+    assert ledger.history(ASSET, SHARD) == [_record(run=1), _record(run=3)]
 
 
 def test_the_last_of_a_long_history_are_found_without_the_others(ledger: Ledger) -> None:
     for run in (1, 2, 3):
-        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": run})
-    assert ledger.history(ASSET, SHARD, last=2) == [{"run": 2}, {"run": 3}]
+        ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], _record(run=run))
+    assert ledger.history(ASSET, SHARD, last=2) == [_record(run=2), _record(run=3)]
     assert ledger.history(ASSET, SHARD, last=9) == ledger.history(ASSET, SHARD)
 
 
 def test_zeros_that_a_power_cut_left_in_the_history_are_passed_over(ledger: Ledger) -> None:
-    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": 1})
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], _record(run=1))
     path = ledger.table_path(ASSET, SHARD).with_name("history.jsonl")
     with path.open("ab") as file:
         file.write(b"\0" * 50 + b"\xff\n")
-    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], {"run": 2})
-    assert ledger.history(ASSET, SHARD) == [{"run": 1}, {"run": 2}]
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows([]), [], _record(run=2))
+    assert ledger.history(ASSET, SHARD) == [_record(run=1), _record(run=2)]
 
 
 def _damage(ledger: Ledger, content: bytes) -> Path:
@@ -367,9 +376,9 @@ def test_tables_are_read_by_the_tools_that_people_have(ledger: Ledger) -> None:
     ).to_table()
     assert table["shard"].to_pylist() == [SHARD] * 3
     assert table.schema.field("image").type == pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    assert json.loads(pq.read_schema(ledger.table_path(ASSET, SHARD)).metadata[b"imgdiff_materialization"]) == {
-        "rows": 3
-    }
+    assert json.loads(pq.read_schema(ledger.table_path(ASSET, SHARD)).metadata[b"imgdiff_materialization"]) == _record(
+        rows=3
+    )
 
 
 def test_the_group_size_bounds_what_a_reader_must_hold() -> None:

@@ -15,13 +15,13 @@ from imgdiff_assets.cli.main import main
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.images import decode, encode_png
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.compare import Comparison, Verdict
 from imgdiff_assets.lineage.lineage import LineageError
 from imgdiff_assets.lineage.replay import Replay, ReplayError, replay, shared_models
 from imgdiff_assets.lineage.replay_text import to_text
-from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.recipe.recorded_recipe import UnknownOrigin
 from imgdiff_assets.stages.graph import STAGES, stage_named
@@ -292,7 +292,7 @@ def test_ids_that_cannot_be_replayed_are_refused(home: Home, miniature_recipe: R
         replay(home, miniature_recipe, identity)
     table = Ledger(home.ledger).table_path("image_pairs", SHARD)
     table.write_bytes(table.read_bytes()[:-20])
-    with pytest.raises(DamagedTable, match=r"image_pairs/.*cannot be read"):
+    with pytest.raises(DamagedTable, match=r"image_pairs/.*is damaged"):
         replay(home, miniature_recipe, identity)
 
 

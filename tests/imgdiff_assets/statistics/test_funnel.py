@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import DamagedTable
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.statistics.funnel import Funnel, funnel
@@ -120,7 +120,7 @@ def test_a_damaged_table_is_named(own_home: Home) -> None:
     ledger = Ledger(own_home.ledger)
     path = ledger.table_path("captions", SHARDS[1])
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(DamagedTable, match=r"captions: a table cannot be read .*imgdiff run"):
+    with pytest.raises(DamagedTable, match=r"captions/.*is damaged.*imgdiff ledger verify"):
         funnel(ledger)
 
 

@@ -16,8 +16,9 @@ from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import refuse_blind_filters
 from imgdiff_assets.defs.checks import ALL_INVARIANTS, stage_checks
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import DamagedTable, scan
+from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.statistics.table_checks import INVARIANTS
@@ -163,7 +164,7 @@ def test_an_id_is_found_in_another_shard_too(own_home: Home) -> None:
 @pytest.mark.parametrize("name", ["ids_unique", "no_caption_in_two_splits"])
 def test_a_damaged_table_is_named_with_what_to_do(own_home: Home, name: str) -> None:
     Ledger(own_home.ledger).table_path("fine_tune_set", SHARDS[1]).write_bytes(b"PAR1 half a table")
-    with pytest.raises(DamagedTable, match=r"fine_tune_set: a table cannot be read .*shard-000001.*`imgdiff run`"):
+    with pytest.raises(DamagedTable, match=r"fine_tune_set.*shard-000001.* is damaged: .*`imgdiff ledger verify`"):
         violations(own_home, name, "fine_tune_set")
     assert list(BY_NAME[name].violations(stage_named("fine_tune_set"), Ledger(own_home.root / "none"), [])) == []
 
