@@ -13,7 +13,10 @@ from imgdiff_assets.cli.main import main
 
 ROOT = Path(__file__).parent.parent
 NOTES = ROOT / "docs" / "architecture"
-PAGES = [*(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
 OURS = ("imgdiff_assets", "resources", "benchmarks", "tests", "docs")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)

@@ -48,13 +48,13 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
 
     if dagster_url and not dagster_url.startswith(("http://", "https://")):
         raise click.ClickException(f"--dagster-url {dagster_url}: an address begins with http:// or https://.")
-    listener = listen(host, port, allow_remote, token)
-    home = Home.from_environment()
-    site = Site(home, load_recipe(recipe), dagster_url.rstrip("/") or None)
-    click.echo(f"Reading {home.ledger} ...", err=True)
-    site.index.refresh()
-    query = f"/?token={token}" if token else "/"
-    click.echo(f"{address_of(listener, host)}{query}  (Ctrl-C stops it)")
-    config = uvicorn.Config(create_app(site, token), log_level="warning", server_header=False)
-    with suppress(KeyboardInterrupt):  # how it is meant to end
-        uvicorn.Server(config).run(sockets=[listener])
+    with listen(host, port, allow_remote, token) as listener:
+        home = Home.from_environment()
+        site = Site(home, load_recipe(recipe), dagster_url.rstrip("/") or None)
+        click.echo(f"Reading {home.ledger} ...", err=True)
+        site.index.refresh()
+        query = f"/?token={token}" if token else "/"
+        click.echo(f"{address_of(listener, host)}{query}  (Ctrl-C stops it)")
+        config = uvicorn.Config(create_app(site, token), log_level="warning", server_header=False)
+        with suppress(KeyboardInterrupt):  # how it is meant to end
+            uvicorn.Server(config).run(sockets=[listener])

@@ -32,12 +32,12 @@ def ui(host: str, port: int, allow_remote: bool, token: str | None) -> None:
     from imgdiff_assets.defs.web_ui import serve
     from imgdiff_assets.recipe.recipe import load_recipe
 
-    listener = listen(host, port, allow_remote, token)
-    home = Home.from_environment()
-    load_recipe()
-    with dagster_instance(home) as instance:
-        register_shards(instance, home)
-    os.environ["IMGDIFF_HOME"] = str(home.root)
-    os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
-    log = dagster_folder(home) / "web_ui.log"
-    sys.exit(serve(listener, address_of(listener, host), token, log, click.echo))
+    with listen(host, port, allow_remote, token) as listener:
+        home = Home.from_environment()
+        load_recipe()
+        with dagster_instance(home) as instance:
+            register_shards(instance, home)
+        os.environ["IMGDIFF_HOME"] = str(home.root)
+        os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
+        log = dagster_folder(home) / "web_ui.log"
+        sys.exit(serve(listener, address_of(listener, host), token, log, click.echo))

@@ -26,7 +26,7 @@ from resources.loading.failures import ModelUnavailable, WeightsMissing
 SHARD = "shard-000000"
 HOME, RECIPE = "imgdiff_assets.home.Home.from_environment", "imgdiff_assets.recipe.recipe.load_recipe"
 COMMANDS = {
-    "browse": (["browse"], HOME),
+    "browse": (["browse", "--port", "0"], HOME),
     "catalog rebuild": (["catalog", "rebuild"], HOME),
     "certificate": (["certificate"], HOME),
     "demo": (["demo"], HOME),
@@ -43,7 +43,7 @@ COMMANDS = {
     "report": (["report"], HOME),
     "run": (["run"], HOME),
     "stats": (["stats"], HOME),
-    "ui": (["ui"], HOME),
+    "ui": (["ui", "--port", "0"], HOME),
     "what-if": (["what-if"], HOME),
 }
 EXPECTED: list[tuple[BaseException, str]] = [

@@ -37,7 +37,7 @@ def test_tables_and_databases_are_found(drawn_home: Home, tmp_path: Path, name: 
     shutil.copytree(drawn_home.ledger, tmp_path / "homes" / "abc,d" / "ledger")
     ledger = Ledger(home.ledger)
     rows = len(ledger.read(SAMPLES, "shard-000000")) + len(ledger.read(SAMPLES, "shard-000001"))
-    assert ask(ledger, SAMPLES, "SELECT count(*) FROM rows") == [(rows,)]
+    assert ask(ledger, SAMPLES, ["sample_id"], "SELECT count(*) FROM rows") == [(rows,)]
     assert rebuild(home) > 0
     with duckdb.connect(home.catalog, read_only=True) as catalog:
         assert catalog.table(SAMPLES).count("*").fetchall() == [(rows,)]
