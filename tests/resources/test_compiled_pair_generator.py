@@ -88,7 +88,8 @@ def assert_alike(one: np.ndarray, other: np.ndarray) -> None:
 
 
 @pytest.mark.usefixtures("captured_only")
-@pytest.mark.parametrize("ways", [WAYS[:1], pytest.param(WAYS, marks=pytest.mark.slow)], ids=["one", "all"])
+@pytest.mark.slow
+@pytest.mark.parametrize("ways", [WAYS[:1], WAYS], ids=["one", "all"])
 def test_every_way_is_captured_once_and_right(tiny_pipeline_folder: Path, ways: list[dict[str, object]]) -> None:
     plain = PairGenerator(settings(tiny_pipeline_folder))
     compiled = PairGenerator(settings(tiny_pipeline_folder, compile=True))

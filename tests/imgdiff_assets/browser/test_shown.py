@@ -393,6 +393,7 @@ def old_line(row: dict[str, Any], verdict: str) -> str:
     return json.dumps({**told, **how, "verdict": verdict}) + "\n"
 
 
+@pytest.mark.slow
 def test_verdicts_of_images_shown_the_wrong_way_round_are_given_again(
     before: Home, asked_recipe: Recipe, samples: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,6 +50,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_bad_shard_stops_no_other_and_loses_no_record(home: Home) -> None:
     bad = home.captions / f"{KEYS[1]}.parquet"
     whole = bad.read_bytes()

@@ -104,6 +104,7 @@ def test_samples_of_both_branches_are_made_again_from_their_lineage(
             assert compared[f"{name}_image"].recorded == pair[f"{name}_hash"]
 
 
+@pytest.mark.slow
 def test_in_a_batch_of_the_same_size_images_are_the_same_bit_for_bit(home: Home, miniature_recipe: Recipe) -> None:
     recipe = override_recipe(miniature_recipe, ["pair_generator.batch_size=1"])
     stage, ledger = stage_named("image_pairs"), Ledger(home.ledger)
