@@ -4,8 +4,9 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from imgdiff_assets.common.addresses import address
 from imgdiff_assets.common.errors import ImgDiffError
 
 DEFAULT_HOME = "imgdiff_home"
@@ -22,30 +23,41 @@ class HomeNotWritable(ImgDiffError, PermissionError):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The folder of one project: `inbox/`, `captions/`, `ledger/`, `catalog.duckdb`, `dagster/`, `reviews.jsonl`."""
+    """The place of one project: `captions/`, `ledger/` and `reviews.jsonl` are there.
 
-    root: Path
+    `inbox/`, `releases/`, `catalog.duckdb`, `dagster/` and whatever can be made again are beside them, or, where that
+    is a bucket, in a folder of this machine: `local`.
+    """
+
+    root: PurePath
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """The folder named by `IMGDIFF_HOME`, or `./imgdiff_home`; nothing is created."""
-        return cls(Path(os.environ.get("IMGDIFF_HOME") or DEFAULT_HOME).expanduser().absolute())
+        """What `IMGDIFF_HOME` names, a folder or `s3://bucket/prefix`, or `./imgdiff_home`; nothing is created."""
+        return cls(address(os.environ.get("IMGDIFF_HOME") or DEFAULT_HOME))
+
+    @property
+    def local(self) -> Path:
+        """What is of this machine alone: the home itself or, if that is in a bucket, what `IMGDIFF_LOCAL` names."""
+        if isinstance(self.root, Path):
+            return self.root
+        return Path(os.environ.get("IMGDIFF_LOCAL") or DEFAULT_HOME).expanduser().absolute()
 
     @property
     def inbox(self) -> Path:
-        return self.root / "inbox"
+        return self.local / "inbox"
 
     @property
-    def captions(self) -> Path:
+    def captions(self) -> PurePath:
         return self.root / "captions"
 
     @property
-    def ledger(self) -> Path:
+    def ledger(self) -> PurePath:
         return self.root / "ledger"
 
     @property
     def releases(self) -> Path:
-        return self.root / "releases"
+        return self.local / "releases"
 
     @property
     def catalog(self) -> Path:
@@ -57,29 +69,31 @@ class Home:
 
     def _place(self, name: str, misread: re.Pattern[str]) -> Path:
         """In the home; of one whose path a database cannot be given, in `~/.local/state/imgdiff/<its hash>`."""
-        if not misread.search(str(self.root)):
-            return self.root / name
+        if not misread.search(str(self.local)):
+            return self.local / name
         states = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-        return states / "imgdiff" / hashlib.sha256(os.fsencode(self.root)).hexdigest()[:16] / name
+        return states / "imgdiff" / hashlib.sha256(os.fsencode(self.local)).hexdigest()[:16] / name
 
     @property
-    def reviews(self) -> Path:
+    def reviews(self) -> PurePath:
         return self.root / "reviews.jsonl"
 
     @property
     def report(self) -> Path:
         """Where `imgdiff report` writes unless told."""
-        return self.root / "report.html"
+        return self.local / "report.html"
 
     def create(self) -> None:
         """Make the folders. Raises HomeNotWritable."""
         try:
             for folder in (self.inbox, self.captions, self.ledger, self.dagster):
-                folder.mkdir(parents=True, exist_ok=True)
-            probe = self.root / ".writable"
+                if isinstance(folder, Path):  # a bucket has no folders
+                    folder.mkdir(parents=True, exist_ok=True)
+            probe = self.local / ".writable"
             probe.touch()
             probe.unlink()
         except OSError as error:
+            variable = "IMGDIFF_HOME" if self.local == self.root else "IMGDIFF_LOCAL"
             raise HomeNotWritable(
-                f"{self.root}: cannot be written ({error.strerror}); point IMGDIFF_HOME at a folder of yours."
+                f"{self.local}: cannot be written ({error.strerror}); point {variable} at a folder of yours."
             ) from error

@@ -1,13 +1,12 @@
 """Images of pairs as the browser shows them: single ones as they lie in the ledger, thumbnails from a cache."""
 
 import io
-import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from PIL import Image
@@ -16,6 +15,7 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.cells import GroupedFile, RowGroup
 from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.shown import ERASED, ShownImage, shown_images
 
@@ -60,7 +60,7 @@ class Pictures:
 
     def __init__(self, index: Index, cache: Path) -> None:
         self._index, self._cache = index, cache
-        self._groups: deque[tuple[tuple[Path, int, int], RowGroup]] = deque(maxlen=KEPT_GROUPS)
+        self._groups: deque[tuple[tuple[PurePath, str | None], RowGroup]] = deque(maxlen=KEPT_GROUPS)
         self._thumbnails: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -118,10 +118,9 @@ class Pictures:
             self._index.refresh(at_once=True)
         raise NoImage(f"{identity}: its image cannot be read just now")
 
-    def _read_row(self, path: Path, row: int, columns: Sequence[str]) -> dict[str, Any]:
+    def _read_row(self, path: PurePath, row: int, columns: Sequence[str]) -> dict[str, Any]:
         """Some columns of a row, from the row group around it. Raises IndexError for a row that is not there."""
-        state = os.stat(path)
-        version = path, state.st_mtime_ns, state.st_ino
+        version = path, store_of(path).version(path)
         with self._lock:
             group = next((group for known, group in self._groups if known == version and row in group), None)
             if group is None:

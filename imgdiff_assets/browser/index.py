@@ -4,7 +4,6 @@ A file is read whole and closed before anything is asked of it, and its rows tak
 transaction. So a page sees each table either before or after a run, never half of it, and blocks no writer.
 """
 
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,8 @@ import pyarrow as pa
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.ledger.reviews import read_reviews
+from imgdiff_assets.ledger.reviews import read_reviews, reviews_state
+from imgdiff_assets.ledger.store.entry import Entry
 from imgdiff_assets.ledger.tables import conform
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
@@ -36,8 +36,6 @@ MATERIALIZED = pa.schema(
 )
 REVIEWED = pa.schema([("sample_id", pa.string()), ("review", pa.string())])
 
-FileState = tuple[int, int, int]
-
 
 class Index:
     """Answers SQL about all shards, or `shards` alone. Safe to use from several threads.
@@ -52,8 +50,8 @@ class Index:
         self._only = None if shards is None else frozenset(shards)
         self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.damaged: dict[tuple[str, str], str] = {}
-        self._states: dict[tuple[str, str], FileState] = {}
-        self._reviews_state: FileState | None = None
+        self._states: dict[tuple[str, str], str] = {}
+        self._reviews_state: tuple[Entry, ...] | None = None
         self._looked_at = float("-inf")
         self._lock = threading.Lock()
         self._connection = duckdb.connect(":memory:")
@@ -89,11 +87,11 @@ class Index:
             self._looked_at = time.monotonic()
 
     def _refresh_stage(self, stage: Stage) -> None:
-        keys = self.ledger.shards(stage.name, self._only)
-        present = {key: _state(self.ledger.table_path(stage.name, key)) for key in keys}
+        files = self.ledger.tables(stage.name)
+        present = {key: entry.version for key, entry in files.items() if self._only is None or key in self._only}
         known = {key: state for (asset, key), state in self._states.items() if asset == stage.name}
-        changed = [key for key, state in present.items() if state is not None and state != known.get(key)]
-        gone = [key for key in known if present.get(key) is None]
+        changed = [key for key, state in present.items() if state != known.get(key)]
+        gone = [key for key in known if key not in present]
         if not changed and not gone:
             return
         tables, history = [], []
@@ -101,7 +99,7 @@ class Index:
             table, lines = self._read(stage, key)
             tables.append(table)
             history += lines
-            self._states[stage.name, key] = present[key]  # type: ignore[assignment]
+            self._states[stage.name, key] = present[key]
         for key in gone:
             for known_of in (self._states, self.records, self.damaged):
                 known_of.pop((stage.name, key), None)
@@ -146,7 +144,7 @@ class Index:
         return table, history
 
     def _refresh_reviews(self) -> None:
-        state = _state(self.home.reviews)
+        state = reviews_state(self.home)
         if state == self._reviews_state:
             return
         shards = read_reviews(self.home).by_shard
@@ -178,12 +176,3 @@ def light_schema(stage: Stage) -> pa.Schema:
     """The columns that the index holds of a stage: no images, no fingerprints."""
     columns = [field for field in stage.schema if not is_image(field) and not field.name.endswith("_fingerprint")]
     return pa.schema([*columns, SHARD, ROW])
-
-
-def _state(path: os.PathLike[str]) -> FileState | None:
-    """What tells whether a file has changed; None when there is none."""
-    try:
-        state = os.stat(path)
-    except OSError:
-        return None
-    return state.st_mtime_ns, state.st_size, state.st_ino

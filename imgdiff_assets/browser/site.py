@@ -43,7 +43,7 @@ class Site:
     def __post_init__(self) -> None:
         self.index = Index(self.home, self.shards)
         self.stages = stages_of(self.recipe)
-        self.pictures = Pictures(self.index, self.home.root / CACHE)
+        self.pictures = Pictures(self.index, self.home.local / CACHE)
 
     def render(self, template: str, **values: Any) -> str:
         """A page; whatever is put into it is escaped."""

@@ -43,7 +43,7 @@ def demo(as_json: bool) -> None:
     report = watched_run(home, recipe)
     ledger = Ledger(home.ledger)
     counts = funnel(ledger)
-    sheet = home.root / CONTACT_SHEET
+    sheet = home.local / CONTACT_SHEET
     write_contact_sheet(ledger, sheet)
     sample = _a_sample(ledger)
     if as_json:

@@ -45,7 +45,7 @@ def what_if(
             click.echo(answer.to_text())
         return
     curve = sweep(home, values, keys, sweep_text)
-    picture = home.root / f"what_if_{curve.stage}.{curve.key}.png"
+    picture = home.local / f"what_if_{curve.stage}.{curve.key}.png"
     draw_sweep(curve).save(picture)
     if as_json:
         echo_json({**curve.to_json(), "picture": str(picture)})

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.common.aliases import Say
@@ -47,10 +48,13 @@ def refresh_view(home: Home, stage: Stage) -> None:
 
     It reads the footers of all shards, so it is for the end of a run, not for each shard.
     """
+    folder = home.ledger / stage.name
+    if not isinstance(folder, Path):  # in a bucket, into which DuckDB sees only with an extension of its own
+        return
     columns = [column.name for column in stage.schema if not is_image(column)]
     # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
     with suppress(CatalogUnavailable):
-        Catalog(home.catalog).create_view(stage.name, home.ledger / stage.name, "shard=*/rows.parquet", columns)
+        Catalog(home.catalog).create_view(stage.name, folder, "shard=*/rows.parquet", columns)
 
 
 def rebuild(home: Home) -> int:

@@ -2,11 +2,11 @@
 
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import dagster as dg
 from pydantic import Field
 
+from imgdiff_assets.common.addresses import address
 from imgdiff_assets.defs.runs_in_progress import alive, stoppable
 from imgdiff_assets.home import Home
 
@@ -17,7 +17,7 @@ SAMPLES_ROOT = "/samples"
 class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where the ledger and the catalog are, and where people look at them."""
 
-    root: str = Field(description="The folder that IMGDIFF_HOME names.")
+    root: str = Field(description="The folder, or the place in a bucket, that IMGDIFF_HOME names.")
     browser_url: str = Field(
         SAMPLES_ROOT,
         description="Where the pages of samples are; materialisations link to them. IMGDIFF_BROWSER_URL names another "
@@ -36,4 +36,4 @@ class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def home(self) -> Home:
-        return Home(Path(self.root))
+        return Home(address(self.root))

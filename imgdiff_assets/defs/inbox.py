@@ -159,7 +159,7 @@ def _under_way(home: Home, new: Taken) -> Taken:
 def _fail(home: Home, path: Path, reasons: list[str]) -> str:
     aside = _move(path, home.inbox / FAILED)
     _write_note(aside, ".error.txt", [*reasons, f"Captions come as {', '.join(SUFFIXES)}."])
-    return f"moved to {storable(str(aside.relative_to(home.root)))}: {reasons[0]}"
+    return f"moved to {storable(str(aside.relative_to(home.local)))}: {reasons[0]}"
 
 
 def _write_note(beside: Path, suffix: str, lines: list[str]) -> None:

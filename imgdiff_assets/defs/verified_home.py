@@ -11,7 +11,7 @@ from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.defs.dagster_instance import SettingsUnusable, dagster_folder, dagster_instance
 from imgdiff_assets.engine.verifying import Verified, Verifying
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.files import set_aside
+from imgdiff_assets.ledger.aside import set_aside
 from resources.catalog import TABLES, Catalog, CatalogDamaged
 
 MADE_ANEW = "it is made anew when it is needed, for the ledger has everything"

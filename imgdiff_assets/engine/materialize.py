@@ -27,6 +27,7 @@ from imgdiff_assets.engine.shard_work import ShardWork
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, GivenImages, PairImages, StoredImages
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.stage import ERROR_PREFIX, Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement
@@ -156,8 +157,8 @@ def _work(plan: TablePlan, inputs: Inputs, ledger: Ledger, models: LoadedModels,
     work = ShardWork(models)
     if PairImages.asset in stage.parents:
         work.pair_images = PairImages(ledger, plan.shard)
-    if inputs.given_images is not None and inputs.given_images.exists():
-        work.given_images = GivenImages(inputs.given_images)
+    if (given := inputs.given_images) is not None and store_of(given).version(given) is not None:
+        work.given_images = GivenImages(given)
     if ErasedImages.asset in stage.parents:
         work.erased_images = ErasedImages(ledger, plan.shard)
     elif stage.name == ErasedImages.asset:

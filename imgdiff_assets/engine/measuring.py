@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -79,7 +79,7 @@ class Measuring:
             self._recall(list(memos.values()), aside)
         return memos
 
-    def set_aside(self, damage: DamagedTable) -> Path:
+    def set_aside(self, damage: DamagedTable) -> PurePath:
         """Move the present table aside, and say so; returns where it went."""
         aside = self.ledger.quarantine(self.stage.name, self.shard)
         self.log(
@@ -88,7 +88,7 @@ class Measuring:
         )
         return aside
 
-    def _recall(self, memos: Sequence[Memo], path: Path) -> None:
+    def _recall(self, memos: Sequence[Memo], path: PurePath) -> None:
         """Remember what is whole of a file that may be damaged."""
         try:
             table, lost = read_undamaged(path, pa.unify_schemas([memo.schema for memo in memos]))

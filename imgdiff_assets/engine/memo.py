@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +43,7 @@ class Memo:
     def has_images(self) -> bool:
         return any(is_image(column) for column in self.step.columns)
 
-    def add(self, table: pa.Table, path: Path, where: Booleans | None = None) -> None:
+    def add(self, table: pa.Table, path: PurePath, where: Booleans | None = None) -> None:
         """Add the rows of a file (those of them `where` it is true)."""
         table = table.select(self.light.names)
         self._tables.append(table if where is None else table.filter(pa.array(where)))
@@ -51,7 +51,7 @@ class Memo:
             rows = range(len(table)) if where is None else np.flatnonzero(where).tolist()
             self.references += [CellReference(path, row) for row in rows]
 
-    def add_older(self, table: pa.Table, path: Path, lost: Mapping[str, Booleans] = NOTHING) -> None:
+    def add_older(self, table: pa.Table, path: PurePath, lost: Mapping[str, Booleans] = NOTHING) -> None:
         """Add the rows of a table that have a result, unless there is one of that fingerprint already.
 
         `lost` are the rows of a damaged table whose values in a column cannot be read: they have no result.

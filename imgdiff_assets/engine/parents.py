@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 
 import pyarrow as pa
 
@@ -11,8 +11,10 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_captions
+from imgdiff_assets.ledger.checksums import PIECE
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import verdicts_hash, verdicts_of_shard
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import CAPTION_FILE, OUTSIDE, REVIEWS, Stage
 
@@ -30,7 +32,7 @@ class Inputs:
 
     hash: str
     read: Callable[[], dict[str, pa.Table]]
-    given_images: Path | None = None
+    given_images: PurePath | None = None
 
 
 def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
@@ -76,6 +78,9 @@ def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
     return str(record["output_hash"]) if record else _digest(ledger.table_path(parent, shard))
 
 
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _digest(path: PurePath) -> str:
+    digest = hashlib.sha256()
+    with store_of(path).open(path) as file:
+        while piece := file.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()

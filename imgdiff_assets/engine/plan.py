@@ -177,7 +177,7 @@ def _look(
     if record is None:
         return None, ["damaged" if ledger.exists(stage.name, shard) else "not made yet"]
     found: list[str] = []
-    if ledger.staging(stage.name, shard).exists():
+    if ledger.is_staged(stage.name, shard):
         found.append("a run was stopped in the middle")
     if _is_older(stage, record["code_version"]) or how.newer_items(record):
         found.append("the code is newer")

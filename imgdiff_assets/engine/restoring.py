@@ -5,7 +5,7 @@ Nothing measures these again. What is restored is what its id, a hash, says it w
 
 from collections.abc import Mapping
 from contextlib import closing
-from pathlib import Path
+from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +26,9 @@ from imgdiff_assets.ingest.shards import (
     read_captions,
     schema_of,
 )
+from imgdiff_assets.ledger.aside import copy_aside
 from imgdiff_assets.ledger.cells import CellReference, is_image
 from imgdiff_assets.ledger.checked_file import DamagedTable
-from imgdiff_assets.ledger.files import copy_aside
 from imgdiff_assets.ledger.images import HASH_COLUMNS, DamagedImage, PairImages, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.tables import read_undamaged, write_rows, write_table
@@ -114,7 +114,7 @@ def restore_images(home: Home, key: str) -> str:
     return f"restored, the damaged file is {aside.name}"
 
 
-def _lost_rows(path: Path, count: int) -> Booleans:
+def _lost_rows(path: PurePath, count: int) -> Booleans:
     """Which rows of a file of images are lost, all of one of which nothing can be read."""
     try:
         lost = read_undamaged(path, IMAGES_SCHEMA)[1]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from imgdiff_assets.common.aliases import Say
@@ -15,12 +15,13 @@ from imgdiff_assets.engine.restoring import restore_captions, restore_images
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, shard_keys
 from imgdiff_assets.ledger import tables
+from imgdiff_assets.ledger.aside import WRONG, set_aside
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.checked_file import CheckedFile, DamagedTable
-from imgdiff_assets.ledger.files import WRONG, set_aside
 from imgdiff_assets.ledger.images import DamagedImage, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import read_reviews
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 
@@ -86,7 +87,7 @@ class Verifying:
         """Everything but what can be made again: tables, batches, captions, images, and the files of lines."""
         for stage in STAGES:
             self.tables(stage, self._ledger.shards(stage.name))
-        for batch in sorted(self._ledger.root.glob(".staging/*/*/*.parquet")):
+        for batch in self._ledger.all_staged():
             self._look(batch, lambda: AGAIN)
         for key in shard_keys(self._home):
             self._look(caption_path(self._home, key), partial(restore_captions, self._home, key))
@@ -105,7 +106,7 @@ class Verifying:
             self._note_lines(path.with_name("history.jsonl"), lines.unreadable)
         return self.result
 
-    def _look(self, path: Path, mend: Callable[[], str], stage: Stage | None = None, shard: str = "") -> None:
+    def _look(self, path: PurePath, mend: Callable[[], str], stage: Stage | None = None, shard: str = "") -> None:
         """Read one file, if it is there; `mend()` does what can be done about damage, and says what that was."""
         try:
             whole = tables.verify(path, self._pace)
@@ -119,7 +120,8 @@ class Verifying:
             self.find(path, wrong, f"moved to {set_aside(path, WRONG).name}, the next run measures all of it again")
             return
         self.result.files += 1
-        self.result.bytes += path.stat().st_size
+        with store_of(path).open(path) as file:
+            self.result.bytes += file.size()
         self.result.without_checksums += not whole
         if self._add and not whole:
             tables.write_again(path)
@@ -145,15 +147,15 @@ class Verifying:
                             return f"{name} of a row is not the image whose hash it has"
         return ""
 
-    def find(self, path: Path, reason: str, outcome: str) -> None:
+    def find(self, path: PurePath, reason: str, outcome: str) -> None:
         """Note a damaged file."""
         self.result.findings.append(Finding(self._name(path), reason, outcome))
 
-    def _note_lines(self, path: Path, numbers: Sequence[int]) -> None:
+    def _note_lines(self, path: PurePath, numbers: Sequence[int]) -> None:
         if numbers:
             self.result.unreadable[self._name(path)] = list(numbers)
 
-    def _name(self, path: Path) -> str:
+    def _name(self, path: PurePath) -> str:
         """From the home, where it is in there: Dagster's files may be elsewhere."""
         return str(path.relative_to(self._home.root) if path.is_relative_to(self._home.root) else path)
 
@@ -165,5 +167,5 @@ def _is_image_of(data: bytes, known: str) -> bool:
         return False
 
 
-def _move_aside(path: Path) -> str:
+def _move_aside(path: PurePath) -> str:
     return f"moved to {set_aside(path).name}, {AGAIN}"

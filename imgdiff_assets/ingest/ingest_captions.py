@@ -134,7 +134,7 @@ class _Ingestion:
         if self._filled is not None:
             schema = SCHEMA.append(FILLED)
             rows = [{**row, FILLED.name: self._filled(row["caption"])} for row in rows]
-        write_rows(self._home.captions / f"{key}.parquet", rows, schema)
+        write_rows(self._home.captions / f"{key}.parquet", rows, schema, expected=None)
         self._shards.append(key)
         self._accepted += len(rows)
         self._rows = []

@@ -166,8 +166,8 @@ class _Ingestion:
     def _write(self) -> None:
         """The images first: a shard begins to exist with its caption file."""
         key = next(self._keys)
-        write_rows(pair_images_path(self._home, key), self._rows, IMAGES_SCHEMA)
-        write_rows(self._home.captions / f"{key}.parquet", self._rows, SHARD_SCHEMA)
+        write_rows(pair_images_path(self._home, key), self._rows, IMAGES_SCHEMA, expected=None)
+        write_rows(self._home.captions / f"{key}.parquet", self._rows, SHARD_SCHEMA, expected=None)
         self._shards.append(key)
         self._accepted += len(self._rows)
         self._rows, self._bytes_held = [], 0

@@ -8,7 +8,7 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.plain_text import shortened
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.known_ids import KnownIds
-from imgdiff_assets.ledger.files import append_lines
+from imgdiff_assets.ledger.store.store import lines_of, store_of
 
 KEPT_TEXT = 200
 """Characters of a rejected text that are kept."""
@@ -82,13 +82,11 @@ class Rejections:
         """Append what is not there yet: files that come again are rejected again."""
         if self._lines and self._known is None:
             self._known = KnownIds()
-            if self._path.exists():
-                with self._path.open("rb") as stored:
-                    for line in stored:
-                        self._known.add(_identity(line.decode("utf-8", "replace").rstrip("\n")))
+            for line in lines_of(self._path):
+                self._known.add(_identity(line.decode("utf-8", "replace").rstrip("\n")))
         lines = [line for line in self._lines if self._known is not None and self._known.add(_identity(line))]
         if lines:
-            append_lines(self._path, lines)
+            store_of(self._path).append(self._path, lines)
         self._lines.clear()
 
 

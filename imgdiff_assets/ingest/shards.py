@@ -5,15 +5,18 @@ and so on. One of given image pairs has more columns (what the images are known 
 images beside it, in `<key>.images.parquet`.
 """
 
+import os
+import platform
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from itertools import count
-from pathlib import Path
+from pathlib import PurePath
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from filelock import FileLock
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_id
@@ -21,6 +24,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.cleaning import UnusableText, clean
 from imgdiff_assets.ingest.known_ids import Ids, KnownIds, numbers
 from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.ledger.tables import column_names, read_table, read_undamaged
 
 SHARD_KEY = re.compile(r"shard-[0-9]{6}")
@@ -76,7 +80,8 @@ def check_key(key: str) -> str:
 
 def shard_keys(home: Home) -> list[str]:
     """The keys of all shards, in order."""
-    return sorted(path.stem for path in home.captions.glob("shard-*.parquet") if SHARD_KEY.fullmatch(path.stem))
+    names = [entry.address.stem for entry in store_of(home.captions).find(home.captions, "shard-*.parquet")]
+    return sorted(name for name in names if SHARD_KEY.fullmatch(name))
 
 
 def known_shards(home: Home, keys: Sequence[str]) -> list[str]:
@@ -89,17 +94,17 @@ def known_shards(home: Home, keys: Sequence[str]) -> list[str]:
     return known
 
 
-def caption_path(home: Home, key: str) -> Path:
+def caption_path(home: Home, key: str) -> PurePath:
     """The file of one shard's captions. Raises ShardError when there is no such shard."""
     path = home.captions / f"{check_key(key)}.parquet"
-    if not path.exists():
+    if store_of(path).version(path) is None:
         keys = shard_keys(home)
         known = f"there are {keys[0]} to {keys[-1]}" if keys else "there are none yet: ingest captions first"
         raise ShardError(f"{key}: no such shard in {home.captions}; {known}.")
     return path
 
 
-def pair_images_path(home: Home, key: str) -> Path:
+def pair_images_path(home: Home, key: str) -> PurePath:
     """Where the images of a shard of given pairs are."""
     return home.captions / f"{key}.images.parquet"
 
@@ -109,7 +114,7 @@ def has_pairs(home: Home, key: str) -> bool:
     try:
         return _are_of_pairs(column_names(caption_path(home, key)))
     except DamagedTable:
-        return pair_images_path(home, key).exists()
+        return store_of(home.captions).version(pair_images_path(home, key)) is not None
 
 
 def read_captions(home: Home, key: str) -> pa.Table:
@@ -146,12 +151,11 @@ def pairs_of_before_profiles(home: Home) -> KnownIds:
 
 
 def _known(home: Home, key: str) -> tuple[Ids, Ids, Ids]:
-    status = caption_path(home, key).stat()
-    return _read_known(home, key, (status.st_ino, status.st_mtime_ns, status.st_size))
+    return _read_known(home, key, str(store_of(home.captions).version(caption_path(home, key))))
 
 
 @lru_cache(maxsize=65_536)
-def _read_known(home: Home, key: str, version: tuple[int, int, int]) -> tuple[Ids, Ids, Ids]:
+def _read_known(home: Home, key: str, version: str) -> tuple[Ids, Ids, Ids]:
     """Of a shard, which never changes: the ids, those of today's spelling, those from before colour profiles."""
     none = numbers(())
     try:
@@ -176,15 +180,19 @@ def _respelt(captions: pa.ChunkedArray) -> Iterator[str]:
             yield caption_id(spelling)
 
 
-def adding_shards(home: Home) -> FileLock:
+def adding_shards(home: Home) -> AbstractContextManager[Any]:
     """The lock that whoever adds shards holds; another ingestion waits. Raises PermissionError."""
     home.create()
-    return FileLock(home.captions / ".lock")
+    holder = f"an ingestion (process {os.getpid()} on {platform.node()})"
+    return store_of(home.captions).held(home.captions / ".adding", "adding shards", holder)
 
 
 def new_keys(home: Home) -> Iterator[str]:
     """The keys of the next new shards, without end; for whoever holds the lock."""
-    keys = shard_keys(home)
+    keys, store = shard_keys(home), store_of(home.captions)
+    for entry in store.find(home.captions, "shard-*.images.parquet"):
+        if entry.address.name.partition(".")[0] not in keys:  # a kill came before its captions
+            store.delete(entry.address)
     first = int(keys[-1].removeprefix("shard-")) + 1 if keys else 0
     return (f"shard-{number:06d}" for number in count(first))
 

@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ def is_image(field: pa.Field) -> bool:
 class CellReference:
     """A row of a Parquet file whose image columns are read only when they are needed."""
 
-    path: Path
+    path: PurePath
     row: int
 
 
@@ -50,7 +50,7 @@ class GroupedFile:
     Each is found by one search: a large table has thousands. Raises FileNotFoundError, DamagedTable.
     """
 
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+    def __init__(self, path: PurePath, columns: Sequence[str]) -> None:
         self.file = CheckedFile(path, rescue=True)
         self._columns = list(columns)
         self._latest = RowGroup(0, 0, {})
@@ -80,7 +80,7 @@ class ImageColumns:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = list(names)
-        self._files: OrderedDict[Path, GroupedFile] = OrderedDict()
+        self._files: OrderedDict[PurePath, GroupedFile] = OrderedDict()
 
     def read(self, reference: CellReference | None) -> dict[str, Any]:
         """The image cells (`{"bytes", "path"}` or None) of one row; without a reference there are none."""
@@ -88,11 +88,11 @@ class ImageColumns:
             return dict.fromkeys(self._names)
         return self._open(reference.path).group_of(reference.row).cells(reference.row)
 
-    def read_others(self, path: Path, names: Sequence[str]) -> pa.Table:
+    def read_others(self, path: PurePath, names: Sequence[str]) -> pa.Table:
         """Other columns of the very file whose images are read, whatever replaces it in the meantime."""
         return self._open(path).file.read(names)
 
-    def _open(self, path: Path) -> GroupedFile:
+    def _open(self, path: PurePath) -> GroupedFile:
         if path not in self._files:
             if len(self._files) == self.KEPT_FILES:
                 self._files.popitem(last=False)[1].close()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from pathlib import PurePath
 from types import TracebackType
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import listed
 from imgdiff_assets.ledger.checksums import read_footer, rescue_footer
 from imgdiff_assets.ledger.layout import Unsound
+from imgdiff_assets.ledger.store.store import store_of
 
 LISTED = 4
 """Places that a sentence about damage names."""
@@ -42,7 +43,7 @@ class DamagedTable(ImgDiffError, OSError):
     The message names the file and these rows, which are counted from 0.
     """
 
-    def __init__(self, path: Path, reason: str, damages: Sequence[Damage] = ()) -> None:
+    def __init__(self, path: PurePath, reason: str, damages: Sequence[Damage] = ()) -> None:
         super().__init__(
             f"{path} is damaged: {reason}. `imgdiff ledger verify` sets it aside, and the next run makes again what "
             "is lost of it."
@@ -57,9 +58,9 @@ class CheckedFile:
     DamagedTable.
     """
 
-    def __init__(self, path: Path, rescue: bool = False) -> None:
+    def __init__(self, path: PurePath, rescue: bool = False) -> None:
         self.path = path
-        self._source = pa.OSFile(str(path))
+        self._source = store_of(path).open(path)
         try:
             with self._unsound():
                 self._footer = (rescue_footer if rescue else read_footer)(self._source)

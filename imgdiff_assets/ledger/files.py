@@ -1,24 +1,16 @@
-"""Files that are never there in part: written atomically, appended to by whole lines, moved aside and not lost."""
+"""Files of this machine that are never there in part: written atomically, appended to by whole lines."""
 
-import datetime
+import fcntl
 import os
 import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from imgdiff_assets.common.errors import ImgDiffError
 
 TEMPORARY = ".tmp"
 """How the name of a file that is being written ends; one that a kill left behind may be removed."""
-
-ASIDE = ".damaged"
-"""What follows the name of a damaged file that was set aside: what is whole of it is still of use."""
-
-WRONG = ".wrong"
-"""The same of a file that reads well and holds what was never written, nobody knows where."""
 
 LONGEST_NAME = 255 - len(TEMPORARY)
 """In bytes: what file systems take, less what is added while a file is written."""
@@ -39,7 +31,7 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
     """
     mark = f".{secrets.token_hex(8)}" if shared else ""
     temporary = path.with_name(f"{path.name}{mark}{TEMPORARY}")
-    try:
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
@@ -50,6 +42,13 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
                 _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: PurePath) -> Iterator[None]:
+    """Raises NotWritten for what keeps a file from being written."""
+    try:
+        yield
     except ImgDiffError:  # which says itself what it is: what was to be copied is damaged, for example
         raise
     except OSError as error:
@@ -72,9 +71,10 @@ def remove_leftovers(folder: Path) -> None:
 def append_lines(path: Path, lines: Sequence[str]) -> None:
     """Append lines durably; a last line that a kill tore is ended first, so that it spoils no other.
 
-    For one writer at a time.
+    One writer at a time: a line half written by another would be taken for one torn by a kill.
     """
     with path.open("ab+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         size = file.seek(0, os.SEEK_END)
         if size > 0:
             file.seek(size - 1)
@@ -83,39 +83,6 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         file.write("".join(line + "\n" for line in lines).encode("utf-8"))
         file.flush()
         os.fsync(file.fileno())
-
-
-def set_aside(path: Path, mark: str = ASIDE) -> Path:
-    """Rename a damaged file, so that it is neither read nor lost; returns its new path, which says when (UTC).
-
-    Names sort by time, and no file is ever overwritten.
-    """
-    aside = _free_name(path, mark)
-    os.replace(path, aside)
-    return aside
-
-
-def copy_aside(path: Path) -> Path:
-    """The same by a copy, for a file that is about to be replaced."""
-    aside = _free_name(path, ASIDE)
-    shutil.copyfile(path, aside)
-    return aside
-
-
-def _free_name(path: Path, mark: str) -> Path:
-    moment = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = (path.with_name(f"{path.name}{mark}-{moment}-{number:03d}") for number in count())
-    # Taken before the rename, which would overwrite: only the file system knows which names are free.
-    return next(name for name in names if _created(name))
-
-
-def _created(path: Path) -> bool:
-    """Create an empty file; False where there is one already."""
-    try:
-        path.touch(exist_ok=False)
-    except FileExistsError:
-        return False
-    return True
 
 
 def _flush(path: Path) -> None:

@@ -4,7 +4,7 @@ import hashlib
 import io
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,7 @@ class StoredImages:
 class TableImages(StoredImages):
     """The images of the rows of one file, by the id in one of its columns."""
 
-    def __init__(self, path: Path, id_column: str, columns: Sequence[str]) -> None:
+    def __init__(self, path: PurePath, id_column: str, columns: Sequence[str]) -> None:
         super().__init__(columns, lambda identity: CellReference(path, rows[identity]))
         ids = self._cells.read_others(path, [id_column])[id_column].to_pylist()
         rows = {identity: row for row, identity in enumerate(ids)}
@@ -112,7 +112,7 @@ class PairImages(TableImages):
 class GivenImages(TableImages):
     """The images of the pairs of one file that were given, by `pair_id`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: PurePath) -> None:
         super().__init__(path, "pair_id", PairImages.columns)
 
     def encoded(self, identity: str) -> dict[str, Any]:

@@ -6,45 +6,60 @@ nothing of what the columns mean.
 """
 
 import json
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
 from typing import Any
 
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Say
+from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import tables
+from imgdiff_assets.ledger.aside import ASIDE, set_aside
 from imgdiff_assets.ledger.cells import CellReference
 from imgdiff_assets.ledger.checked_file import DamagedTable
-from imgdiff_assets.ledger.files import ASIDE, append_lines, remove_leftovers, set_aside
 from imgdiff_assets.ledger.lines import Lines, read_lines
 from imgdiff_assets.ledger.records import RECORD
+from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.ledger.tables import Pace, at_once
-from resources.loading.file_lock import held
+
+
+@dataclass(slots=True)
+class _Held:
+    """A lock of this process: `confirm()` raises LeaseLost, `table` is the version that it may replace."""
+
+    confirm: Callable[[], None]
+    table: Expected
 
 
 class Ledger:
     """The tables below one folder. Every write is atomic; a reader never sees half a table."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: PurePath) -> None:
         self.root = root
-        self._next_batch: dict[tuple[Path, str], int] = {}
+        self._store = store_of(root)
+        self._next_batch: dict[tuple[PurePath, str], int] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
 
-    def table_path(self, asset: str, shard: str) -> Path:
+    def table_path(self, asset: str, shard: str) -> PurePath:
         return self.root / asset / f"shard={shard}" / "rows.parquet"
 
     def shards(self, asset: str, among: Iterable[str] | None = None) -> list[str]:
         """The shards (all, or `among` these) that have a table of this asset, in order."""
         if among is not None:
             return sorted(key for key in set(among) if self.exists(asset, key))
-        return sorted(
-            path.parent.name.removeprefix("shard=") for path in (self.root / asset).glob("shard=*/rows.parquet")
-        )
+        return sorted(self.tables(asset))
+
+    def tables(self, asset: str) -> dict[str, Entry]:
+        """By shard, what the store tells of the tables of this asset."""
+        found = self._store.find(self.root / asset, "shard=*/rows.parquet")
+        return {entry.address.parent.name.removeprefix("shard="): entry for entry in found}
 
     def exists(self, asset: str, shard: str) -> bool:
-        return self.table_path(asset, shard).exists()
+        return self._store.version(self.table_path(asset, shard)) is not None
 
     def column_names(self, asset: str, shard: str) -> list[str]:
         """The columns that a table has, which an older version of the code may have written."""
@@ -85,16 +100,27 @@ class Ledger:
     ) -> None:
         """Replace the table by `rows`; a column that they lack is null.
 
-        Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time.
+        Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time. Whoever
+        holds the lock replaces only what was there when he took it. Raises Replaced, LeaseLost.
         """
-        path = self.table_path(asset, shard)
-        tables.write_table(path, schema, rows, references, record)
-        append_lines(path.with_name("history.jsonl"), [json.dumps(record, sort_keys=True)])
-        shutil.rmtree(self.staging(asset, shard), ignore_errors=True)
+        path, held = self.table_path(asset, shard), self._held.get((asset, shard))
+        if held is not None:
+            held.confirm()
+        tables.write_table(path, schema, rows, references, record, ANY if held is None else held.table)
+        self._note(asset, shard)
+        self._store.append(path.with_name("history.jsonl"), [json.dumps(record, sort_keys=True)])
+        self._store.delete(self.staging(asset, shard))
 
-    def quarantine(self, asset: str, shard: str) -> Path:
+    def _note(self, asset: str, shard: str) -> None:
+        """What is there now, this process has put there."""
+        if (held := self._held.get((asset, shard))) is not None:
+            held.table = self._store.version(self.table_path(asset, shard))
+
+    def quarantine(self, asset: str, shard: str) -> PurePath:
         """Move a damaged table aside, so that it is neither read nor lost; returns where it went."""
-        return set_aside(self.table_path(asset, shard))
+        aside = set_aside(self.table_path(asset, shard))
+        self._note(asset, shard)
+        return aside
 
     def verify(self, asset: str, shard: str, pace: Pace = at_once) -> None:
         """Read the whole table and compare it with its checksums; one without any is decoded.
@@ -103,7 +129,7 @@ class Ledger:
         """
         tables.verify(self.table_path(asset, shard), pace)
 
-    def set_aside_damaged(self, asset: str, shard: str) -> Path | None:
+    def set_aside_damaged(self, asset: str, shard: str) -> PurePath | None:
         """Move a table aside if it is damaged indeed; None where it is whole or gone, for another run was faster."""
         try:
             self.verify(asset, shard)
@@ -113,43 +139,62 @@ class Ledger:
             pass
         return None
 
-    def latest_aside(self, asset: str, shard: str) -> Path | None:
+    def latest_aside(self, asset: str, shard: str) -> PurePath | None:
         """The table that was moved aside last, if none has taken its place: what is whole of it is still of use."""
         path = self.table_path(asset, shard)
-        found = [] if path.exists() else sorted(path.parent.glob(f"{path.name}{ASIDE}-*"))
-        return found[-1] if found else None
+        found = [] if self.exists(asset, shard) else self._store.find(path.parent, f"{path.name}{ASIDE}-*")
+        return found[-1].address if found else None
 
-    def staging(self, asset: str, shard: str) -> Path:
+    def staging(self, asset: str, shard: str) -> PurePath:
         return self.root / ".staging" / asset / shard
+
+    def is_staged(self, asset: str, shard: str) -> bool:
+        """Whether there are batches that are in no table yet: a run is under way, or was killed."""
+        return bool(self._store.find(self.staging(asset, shard), "*.parquet"))
+
+    def all_staged(self) -> list[PurePath]:
+        """The batches of all shards."""
+        return [entry.address for entry in self._store.find(self.root / ".staging", "*/*/*.parquet")]
 
     def stage_batch(
         self, asset: str, shard: str, step: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema
-    ) -> Path:
+    ) -> PurePath:
         """Make one measured batch durable; it survives a kill and is found by `staged_batches`."""
         folder = self.staging(asset, shard)
         if (folder, step) not in self._next_batch:
             # After the last one, not by count: a torn batch may have been removed, and none may be overwritten.
-            numbers = [int(path.stem.rpartition("-")[2]) for path in folder.glob(f"{step}-*.parquet")]
+            numbers = [int(path.stem.rpartition("-")[2]) for path in self._batches(folder, step)]
             self._next_batch[folder, step] = max(numbers, default=-1) + 1
         number = self._next_batch[folder, step]
         path = folder / f"{step}-{number:06d}.parquet"
-        tables.write_rows(path, rows, schema)
+        tables.write_rows(path, rows, schema, expected=None)
         self._next_batch[folder, step] = number + 1
         return path
 
-    def staged_batches(self, asset: str, shard: str, step: str) -> list[Path]:
+    def _batches(self, folder: PurePath, step: str) -> list[PurePath]:
+        return [entry.address for entry in self._store.find(folder, f"{step}-*.parquet")]
+
+    def staged_batches(self, asset: str, shard: str, step: str) -> list[PurePath]:
         """The durable batches of one step, oldest first; what a kill left half-written is removed."""
         folder = self.staging(asset, shard)
         # Another process may have added some since this one last did.
         self._next_batch.pop((folder, step), None)
         for written in (folder, self.table_path(asset, shard).parent):
-            remove_leftovers(written)
-        return sorted(folder.glob(f"{step}-*.parquet"))
+            self._store.tidy(written)
+        return self._batches(folder, step)
 
     @property
     def locks(self) -> Path:
-        return self.root / ".locks"
+        """Where locks are that concern this machine alone."""
+        return Home(self.root.parent).local / self.root.name / ".locks"
 
-    def lock(self, asset: str, shard: str, holder: str, on_wait: Say | None = None) -> AbstractContextManager[None]:
-        """Hold one (asset, shard); a second run waits, and `on_wait` is told for whom: see `file_lock.held`."""
-        return held(self.locks / f"{asset}.{shard}", f"{asset} of {shard}", holder, on_wait)
+    @contextmanager
+    def lock(self, asset: str, shard: str, holder: str, on_wait: Say | None = None) -> Iterator[None]:
+        """Hold one (asset, shard); a second run waits, and `on_wait` is told for whom: see `Store.held`."""
+        address = self.root / ".locks" / f"{asset}.{shard}"
+        with self._store.held(address, f"{asset} of {shard}", holder, on_wait) as confirm:
+            self._held[asset, shard] = _Held(confirm, self._store.version(self.table_path(asset, shard)))
+            try:
+                yield
+            finally:
+                del self._held[asset, shard]

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
+
+from imgdiff_assets.ledger.store.store import lines_of
 
 T = TypeVar("T")
 BETWEEN = re.compile(rb'(?<=\})[^{}](?=\{")')
@@ -26,15 +28,10 @@ class Lines(Generic[T]):
     unreadable: tuple[int, ...] = ()
 
 
-def read_lines(path: Path, kind: TypeAdapter[T], last: int | None = None) -> Lines[T]:
+def read_lines(path: PurePath, kind: TypeAdapter[T], last: int | None = None) -> Lines[T]:
     """The documents of all lines, or of the `last`; without a file there are none. Raises OSError."""
     values, unreadable = [], []
-    try:
-        with path.open("rb") as file:
-            lines = deque(enumerate(file, 1), maxlen=last)
-    except FileNotFoundError:
-        return Lines()
-    for number, line in lines:
+    for number, line in deque(enumerate(lines_of(path), 1), maxlen=last):
         try:
             values.append(kind.validate_json(line))
         except ValueError:

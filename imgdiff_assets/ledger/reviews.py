@@ -8,18 +8,18 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import PurePath
 from typing import Annotated
 
 import pyarrow as pa
-from filelock import FileLock
 from pydantic import AfterValidator, TypeAdapter
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.files import append_lines
 from imgdiff_assets.ledger.lines import read_lines
+from imgdiff_assets.ledger.store.entry import Entry
+from imgdiff_assets.ledger.store.store import store_of
 
 ACCEPT, REJECT, WITHDRAWN = "accept", "reject", "withdrawn"
 VERDICTS = (ACCEPT, REJECT, WITHDRAWN)
@@ -119,23 +119,22 @@ def add_review(home: Home, review: Review) -> Review:
         recorded = LINE.validate_json(line)
     except ValueError as error:  # such as half of a letter beyond 16 bits
         raise ReviewError("the verdict has something in it that could not be read back") from error
-    # One writer at a time: a line half written by another would be taken for one torn by a kill.
-    with FileLock(home.reviews.with_suffix(".lock")):
-        append_lines(home.reviews, [line])
+    store_of(home.reviews).append(home.reviews, [line])
     return recorded
 
 
 def read_reviews(home: Home) -> Reviews:
     """All verdicts that count. A damaged line is passed over and its number told; without a file there are none."""
-    try:
-        state = home.reviews.stat()
-    except FileNotFoundError:
-        return Reviews({}, {})
-    return _read(home.reviews, state.st_mtime_ns, state.st_size)
+    return _read(home.reviews, reviews_state(home))
+
+
+def reviews_state(home: Home) -> tuple[Entry, ...]:
+    """Another whenever there is a new verdict."""
+    return tuple(store_of(home.reviews).pieces(home.reviews))
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, modified: int, size: int) -> Reviews:
+def _read(path: PurePath, pieces: tuple[Entry, ...]) -> Reviews:
     """The file as it was at that moment: read once, however many shards ask."""
     lines = read_lines(path, LINE)
     by_sample: dict[str, dict[str, Review]] = {}

@@ -6,7 +6,7 @@ A table may be older than the code: `conform` gives it the columns that are aske
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,8 @@ from imgdiff_assets.common.aliases import Booleans
 from imgdiff_assets.ledger.cells import IMAGE, CellReference, ImageColumns, is_image
 from imgdiff_assets.ledger.checked_file import CheckedFile
 from imgdiff_assets.ledger.checksums import add_checksums
-from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.store.entry import ANY, Expected
+from imgdiff_assets.ledger.store.store import store_of
 
 RECORD_KEY = b"imgdiff_materialization"
 IMAGE_ROWS_PER_GROUP = 16
@@ -32,32 +33,33 @@ def at_once(count: int) -> None:
 
 
 @contextmanager
-def _writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def _writer(path: PurePath, schema: pa.Schema, expected: Expected = ANY) -> Iterator[pq.ParquetWriter]:
     """Every Parquet file of a home is written by this, and has checksums when it is there."""
-    with atomic_file(path) as temporary:
+    with store_of(path).writing(path, expected) as temporary:
         with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
             yield writer
         add_checksums(temporary)
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
-    """Write rows that are in memory, images too; a column that they lack is null. Raises OSError."""
+def write_rows(path: PurePath, rows: Sequence[Mapping[str, Any]], schema: pa.Schema, expected: Expected = ANY) -> None:
+    """Write rows that are in memory, images too; a column that they lack is null. Raises OSError, Replaced."""
     table = pa.Table.from_pylist(list(rows), schema=schema)
-    with _writer(path, schema) as writer:
+    with _writer(path, schema, expected) as writer:
         writer.write_table(table, row_group_size=_rows_per_group(schema))
 
 
 def write_table(
-    path: Path,
+    path: PurePath,
     schema: pa.Schema,
     rows: pa.Table,
     references: Sequence[CellReference | None],
     record: Mapping[str, Any] | None = None,
+    expected: Expected = ANY,
 ) -> None:
     """Write `rows` with the record, if any, in the file's footer; a column that they lack is null. Raises OSError.
 
     Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time. Raises
-    DamagedTable where one is damaged.
+    DamagedTable where one is damaged, Replaced where something else is there than `expected`.
     """
     group_rows = _rows_per_group(schema)
     names = [field.name for field in schema if is_image(field) and field.name not in rows.column_names]
@@ -65,7 +67,7 @@ def write_table(
     if record is not None:
         schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
     try:
-        with _writer(path, schema) as writer:
+        with _writer(path, schema, expected) as writer:
             for start in range(0, max(len(rows), 1), group_rows):
                 chunk = rows.slice(start, group_rows)
                 cells = [images.read(reference) for reference in references[start : start + group_rows]]
@@ -76,7 +78,7 @@ def write_table(
         images.close()
 
 
-def read_table(path: Path, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
+def read_table(path: PurePath, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
     """The table without its image columns unless asked for.
 
     With `schema`, a column that an older table lacks reads as null and one that is not in it is left out. Raises
@@ -88,7 +90,7 @@ def read_table(path: Path, schema: pa.Schema | None = None, images: bool = False
     return table if schema is None else conform(table, schema)
 
 
-def read_undamaged(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, Booleans]]:
+def read_undamaged(path: PurePath, schema: pa.Schema) -> tuple[pa.Table, dict[str, Booleans]]:
     """What can be read of a damaged table's non-image columns, null elsewhere; and by column which rows are lost.
 
     Image columns are among the latter. Raises FileNotFoundError, and DamagedTable where nothing can be read.
@@ -115,7 +117,7 @@ def read_undamaged(path: Path, schema: pa.Schema) -> tuple[pa.Table, dict[str, B
     return conform(pa.table(columns), schema), lost
 
 
-def verify(path: Path, pace: Pace = at_once) -> bool:
+def verify(path: PurePath, pace: Pace = at_once) -> bool:
     """Read a whole file and compare it with its checksums; one without any is decoded. Returns whether there are any.
 
     `pace(bytes)` is called after each row group. Raises FileNotFoundError, DamagedTable.
@@ -129,7 +131,7 @@ def verify(path: Path, pace: Pace = at_once) -> bool:
         return file.has_checksums
 
 
-def write_again(path: Path) -> None:
+def write_again(path: PurePath) -> None:
     """Write a file of before as one of today, with checksums; nothing else changes. Raises DamagedTable, OSError."""
     with CheckedFile(path) as file, _writer(path, file.schema) as writer:
         for group in file.groups:
@@ -141,13 +143,13 @@ def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return _with_columns(table, pa.schema([field for field in schema if not is_image(field)]))
 
 
-def column_names(path: Path) -> list[str]:
+def column_names(path: PurePath) -> list[str]:
     """The columns that a table has. Raises as `read_table` does."""
     with CheckedFile(path) as file:
         return file.names
 
 
-def read_record(path: Path) -> bytes | None:
+def read_record(path: PurePath) -> bytes | None:
     """The record in the table's footer as JSON, if there is one. Raises as `read_table` does."""
     with CheckedFile(path) as file:
         return (file.schema.metadata or {}).get(RECORD_KEY)

@@ -74,7 +74,7 @@ class Report:
 def examine(home: Home, recipe: Recipe) -> Report:
     """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first."""
     found = available_devices()
-    folders = (home.root, weights_cache())
+    folders = (home.local, weights_cache())
     parts, broken = installed_parts(recipe)
     others = [load_recipe(name) for name in shipped_recipes() if name != recipe.name]
     return Report(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from imgdiff_assets.ledger.files import append_lines, atomic_file, remove_leftovers, set_aside
+from imgdiff_assets.ledger.aside import set_aside
+from imgdiff_assets.ledger.files import append_lines, atomic_file, remove_leftovers
 
 
 @pytest.fixture

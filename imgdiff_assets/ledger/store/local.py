@@ -1,0 +1,84 @@
+"""Files of this machine: replaced by one rename, flushed before and after, locked by the kernel."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath
+
+import pyarrow as pa
+
+from imgdiff_assets.common.aliases import Say
+from imgdiff_assets.ledger.files import append_lines, atomic_file, remove_leftovers
+from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected, Replaced
+from resources.loading.file_lock import held
+
+
+class LocalStore:
+    """See `imgdiff_assets.ledger.store.store.Store`."""
+
+    def open(self, address: PurePath) -> pa.NativeFile:
+        return pa.OSFile(str(address))
+
+    def version(self, address: PurePath) -> str | None:
+        try:
+            return _entry(Path(address)).version
+        except OSError:
+            return None
+
+    def find(self, folder: PurePath, pattern: str) -> list[Entry]:
+        found = []
+        for path in sorted(Path(folder).glob(pattern)):
+            try:
+                found.append(_entry(path))
+            except FileNotFoundError:  # removed just now
+                continue
+        return found
+
+    @contextmanager
+    def writing(self, address: PurePath, expected: Expected = ANY) -> Iterator[Path]:
+        with atomic_file(Path(address)) as temporary:
+            yield temporary
+            # Whoever writes what others write too holds a lock, which the kernel lets nobody else have meanwhile.
+            if expected is not ANY and self.version(address) != expected:
+                raise Replaced(address)
+
+    def append(self, address: PurePath, lines: Sequence[str]) -> None:
+        append_lines(Path(address), lines)
+
+    def pieces(self, address: PurePath) -> list[Entry]:
+        try:
+            return [_entry(Path(address))]
+        except FileNotFoundError:
+            return []
+
+    def copy(self, address: PurePath, to: PurePath) -> None:
+        Path(to).touch(exist_ok=False)
+        shutil.copyfile(address, to)
+
+    def move(self, address: PurePath, to: PurePath) -> None:
+        # Taken before the rename, which would overwrite: only the file system knows which names are free.
+        Path(to).touch(exist_ok=False)
+        os.replace(address, to)
+
+    def delete(self, address: PurePath) -> None:
+        path = Path(address)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def tidy(self, folder: PurePath) -> None:
+        remove_leftovers(Path(folder))
+
+    @contextmanager
+    def held(
+        self, address: PurePath, what: str, holder: str, on_wait: Say | None = None
+    ) -> Iterator[Callable[[], None]]:
+        with held(Path(address), what, holder, on_wait):
+            yield lambda: None
+
+
+def _entry(path: Path) -> Entry:
+    state = os.stat(path)
+    return Entry(path, f"{state.st_ino}-{state.st_mtime_ns}-{state.st_size}", state.st_size, state.st_mtime)
