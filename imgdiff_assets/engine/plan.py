@@ -13,6 +13,7 @@ from typing import Any
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.settings import SEED
 from imgdiff_assets.stages.stage import Stage
@@ -172,6 +173,8 @@ def _look(
     try:
         record = recorded(ledger, stage, shard)
         names = ledger.column_names(stage.name, shard) if record is not None else None
+    except StoreError:
+        raise
     except OSError:
         return None, ["damaged"]
     if record is None:

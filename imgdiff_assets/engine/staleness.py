@@ -9,6 +9,7 @@ from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.plan import StagePlan, TablePlan, plan_stage, plan_table
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
@@ -66,6 +67,8 @@ class Staleness:
             self._how[key] = plan_stage(stage, self._recipe, self._models)
         try:
             inputs = read_inputs(stage, self._home, shard).hash
+        except StoreError:
+            raise
         except (MissingInput, OSError):
             inputs = None
         return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale)

@@ -18,6 +18,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import listed
 from imgdiff_assets.ledger.checksums import read_footer, rescue_footer
 from imgdiff_assets.ledger.layout import Unsound
+from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.ledger.store.store import store_of
 
 LISTED = 4
@@ -103,6 +104,8 @@ class CheckedFile:
             self.check(wanted, chosen)
         try:
             return self._parquet.read_row_groups(list(chosen), columns=wanted).replace_schema_metadata(None)
+        except StoreError:
+            raise
         except Exception as error:
             self.check(wanted, chosen)
             if self.has_checksums:
@@ -142,11 +145,15 @@ class CheckedFile:
         if self.has_checksums:
             try:
                 return all(self._footer.is_whole(self._source, group, part) for part in parts)
+            except StoreError:
+                raise
             except OSError:  # the disk cannot read it
                 return False
         try:
             count = len(self._parquet.read_row_group(group, columns=[name]))
             return bool(count == self.bounds[group + 1] - self.bounds[group])
+        except StoreError:
+            raise
         except Exception:  # of wrong bytes pyarrow makes anything
             return False
 
@@ -154,6 +161,8 @@ class CheckedFile:
     def _unsound(self) -> Iterator[None]:
         try:
             yield
+        except StoreError:
+            raise
         except Unsound as error:
             raise DamagedTable(self.path, str(error)) from error
         except (pa.ArrowException, OSError) as error:

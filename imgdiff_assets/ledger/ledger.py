@@ -22,7 +22,7 @@ from imgdiff_assets.ledger.cells import CellReference
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.lines import Lines, read_lines
 from imgdiff_assets.ledger.records import RECORD
-from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected
+from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected, Replaced
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.ledger.tables import Pace, at_once
 
@@ -165,11 +165,15 @@ class Ledger:
             # After the last one, not by count: a torn batch may have been removed, and none may be overwritten.
             numbers = [int(path.stem.rpartition("-")[2]) for path in self._batches(folder, step)]
             self._next_batch[folder, step] = max(numbers, default=-1) + 1
-        number = self._next_batch[folder, step]
-        path = folder / f"{step}-{number:06d}.parquet"
-        tables.write_rows(path, rows, schema, expected=None)
-        self._next_batch[folder, step] = number + 1
-        return path
+        while True:
+            number = self._next_batch[folder, step]
+            self._next_batch[folder, step] = number + 1
+            path = folder / f"{step}-{number:06d}.parquet"
+            try:
+                tables.write_rows(path, rows, schema, expected=None)
+            except Replaced:  # by another, or by this process, which was not told
+                continue
+            return path
 
     def _batches(self, folder: PurePath, step: str) -> list[PurePath]:
         return [entry.address for entry in self._store.find(folder, f"{step}-*.parquet")]

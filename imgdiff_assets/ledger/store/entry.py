@@ -27,7 +27,11 @@ class Entry:
     modified: float
 
 
-class Replaced(ImgDiffError, OSError):
+class StoreError(ImgDiffError, OSError):
+    """What is no fault of the file: nothing of it is damaged, and another time it can be read."""
+
+
+class Replaced(StoreError):
     """Something else was there than the writer expected; it is unchanged."""
 
     def __init__(self, address: PurePath) -> None:
@@ -42,9 +46,9 @@ class LeaseLost(ImgDiffError, RuntimeError):
     """A lock that may be another's by now."""
 
 
-class StoreUnavailable(ImgDiffError, OSError):
+class StoreUnavailable(StoreError):
     """A store that did not answer, or not as it should."""
 
 
-class StoreRefused(ImgDiffError, PermissionError):
+class StoreRefused(StoreError):
     """A store that does not let this process do what it must."""

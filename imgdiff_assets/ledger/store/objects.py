@@ -178,7 +178,12 @@ class ObjectStore:
                 raise OSError(f"{len(data)} of {end - start} bytes came")
             return data, result.meta
 
-        return self._ask(address, get)
+        from obstore.exceptions import PreconditionError
+
+        try:
+            return self._ask(address, get)
+        except PreconditionError as error:
+            raise StoreUnavailable(f"{address}: was replaced while it was read; read it again.") from error
 
     def _ask(self, address: PurePath, request: Callable[[], T], done: str = "read") -> T:
         """Make a request, again where that may help; raises what a user is to read."""

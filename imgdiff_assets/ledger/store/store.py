@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import Protocol
 
@@ -64,16 +63,17 @@ class Store(Protocol):
 
 
 LOCAL: Store = LocalStore()
+OPENED: dict[str, Store] = {}
+"""The buckets that this process uses, by scheme and name."""
 
 
 def store_of(address: PurePath) -> Store:
     """Who answers for an address."""
-    return _bucket(address.bucket) if isinstance(address, ObjectAddress) else LOCAL
-
-
-@lru_cache
-def _bucket(bucket: str) -> ObjectStore:
-    return ObjectStore(open_bucket(bucket))
+    if not isinstance(address, ObjectAddress):
+        return LOCAL
+    if address.bucket not in OPENED:
+        OPENED[address.bucket] = ObjectStore(open_bucket(address.bucket))
+    return OPENED[address.bucket]
 
 
 def read_bytes(address: PurePath) -> bytes:
