@@ -17,6 +17,11 @@ NO_NAME_FOR_DUCKDB = re.compile(r"[?\\]")
 """What DuckDB takes for the end of a name, or for the end of a folder's."""
 
 
+def local_folder() -> Path:
+    """What is of this machine alone of homes in buckets: `IMGDIFF_LOCAL`, or `./imgdiff_home`."""
+    return Path(os.environ.get("IMGDIFF_LOCAL") or DEFAULT_HOME).expanduser().absolute()
+
+
 class HomeNotWritable(ImgDiffError, PermissionError):
     """A folder that nothing can be written to."""
 
@@ -41,7 +46,7 @@ class Home:
         """What is of this machine alone: the home itself or, if that is in a bucket, what `IMGDIFF_LOCAL` names."""
         if isinstance(self.root, Path):
             return self.root
-        return Path(os.environ.get("IMGDIFF_LOCAL") or DEFAULT_HOME).expanduser().absolute()
+        return local_folder()
 
     @property
     def inbox(self) -> Path:

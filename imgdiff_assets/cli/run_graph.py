@@ -96,7 +96,8 @@ def run_graph(
             if check_key(key) not in keys:
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
         staleness = Staleness(home, recipe, select)
-        stages = {key: staleness.stages(key, retry) for key in shards or keys}
+        with staleness.looking():
+            stages = {key: staleness.stages(key, retry) for key in shards or keys}
         catch_up(home, staleness.fresh_records, log)
         if unreadable := read_reviews(home).unreadable:
             lines = counted(len(unreadable), "line")

@@ -45,7 +45,8 @@ def stale_runs(
     keys = register_shards(instance, home)
     staleness = Staleness(home, recipe, STAGE_NAMES)
     free = set(keys if shards is None else shards) - shards_in_progress(instance, keys)
-    stages = {key: staleness.stages(key) for key in keys if key in free}
+    with staleness.looking():
+        stages = {key: staleness.stages(key) for key in keys if key in free}
     fresh = {key for key, names in stages.items() if not names}
     return [
         dg.RunRequest(
@@ -169,7 +170,8 @@ class TableIsStale(dg.AutomationCondition):  # type: ignore[type-arg]
 @lru_cache(maxsize=1)
 def _stale_stages(home: Home, keys: tuple[str, ...], evaluation: int) -> Mapping[str, Sequence[str]]:
     staleness = Staleness(home, load_recipe(), STAGE_NAMES)
-    return {key: staleness.stages(key) for key in keys}
+    with staleness.looking():
+        return {key: staleness.stages(key) for key in keys}
 
 
 def automation_condition(home: Home, stage: str) -> Any:

@@ -1,6 +1,7 @@
 """Which tables a recipe would change: read from footers alone, so that a thousand shards take seconds."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from imgdiff_assets.engine.given_pairs import stage_of_shard
@@ -10,6 +11,7 @@ from imgdiff_assets.engine.plan import StagePlan, TablePlan, plan_stage, plan_ta
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.entry import StoreError
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
@@ -26,6 +28,10 @@ class Staleness:
         self._how: dict[tuple[str, tuple[str, ...]], StagePlan] = {}
         self.fresh_records: list[Mapping[str, Any]] = []
         """The records of the tables that were found fresh."""
+
+    def looking(self) -> AbstractContextManager[None]:
+        """For questions about many shards: what is asked in the block may be answered as of its beginning."""
+        return store_of(self._home.root).looking(self._home.root)
 
     def plans(self, shard: str) -> list[TablePlan]:
         """What is to be done with each table of a shard. Raises FileNotFoundError when a model's weights are missing.

@@ -77,7 +77,8 @@ def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -
     ledger, stages = Ledger(home.ledger), stages_of(recipe)
     staleness = Staleness(home, recipe, [stage.name for stage in stages])
     keys = shard_keys(home)
-    not_fresh = [key for key in keys if staleness.unusable(key)]
+    with staleness.looking():
+        not_fresh = [key for key in keys if staleness.unusable(key)]
     fresh = sorted(set(keys) - set(not_fresh))
     if not fresh:
         raise ReleaseError("No shard is up to date with the recipe: run the graph first (`imgdiff run`).")

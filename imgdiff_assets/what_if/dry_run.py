@@ -42,7 +42,8 @@ def plan(
     Raises FileNotFoundError when the weights of a model are missing, UnknownAsset.
     """
     staleness = Staleness(home, recipe, chosen_stages(select, recipe))
-    tables = [table for key in shards for table in staleness.plans(key)]
+    with staleness.looking():
+        tables = [table for key in shards for table in staleness.plans(key)]
     by_stage: dict[str, list[TablePlan]] = {}
     for table in tables:
         by_stage.setdefault(table.how.stage.name, []).append(table)

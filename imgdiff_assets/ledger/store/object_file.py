@@ -5,7 +5,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LAST = 2**20
+from imgdiff_assets.ledger.store.entry import Entry
+
+LAST = 2**18
 """Bytes at the end that are asked for first: a Parquet file says there where its rows are, and few are larger."""
 
 KEPT = 4
@@ -16,14 +18,22 @@ Get = Callable[[Mapping[str, Any]], tuple[bytes, Mapping[str, Any]]]
 
 
 class ObjectFile(io.RawIOBase):
-    """Raises FileNotFoundError; once the object is replaced, reading more of it raises OSError."""
+    """Opened by a request, or by none where its `entry` and its last bytes, `end`, are known.
 
-    def __init__(self, get: Get) -> None:
+    Raises FileNotFoundError; once the object is replaced, reading more of it raises StoreUnavailable.
+    """
+
+    def __init__(self, get: Get, entry: Entry | None = None, end: bytes | None = None) -> None:
         super().__init__()
         self._get, self._at = get, 0
-        data, meta = get({"range": {"suffix": LAST}})
-        self._size, self._version = int(meta["size"]), {"if_match": meta["e_tag"]}
-        self._ranges = deque([(self._size - len(data), data)], maxlen=KEPT)
+        if entry is not None and end is not None:
+            self.end, self.meta = end, {"size": entry.size, "e_tag": entry.version.partition(" ")[0]}
+        else:
+            self.end, self.meta = get({"range": {"suffix": LAST}})
+        self._size, self._version = int(self.meta["size"]), {"if_match": self.meta["e_tag"]}
+        self._ranges = deque([(self._size - len(self.end), self.end)], maxlen=KEPT)
+
+    meta: Mapping[str, Any]
 
     def readable(self) -> bool:
         return True

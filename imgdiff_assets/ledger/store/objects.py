@@ -21,6 +21,7 @@ from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.ledger.files import explained
 from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected, Replaced, StoreRefused, StoreUnavailable
 from imgdiff_assets.ledger.store.lease import lease
+from imgdiff_assets.ledger.store.listing import Listing, keep_end, kept_end
 from imgdiff_assets.ledger.store.object_file import ObjectFile
 
 if TYPE_CHECKING:
@@ -53,9 +54,16 @@ class ObjectStore:
     def __init__(self, bucket: "Bucket", sleep: Callable[[float], None] = time.sleep) -> None:
         self._bucket, self._sleep = bucket, sleep
         self._conditional = False
+        self._listing = Listing()
 
     def open(self, address: PurePath) -> pa.NativeFile:
-        return pa.PythonFile(ObjectFile(lambda options: self._get(address, options)), mode="r")
+        known = self._listing.of(address)
+        entry = known.get(str(address)) if known is not None else None
+        end = kept_end(entry) if entry is not None else None
+        file = ObjectFile(lambda options: self._get(address, options), entry, end)
+        if entry is not None and end is None and version_of(file.meta) == entry.version:
+            keep_end(entry, file.end)
+        return pa.PythonFile(file, mode="r")
 
     def read(self, address: PurePath) -> tuple[bytes, str]:
         """All of an object, and its version. Raises FileNotFoundError."""
@@ -63,6 +71,9 @@ class ObjectStore:
         return data, version_of(meta)
 
     def version(self, address: PurePath) -> str | None:
+        if (known := self._listing.of(address)) is not None:
+            entry = known.get(str(address))
+            return entry.version if entry is not None else None
         try:
             return version_of(self._ask(address, lambda: self._bucket.head(_key(address))))
         except FileNotFoundError:
@@ -72,7 +83,12 @@ class ObjectStore:
         wanted = pattern.split("/")
         return [entry for entry in self._below(folder) if _matches(entry.address.relative_to(folder).parts, wanted)]
 
+    def looking(self, folder: PurePath) -> AbstractContextManager[None]:
+        return self._listing.known(folder, self._below(folder))
+
     def _below(self, folder: PurePath) -> list[Entry]:
+        if self._listing.of(folder) is not None:
+            return self._listing.below(folder)
         bucket = ObjectAddress(*folder.parts[:2])
         found = self._ask(
             folder, lambda: [meta for some in self._bucket.list(prefix=_key(folder)) for meta in some], "listed"

@@ -29,6 +29,9 @@ class Store(Protocol):
     def find(self, folder: PurePath, pattern: str) -> list[Entry]:
         """The files below a folder whose path from there matches, part by part; by name."""
 
+    def looking(self, folder: PurePath) -> AbstractContextManager[None]:
+        """While the block lasts, this thread may be told what was below a folder when it began, and reads only."""
+
     def writing(self, address: PurePath, expected: Expected = ANY) -> AbstractContextManager[Path]:
         """A file of this machine that becomes the one at `address`, durably, when the block ends without an error.
 

@@ -4,6 +4,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -178,6 +179,34 @@ def test_what_is_set_aside_overwrites_nothing(opened: Bucket) -> None:
         names.append(set_aside(ROOT / "rows.parquet"))
     assert [read_bytes(name) for name in names] == [b"0", b"1", b"2"]
     assert objects.version(ROOT / "rows.parquet") is None
+
+
+def test_many_tables_are_known_by_one_request(opened: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMGDIFF_LOCAL", str(tmp_path))
+    bucket = Misbehaving()
+    objects, ledger = opened(bucket), Ledger(ROOT)
+    shards = [f"shard-{number:06d}" for number in range(5)]
+    for shard in shards:
+        ledger.commit(ASSET, shard, SCHEMA, pa.table({"id": ["x"]}), [None], _record(shard=shard))
+
+    def look() -> list[str]:
+        bucket.requests.clear()
+        with objects.looking(ROOT.parent):
+            assert ledger.shards(ASSET) == shards
+            assert [(ledger.record(ASSET, shard) or {})["shard"] for shard in shards] == shards
+            assert not any(ledger.is_staged(ASSET, shard) for shard in shards)
+            assert ledger.exists(ASSET, shards[0])
+            assert not ledger.exists("captions", shards[0])
+        return bucket.requests
+
+    assert look() == ["list", *["get"] * 5]
+    assert look() == ["list"]
+    for kept in (tmp_path / "cache").rglob("*/*"):
+        if kept.is_file():
+            kept.write_bytes(kept.read_bytes()[:-1] + b"?")  # a disk gives back other bytes
+    assert look() == ["list", *["get"] * 5]
+    ledger.commit(ASSET, shards[3], SCHEMA, pa.table({"id": ["y"]}), [None], _record(shard=shards[3]))
+    assert look() == ["list", "get"]
 
 
 class Watch:

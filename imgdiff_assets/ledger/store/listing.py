@@ -1,0 +1,67 @@
+"""Many objects known by one listing, and the ends of files that were read before: what a look at a home asks again."""
+
+import hashlib
+import os
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePath
+
+from imgdiff_assets.home import local_folder
+from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.store.entry import Entry
+
+DIGEST = hashlib.sha256().digest_size
+
+
+class Listing:
+    """What was there at one moment; for the thread that looks, and while it does."""
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+
+    @contextmanager
+    def known(self, folder: PurePath, entries: Sequence[Entry]) -> Iterator[None]:
+        """While the block lasts, what is below the folder is `entries`."""
+        by_name = {str(entry.address): entry for entry in entries}
+        self._of_thread.value = folder, by_name, sorted(by_name)
+        try:
+            yield
+        finally:
+            self._of_thread.value = None
+
+    def of(self, address: PurePath) -> "Mapping[str, Entry] | None":
+        """What is known by name, if it is so of this address."""
+        folder, by_name, _ = self._value()
+        return by_name if folder is not None and address.is_relative_to(folder) else None
+
+    def below(self, folder: PurePath) -> list[Entry]:
+        """What is known below a folder, by name."""
+        _, by_name, names = self._value()
+        first, end = (bisect_left(names, f"{folder}{mark}") for mark in ("/", "0"))  # which follows the slash
+        return [by_name[name] for name in names[first:end]]
+
+    def _value(self) -> tuple[PurePath | None, Mapping[str, Entry], Sequence[str]]:
+        return getattr(self._of_thread, "value", None) or (None, {}, ())
+
+
+def kept_end(entry: Entry) -> bytes | None:
+    """The last bytes of this version of an object, if this machine has read them before."""
+    try:
+        data = _place(entry).read_bytes()
+    except OSError:
+        return None
+    # What is kept here is doubted as well: it must not make a table look damaged.
+    return data[DIGEST:] if hashlib.sha256(data[DIGEST:]).digest() == data[:DIGEST] else None
+
+
+def keep_end(entry: Entry, data: bytes) -> None:
+    """Keep them for the next look."""
+    with suppress(OSError), atomic_file(_place(entry), durable=False, shared=True) as temporary:
+        temporary.write_bytes(hashlib.sha256(data).digest() + data)
+
+
+def _place(entry: Entry) -> Path:
+    name = hashlib.sha256(os.fsencode(f"{entry.address} {entry.version}")).hexdigest()
+    return local_folder() / "cache" / "objects" / name[:2] / name
