@@ -152,8 +152,9 @@ def test_the_address_that_follows_keeps_the_queue(own_client: TestClient) -> Non
 
 
 def test_a_home_that_is_only_read_is_said_to_be(own_site: Site, own_client: TestClient) -> None:
-    # Where nothing is to be written, root alone can write; nobody writes a file where a folder is.
-    own_site.home.reviews.with_suffix(".lock").mkdir()
+    # Where nothing is to be written, root alone can write; nobody writes a file in a folder that is not there.
+    own_site.home.reviews.unlink(missing_ok=True)
+    own_site.home.reviews.symlink_to(own_site.home.root / "gone" / "reviews.jsonl")
     body = urlencode({**fields(own_client.get("/review?reviewer=Ann").text), "verdict": "accept"})
     answer = own_client.post("/review", content=body, headers=ORIGIN, follow_redirects=False)
     assert answer.status_code == 409

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 
@@ -92,7 +93,7 @@ def test_failed_rows_are_named(drawn_home: Home, drawn_recipe: Recipe) -> None:
 
 
 def test_a_stopped_run_is_named(own_home: Home, miniature_recipe: Recipe) -> None:
-    Ledger(own_home.ledger).staging("captions", SHARD).mkdir(parents=True)
+    Ledger(own_home.ledger).stage_batch("captions", SHARD, "caption", [], pa.schema([("id", pa.string())]))
     assert planned(own_home, miniature_recipe)["captions"].reasons == {"a run was stopped in the middle": 1}
 
 

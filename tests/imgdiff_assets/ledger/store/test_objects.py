@@ -1,6 +1,5 @@
 """A ledger in a bucket that misbehaves: what was acknowledged is there, whole and once; what was not, whole or not."""
 
-import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,24 +11,46 @@ import pytest
 from obstore.exceptions import GenericError
 from obstore.store import MemoryStore
 
+from benchmarks.buckets import (
+    ASSET,
+    BUSY,
+    FAULTS,
+    ROOT,
+    SCHEMA,
+    SHARD,
+    Misbehaving,
+    attempt,
+    commit,
+    record,
+    rows_of,
+)
 from imgdiff_assets.common.addresses import ObjectAddress, address
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.aside import set_aside
-from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import Review, add_review, read_reviews
 from imgdiff_assets.ledger.store import lease, store
 from imgdiff_assets.ledger.store.entry import LeaseLost, Replaced, StoreRefused, StoreUnavailable
 from imgdiff_assets.ledger.store.objects import WAITS, ObjectStore
 from imgdiff_assets.ledger.store.store import lines_of, read_bytes, store_of
-from imgdiff_assets.ledger.tables import read_table
-from tests.imgdiff_assets.ledger.test_ledger import _record
-from tests.misbehaving import BUSY, FAULTS, Careless, Expired, Misbehaving
 
-ROOT = address("s3://bucket/home/ledger")
-ASSET, SHARD = "image_pairs", "shard-000000"
-SCHEMA = pa.schema([("id", pa.string()), ("image", IMAGE)])
 Bucket = Callable[..., ObjectStore]
+
+
+class Careless(MemoryStore):
+    """A bucket that knows no conditions."""
+
+    def put(self, path: str, file: Any, **options: Any) -> Any:
+        return super().put(path, file, **{**options, "mode": "overwrite"})
+
+
+class Expired(MemoryStore):
+    """One whose credentials were good once."""
+
+    def get(self, *arguments: Any, **options: Any) -> Any:
+        raise GenericError("400 Bad Request: <Code>ExpiredToken</Code> The provided token has expired.")
+
+    put = head = list = delete = get
 
 
 @pytest.fixture
@@ -42,20 +63,6 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         return objects
 
     return open_
-
-
-def _rows(number: int, count: int = 3) -> list[dict[str, Any]]:
-    return [
-        {"id": f"{number}-{row}", "image": {"bytes": random.Random(number).randbytes(50), "path": f"{row}.png"}}
-        for row in range(count)
-    ]
-
-
-def _commit(ledger: Ledger, number: int) -> None:
-    batch = ledger.stage_batch(ASSET, SHARD, "draw", _rows(number), SCHEMA)
-    rows = pa.table({"id": [row["id"] for row in _rows(number)]})
-    references = [CellReference(batch, row) for row in range(3)]
-    ledger.commit(ASSET, SHARD, SCHEMA, rows, references, _record(run_id=str(number)))
 
 
 def test_an_address_is_a_path_with_a_bucket() -> None:
@@ -77,46 +84,18 @@ def test_what_is_of_the_machine_stays_on_it(monkeypatch: pytest.MonkeyPatch, tmp
     assert Ledger(home.ledger).locks.is_relative_to(tmp_path)
 
 
-def _attempts(ledger: Ledger, seed: int) -> tuple[list[str], list[str]]:
-    """Commit under the lock, time after time; returns the runs that were told they had, and those that were not."""
-    done, doubtful = ["0"], []
-    for number in range(1, 6):
-        try:
-            with ledger.lock(ASSET, SHARD, f"run {number}"):
-                doubtful.append(str(number))
-                _commit(ledger, number)
-        except (StoreUnavailable, LeaseLost):
-            continue
-        done.append(doubtful.pop())
-    return done, doubtful
-
-
 @pytest.mark.parametrize("seed", range(25))
 def test_a_table_is_always_a_whole_one_and_the_last_that_was_acknowledged(opened: Bucket, seed: int) -> None:
-    bucket = Misbehaving(seed)
+    bucket = Misbehaving(seed, share=0.4, in_a_row=9)
     opened(bucket)
-    ledger = Ledger(ROOT)
-    _commit(ledger, 0)
-    bucket.share, bucket.in_a_row = 0.4, 9
-    done, doubtful = _attempts(ledger, seed)
-    bucket.share = 0.0
-    rows = ledger.read(ASSET, SHARD, images=True).to_pylist()
-    run = (ledger.record(ASSET, SHARD) or {})["run_id"]
-    assert rows == _rows(int(run))
-    assert run == done[-1] or (run in doubtful and int(run) > int(done[-1]))
-    told = [line["run_id"] for line in ledger.history(ASSET, SHARD)]
-    assert sorted(told) == sorted(set(told))
-    assert set(done) <= set(told) <= {*done, *doubtful}
-    for batch in ledger.all_staged():
-        number = int(read_table(batch)["id"][0].as_py().partition("-")[0])
-        assert read_table(batch, images=True).to_pylist() == _rows(number)
+    assert attempt(Ledger(ROOT), bucket) == []
 
 
 def test_every_kind_of_fault_was_met() -> None:
     bucket = Misbehaving(seed=1, share=1.0, in_a_row=10**6)
     for _ in range(40):
         bucket._fault()
-    assert bucket.seen == set(FAULTS)
+    assert set(bucket.seen) == set(FAULTS)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -144,7 +123,7 @@ def test_a_store_that_never_answers_is_one_sentence(opened: Bucket) -> None:
 def test_expired_credentials_are_one_sentence_at_once(opened: Bucket) -> None:
     opened(Expired())
     with pytest.raises(StoreRefused, match=r"the store refuses \(400 .*\): the credentials are missing, expired, or"):
-        _commit(Ledger(ROOT), 0)
+        commit(Ledger(ROOT), 0)
 
 
 def test_a_bucket_without_conditions_is_refused_before_anything_is_written(opened: Bucket) -> None:
@@ -187,7 +166,7 @@ def test_many_tables_are_known_by_one_request(opened: Bucket, monkeypatch: pytes
     objects, ledger = opened(bucket), Ledger(ROOT)
     shards = [f"shard-{number:06d}" for number in range(5)]
     for shard in shards:
-        ledger.commit(ASSET, shard, SCHEMA, pa.table({"id": ["x"]}), [None], _record(shard=shard))
+        ledger.commit(ASSET, shard, SCHEMA, pa.table({"id": ["x"]}), [None], record(shard=shard))
 
     def look() -> list[str]:
         bucket.requests.clear()
@@ -205,7 +184,7 @@ def test_many_tables_are_known_by_one_request(opened: Bucket, monkeypatch: pytes
         if kept.is_file():
             kept.write_bytes(kept.read_bytes()[:-1] + b"?")  # a disk gives back other bytes
     assert look() == ["list", *["get"] * 5]
-    ledger.commit(ASSET, shards[3], SCHEMA, pa.table({"id": ["y"]}), [None], _record(shard=shards[3]))
+    ledger.commit(ASSET, shards[3], SCHEMA, pa.table({"id": ["y"]}), [None], record(shard=shards[3]))
     assert look() == ["list", "get"]
 
 
@@ -232,7 +211,7 @@ def test_a_writer_frozen_past_its_lease_commits_nothing(opened: Bucket, clock: W
     """Whether the other has committed when it wakes, or not yet."""
     objects, said = opened(), []
     frozen, other = Ledger(ROOT), Ledger(ROOT)
-    _commit(frozen, 0)
+    commit(frozen, 0)
 
     def pass_time(seconds: float) -> None:
         clock.now += seconds
@@ -242,14 +221,14 @@ def test_a_writer_frozen_past_its_lease_commits_nothing(opened: Bucket, clock: W
         stack.enter_context(frozen.lock(ASSET, SHARD, "run 1"))
         with other.lock(ASSET, SHARD, "run 2", said.append):
             if committed:
-                _commit(other, 2)
+                commit(other, 2)
             with pytest.raises(LeaseLost, match="another may have taken over"):
-                _commit(frozen, 1)
+                commit(frozen, 1)
             if not committed:
-                _commit(other, 2)
+                commit(other, 2)
     assert said == [f"{ASSET} of {SHARD} is held by run 1; waiting for it to finish"]
     assert lease.SECONDS <= clock.now <= 30
-    assert ledger_of(other) == _rows(2)
+    assert ledger_of(other) == rows_of(2)
     assert [record["run_id"] for record in other.history(ASSET, SHARD)] == ["0", "2"]
 
 
@@ -262,10 +241,10 @@ def test_a_table_that_another_wrote_is_not_replaced_even_by_who_believes_in_his_
     opened()
     first, second = Ledger(ROOT), Ledger(ROOT)
     with first.lock(ASSET, SHARD, "run 1"):
-        _commit(second, 2)
+        commit(second, 2)
         with pytest.raises(Replaced, match="another run has written it in the meantime"):
-            _commit(first, 1)
-    assert ledger_of(first) == _rows(2)
+            commit(first, 1)
+    assert ledger_of(first) == rows_of(2)
 
 
 def test_a_lease_is_renewed_while_its_holder_works(opened: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
