@@ -35,6 +35,9 @@ STAGE_TAG = "imgdiff/kind"
 RETRY_TAG = "imgdiff/retry"
 """On a run that tries failed rows again, however often they were tried."""
 
+AGAIN_TAG = "imgdiff/again"
+"""On a run that measures again what an earlier release's code measured: nothing but a person's word asks for it."""
+
 
 def asset_arguments(stage: Stage) -> dict[str, Any]:
     """The arguments of `dg.asset` that follow from the stage."""
@@ -89,6 +92,7 @@ def run_asset(
                     log=telling(context.log.warning),
                     progress=logging_progress(context.log.info),
                     retry=RETRY_TAG in context.run.tags,
+                    again=AGAIN_TAG in context.run.tags,
                 )
             except Exception as error:
                 failures.append(_logged(context, error, f"{stage.name} of {key}"))
