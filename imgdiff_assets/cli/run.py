@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--retry-failed", is_flag=True, help="Try all rows once more that could not be measured.")
 @click.option("--yes", is_flag=True, help="Measure again what an earlier release measured otherwise, unasked.")
 @click.option("--keep-measured", is_flag=True, help="Leave such rows as they are, unasked; lineage tells which.")
+@click.option("--new-recipe", is_flag=True, help="From now on, take the recipe as this release ships it.")
 @click.option("--dry-run", is_flag=True, help="Only tell which tables would be made again, and why.")
 @click.option("--strict", is_flag=True, help="Leave with status 1 when a check has failed, too.")
 @overrides_option
@@ -35,6 +36,7 @@ def run(
     retry_failed: bool,
     yes: bool,
     keep_measured: bool,
+    new_recipe: bool,
     dry_run: bool,
     strict: bool,
     overrides: Sequence[str],
@@ -57,7 +59,8 @@ def run(
     """
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.editions import note_edition
+    from imgdiff_assets.recipe.recipe import changed_since, load_recipe, named
     from imgdiff_assets.stages.graph import stages_of
     from imgdiff_assets.statistics.funnel import funnel
 
@@ -68,13 +71,17 @@ def run(
     if dry_run:
         from imgdiff_assets.what_if.dry_run import plan, plan_text
 
-        plans = plan(home, load_recipe(recipe, overrides), keys, select, keep=keep_measured, again=yes)
+        plans = plan(home, load_recipe(recipe, overrides, new_recipe), keys, select, keep=keep_measured, again=yes)
         if as_json:
             echo_json([made.to_json() for made in plans])
         else:
             click.echo(plan_text(plans))
         return
-    values = load_recipe(recipe, overrides)
+    values = load_recipe(recipe, overrides, new_recipe)
+    if new_recipe:
+        note_edition(home, named(recipe), anew=True)
+    elif changed := changed_since(recipe):
+        click.echo(changed, err=True)
     ask = None if keep_measured else asking(home)
     report = watched_run(home, values, keys, select or None, retry_failed, yes, ask)
     counts = funnel(Ledger(home.ledger), keys, stages_of(values))

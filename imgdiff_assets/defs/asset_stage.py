@@ -21,6 +21,7 @@ from imgdiff_assets.engine.materialize import ShardFailed, materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.editions import note_edition
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
@@ -74,6 +75,7 @@ def run_asset(
     values = recipe.recipe(settings)
     refuse_blind_filters(stage, values)
     ledger = Ledger(home.home.ledger)
+    note_edition(home.home, values.name)
     done: list[Materialization] = []
     failures: list[str] = []
     finished = False

@@ -12,8 +12,10 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.recipe.cron import check_cron
+from imgdiff_assets.recipe.editions import SHIPPED, shipped_file, shipped_recipes
 from imgdiff_assets.stages.graph import STAGES, stages_of
 from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
@@ -30,7 +32,6 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 
-SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_RECIPE = "miniature"
 TOLD_MISTAKES = 100
 LONGEST_GIVEN = 80
@@ -169,18 +170,45 @@ else:
     )
 
 
-def shipped_recipes() -> list[str]:
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-
-
-def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bool = False) -> Recipe:
     """The recipe `name` (a shipped one, or a YAML file), else `IMGDIFF_RECIPE`, else `miniature`.
 
-    `overrides` are `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but
-    the user writes them here. Raises RecipeError.
+    A shipped one is as `IMGDIFF_HOME` was begun with it, or `anew` as this release ships it. `overrides` are
+    `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but the user writes
+    them here. Raises RecipeError, UnreadableEditions.
     """
-    name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
-    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
+    name = named(name)
+    recipe = override_recipe(_read(name, _file_of(name, anew)), overrides)
+    for settings in recipe.roles.values():
+        if isinstance(settings, ChatModelSettings) and settings.base_url is not None:
+            name_server(settings.base_url)
+    return recipe
+
+
+def named(name: str | None = None) -> str:
+    """The recipe that is meant: `name`, else `IMGDIFF_RECIPE`, else `miniature`."""
+    return name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
+
+
+def changed_since(name: str | None = None) -> str | None:
+    """A sentence where this release ships the recipe otherwise than `IMGDIFF_HOME` goes on with it."""
+    name = named(name)
+    then, now = _file_of(name), _file_of(name, anew=True)
+    if then == now or _read(name, then) == _read(name, now):
+        return None
+    return (
+        f"This release ships another {name} than this home was begun with (that of {then.parent.name}), with which it "
+        "goes on: `imgdiff run --new-recipe --dry-run` tells what today's would make anew."
+    )
+
+
+def _file_of(name: str, anew: bool = False) -> Path:
+    if name not in shipped_recipes():
+        return Path(name).expanduser()
+    return SHIPPED / f"{name}.yaml" if anew else shipped_file(Home.from_environment(), name)
+
+
+def _read(name: str, path: Path) -> Recipe:
     try:
         values = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -192,14 +220,9 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recip
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
     try:
-        recipe = Recipe.model_validate(values)
+        return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(_explain(path.name, error)) from None
-    recipe = override_recipe(recipe, overrides)
-    for settings in recipe.roles.values():
-        if isinstance(settings, ChatModelSettings) and settings.base_url is not None:
-            name_server(settings.base_url)
-    return recipe
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
