@@ -12,6 +12,8 @@ from imgdiff_assets.defs.assets.release import release
 from imgdiff_assets.defs.assets.stages import stage_asset
 from imgdiff_assets.defs.automation import (
     AS_SOON_AS_STALE,
+    NIGHTLY,
+    VERIFYING,
     automation_condition,
     inbox,
     lost_runs,
@@ -22,6 +24,7 @@ from imgdiff_assets.defs.checks import stage_checks
 from imgdiff_assets.defs.home_resource import SAMPLES_ROOT, HomeResource
 from imgdiff_assets.defs.recipe_resource import recipe_resource
 from imgdiff_assets.defs.role_resources import role_resources
+from imgdiff_assets.defs.watch import watch
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from imgdiff_assets.stages.graph import stages_of
@@ -29,6 +32,8 @@ from imgdiff_assets.stages.graph import stages_of
 
 def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
     """The graph over one home, with the values of one recipe as the launchpad's defaults."""
+    checks = [stage_checks(stage) for stage in stages_of(recipe)]
+    check_keys = [key for check in checks for key in check.check_keys]
     return dg.Definitions(
         assets=[
             *dg.map_asset_specs(
@@ -39,12 +44,17 @@ def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
             ),
             release,
         ],
-        asset_checks=[stage_checks(stage) for stage in stages_of(recipe)],
+        asset_checks=checks,
         schedules=[
             stale_shards(home, recipe.automation),
             verify_ledger([stage.name for stage in stages_of(recipe)], recipe.automation),
         ],
-        sensors=[inbox(home, recipe.automation), lost_runs(home), AS_SOON_AS_STALE],
+        sensors=[
+            inbox(home, recipe.automation),
+            lost_runs(home),
+            watch(home, {"stale_shards": recipe.automation.cron or NIGHTLY, "verify_ledger": VERIFYING}, check_keys),
+            AS_SOON_AS_STALE,
+        ],
         resources={
             "home": HomeResource(
                 root=str(home.root), browser_url=os.environ.get("IMGDIFF_BROWSER_URL") or SAMPLES_ROOT

@@ -20,7 +20,10 @@ from imgdiff_assets.defs.run_requests import group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs, shards_in_progress
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import AutomationSettings, load_recipe
+from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.budget import affordable, spent
+from imgdiff_assets.recipe.recipe import AutomationSettings, Recipe, load_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 # A condition that asks the ledger is evaluated where this code is; the option is marked as beta.
@@ -38,15 +41,19 @@ def stale_runs(
 ) -> list[dg.RunRequest]:
     """The runs that bring the stale ones of `shards` (default: all) up to date, with run keys that begin so.
 
-    A shard that a queued or running run holds is left to it. When that run was started with an older recipe, the
+    With a budget, no more shards are than are likely to be made with what is left of it. A shard that a queued or
+    running run holds is left to it. When that run was started with an older recipe, the
     shard is stale still when it has ended, and is requested then.
     """
     recipe = load_recipe()
     keys = register_shards(instance, home)
+    most = most_shards(home, recipe, keys)
     staleness = Staleness(home, recipe, STAGE_NAMES)
     free = set(keys if shards is None else shards) - shards_in_progress(instance, keys)
     stages = {key: staleness.stages(key) for key in keys if key in free}
     fresh = {key for key, names in stages.items() if not names}
+    if most is not None:
+        stages = {key: stages[key] for key in [key for key, names in stages.items() if names][:most]}
     return [
         dg.RunRequest(
             run_key=f"{requester}:{request.first}",
@@ -55,6 +62,19 @@ def stale_runs(
         )
         for request in group(keys, stages, fresh)
     ]
+
+
+def most_shards(home: Home, recipe: Recipe, keys: Sequence[str]) -> int | None:
+    """How many shards the rest of the recipe's budget is likely to make; None without a budget."""
+    ledger = Ledger(home.ledger)
+    left = spent(recipe.automation, ledger, keys)
+    return None if left is None else affordable(left, ledger, keys)
+
+
+def _nothing_asked(home: Home, reason: str) -> str:
+    """Why no run is asked for: the reason, unless it is that the budget is spent."""
+    left = spent(load_recipe().automation, Ledger(home.ledger), shard_keys(home))
+    return reason if left is None or left.left else left.sentence
 
 
 def stale_shards(home: Home, settings: AutomationSettings) -> dg.ScheduleDefinition:
@@ -71,7 +91,7 @@ def stale_shards(home: Home, settings: AutomationSettings) -> dg.ScheduleDefinit
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         requests = stale_runs(home, context.instance, "stale_shards")
-        return requests or dg.SkipReason("Every shard is up to date, or in the hands of a run.")
+        return requests or dg.SkipReason(_nothing_asked(home, "Every shard is up to date, or in the hands of a run."))
 
     return schedule
 
@@ -111,7 +131,9 @@ def inbox(home: Home, settings: AutomationSettings) -> dg.SensorDefinition:
         arrived = inbox_shards(home, after=cursor.get("requested", ""))
         requests = stale_runs(home, context.instance, "inbox", arrived) if arrived else []
         said = [*report.lines, *report.ignored]
-        reason = "\n".join(said) or ("Files are still being written." if report.waiting else "Nothing new.")
+        reason = "\n".join(said) or _nothing_asked(
+            home, "Files are still being written." if report.waiting else "Nothing new."
+        )
         requested = arrived[-1] if arrived else cursor.get("requested", "")
         return dg.SensorResult(
             run_requests=requests,
@@ -168,7 +190,10 @@ class TableIsStale(dg.AutomationCondition):  # type: ignore[type-arg]
 
 @lru_cache(maxsize=1)
 def _stale_stages(home: Home, keys: tuple[str, ...], evaluation: int) -> Mapping[str, Sequence[str]]:
-    staleness = Staleness(home, load_recipe(), STAGE_NAMES)
+    recipe = load_recipe()
+    if most_shards(home, recipe, shard_keys(home)) == 0:
+        return dict.fromkeys(keys, ())
+    staleness = Staleness(home, recipe, STAGE_NAMES)
     return {key: staleness.stages(key) for key in keys}
 
 

@@ -4,7 +4,7 @@ import difflib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -41,6 +41,38 @@ class RecipeError(ImgDiffError, ValueError):
     """A recipe that cannot be used; the message names file, key and what to do."""
 
 
+class BudgetSettings(StageSettings):
+    """How long models may work in runs that nobody starts by hand."""
+
+    hours: float = Field(gt=0, description="Hours; what people start counts, and is not stopped.")
+    per: Literal["day", "week"] = Field("day", description="Days begin at midnight, weeks on Monday, in `timezone`.")
+
+
+class TellSettings(StageSettings):
+    """Who is told of what goes wrong by night: a command, a web address, or both."""
+
+    command: list[str] = Field(
+        [],
+        description="A program and its arguments, as in `[mail, -s, imgdiff, me@example.org]`: it reads the text on "
+        "standard input, no shell is between. IMGDIFF_TELL_COMMAND names another.",
+    )
+    url: str | None = Field(
+        None,
+        description="Gets a POST of JSON with the key `text`, as Slack and Mattermost take it. An address that is "
+        "itself a secret belongs into IMGDIFF_TELL_URL.",
+    )
+    room_gb: float = Field(
+        10.0, ge=0, description="Free space on the disk of the home below which that is told, in GB."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_one(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("write an address that begins with https:// or http://")
+        return url
+
+
 class AutomationSettings(StageSettings):
     """When the graph brings itself up to date. No row depends on it."""
 
@@ -61,6 +93,11 @@ class AutomationSettings(StageSettings):
         description="Whether captions of the inbox are noted with the replacements made so far, as "
         "`imgdiff ingest --fill-gaps` notes them, for prompt_pairs.keep_attempts to go by.",
     )
+
+    budget: BudgetSettings | None = Field(
+        None, description="Schedule, inbox and sensors ask for no run when it is spent, nor for more than is left."
+    )
+    tell: TellSettings = TellSettings()
 
     @field_validator("cron")
     @classmethod

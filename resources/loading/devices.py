@@ -241,6 +241,9 @@ def memory(device: str) -> tuple[int, int]:
         return machine.available, machine.total
     import torch
 
+    if device.startswith("mps"):  # which shares the machine's memory, and keeps no peak
+        limit = torch.mps.recommended_max_memory()
+        return limit - torch.mps.driver_allocated_memory(), limit
     free, total = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
 
