@@ -24,7 +24,7 @@ CODE_SERVER += ["--location-name", DEFINITIONS, "--inject-env-vars-from-instance
 DAEMON = ["dagster._daemon", "run", "--log-level", "error", "--code-server-log-level", "error"]
 DOOR = ["imgdiff_assets.defs.door"]
 SHORT = "/tmp" if sys.platform == "darwin" else None
-"""Where the private folder is: the path of a socket has at most 104 bytes on macOS, whose own temporary folder is long."""
+"""Where the private folder is: on macOS a socket's path has at most 104 bytes, and temporary folders long names."""
 
 TOKEN = "IMGDIFF_BROWSE_TOKEN"
 
