@@ -23,6 +23,7 @@ from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import SAMPLES
 from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.statistics.sample_checks import unreadable
 from imgdiff_assets.statistics.sample_checks import violations as sample_violations
 from imgdiff_assets.statistics.table_checks import INVARIANTS, Invariant
 
@@ -50,6 +51,12 @@ def _of_samples(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator
             }
 
 
+def _badly_read(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
+    for key in shards:
+        for finding in unreadable(ledger, key):
+            yield {"shard": key, "sample_id": finding["sample_id"], "problem": finding["what"]}
+
+
 ALL_INVARIANTS = (
     *INVARIANTS,
     Invariant(
@@ -59,6 +66,12 @@ ALL_INVARIANTS = (
         _of_samples,
         lambda stage: stage.name == SAMPLES,
         blocking=True,
+    ),
+    Invariant(
+        "reads_well",
+        "Questions and answers are sentences, without markdown, special tokens, or an answer in a name's place.",
+        _badly_read,
+        lambda stage: stage.name == SAMPLES,
     ),
 )
 

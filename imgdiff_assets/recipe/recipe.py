@@ -12,7 +12,9 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.cron import check_cron
 from imgdiff_assets.stages.graph import STAGES, stages_of
 from imgdiff_assets.stages.installed_filter import FILTERS
@@ -32,6 +34,9 @@ from resources.segmenter import SegmenterSettings
 
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_RECIPE = "miniature"
+REWRITES, ANSWER = "prompt_pairs", "prompt_pairs.answer"
+CAPTIONED = ("captions", "removal_captions")
+ASKED = ("region_view", "region_question", "difference_question")
 TOLD_MISTAKES = 100
 LONGEST_GIVEN = 80
 
@@ -195,10 +200,54 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recip
         recipe = Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError(_explain(path.name, error)) from None
-    recipe = override_recipe(recipe, overrides)
-    for settings in recipe.roles.values():
+    if path.parent == SHIPPED:
+        recipe = asked_as_begun(Home.from_environment(), recipe)
+    told = override_recipe(recipe, overrides)
+    otherwise = path.parent != SHIPPED or any(text.partition("=")[0].strip() == ANSWER for text in overrides)
+    if not otherwise and was_begun_unnamed(Home.from_environment(), told):
+        told = override_recipe(unnamed(recipe), overrides)
+    for settings in told.roles.values():
         if isinstance(settings, ChatModelSettings) and settings.base_url is not None:
             name_server(settings.base_url)
+    return told
+
+
+def was_begun_unnamed(home: Home, recipe: Recipe) -> bool:
+    """Whether the home has rewrites by this recipe's rewriter of before rewriters named what they change.
+
+    A shipped recipe goes on with such: else an upgrade would have everything measured anew. A recipe file of one's
+    own, or `--set`, says otherwise.
+    """
+    ledger, rewriter = Ledger(home.ledger), recipe.models.prompt_rewriter
+    records = (ledger.record(REWRITES, shard) for shard in ledger.shards(REWRITES))
+    first = next((record for record in records if record is not None and record["models"]), None)
+    if first is None or ANSWER.rpartition(".")[2] in first["settings"]:
+        return False
+    then = first["models"].get("prompt_rewriter", {})
+    return (then.get("model"), then.get("prompt")) == (rewriter.model, rewriter.prompt)
+
+
+def unnamed(recipe: Recipe) -> Recipe:
+    """The recipe as it was before rewriters named what they change: without all settings that came then."""
+    section = recipe.section(REWRITES)
+    later = {name: field.default for name, field in type(section).model_fields.items() if field.exclude_if is not None}
+    return recipe.model_copy(update={REWRITES: section.model_copy(update=later)})
+
+
+def asked_as_begun(home: Home, recipe: Recipe) -> Recipe:
+    """A shipped recipe for this home: where its captioner was asked before recipes told a language, it goes on so.
+
+    Else an upgrade would have every region described anew. `--set` says otherwise.
+    """
+    ledger = Ledger(home.ledger)
+    for stage in CAPTIONED:
+        section, records = recipe.section(stage), (ledger.record(stage, shard) for shard in ledger.shards(stage))
+        first = next((record for record in records if record is not None and record["models"]), None)
+        if first is None or section.language is None or "language" in first["settings"]:
+            continue
+        if first["models"].get("captioner", {}).get("model") == recipe.models.captioner.model:
+            then = {name: first["settings"][name] for name in ASKED if name in first["settings"]}
+            recipe = recipe.model_copy(update={stage: section.model_copy(update={**then, "language": None})})
     return recipe
 
 

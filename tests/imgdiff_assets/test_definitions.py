@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.definitions import defs
+from imgdiff_assets.recipe.recipe import load_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
 
@@ -44,6 +45,7 @@ def test_definitions_are_valid() -> None:
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_every_asset_says_what_it_is(stage: Stage) -> None:
     spec = defs.resolve_asset_graph().get(dg.AssetKey(stage.name))
+    stage = stage.under(load_recipe())
     assert spec.group_name
     assert spec.owners == ["team:imgdiff"]
     assert "parquet" in spec.kinds

@@ -179,3 +179,14 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("IMGDIFF_API_KEY_URLS", "http://localhost/v1")
     with chat_server._connect(settings) as client:
         assert client.api_key == "a key"
+
+
+def test_a_server_that_takes_no_schema_is_asked_without_one(proxy: Proxy) -> None:
+    """`transformers serve` refuses every request with one."""
+    settings = rewriter(proxy.base_url).settings
+    questions = [settings.question(caption) for caption in CAPTIONS]
+    answers = rewriter(proxy.base_url).ask(questions, None, {"type": "object"})
+    assert answers == rewriter(proxy.base_url).rewrite(CAPTIONS, [0] * 3)
+    assert proxy.asked == 1 + 3 + 3, "it was tried once"
+    assert rewriter(proxy.base_url).ask([], None, {"type": "string"}) == []
+    assert proxy.asked == 7
