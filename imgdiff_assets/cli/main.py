@@ -29,6 +29,7 @@ from imgdiff_assets.common.own_resources import require_own_resources
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="imgdiff-assets", message="imgdiff %(version)s")
 def main() -> None:
     """Captions in, an image-difference fine-tune set out.
 

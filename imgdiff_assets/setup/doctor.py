@@ -71,8 +71,11 @@ class Report:
         return asdict(self)
 
 
-def examine(home: Home, recipe: Recipe) -> Report:
-    """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first."""
+def examine(home: Home, recipe: Recipe, options: str = "") -> Report:
+    """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first.
+
+    `options` are those that name it to another command.
+    """
     found = available_devices()
     folders = (home.root, weights_cache())
     parts, broken = installed_parts(recipe)
@@ -84,7 +87,10 @@ def examine(home: Home, recipe: Recipe) -> Report:
         disk_free={str(folder): _disk_free(folder) for folder in folders},
         versions=library_versions(),
         devices=found,
-        recipes=[examine_recipe(each, model_states(each), found) for each in (recipe, *others)],
+        recipes=[
+            examine_recipe(recipe, model_states(recipe), found, options),
+            *(examine_recipe(each, model_states(each), found, f" --recipe {each.name}") for each in others),
+        ],
         installed=parts,
         remarks=list(dict.fromkeys([*_remarks(found), *broken])),
     )
@@ -108,7 +114,9 @@ def weights_cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def examine_recipe(recipe: Recipe, states: Sequence[ModelState], available: Sequence[Device]) -> RecipeReport:
+def examine_recipe(
+    recipe: Recipe, states: Sequence[ModelState], available: Sequence[Device], options: str = ""
+) -> RecipeReport:
     """Whether the models in `states` are here, and fit into the memory of the devices they are meant for."""
     report = RecipeReport(recipe.name, sum(state.present for state in states), len(states), 0, 0, 0, "together")
     fetchable = [state for state in states if state.fetchable and not state.present]
@@ -127,11 +135,10 @@ def examine_recipe(recipe: Recipe, states: Sequence[ModelState], available: Sequ
         memory = next((each for each in available if each.device == name), None)
         if memory is not None:
             _weigh(report, there, memory)
-    option = f" --recipe {recipe.name}" if recipe.name in shipped_recipes() else ""
     if fetchable:
         report.problems.append(
             f"{counted(len(fetchable), 'model')} missing, {bytes_text(report.to_fetch)}: "
-            f"fetch with `imgdiff models pull{option}`"
+            f"fetch with `imgdiff models pull{options}`"
         )
     report.problems += [str(state.missing) for state in states if not state.present and not state.fetchable]
     if any(state.disk_bytes is None for state in fetchable):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -104,6 +105,23 @@ def test_ingest_tells_what_became_of_every_line(invoke: Any, tmp_path: Path) -> 
     report = json.loads(again.stdout)
     assert (report["accepted"], report["duplicates"], report["shards"]) == (0, 3, [])
     assert report["rejected"][0]["line"] == 3
+
+
+def test_ingest_tells_what_can_be_drawn_and_may_be_tried_first(invoke: Any, tmp_path: Path) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_text("a red ball on the grass\ntwo dogs\n")
+    tried = invoke(tmp_path / "home", "ingest", str(file), "--dry-run")
+    assert tried.stdout.startswith("Dry run, nothing was written: 2 new captions in 1 shard (shard-000000)\n1 of 2")
+    assert not (tmp_path / "home").exists()
+    done = invoke(tmp_path / "home", "ingest", str(file))
+    assert (
+        "1 of 2 captions names things that the miniature recipe cannot draw (dogs); `--recipe modern`" in done.stdout
+    )
+    assert "can draw all 2" in invoke(tmp_path / "other", "ingest", str(file), "--recipe", "modern").stdout
+
+
+def test_version(invoke: Any, tmp_path: Path) -> None:
+    assert re.fullmatch(r"imgdiff \d+\.\d+\.\d+\S*\n", invoke(tmp_path, "--version").stdout)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\n", b"\n \n"])
@@ -236,7 +254,7 @@ def test_rows_that_failed_are_tried_again_on_request(
     asked: list[Any] = []
 
     def run(*arguments: Any) -> None:
-        asked.append(arguments[-1])
+        asked.append(arguments[6])
         raise KeyboardInterrupt
 
     monkeypatch.setattr("imgdiff_assets.cli.run_graph.run_graph", run)

@@ -243,6 +243,28 @@ def _ingest_and_die(folder: Path, home: Home) -> None:
     ingest_pairs([folder], home, shard_size=2, progress=die)
 
 
+def test_a_dry_run_tells_the_same_and_writes_nothing(home: Home, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "photos", 3)
+    (folder / "pair0_1.png").write_bytes(b"no picture")
+    told = ingest_pairs([folder], home, shard_size=1, dry_run=True)
+    assert not home.root.exists()
+    assert told == ingest_pairs([folder], home, shard_size=1)
+    assert (told.accepted, told.rejected_count, told.shards) == (2, 1, [SHARD, "shard-000001"])
+
+
+@pytest.mark.parametrize("source", ["exported", "exported/images", "", "exported/table.jsonl"])
+def test_what_we_exported_does_not_come_in_again(home: Home, tmp_path: Path, source: str) -> None:
+    exported = tmp_path / "work" / "exported"
+    write_folder(exported / "images", 1)
+    (exported / "table.jsonl").write_text(json.dumps({"source_image": "images/pair0_0.png"}) + "\n")
+    (exported / "export.json").write_text(json.dumps({"samples": {"train": 1}}))
+    assert not ingest_pairs([exported / "images"], home, dry_run=True).files_failed, "the marker of another program"
+    (exported / "export.json").write_text(json.dumps({"made_by": "imgdiff export", "samples": {"train": 1}}))
+    report = ingest_pairs([tmp_path / "work" / source], home)
+    assert (report.accepted, shard_keys(home)) == (0, [])
+    assert f"{exported} is an export of imgdiff" in report.files_failed[0]
+
+
 def test_a_kill_loses_nothing(home: Home, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", 7)
     process = multiprocessing.get_context("fork").Process(target=_ingest_and_die, args=(folder, home))
