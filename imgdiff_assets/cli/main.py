@@ -15,9 +15,11 @@ from imgdiff_assets.cli.doctor import doctor
 from imgdiff_assets.cli.export import export
 from imgdiff_assets.cli.ingest import ingest
 from imgdiff_assets.cli.ingest_pairs import ingest_pairs
+from imgdiff_assets.cli.init import init
 from imgdiff_assets.cli.ledger import ledger
 from imgdiff_assets.cli.lineage import lineage
 from imgdiff_assets.cli.models import models
+from imgdiff_assets.cli.recipe import recipe
 from imgdiff_assets.cli.release import release
 from imgdiff_assets.cli.replay import replay
 from imgdiff_assets.cli.report import report
@@ -35,13 +37,15 @@ def main() -> None:
 
     \b
     imgdiff demo                              see it work, in a few minutes
+    imgdiff init                              a home for what you have, with a recipe of its own
     imgdiff ingest captions.txt               your own captions
     imgdiff run                               all stages, over all captions
     imgdiff stats                             what was kept, and why the rest was not
     imgdiff export --format llava --out DIR   what a trainer reads
 
     IMGDIFF_HOME is the folder of all that is made (default: ./imgdiff_home). IMGDIFF_RECIPE is the recipe: models
-    and thresholds (default: miniature, whose models come with the package). Everything is kept, and a run does only
+    and thresholds (default: recipe.yaml in the home, else miniature, whose models come with the package and draw a
+    few things alone). Everything is kept, and a run does only
     what is missing, so any command may be stopped and given again.
     """
     require_own_resources()
@@ -56,9 +60,11 @@ for each in (
     export,
     ingest,
     ingest_pairs,
+    init,
     ledger,
     lineage,
     models,
+    recipe,
     release,
     replay,
     report,

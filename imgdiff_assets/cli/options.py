@@ -17,7 +17,9 @@ overrides_option = click.option(
     help="Change values of the recipe for this run.",
 )
 recipe_option = click.option(
-    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
+    "--recipe",
+    metavar="NAME|FILE",
+    help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE, recipe.yaml of the home, or miniature]",
 )
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Read and tell all, and write nothing.")

@@ -7,7 +7,7 @@ from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.plan import StagePlan, is_given, plan_stage, recorded
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.recipe import Recipe, key_path
 from imgdiff_assets.stages.graph import stages_of
 
 LISTED_CHANGES = 12
@@ -35,7 +35,7 @@ def changed_values(home: Home, recipe: Recipe, shards: Iterable[str]) -> Changed
 
 def changed_text(changed: Changed, told: Sequence[str] = ()) -> list[str]:
     """A line for each change, but for values that `told` (`section.key=value`) gives on purpose."""
-    keys = {override.partition("=")[0].strip().removeprefix("models.") for override in told}
+    keys = {".".join(key_path(override.partition("=")[0])).removeprefix("models.") for override in told}
     lines = [
         f"  {change} ({counted(len(shards), 'shard')})"
         for change, shards in changed.items()

@@ -44,9 +44,9 @@ def key_for(base_url: str) -> str:
         return os.environ[OPENAI_KEY]
     if key:
         raise ModelUnavailable(
-            f"{API_KEY} is not sent to {base_url}, which neither the recipe nor `--set` names as a `base_url`: write "
-            f"it there, or add it to the environment variable {SERVERS} if the key is meant for it; else unset "
-            f"{API_KEY}."
+            f"{API_KEY} is not sent to {base_url}, which neither the recipe that --recipe or IMGDIFF_RECIPE names nor "
+            f"`--set` has as a `base_url`: set {API_KEYS} to {server}=KEY, or add the address to the environment "
+            f"variable {SERVERS} if the key is meant for it; else unset {API_KEY}."
         )
     return "none"
 

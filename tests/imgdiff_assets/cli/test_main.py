@@ -208,6 +208,16 @@ def test_lineage_as_text_and_json(invoke: Any, drawn_home: Home) -> None:
     assert tree["children"][0]["id"] == row["pair_id"]
 
 
+def test_what_was_made_with_other_values_is_not_exported_without_a_word(
+    invoke: Any, drawn_home: Home, tmp_path: Path
+) -> None:
+    done = invoke(drawn_home.root, "export", "--format", "llava", "--out", str(tmp_path / "out"))
+    assert done.stderr.startswith("Warning: samples were made with other values than the miniature recipe has")
+    assert "filtered_pairs.min_similarity: 0.7 → 0.0 (2 shards)" in done.stderr
+    assert "(3 shards)" not in done.stderr
+    assert "2 shards" in invoke(drawn_home.root, "recipe", "diff").stdout
+
+
 def test_export_as_text_and_json(invoke: Any, drawn_home: Home, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = invoke(drawn_home.root, "export", "--format", "llava", "--out", str(out))
