@@ -24,6 +24,7 @@ from imgdiff_assets.cli.release import release
 from imgdiff_assets.cli.replay import replay
 from imgdiff_assets.cli.report import report
 from imgdiff_assets.cli.run import run
+from imgdiff_assets.cli.shards import shards
 from imgdiff_assets.cli.stats import stats
 from imgdiff_assets.cli.ui import ui
 from imgdiff_assets.cli.what_if import what_if
@@ -69,6 +70,7 @@ for each in (
     replay,
     report,
     run,
+    shards,
     stats,
     ui,
     what_if,
