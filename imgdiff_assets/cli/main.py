@@ -12,6 +12,7 @@ from imgdiff_assets.cli.certificate import certificate
 from imgdiff_assets.cli.commands import Commands
 from imgdiff_assets.cli.demo import demo
 from imgdiff_assets.cli.doctor import doctor
+from imgdiff_assets.cli.estimate import estimate
 from imgdiff_assets.cli.export import export
 from imgdiff_assets.cli.ingest import ingest
 from imgdiff_assets.cli.ingest_pairs import ingest_pairs
@@ -58,6 +59,7 @@ for each in (
     certificate,
     demo,
     doctor,
+    estimate,
     export,
     ingest,
     ingest_pairs,

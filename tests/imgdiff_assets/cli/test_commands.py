@@ -31,6 +31,7 @@ COMMANDS = {
     "certificate": (["certificate"], HOME),
     "demo": (["demo"], HOME),
     "doctor": (["doctor"], RECIPE),
+    "estimate": (["estimate"], HOME),
     "export": (["export", "--format", "llava", "--out", "out"], HOME),
     "ingest": (["ingest", "captions.txt"], HOME),
     "ingest-pairs": (["ingest-pairs", "folder"], HOME),
