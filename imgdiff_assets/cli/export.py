@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from imgdiff_assets.cli.options import SeveralValues, as_json_option, recipe_option, shards_option
-from imgdiff_assets.cli.terminal import ProgressBars, echo_json
+from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 
@@ -88,6 +88,8 @@ def export(
     imgdiff export --format llava --single-image --task difference which_image --out exports/one_picture
     imgdiff export --format hf --clean --out exports/hf
     """
+    home = Home.from_environment()
+    begin(f"Gathering the samples of {home.root}", as_json)
     from imgdiff_assets.engine.changed_values import changed_text, changed_values
     from imgdiff_assets.export.exporting import export as export_samples
     from imgdiff_assets.export.options import Options
@@ -96,7 +98,6 @@ def export(
     from imgdiff_assets.method.tasks import task_named
     from imgdiff_assets.recipe.recipe import load_recipe
 
-    home = Home.from_environment()
     ledger = Ledger(home.ledger)
     chosen = set(known_shards(home, shards)) if shards else set(ledger.shards("fine_tune_set"))
     options = Options(tuple(sorted({task_named(name).name for name in tasks})) or None, not clean, single_image)

@@ -3,7 +3,7 @@
 import click
 
 from imgdiff_assets.cli.options import as_json_option, recipe_option
-from imgdiff_assets.cli.terminal import ProgressBars, echo_json
+from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 
@@ -24,6 +24,8 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     imgdiff release
     imgdiff release --version 1.0 --json
     """
+    home = Home.from_environment()
+    begin(f"Gathering the fresh shards of {home.root}", as_json)
     import dagster as dg
 
     from imgdiff_assets.defs.dagster_instance import dagster_instance
@@ -31,7 +33,6 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.release.making import make_release
 
-    home = Home.from_environment()
     with ProgressBars() as progress:
         made = make_release(home, load_recipe(recipe), version, progress, lambda text: click.echo(text, err=True))
     if made.made:
