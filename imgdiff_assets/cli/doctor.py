@@ -28,12 +28,13 @@ def doctor(recipe: str | None, overrides: Sequence[str], as_json: bool) -> None:
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.setup.doctor import examine
     from imgdiff_assets.setup.doctor_text import to_text
-    from imgdiff_assets.statistics.served import served_text
 
     report = examine(Home.from_environment(), load_recipe(recipe, overrides), recipe_words(recipe, overrides))
     if as_json:
         echo_json(report.to_json())
     else:
+        from imgdiff_assets.statistics.served import served_text
+
         click.echo(f"{to_text(report)}\n\n{served_text()}")
     if report.recipes[0].problems:
         sys.exit(1)

@@ -23,7 +23,7 @@ def recipe() -> None:
     """
 
 
-@recipe.command(cls=SeveralValues)
+@recipe.command(cls=SeveralValues, short_help="Each value, and where it comes from.")
 @click.option("--all", "everything", is_flag=True, help="Show the values that are defaults, too.")
 @recipe_option
 @overrides_option
@@ -49,7 +49,7 @@ def show(everything: bool, recipe: str | None, overrides: Sequence[str], as_json
         click.echo(show_values(chosen, values, everything))
 
 
-@recipe.command(cls=SeveralValues)
+@recipe.command(cls=SeveralValues, short_help="Write it into a file of your own.")
 @click.option(
     "--to", "target", type=click.Path(path_type=Path), help="The file.  [default: recipe.yaml in IMGDIFF_HOME]"
 )
@@ -85,7 +85,7 @@ def copy(target: Path | None, recipe: str | None, overrides: Sequence[str], as_j
         click.echo(f"{path}: use it by --recipe {path}, or IMGDIFF_RECIPE")
 
 
-@recipe.command(cls=SeveralValues)
+@recipe.command(cls=SeveralValues, short_help="How it differs from another.")
 @click.option("--with", "other", metavar="NAME|FILE", help="The other recipe.  [default: what made the tables]")
 @recipe_option
 @overrides_option

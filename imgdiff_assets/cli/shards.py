@@ -23,7 +23,7 @@ def shards() -> None:
     """
 
 
-@shards.command("list")
+@shards.command("list", short_help="A line per shard.")
 @as_json_option
 def list_shards(as_json: bool) -> None:
     """A line per shard: captions or pairs, tables made, samples kept, room on the disk, and the file it came from.
@@ -43,7 +43,7 @@ def list_shards(as_json: bool) -> None:
         click.echo(list_text(found, removed))
 
 
-@shards.command()
+@shards.command(short_help="All that is known of one.")
 @click.argument("key")
 @as_json_option
 def show(key: str, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def show(key: str, as_json: bool) -> None:
         click.echo(facts_text(facts))
 
 
-@shards.command()
+@shards.command(short_help="Take shards out, into the trash.")
 @keys_argument
 @as_json_option
 def remove(keys: Sequence[str], as_json: bool) -> None:
@@ -87,7 +87,7 @@ def remove(keys: Sequence[str], as_json: bool) -> None:
         click.echo(f"Undo: {this_command()} shards restore {' '.join(keys)}")
 
 
-@shards.command()
+@shards.command(short_help="Put removed shards back.")
 @keys_argument
 @as_json_option
 def restore(keys: Sequence[str], as_json: bool) -> None:
