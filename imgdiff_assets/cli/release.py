@@ -3,6 +3,7 @@
 import click
 
 from imgdiff_assets.cli.options import as_json_option, recipe_option
+from imgdiff_assets.cli.run import all_missing_models_told
 from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
@@ -33,8 +34,9 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.release.making import make_release
 
-    with ProgressBars() as progress:
-        made = make_release(home, load_recipe(recipe), version, progress, lambda text: click.echo(text, err=True))
+    values = load_recipe(recipe)
+    with all_missing_models_told(values, (), recipe), ProgressBars() as progress:
+        made = make_release(home, values, version, progress, lambda text: click.echo(text, err=True))
     if made.made:
         with dagster_instance(home) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization("release", metadata=metadata_of(made)))

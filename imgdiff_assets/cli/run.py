@@ -98,7 +98,7 @@ def tell_what_to_do(home: Home, recipe: "Recipe", shards: Sequence[str], counts:
 
 @contextmanager
 def all_missing_models_told(
-    recipe: "Recipe", select: Sequence[str], name: str | None, overrides: Sequence[str]
+    recipe: "Recipe", select: Sequence[str], name: str | None, overrides: Sequence[str] = ()
 ) -> Iterator[None]:
     """Of models that cannot be run, tell all, where what stops at the first tells of that one."""
     from resources.loading.failures import ModelUnavailable, WeightsMissing

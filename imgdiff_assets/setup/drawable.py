@@ -10,6 +10,9 @@ from resources.loading.known_models import words_drawn
 
 SHOWN_WORDS = 4
 LONGEST_WORD = 30
+MOST_WORDS = 100_000
+"""Different words that are counted."""
+
 NO_THINGS = {
     "and",
     "are",
@@ -49,7 +52,8 @@ class Drawable:
         strange = set() if self._known is None else set(words(caption)) - self._known
         self.captions += 1
         self.drawable += not strange
-        self.unknown.update(strange)
+        full = len(self.unknown) >= MOST_WORDS
+        self.unknown.update(word for word in strange if not full or word in self.unknown)
 
     @property
     def all(self) -> bool:

@@ -84,6 +84,22 @@ class TestList:
         assert len({max(line.find("  here  "), line.find("  missing  ")) for line in told}) == 1
 
 
+class TestRun:
+    def test_all_that_is_missing_is_told_at_once_with_the_command(self, tmp_path: Path) -> None:
+        (tmp_path / "captions.txt").write_text("two dogs\n")
+        assert call("ingest", str(tmp_path / "captions.txt")).exit_code == 0
+        options = ("--recipe", "modern", "--set", "captioner.model=team/reader", "seed=1")
+        result = call("run", "--dry-run", *options)
+        assert (result.exit_code, result.stdout) == (1, "")
+        lines = result.stderr.splitlines()
+        assert lines[0] == "Error: 6 models of the modern recipe cannot be run here:"
+        assert [line.split()[0] for line in lines[1:7]] == list(RoleModels.model_fields)[:6]
+        assert "  captioner           team/reader@main" in lines
+        assert lines[-1] == "  imgdiff models pull --recipe modern --set captioner.model=team/reader seed=1"
+        few = call("run", "--dry-run", "--recipe", "modern", "--select", "prompt_pairs").stderr
+        assert few.startswith("Error: 1 model of the modern recipe cannot be run here:\n  prompt_rewriter ")
+
+
 class TestPull:
     def test_what_is_fetched_is_named_by_its_commit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked: list[tuple[str, str | None, str]] = []
