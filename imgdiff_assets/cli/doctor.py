@@ -24,12 +24,17 @@ def doctor(recipe: str | None, overrides: Sequence[str], as_json: bool) -> None:
     imgdiff doctor --recipe paper --set captioner.base_url=http://gpu:8000/v1
     """
     begin("Looking at this machine", as_json)
+    from imgdiff_assets.engine.needed_roles import needed_roles
     from imgdiff_assets.home import Home
+    from imgdiff_assets.ingest.shards import shard_keys
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.setup.doctor import examine
     from imgdiff_assets.setup.doctor_text import to_text
 
-    report = examine(Home.from_environment(), load_recipe(recipe, overrides), recipe_words(recipe, overrides))
+    values = load_recipe(recipe, overrides)
+    home = Home.from_environment()
+    needed = needed_roles(home, values, shard_keys(home))
+    report = examine(home, values, recipe_words(recipe, overrides), needed)
     if as_json:
         echo_json(report.to_json())
     else:

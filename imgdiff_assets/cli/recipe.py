@@ -66,6 +66,7 @@ def copy(target: Path | None, recipe: str | None, overrides: Sequence[str], as_j
     imgdiff recipe copy --to strict.yaml --set filtered_pairs.min_similarity=0.85
     """
     from imgdiff_assets.home import Home
+    from imgdiff_assets.ledger.files import atomic_file
     from imgdiff_assets.recipe.recipe import chosen_recipe
     from imgdiff_assets.recipe.recipe_text import copy_text
 
@@ -75,8 +76,8 @@ def copy(target: Path | None, recipe: str | None, overrides: Sequence[str], as_j
     chosen = chosen_recipe(recipe)
     name = path.parent.name if path.name == "recipe.yaml" else path.stem
     text = copy_text(chosen, overrides, name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     if as_json:
         echo_json({"recipe": str(path), "copy_of": chosen.name})
     elif target is None:

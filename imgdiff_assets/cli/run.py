@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgdiff_assets.cli.options import SeveralValues, as_json_option, overrides_option, recipe_option, shards_option
+from imgdiff_assets.cli.options import (
+    SeveralValues,
+    as_json_option,
+    overrides_option,
+    recipe_option,
+    recipe_words,
+    shards_option,
+)
 from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json, echo_next, warn_in_a_frame
 from imgdiff_assets.home import Home
 
@@ -58,7 +65,7 @@ def run(
     from imgdiff_assets.statistics.funnel import funnel
 
     keys, values = known_shards(home, shards), load_recipe(recipe, overrides)
-    with all_missing_models_told(values, select, recipe, overrides):
+    with all_missing_models_told(home, values, keys, select, recipe_words(recipe, overrides)):
         if dry_run:
             from imgdiff_assets.what_if.dry_run import plan, plan_text
 
@@ -98,18 +105,21 @@ def tell_what_to_do(home: Home, recipe: "Recipe", shards: Sequence[str], counts:
 
 @contextmanager
 def all_missing_models_told(
-    recipe: "Recipe", select: Sequence[str], name: str | None, overrides: Sequence[str] = ()
+    home: Home, recipe: "Recipe", shards: Sequence[str], select: Sequence[str], options: str
 ) -> Iterator[None]:
-    """Of models that cannot be run, tell all, where what stops at the first tells of that one."""
+    """Of models that cannot be run, tell all, where what stops at the first tells of that one.
+
+    `options` are those that name the recipe to another command.
+    """
     from resources.loading.failures import ModelUnavailable, WeightsMissing
 
     try:
         yield
     except (WeightsMissing, ModelUnavailable) as error:
-        from imgdiff_assets.cli.options import recipe_words
+        from imgdiff_assets.engine.needed_roles import needed_roles
         from imgdiff_assets.setup.missing_models import missing_text
 
-        if text := missing_text(recipe, select, recipe_words(name, overrides)):
+        if text := missing_text(recipe, needed_roles(home, recipe, shards, select), options):
             raise click.ClickException(text) from error
         raise
 

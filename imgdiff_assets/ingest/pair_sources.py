@@ -104,8 +104,9 @@ def open_source(
     """
     roots = () if root is None else (root,)
     if (ours := export_around(source)) is not None:
+        which = "it" if ours == source.absolute() else str(ours)
         raise IngestError(
-            f"{source}: {ours} is an export of imgdiff, whose pairs come from a home, with boxes drawn in: name the "
+            f"{source}: {which} is an export of imgdiff, whose pairs come from a home, with boxes drawn in: name the "
             "folder of your own pairs."
         )
     if source.is_dir():

@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,10 +71,10 @@ class Report:
         return asdict(self)
 
 
-def examine(home: Home, recipe: Recipe, options: str = "") -> Report:
+def examine(home: Home, recipe: Recipe, options: str, needed: Collection[str]) -> Report:
     """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first.
 
-    `options` are those that name it to another command.
+    `options` are those that name it to another command, `needed` the roles that this home's shards need.
     """
     found = available_devices()
     folders = (home.root, weights_cache())
@@ -88,12 +88,24 @@ def examine(home: Home, recipe: Recipe, options: str = "") -> Report:
         versions=library_versions(),
         devices=found,
         recipes=[
-            examine_recipe(recipe, model_states(recipe), found, options),
+            _of_home(recipe, found, options, needed),
             *(examine_recipe(each, model_states(each), found, f" --recipe {each.name}") for each in others),
         ],
         installed=parts,
         remarks=list(dict.fromkeys([*_remarks(found), *broken])),
     )
+
+
+def _of_home(recipe: Recipe, found: Sequence[Device], options: str, needed: Collection[str]) -> RecipeReport:
+    """The recipe with those of its models that this home needs."""
+    states = model_states(recipe)
+    there = [state for state in states if state.role in needed]
+    if len(there) == len(states):
+        return examine_recipe(recipe, states, found, options)
+    report = examine_recipe(recipe, there, found, f"{options} --roles {' '.join(state.role for state in there)}")
+    others = ", ".join(state.role for state in states if state not in there)
+    report.remarks.append(f"this home has given pairs alone, which need no {others}")
+    return report
 
 
 def available_devices() -> list[Device]:

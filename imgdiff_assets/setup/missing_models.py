@@ -1,20 +1,16 @@
 """All models that a run lacks, in one list, with the command that brings them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.model_list import ModelState, chosen_roles, model_state
-from imgdiff_assets.stages.graph import chosen_stages, stage_named
 
 
-def missing_text(recipe: Recipe, select: Sequence[str], options: str) -> str | None:
-    """What is missing for the stages (default: all); `options` are those that name the recipe.
-
-    None where nothing is.
-    """
-    named = {role for name in chosen_stages(select or None, recipe) for role in stage_named(name).roles}
-    states = [model_state(role, settings) for role, settings in chosen_roles(recipe).items() if role in named]
+def missing_text(recipe: Recipe, roles: Collection[str], options: str) -> str | None:
+    """What is missing of the roles; `options` are those that name the recipe. None where nothing is."""
+    of_all = chosen_roles(recipe)
+    states = [model_state(role, settings) for role, settings in of_all.items() if role in roles]
     absent = [state for state in states if not state.present]
     if not absent:
         return None
@@ -24,7 +20,8 @@ def missing_text(recipe: Recipe, select: Sequence[str], options: str) -> str | N
     if to_fetch:
         size = bytes_text(sum(state.disk_bytes or 0 for state in to_fetch))
         lines.append(f"Fetch {'it' if len(to_fetch) == 1 else 'them'} ({size}) with")
-        lines.append(f"  imgdiff models pull{options}")
+        only = "" if len(states) == len(of_all) else f" --roles {' '.join(state.role for state in to_fetch)}"
+        lines.append(f"  imgdiff models pull{options}{only}")
     return "\n".join(lines)
 
 

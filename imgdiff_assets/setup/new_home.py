@@ -57,7 +57,8 @@ def next_steps(wish: Wish, home: Home, file: str | None) -> Sequence[tuple[str, 
         steps.append((f'export IMGDIFF_API_KEYS="{wish.url}=KEY"', "if the server asks for a key"))
     if wish.on != "miniature":
         steps.append(("imgdiff doctor", "whether this machine can run it, and what is missing"))
-        steps.append(("imgdiff models pull", "fetches the weights"))
+        needed = "" if wish.have == "captions" else f" --roles {' '.join(_roles_here(wish))}"
+        steps.append((f"imgdiff models pull{needed}", "fetches the weights"))
     command = "ingest" if wish.have == "captions" else "ingest-pairs"
     fit = " --fit resize" if wish.have == "photographs" else ""
     steps.append((f"imgdiff {command} {given}{fit} --dry-run", "what would come in; without --dry-run, brings it in"))
@@ -78,6 +79,12 @@ def warning(wish: Wish) -> str | None:
         "The miniature's models have seen small drawn scenes alone, to try things out: what they say of your "
         f"{wish.have} is not to be used."
     )
+
+
+def _roles_here(wish: Wish) -> Sequence[str]:
+    """The roles that given pairs need on this machine."""
+    roles = ("image_text_encoder", "image_text_matcher", "segmenter", "captioner")
+    return roles[:-1] if wish.on == "server" else roles
 
 
 def _about(wish: Wish) -> str:
