@@ -82,6 +82,8 @@ def run(
     else:
         click.echo(f"{report.to_text()}\n\n{counts.to_text()}")
     nothing = tell_what_to_do(home, values, keys, counts, as_json)
+    if overrides and report.run_ids:
+        tell_how_to_keep(home, recipe, overrides)
     exit_if_failed(report, strict, nothing)
 
 
@@ -101,6 +103,19 @@ def tell_what_to_do(home: Home, recipe: "Recipe", shards: Sequence[str], counts:
             ("export --format llava --out exports/llava", "what a trainer reads"),
         )
     return False
+
+
+def tell_how_to_keep(home: Home, name: str | None, overrides: Sequence[str]) -> None:
+    """Tell that values of --set hold for one run, and where they would stay: others ask the recipe alone."""
+    from imgdiff_assets.recipe.recipe import chosen_recipe
+
+    chosen, keep = chosen_recipe(name), f"`imgdiff recipe copy{recipe_words(name, overrides)}`"
+    if not chosen.is_shipped or home.recipe.exists():
+        keep = f"write them into {home.recipe if chosen.is_shipped else chosen.path}"
+    click.echo(
+        f"What --set said holds for this run alone, and the next one or a schedule takes it back. To keep it: {keep}",
+        err=True,
+    )
 
 
 @contextmanager

@@ -187,6 +187,7 @@ def test_a_run_ends_with_what_to_do_and_begins_with_what_it_takes_back(home: Hom
     assert frame[1:3] == ["WARNING", "NO SAMPLE AT ALL came of 3 captions."]
     assert "3 of 3 captions name things that the miniature recipe cannot draw (number, quokka); " in " ".join(frame)
     assert "Next: " not in first.stdout
+    assert "To keep it: `imgdiff recipe copy --set bounding_boxes.max_boxes=2`\n" in first.stderr
     value = "  bounding_boxes.max_boxes: 2 → 5 (3 shards)"
     told = f"Tables were made with other values, which this run does not have:\n{value}\n"
     again = invoke(home.root, "run", "--strict")
@@ -196,3 +197,4 @@ def test_a_run_ends_with_what_to_do_and_begins_with_what_it_takes_back(home: Hom
     third = invoke(home.root, "run")
     assert third.stdout.startswith("Nothing to do, up to date already: shard-000000, shard-000001, shard-000002\nNo ")
     assert told not in third.stderr
+    assert "To keep it" not in again.stderr + third.stderr
