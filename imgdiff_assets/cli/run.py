@@ -75,7 +75,7 @@ def run(
             else:
                 click.echo(plan_text(plans))
             return
-        report = watched_run(home, values, keys, select or None, retry_failed, overrides)
+        report = watched_run(home, values, keys, select or None, retry_failed, told=overrides)
     counts = funnel(Ledger(home.ledger), keys, stages_of(values))
     if as_json:
         echo_json({**report.to_json(), "funnel": counts.to_json()})
@@ -151,7 +151,9 @@ def watched_run(
     from imgdiff_assets.cli.run_graph import run_graph
 
     with ProgressBars() as progress:
-        return run_graph(home, recipe, shards, select, progress, lambda text: click.echo(text, err=True), retry, told)
+        return run_graph(
+            home, recipe, shards, select, progress, lambda text: click.echo(text, err=True), retry, told=told
+        )
 
 
 def exit_if_failed(report: "RunReport", strict: bool = False, nothing: bool = False) -> None:

@@ -255,7 +255,7 @@ def test_rows_that_failed_are_tried_again_on_request(
 ) -> None:
     asked: list[Any] = []
 
-    def run(*arguments: Any) -> None:
+    def run(*arguments: Any, **options: Any) -> None:
         asked.append(arguments[6])
         raise KeyboardInterrupt
 
@@ -266,7 +266,7 @@ def test_rows_that_failed_are_tried_again_on_request(
 
 
 def test_a_stopped_run_says_that_it_goes_on(invoke: Any, own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("imgdiff_assets.cli.run_graph.run_graph", interrupted)
