@@ -15,6 +15,8 @@ def missing_text(recipe: Recipe, roles: Collection[str], options: str) -> str | 
     if not absent:
         return None
     to_fetch = [state for state in absent if state.fetchable]
+    if len(absent) == 1 and not to_fetch:
+        return absent[0].missing
     lines = [f"{counted(len(absent), 'model')} of the {recipe.name} recipe cannot be run here:"]
     lines += [f"  {state.role:<19} {_what(state)}" for state in absent]
     if to_fetch:
