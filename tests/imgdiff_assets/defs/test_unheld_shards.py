@@ -47,7 +47,7 @@ def test_what_is_removed_is_gone_until_it_is_restored(own_home: Home, tmp_path: 
         assert instance.get_dynamic_partitions("shard") == [SECOND]
     (tmp_path / "new.txt").write_text("a pink kite on the road\n")
     assert ingest([tmp_path / "new.txt"], own_home).shards == ["shard-000003"], "no key is given twice"
-    remove_shards(own_home, ["shard-000003"])
+    remove_shard(own_home, "shard-000003")
     restore_shards(own_home, [THIRD, FIRST])
     assert files(own_home) == before
     assert len(list(read_samples(ledger, FIRST))) == samples
@@ -98,11 +98,11 @@ def test_a_shard_that_a_run_holds_stays(own_home: Home) -> None:
 
 def test_mistakes_move_nothing(own_home: Home) -> None:
     with pytest.raises(ShardError, match="is not in the trash"):
-        restore_shards(own_home, [FIRST])
+        restore_shard(own_home, FIRST)
     with pytest.raises(ShardError, match="no such shard"):
-        remove_shards(own_home, ["shard-000009"])
+        remove_shard(own_home, "shard-000009")
     with pytest.raises(ShardError, match="is not a shard key"):
-        remove_shards(own_home, ["../captions"])
+        remove_shard(own_home, "../captions")
     assert shard_keys(own_home) == [FIRST, SECOND, THIRD]
 
 
