@@ -127,7 +127,7 @@ def published_rates() -> Mapping[str, Any]:
 
 def _rows(here: HomeRates, recorded: HomeRates | None) -> tuple[str, Mapping[str, float], float | None]:
     """Where the rows for each caption are from, they themselves, and the samples for each caption."""
-    if here.per_caption and here.captions >= FEWEST_ROWS:
+    if here.per_caption and here.samples and here.captions >= FEWEST_ROWS:
         return HERE, here.per_caption, here.samples
     if recorded is not None:
         return RECORDED, recorded.per_caption, recorded.samples
