@@ -13,24 +13,10 @@ LONGEST_WORD = 30
 MOST_WORDS = 100_000
 """Different words that are counted."""
 
-NO_THINGS = {
-    "and",
-    "are",
-    "for",
-    "from",
-    "has",
-    "her",
-    "his",
-    "into",
-    "its",
-    "near",
-    "next",
-    "onto",
-    "over",
-    "some",
-    "that",
-}
-NO_THINGS |= {"their", "there", "this", "two", "under", "while", "with"}
+NO_THINGS = frozenset({
+    "and", "are", "for", "from", "has", "her", "his", "into", "its", "near", "next", "onto", "over", "some", "that",
+    "their", "there", "this", "two", "under", "while", "with",
+})  # fmt: skip
 """Words that are not shown, nor are those of one or two letters: they name nothing."""
 
 
