@@ -44,6 +44,16 @@ class Home:
         return self.root / "ledger"
 
     @property
+    def recipe(self) -> Path:
+        """The recipe of this home, where there is one."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def trash(self) -> Path:
+        """Where shards are that were taken out."""
+        return self.root / "trash"
+
+    @property
     def releases(self) -> Path:
         return self.root / "releases"
 

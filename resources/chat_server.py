@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from resources.asked_once import outcomes
 from resources.captioner import CaptionerSettings
-from resources.loading.api_key import API_KEY, key_for
+from resources.completions import complete
+from resources.loading.api_key import API_KEY, API_KEYS, key_for
 from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.loading.settings import ChatModelSettings
 from resources.prompt_rewriter import PromptRewriterSettings
@@ -194,7 +195,7 @@ def _answers(
             if key not in known:
                 try:
                     with _server_errors_explained(settings):
-                        completion = client.chat.completions.create(**{**common, **request})
+                        completion = complete(client, {**common, **request})
                     known[key] = read(completion)
                 except Exception as error:
                     if is_of_the_machine(error):
@@ -228,8 +229,8 @@ def _server_errors_explained(settings: ChatModelSettings) -> Iterator[None]:
         if error.status_code not in SERVER_AT_FAULT:
             raise
         advice = {
-            401: f"set {API_KEY} to its key",
-            403: f"set {API_KEY} to a key that may use the model",
+            401: f"set {API_KEYS} to {settings.base_url}=KEY, or set {API_KEY} to its key",
+            403: f"set {API_KEYS} or {API_KEY} to a key that may use the model",
             404: "correct the field `model`, or the path in `base_url` (it often ends with /v1)",
             429: "lower `concurrency`, or raise `max_retries`",
         }.get(error.status_code, "see what ails it")

@@ -1,5 +1,8 @@
 """The options that several commands have, and options that take several values."""
 
+import shlex
+from collections.abc import Sequence
+
 import click
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
@@ -14,8 +17,18 @@ overrides_option = click.option(
     help="Change values of the recipe for this run.",
 )
 recipe_option = click.option(
-    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
+    "--recipe",
+    metavar="NAME|FILE",
+    help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE, recipe.yaml of the home, or miniature]",
 )
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Read and tell all, and write nothing.")
+
+
+def recipe_words(recipe: str | None, overrides: Sequence[str] = ()) -> str:
+    """The options by which another command is given the recipe that this one was, with a space before them."""
+    words = [*(["--recipe", recipe] if recipe else []), *(["--set", *overrides] if overrides else [])]
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 class SeveralValues(click.Command):

@@ -18,6 +18,7 @@ from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.defs.run_requests import group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs
+from imgdiff_assets.engine.changed_values import changed_text
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ShardError, check_key
@@ -28,17 +29,21 @@ from imgdiff_assets.stages.graph import STAGES, chosen_stages
 from resources.loading import devices
 
 LISTED_SHARDS = 3
+KEPT_BY = "What --set tells a run holds for that run alone; `imgdiff recipe copy` begins a recipe that keeps it."
 
 
 @dataclass(slots=True)
 class RunReport:
     """What a run of the graph did: Dagster's run ids, the records of what was materialised, one sentence per failure.
 
-    `fresh` are the shards that were up to date already, for which nothing was run. `failed_checks` has a sentence for
+    `fresh` are the shards that were up to date already, for which nothing was run; `made_at` is when the last of their
+    tables was made, `left_failed` how many of their rows could not be measured. `failed_checks` has a sentence for
     each check that failed; one that blocks what is below is among the failures too.
     """
 
     fresh: list[str] = field(default_factory=list)
+    made_at: str | None = None
+    left_failed: int = 0
     run_ids: list[str] = field(default_factory=list)
     materializations: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -60,7 +65,13 @@ class RunReport:
             tables = counted(len(self.materializations), "table")
             lines.append(f"{tables} written, {counted(measured, 'measurement')} made; run {', '.join(self.run_ids)}")
         if self.fresh:
-            lines.append(f"up to date already: {', '.join(listed(self.fresh, LISTED_SHARDS))}")
+            there = "Nothing to do, up to date" if not self.run_ids else "up to date"
+            lines.append(f"{there} already: {', '.join(listed(self.fresh, LISTED_SHARDS))}")
+        if self.fresh and not self.run_ids and self.made_at is not None:
+            lines.append(f"No caption, setting or model is another than when they were made, {self.made_at[:16]} UTC.")
+        if self.left_failed:
+            rows = counted(self.left_failed, "row")
+            lines.append(f"{rows} of them failed and had all their tries (`imgdiff run --retry-failed`)")
         return "\n".join(lines)
 
 
@@ -72,12 +83,14 @@ def run_graph(
     progress: Progress | None = None,
     log: Say = lambda text: None,
     retry: bool = False,
+    told: Sequence[str] = (),
 ) -> RunReport:
     """Bring the tables of `select` (default: all stages) over `shards` (default: all) up to date.
 
     Shards that follow one another and lack the same tables become one Dagster run, so that each model is loaded once.
     A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
-    Rows that failed are tried again as often as the recipe says; with `retry`, all of them are, once more.
+    Rows that failed are tried again as often as the recipe says; with `retry`, all of them are, once more. Values that
+    the tables were made with otherwise are logged first, but for those that `told` (`section.key=value`) gives.
     Raises ShardError for an unknown shard, UnknownAsset for an unknown stage.
     """
     select = chosen_stages(select, recipe)
@@ -101,7 +114,12 @@ def run_graph(
         if unreadable := read_reviews(home).unreadable:
             lines = counted(len(unreadable), "line")
             log(f"{home.reviews}: {lines} cannot be read and passed over, the first is {unreadable[0]}")
+        if otherwise := changed_text(staleness.changed, told):
+            log("\n".join(["Tables were made with other values, which this run does not have:", *otherwise, KEPT_BY]))
         fresh = report.fresh = [key for key, names in stages.items() if not names]
+        already = [record for record in staleness.fresh_records if record["shard"] in fresh]
+        report.made_at = max((record["finished_at"] for record in already), default=None)
+        report.left_failed = sum(record["errors"] for record in already)
         todo = stale = {key: names for key, names in stages.items() if names}
         job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
         while todo:

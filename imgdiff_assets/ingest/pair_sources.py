@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 import pyarrow.parquet as pq
 
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.own_output import export_around
 from imgdiff_assets.common.plain_text import shortened
 from imgdiff_assets.ingest.given_files import UnusableFile, open_given, read_inside
 from imgdiff_assets.ingest.given_tables import SUFFIXES, missing, read_table
@@ -102,6 +103,12 @@ def open_source(
     IngestError for a source that cannot be read, as its rows do.
     """
     roots = () if root is None else (root,)
+    if (ours := export_around(source)) is not None:
+        which = "it" if ours == source.absolute() else str(ours)
+        raise IngestError(
+            f"{source}: {which} is an export of imgdiff, whose pairs come from a home, with boxes drawn in: name the "
+            "folder of your own pairs."
+        )
     if source.is_dir():
         return _open_folder(source, suffixes, roots)
     if suffixes is not None:

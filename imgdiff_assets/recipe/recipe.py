@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
 from zoneinfo import ZoneInfo
@@ -37,6 +38,7 @@ DEFAULT_RECIPE = "miniature"
 REWRITES, ANSWER = "prompt_pairs", "prompt_pairs.answer"
 CAPTIONED = ("captions", "removal_captions")
 ASKED = ("region_view", "region_question", "difference_question")
+BY_NAME, BY_ENVIRONMENT, BY_HOME, BY_DEFAULT = "--recipe", "IMGDIFF_RECIPE", "recipe.yaml of the home", "default"
 TOLD_MISTAKES = 100
 LONGEST_GIVEN = 80
 
@@ -174,41 +176,81 @@ else:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenRecipe:
+    """Which recipe is meant, where it lies, and what said so: one of the `BY_` words."""
+
+    name: str
+    path: Path
+    by: str
+
+    @property
+    def is_shipped(self) -> bool:
+        return self.path.parent == SHIPPED
+
+    def text(self) -> str:
+        """The YAML, with its comments. Raises RecipeError."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RecipeError(
+                f"{self.name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{self.path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+
+    def values(self) -> dict[str, Any]:
+        """What the YAML says. Raises RecipeError."""
+        try:
+            values = load_yaml(self.text())
+        except (ValueError, yaml.YAMLError) as error:
+            if isinstance(error, RecipeError):
+                raise
+            raise RecipeError(f"{self.path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise RecipeError(f"{self.path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
+        return values
+
+
+def chosen_recipe(name: str | None = None) -> ChosenRecipe:
+    """The recipe `name`, else `IMGDIFF_RECIPE`, else `recipe.yaml` of the home, else `miniature`; nothing is read."""
+    by = BY_NAME
+    if not name and (name := os.environ.get("IMGDIFF_RECIPE")):
+        by = BY_ENVIRONMENT
+    if not name:
+        own = Home.from_environment().recipe
+        name, by = (str(own), BY_HOME) if own.is_file() else (DEFAULT_RECIPE, BY_DEFAULT)
+    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
+    return ChosenRecipe(name, path, by)
+
+
 def shipped_recipes() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
 def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe `name` (a shipped one, or a YAML file), else `IMGDIFF_RECIPE`, else `miniature`.
+    """The recipe `name` (a shipped one, or a YAML file), or the one that `chosen_recipe` tells.
 
     `overrides` are `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but
-    the user writes them here. Raises RecipeError.
+    the user writes them here. Those of a recipe that was merely found in the home may not. Raises RecipeError.
     """
-    name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
-    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
+    chosen = chosen_recipe(name)
     try:
-        values = load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(
-            f"{name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
-        ) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
-    try:
-        recipe = Recipe.model_validate(values)
+        recipe = Recipe.model_validate(chosen.values())
     except ValidationError as error:
-        raise RecipeError(_explain(path.name, error)) from None
-    if path.parent == SHIPPED:
+        raise RecipeError(_explain(chosen.path.name, error)) from None
+    shipped = chosen.path.parent == SHIPPED
+    if shipped:
         recipe = asked_as_begun(Home.from_environment(), recipe)
     told = override_recipe(recipe, overrides)
-    otherwise = path.parent != SHIPPED or any(text.partition("=")[0].strip() == ANSWER for text in overrides)
+    otherwise = not shipped or any(text.partition("=")[0].strip() == ANSWER for text in overrides)
     if not otherwise and was_begun_unnamed(Home.from_environment(), told):
         told = override_recipe(unnamed(recipe), overrides)
+    typed = {override.partition("=")[2].strip() for override in overrides}
     for settings in told.roles.values():
-        if isinstance(settings, ChatModelSettings) and settings.base_url is not None:
-            name_server(settings.base_url)
+        url = settings.base_url if isinstance(settings, ChatModelSettings) else None
+        if url is not None and (chosen.by != BY_HOME or url in typed):
+            name_server(url)
     return told
 
 
@@ -262,13 +304,17 @@ def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
         raise RecipeError(_explain("--set", error)) from None
 
 
+def key_path(key: str) -> list[str]:
+    """Where a key lies that is written as in `--set`: a role's without `models.` before it."""
+    parts = key.strip().split(".")
+    return ["models", *parts] if parts[0] in RoleModels.model_fields else parts
+
+
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    parts = key_path(key)
     if not equals or not all(parts):
         raise RecipeError(f"--set {override}: write section.key=value, as in filtered_pairs.min_similarity=0.85.")
-    if parts[0] in RoleModels.model_fields:
-        parts.insert(0, "models")
     section: Any = values
     for index, part in enumerate(parts[:-1]):
         if part not in _known_keys(parts[:index]):
