@@ -17,7 +17,7 @@ LISTED_REJECTIONS = 20
 
 
 def show_ingest(report: "IngestReport", as_json: bool, noun: str = "caption") -> None:
-    """Print all of it; exits with status 1 when nothing came in that was not there already."""
+    """Print all of it; exits with status 1 when a file was not taken, or nothing is there of any."""
     for sentence in report.files_failed:
         click.echo(f"Error: {sentence}", err=True)
     if as_json:
@@ -30,7 +30,7 @@ def show_ingest(report: "IngestReport", as_json: bool, noun: str = "caption") ->
             click.echo(f"  not looked at: {line}")
         if report.accepted:
             click.echo(f"Next: {this_command()} run")
-    if not report.accepted and not report.duplicates:
+    if report.files_failed or not (report.accepted or report.duplicates):
         sys.exit(1)
 
 

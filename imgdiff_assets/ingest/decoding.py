@@ -12,7 +12,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import shortened
@@ -24,6 +24,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "GIF", "PPM
 
 SMALLEST_SIDE = 16
 MOST_PIXELS = 64_000_000
+MOST_TEXT = 64 * 2**20
+"""Bytes of texts and colour profile in a PNG: a megabyte at most, as Pillow has it, costs good pictures of programs
+that write all that they know of a picture into it."""
+
 PAPER_WHITE = (255, 255, 255)
 EXIF, NO_EXIF = b"Exif", b"skip"
 """What EXIF is marked with in JPEG and AVIF, and what no decoder knows."""
@@ -182,5 +186,6 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 if __name__ == "__main__":
     limit_memory()
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MOST_TEXT
     Image.init()
     serve(sys.stdin.buffer, sys.stdout.buffer)

@@ -8,6 +8,7 @@ list COLUMNS that the file has, as a stream of Arrow. What went wrong is told on
 """
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Collection
@@ -71,12 +72,21 @@ def _rows_at_once(metadata: Any, names: Collection[str]) -> int:
     return max(1, min(MOST_ROWS_AT_ONCE, PIECE_BYTES * int(metadata.num_rows) // max(size, 1)))
 
 
-if __name__ == "__main__":
-    limit_memory()
+def main() -> str:
+    """What went wrong; empty if nothing did."""
     try:
         write_rows(json.loads(sys.argv[1]))
         sys.stdout.buffer.flush()
     except MemoryError:
-        sys.exit(f"its rows need more than {MOST_MEMORY / 2**30:.0f} GiB of memory")
+        return f"its rows need more than {MOST_MEMORY / 2**30:.0f} GiB of memory"
     except Exception as error:  # whatever a decoder raises, the file is at fault
-        sys.exit(str(error) or type(error).__name__)
+        return str(error) or type(error).__name__
+    return ""
+
+
+if __name__ == "__main__":
+    limit_memory()
+    problem = main()
+    os.write(2, problem.encode("utf-8", "replace"))
+    # At once: a thread of Arrow's may still hold standard input, and Python aborts where it waits for that.
+    os._exit(bool(problem))

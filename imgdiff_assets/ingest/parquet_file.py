@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 import pyarrow as pa
 
@@ -49,7 +49,7 @@ def open_parquet(file: BinaryIO, wanted: Sequence[str]) -> Iterator[ParquetRows]
         process.communicate()
 
 
-def _batches(process: "subprocess.Popen[bytes]", stream: BinaryIO) -> Iterator[pa.RecordBatch]:
+def _batches(process: "subprocess.Popen[bytes]", stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
     try:
         with pa.ipc.open_stream(stream) as reader:
             yield from reader

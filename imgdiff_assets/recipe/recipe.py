@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.recipe.cron import check_cron
 from imgdiff_assets.stages.graph import STAGES, stages_of
@@ -180,7 +181,7 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recip
     the user writes them here. Raises RecipeError.
     """
     name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
-    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
+    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else expanded(Path(name))
     try:
         values = load_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -295,6 +296,8 @@ def _explain(source: str, error: ValidationError) -> str:
             lines.append(f"{source}: {where}: this key is required.")
         elif mistake["type"] == "model_type":
             lines.append(f"{source}: {where}: should be a section with keys of its own (given: {given}).")
+        elif not where:  # of several sections, which the message names
+            lines.append(f"{source}: {mistake['msg'].removeprefix('Value error, ')}")
         else:
             lines.append(f"{source}: {where}: {mistake['msg'].removeprefix('Value error, ')} (given: {given}).")
     if len(mistakes) > TOLD_MISTAKES:
