@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgdiff_assets.cli.options import SeveralValues, as_json_option, recipe_option, shards_option
+from imgdiff_assets.cli.options import NewPath, SeveralValues, as_json_option, recipe_option, shards_option
 from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
@@ -54,9 +54,7 @@ def _format_named(ctx: click.Context, param: click.Parameter, name: str) -> "For
     metavar="FORMAT",
     help="What the trainer reads.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder, or an older export."
-)
+@click.option("--out", type=NewPath(), required=True, help="A new or empty folder, or an older export.")
 @click.option(
     "--task", "tasks", multiple=True, metavar="TASK...", help="Only these tasks.  [default: all that have samples]"
 )

@@ -19,7 +19,10 @@ LISTED_REJECTIONS = 20
 def show_ingest(
     report: "IngestReport", as_json: bool, dry_run: bool, noun: str = "caption", remark: str | None = None
 ) -> None:
-    """Print all of it and what the models make of it; exits with status 1 when there was nothing to take."""
+    """Print all of it and what the models make of it.
+
+    Exits with status 1 when a file was not taken, or nothing is there of any.
+    """
     for sentence in report.files_failed:
         click.echo(f"Error: {sentence}", err=True)
     if as_json:
@@ -34,7 +37,7 @@ def show_ingest(
             click.echo(remark)
         if report.accepted:
             click.echo("Next: the same without --dry-run" if dry_run else f"Next: {this_command()} run")
-    if not report.accepted and not report.duplicates:
+    if report.files_failed or not (report.accepted or report.duplicates):
         sys.exit(1)
 
 

@@ -7,7 +7,7 @@ import click
 
 from imgdiff_assets.cli.options import as_json_option
 from imgdiff_assets.cli.terminal import echo_json
-from imgdiff_assets.home import Home
+from imgdiff_assets.home import Home, expanded
 
 HAVE = click.Choice(["captions", "pairs", "photographs"])
 ON = click.Choice(["miniature", "card", "server"])
@@ -34,7 +34,7 @@ def init(folder: Path | None, as_json: bool, source: str | None, **answers: Any)
     from imgdiff_assets.ledger.files import atomic_file
     from imgdiff_assets.setup.new_home import Wish, next_steps, recipe_text, warning
 
-    home = Home(folder.expanduser().absolute()) if folder is not None else Home.from_environment()
+    home = Home(expanded(folder).absolute()) if folder is not None else Home.from_environment()
     if home.recipe.exists():
         raise click.ClickException(f"{home.recipe}: is there already; edit it, or name another folder.")
     have = answers["have"] or click.prompt("What do you have", type=HAVE)

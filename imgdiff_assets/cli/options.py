@@ -1,9 +1,36 @@
 """The options that several commands have, and options that take several values."""
 
+import math
+import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import click
+
+from imgdiff_assets.home import checked_name
+
+
+class Number(click.FloatRange):
+    """A number within bounds; `nan`, which no bound keeps out, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+class NewPath(click.Path):
+    """Where a command writes. Raises UnusableName."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return checked_name(Path(os.fsdecode(super().convert(value, param, ctx))))
+
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 shards_option = click.option(

@@ -65,12 +65,12 @@ def copy(target: Path | None, recipe: str | None, overrides: Sequence[str], as_j
     imgdiff recipe copy --recipe modern
     imgdiff recipe copy --to strict.yaml --set filtered_pairs.min_similarity=0.85
     """
-    from imgdiff_assets.home import Home
+    from imgdiff_assets.home import Home, expanded
     from imgdiff_assets.ledger.files import atomic_file
     from imgdiff_assets.recipe.recipe import chosen_recipe
     from imgdiff_assets.recipe.recipe_text import copy_text
 
-    path = (target or Home.from_environment().recipe).expanduser().absolute()
+    path = expanded(target or Home.from_environment().recipe).absolute()
     if path.exists():
         raise click.ClickException(f"{path}: is there already; name another file with --to.")
     chosen = chosen_recipe(recipe)
@@ -99,7 +99,7 @@ def diff(other: str | None, recipe: str | None, overrides: Sequence[str], as_jso
     imgdiff recipe diff --with miniature --recipe modern
     """
     from imgdiff_assets.engine.changed_values import changed_values
-    from imgdiff_assets.home import Home
+    from imgdiff_assets.home import Home, expanded
     from imgdiff_assets.ingest.shards import shard_keys
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.recipe.sources import differences, flow

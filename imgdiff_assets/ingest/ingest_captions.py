@@ -7,7 +7,6 @@ A caption is ingested once, whatever file it comes from; a line that cannot be u
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from itertools import islice
 from pathlib import Path
 
 from imgdiff_assets.common.aliases import Row
@@ -120,14 +119,13 @@ class _Ingestion:
 
     def _take_some(self, source: str, values: Iterator[tuple[int, object]], until: float) -> int | None:
         """Where it stopped for want of time."""
-        while some := list(islice(values, self.ROWS_BETWEEN_LOOKS_AT_THE_CLOCK)):
-            for line, value in some:
-                try:
-                    self._take(source, line, value)
-                except UnusableText as error:
-                    self._rejections.add(source, line, self._column or DEFAULT_COLUMN, str(error), str(value))
-            if time.monotonic() > until:
-                return some[-1][0]
+        for count, (line, value) in enumerate(values, 1):
+            try:
+                self._take(source, line, value)
+            except UnusableText as error:
+                self._rejections.add(source, line, self._column or DEFAULT_COLUMN, str(error), str(value))
+            if count % self.ROWS_BETWEEN_LOOKS_AT_THE_CLOCK == 0 and time.monotonic() > until:
+                return line
         return None
 
     def _take(self, source: str, line: int, value: object) -> None:

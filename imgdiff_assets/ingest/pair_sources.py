@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import pyarrow.parquet as pq
-
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.own_output import export_around
 from imgdiff_assets.common.plain_text import shortened
@@ -18,6 +16,7 @@ from imgdiff_assets.ingest.given_files import UnusableFile, open_given, read_ins
 from imgdiff_assets.ingest.given_tables import SUFFIXES, missing, read_table
 from imgdiff_assets.ingest.ingest_report import IngestError
 from imgdiff_assets.ingest.pair_folders import NAME_ENDS, PairFolder, find_pairs
+from imgdiff_assets.ingest.parquet_file import UnreadableParquet, open_parquet
 from imgdiff_assets.ingest.photograph import MOST_BYTES
 from imgdiff_assets.ingest.text_lines import Unreadable
 
@@ -166,7 +165,7 @@ def _row_count(file: Path) -> int:
     if file.suffix.lower() != ".parquet":
         return 0
     try:
-        with open_given(file) as data, pq.ParquetFile(data) as table:
-            return int(table.metadata.num_rows)
-    except Exception:  # told when its rows are read
+        with open_given(file) as data, open_parquet(data, ()) as table:
+            return table.count
+    except (UnusableFile, UnreadableParquet):  # told when its rows are read
         return 0

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
-from imgdiff_assets.home import Home
+from imgdiff_assets.home import Home, expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.cron import check_cron
@@ -220,7 +220,7 @@ def chosen_recipe(name: str | None = None) -> ChosenRecipe:
     if not name:
         own = Home.from_environment().recipe
         name, by = (str(own), BY_HOME) if own.is_file() else (DEFAULT_RECIPE, BY_DEFAULT)
-    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
+    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else expanded(Path(name))
     return ChosenRecipe(name, path, by)
 
 
@@ -390,6 +390,8 @@ def _explain(source: str, error: ValidationError) -> str:
             lines.append(f"{source}: {where}: this key is required.")
         elif mistake["type"] == "model_type":
             lines.append(f"{source}: {where}: should be a section with keys of its own (given: {given}).")
+        elif not where:  # of several sections, which the message names
+            lines.append(f"{source}: {mistake['msg'].removeprefix('Value error, ')}")
         else:
             lines.append(f"{source}: {where}: {mistake['msg'].removeprefix('Value error, ')} (given: {given}).")
     if len(mistakes) > TOLD_MISTAKES:
