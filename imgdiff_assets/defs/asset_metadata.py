@@ -40,13 +40,15 @@ def definition_description(stage: Stage) -> str:
 
 
 def materialization_metadata(
-    record: Materialization, stage: Stage, ledger: Ledger, browser_url: str, report: Path
+    record: Materialization, stage: Stage, ledger: Ledger, browser_url: str, report: Path, pictures: bool = True
 ) -> dict[str, Any]:
-    """Pictures (of a table that has changed) and tables first, then the numbers; the `report` if there is one."""
-    if record.changed:
-        metadata = _examples(ledger, stage, record.shard)
-    else:
-        metadata = {"unchanged_since": f"{record.finished_at} (run {record.run_id}), which shows pictures"}
+    """Pictures and tables first, then the numbers; the `report` if there is one.
+
+    Without `pictures` there are none: they are most of what an event costs.
+    """
+    metadata = _examples(ledger, stage, record.shard) if pictures else {}
+    if not record.changed:
+        metadata["unchanged_since"] = f"{record.finished_at} (run {record.run_id})"
     if record.filters or record.rejections:
         metadata["rejections"] = table_of(_rejections(record, stage))
     if browser_url:
