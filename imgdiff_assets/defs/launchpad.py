@@ -14,10 +14,12 @@ LONGEST_VALUE = 60
 
 
 def launchpad_fields(settings: BaseModel) -> dict[str, Any]:
-    """Type and default of a field for each of `settings` and of its sections; what is off is not shown."""
+    """Type and default of a field for each of `settings` and of its sections; a section that is off is not shown."""
     fields = {}
-    for name in settings.model_dump():
-        value, field = getattr(settings, name), type(settings).model_fields[name]
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if value is None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            continue
         if isinstance(value, BaseModel):
             section = cast(Any, create_model)(
                 f"{type(value).__name__}Config", __base__=dg.Config, **launchpad_fields(value)
@@ -38,7 +40,7 @@ def laid_over(settings: BaseModel, typed: BaseModel) -> dict[str, Any]:
         value = getattr(typed, name)
         if isinstance(value, BaseModel):
             values[name] = laid_over(getattr(settings, name), value)
-        elif name in values and value != field.default:
+        elif value != field.default:
             values[name] = value.value if isinstance(value, Enum) else value
     return values
 

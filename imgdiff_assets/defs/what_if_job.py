@@ -30,7 +30,7 @@ def what_if_job(names: Names) -> dg.JobDefinition:
         home, recipe, *roles = (getattr(context.resources, names.of(name)) for name in RESOURCES)
         values = recipe.recipe({role: resource.settings for role, resource in zip(ROLES, roles, strict=True)})
         answer = what_if(home.home, values, shard_keys(home.home))
-        context.log.info(answer.to_text())
+        context.log.info(answer.summary)
         context.add_output_metadata(what_if_metadata(answer))
 
     @dg.job(
