@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.defs.column_descriptions import column_description
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.inline_sheet import kept_and_rejected
@@ -20,7 +21,10 @@ MEBIBYTE = 2**20
 
 def definition_metadata(stage: Stage) -> dict[str, Any]:
     """The columns of the stage's table, and where its code is."""
-    columns = [dg.TableColumn(field.name, type=str(field.type)) for field in stage.schema]
+    columns = [
+        dg.TableColumn(field.name, type=str(field.type), description=column_description(stage, field))
+        for field in stage.schema
+    ]
     path = inspect.getsourcefile(stage.items) or ""
     _, line = inspect.getsourcelines(stage.items)
     source = dg.LocalFileCodeReference(file_path=path, line_number=line, label="what it measures and filters")

@@ -13,6 +13,7 @@ from imgdiff_assets.defs.asset_metadata import definition_description, definitio
 from imgdiff_assets.defs.catalog_index import index, refresh_view
 from imgdiff_assets.defs.home_resource import PlacedHome
 from imgdiff_assets.defs.names import Names
+from imgdiff_assets.defs.openlineage_events import asked_for, emit
 from imgdiff_assets.defs.partitions import no_shards
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.defs.role_resources import ROLES, RoleResource
@@ -106,6 +107,9 @@ def run_asset(
                 # The one before too: its run may have been killed before it could say so.
                 with _warned_of_the_catalog(context):
                     index(home.home, ledger.history(stage.name, key, last=2))
+            if written and asked_for():
+                with _warned_of_events(context):
+                    emit(Materialization.from_json(ledger.record(stage.name, key) or {}), stage, ledger)
         with _warned_of_the_catalog(context):
             refresh_view(home.home, stage)
         finished = not failures
@@ -152,3 +156,12 @@ def _warned_of_the_catalog(context: dg.AssetExecutionContext) -> Iterator[None]:
         yield
     except CatalogUnavailable as error:
         context.log.warning(f"{error} The ledger has everything; `imgdiff catalog rebuild` makes the catalog anew.")
+
+
+@contextmanager
+def _warned_of_events(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Whatever takes OpenLineage's events, the table is there."""
+    try:
+        yield
+    except Exception as error:  # of the client, of its transport, of a server: there is no common class
+        context.log.warning(f"OpenLineage was not told of a table: {error!r}. The ledger has its lineage.")

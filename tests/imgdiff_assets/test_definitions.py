@@ -54,8 +54,12 @@ def test_every_asset_says_what_it_is(stage: Stage) -> None:
         assert f"**{step.name}**" in spec.description, "each reason to be rejected is told"
     (source,) = spec.metadata["dagster/code_references"].code_references
     assert Path(source.file_path).name == f"{stage.name}.py"
-    columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
-    assert columns == set(stage.schema.names)
+    columns = {column.name: column.description for column in spec.metadata["dagster/column_schema"].columns}
+    assert columns.keys() == set(stage.schema.names)
+    assert all(columns.values())
+    for step in stage.filters:
+        if step.score:
+            assert f"`{step.name}`" in columns[step.score]
 
 
 def fields_without_description(field: dg.Field, name: str) -> list[str]:
