@@ -3,6 +3,8 @@ PYTHON ?= python3
 JOBS ?= 2
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
+# Commands and tests start many processes: what one has compiled, the next need not.
+unexport PYTHONDONTWRITEBYTECODE
 export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 
 .PHONY: help demo test test-slow ui check clean

@@ -44,6 +44,11 @@ class InpainterSettings(ModelSettings):
             raise ValueError("num_inference_steps × strength is below 1, so no step would be done")
         return self
 
+    def identity(self) -> dict[str, Any]:
+        """Everything a picture depends on; in half precision also how noise is drawn, for some shapes once another."""
+        fields = super().identity()
+        return fields if self.dtype == "float32" else {**fields, "noise": "float32"}
+
 
 class Inpainter:
     """Paints over regions. Slow to make (it loads the weights), so get it from `devices.load`."""

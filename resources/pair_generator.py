@@ -86,6 +86,12 @@ class PairGeneratorSettings(ModelSettings):
         "minutes longer, so it is for many batches on a GPU. Needs a C++ compiler, on a GPU Triton too.",
     )
 
+    def identity(self) -> dict[str, Any]:
+        """Everything a picture depends on; in half precision also how noise is drawn, for some sizes once another."""
+        fields = super().identity()
+        always_so = self.dtype == "float32" or self.image_size % 16 == 0
+        return fields if always_so else {**fields, "noise": "float32"}
+
 
 class PairGenerator:
     """A loaded pipeline that makes pairs of images that are alike but for what their prompts differ in."""

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,15 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import absl.logging
+import duckdb
 import hypothesis
 import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+# Until all is imported: looking for garbage among what the libraries define takes half as long as importing them.
+gc.disable()
 
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
@@ -35,6 +39,9 @@ MEMORY, NEEDED = Path("/dev/shm"), 2 * 2**30
 # One run of Dagster waits two thousand times until its database is on the disk; in memory it need not.
 if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= NEEDED:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+# DuckDB's threads, too, wait for each other over tables of a few rows.
+duckdb.connect = partial(duckdb.connect, config={"threads": 1})
 
 # Abseil, which mlcroissant imports, closes the stream that it logs to whenever logging is configured anew: it would be
 # the one that pytest captures, and no later test of the process could begin. The interpreter's own is never closed.
@@ -72,6 +79,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_finish() -> None:
     """What is loaded by now is no garbage: looking for some among a million objects takes half a second each time."""
     gc.freeze()
+    gc.enable()
+    gc.set_threshold(20_000)
 
 
 # Not for the session: while Playwright's synchronous interface is open, no test of this thread can run asyncio.

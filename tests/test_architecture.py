@@ -4,6 +4,7 @@ import ast
 import builtins
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -53,14 +54,25 @@ def modules(root: Path) -> dict[str, Path]:
 def imports(file: Path, known: dict[str, Path], only_at_once: bool = False) -> set[str]:
     """What a file imports anywhere: in functions and under TYPE_CHECKING too, or only what it imports at once."""
     found: set[str] = set()
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    for node in _at_once(tree) if only_at_once else ast.walk(tree):
+    for node in _import_nodes(file.read_text(encoding="utf-8"), only_at_once):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+        elif node.module is not None:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= (names & known.keys()) or {node.module}
     return found
+
+
+@cache
+def parsed(text: str) -> ast.Module:
+    """Of the same text once: every rule looks at the whole house."""
+    return ast.parse(text)
+
+
+@cache
+def _import_nodes(text: str, only_at_once: bool) -> list[ast.Import | ast.ImportFrom]:
+    nodes = _at_once(parsed(text)) if only_at_once else ast.walk(parsed(text))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def _at_once(node: ast.AST) -> Iterator[ast.AST]:
@@ -145,7 +157,7 @@ def packages_say_what_they_are(root: Path) -> list[str]:
             broken.append(f"{folder} has no __init__.py")
         if file.name != "__init__.py":
             continue
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree = parsed(file.read_text(encoding="utf-8"))
         sentences = len(re.findall(r"[.!?](?=\s|$)", ast.get_docstring(tree) or ""))
         if len(tree.body) != 1 or not 2 <= sentences <= 3:
             broken.append(f"{name} holds more or less than a docstring of two or three sentences")
@@ -172,7 +184,7 @@ def exceptions_are_expected(root: Path) -> list[str]:
     """Each is for users: a mistake of the program has no class of its own."""
     broken = []
     for name, file in modules(root).items():
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in ast.walk(parsed(file.read_text(encoding="utf-8"))):
             bases = {ast.unparse(base) for base in node.bases} if isinstance(node, ast.ClassDef) else set()
             if bases & OF_PYTHON and not bases & EXPECTED and node.name not in EXPECTED:
                 broken.append(f"{name}.{node.name} is no ImgDiffError")

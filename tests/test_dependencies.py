@@ -4,7 +4,8 @@ import ast
 import re
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -31,6 +32,12 @@ def declared(*extras: str) -> set[str]:
     return found
 
 
+@cache
+def brought_by() -> Mapping[str, list[str]]:
+    """The distributions that bring each top-level module; to ask all that are installed takes two seconds."""
+    return packages_distributions()
+
+
 def imported(room: str) -> Iterator[tuple[str, Path]]:
     """The top-level modules of other projects that a room imports, inside functions too, and where."""
     for path in sorted((ROOT / room).rglob("*.py")):
@@ -49,16 +56,14 @@ def imported(room: str) -> Iterator[tuple[str, Path]]:
 def test_every_library_that_is_imported_is_declared(room: str) -> None:
     users = set(PROJECT["optional-dependencies"]) - {"dev"}
     known = declared(*users) if room in ("imgdiff_assets", "resources") else declared(*users, "dev")
-    brought_by = packages_distributions()
     undeclared = {
         f"{name} in {path.relative_to(ROOT)}"
         for name, path in imported(room)
-        if not known & {normal(distribution) for distribution in brought_by.get(name, [name])}
+        if not known & {normal(distribution) for distribution in brought_by().get(name, [name])}
     }
     assert not undeclared
 
 
 def test_developers_get_what_every_test_needs() -> None:
-    brought_by = packages_distributions()
-    needed = {normal(brought_by.get(name, [name])[0]) for name, _ in imported("tests")}
+    needed = {normal(brought_by().get(name, [name])[0]) for name, _ in imported("tests")}
     assert needed <= declared("dev")

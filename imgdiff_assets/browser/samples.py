@@ -36,11 +36,12 @@ def first_sides(index: Index, sample_ids: Iterable[str]) -> dict[str, str]:
 
 def judged_scores(recipe: Recipe) -> dict[str, tuple[str, str, str]]:
     """The scores of a sample that a filter compares with a threshold: to stage, filter and setting."""
+    scores = scores_of(SAMPLES)
     return {
         f"{stage.name}.{step.score}": (stage.name, step.name, str(step.setting))
         for stage in [*ancestors(SAMPLES), SAMPLES]
         for step in stage.under(recipe).filters
-        if step.score and step.threshold and f"{stage.name}.{step.score}" in scores_of(SAMPLES)
+        if step.score and step.threshold and f"{stage.name}.{step.score}" in scores
     }
 
 

@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -106,7 +107,7 @@ def add_checksums(path: Path) -> None:
 def _footer(source: pa.NativeFile) -> tuple[int, bytes]:
     """Where the footer begins, and the footer."""
     size = source.size()
-    length, mark = TAIL.unpack(_bytes(source, size - TAIL.size, TAIL.size)) if size >= TAIL.size else (0, b"")
+    length, mark = _unpack(TAIL, source, size - TAIL.size) if size >= TAIL.size else (0, b"")
     start = size - TAIL.size - length
     if mark != PARQUET or start < len(PARQUET):
         raise Unsound("its end is damaged or missing")
@@ -118,7 +119,7 @@ def _checksums_before(source: pa.NativeFile, start: int) -> tuple[npt.NDArray[np
     at = start - END.size
     if at < len(PARQUET):
         return None
-    count, length, digest, mark = END.unpack(_bytes(source, at, END.size))
+    count, length, digest, mark = _unpack(END, source, at)
     begin = at - count * CHUNK.itemsize - length
     body = _bytes(source, begin, at - begin) if begin >= len(PARQUET) else b""
     right = hashlib.sha256(body + LENGTHS.pack(count, length)).digest() == digest
@@ -143,6 +144,13 @@ def _crc32(source: pa.NativeFile, start: int, length: int) -> int:
     for at in range(start, start + length, PIECE):
         value = zlib.crc32(_bytes(source, at, min(PIECE, start + length - at)), value)
     return value
+
+
+def _unpack(kind: struct.Struct, source: pa.NativeFile, start: int) -> tuple[Any, ...]:
+    data = _bytes(source, start, kind.size)
+    if len(data) < kind.size:
+        raise Unsound("it was cut off while it was read")
+    return kind.unpack(data)
 
 
 def _bytes(source: pa.NativeFile, start: int, length: int) -> bytes:

@@ -159,18 +159,23 @@ def _rows_per_group(schema: pa.Schema) -> int:
 
 
 def _wanted(file: CheckedFile, schema: pa.Schema | None, images: bool) -> list[str]:
+    wanted = None if schema is None else set(schema.names)
     return [
         field.name
         for field in file.schema
-        if (images or not is_image(field)) and (schema is None or field.name in schema.names)
+        if (images or not is_image(field)) and (wanted is None or field.name in wanted)
     ]
 
 
 def _with_columns(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    names = set(table.column_names)
     columns = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
+        _as(field.type, table[field.name]) if field.name in names else pa.nulls(table.num_rows, field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)
+
+
+def _as(type_: pa.DataType, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Of that type. Most are already, and a cast that does nothing takes as long as reading the column."""
+    return column if column.type == type_ else column.cast(type_)

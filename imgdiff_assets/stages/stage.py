@@ -7,6 +7,7 @@ stored scores.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
@@ -72,7 +73,7 @@ class Beside:
     kept: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stage:
     """One table of the ledger.
 
@@ -118,11 +119,11 @@ class Stage:
     package: str | None = None
     """The installed package that brings the stage, with its version; a recipe that does not name it has it off."""
 
-    @property
+    @cached_property
     def measurements(self) -> tuple[Measurement, ...]:
         return tuple(step for step in self.steps if isinstance(step, Measurement))
 
-    @property
+    @cached_property
     def filters(self) -> tuple[Filter, ...]:
         return tuple(step for step in self.steps if isinstance(step, Filter))
 
@@ -142,7 +143,7 @@ class Stage:
     def roles(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(role for measurement in self.measurements for role in measurement.roles))
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         """All columns of the table: id, items', measured, derived, fingerprints, verdict."""
         columns = [pa.field(self.id_column, pa.string())]

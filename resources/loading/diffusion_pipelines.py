@@ -1,5 +1,6 @@
-"""What the roles that run diffusers pipelines share: loading them, and pictures out of what they return."""
+"""What the roles that run diffusers pipelines share: loading, noise, and pictures out of what they return."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,28 @@ def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
     pipeline.set_progress_bar_config(disable=True)
     # Image by image, to need the memory of one.
     pipeline.vae.enable_slicing()
+    _draw_noise_in_float32(pipeline)
     return pipeline
+
+
+def _draw_noise_in_float32(pipeline: Any) -> None:
+    """Have start noise, the noise of schedulers and that of image encoders drawn in float32 and then rounded.
+
+    In half precision torch draws other numbers for some sizes, and did for all before 2.14: a seed is to mean one
+    picture. Each module of diffusers that draws has `randn_tensor` by name, so it is replaced there.
+    """
+    drawn_in = {each.__module__ for part in (pipeline, *pipeline.components.values()) for each in type(part).__mro__}
+    for name in (*drawn_in, "diffusers.models.autoencoders.vae"):
+        if name.startswith("diffusers.") and hasattr(sys.modules[name], "randn_tensor"):
+            vars(sys.modules[name])["randn_tensor"] = _noise
+
+
+def _noise(shape: Any, generator: Any = None, device: Any = None, dtype: Any = None, layout: Any = None) -> Any:
+    """Do what diffusers' `randn_tensor` does, but draw in float32 whatever the type of the result."""
+    import torch
+    from diffusers.utils.torch_utils import randn_tensor
+
+    return randn_tensor(shape, generator, device, torch.float32, layout).to(dtype or torch.float32)
 
 
 def compile_blocks(unet: Any) -> None:

@@ -255,12 +255,25 @@ def own_home(drawn_home: Home, tmp_path: Path) -> Home:
     return Home(Path(shutil.copytree(drawn_home.root, tmp_path / "home")))
 
 
+@pytest.fixture(scope="session")
+def unpack_home() -> Callable[[Path], Home]:
+    """`unpack_home(folder)`: a home as 0.1.0 left it.
+
+    Two drawn shards, one of given pairs that name no objects, and a release.
+    """
+
+    def unpack(folder: Path) -> Home:
+        with tarfile.open(HOMES / "0.1.0.tar.xz") as archive:
+            archive.extractall(folder, filter="data")
+        return Home(folder / "home")
+
+    return unpack
+
+
 @pytest.fixture
-def home_of_0_1_0(tmp_path: Path) -> Home:
-    """A home as 0.1.0 left it: two drawn shards, one of given pairs that name no objects, and a release."""
-    with tarfile.open(HOMES / "0.1.0.tar.xz") as archive:
-        archive.extractall(tmp_path / "0.1.0", filter="data")
-    return Home(tmp_path / "0.1.0" / "home")
+def home_of_0_1_0(unpack_home: Callable[[Path], Home], tmp_path: Path) -> Home:
+    """One for a test that changes it."""
+    return unpack_home(tmp_path / "0.1.0")
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,6 @@ ROLES: dict[str, tuple[str, Any, Callable[[Any], Any], dict[str, Any]]] = {
         lambda role: role.rewrite(["a red ball"] * 3, [1, 2, 3]),
         {},
     ),
-    "pair_generator": ("pair_generator", PairGenerator, _pairs, {"num_inference_steps": 2}),
     "pair_generator with everything": (
         "pair_generator",
         PairGenerator,

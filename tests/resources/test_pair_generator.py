@@ -160,6 +160,31 @@ def test_bfloat16_needs_no_other_decoder(tiny: PairGenerator, tiny_pipeline_fold
     assert np.abs(np.stack(brain.generate(SOURCES, TARGETS, SEEDS)) - expected).mean() < 4
 
 
+# The scheduler hands a tensor to numpy in a way that numpy is about to drop.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_noise_is_drawn_in_float32_whatever_the_dtype(
+    tiny: PairGenerator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Start noise and what a scheduler adds: torch draws other numbers in half precision, for sizes such as 17."""
+    import torch
+    from diffusers import EulerAncestralDiscreteScheduler
+
+    adds_noise = EulerAncestralDiscreteScheduler.from_config(tiny.pipeline.scheduler.config)
+    type(tiny.pipeline)(**{**tiny.pipeline.components, "scheduler": adds_noise}).save_pretrained(tmp_path)
+    half = generator(tmp_path, dtype="bfloat16")
+    drawn = []
+    draw = torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *size, **how: drawn.append(how["dtype"]) or draw(*size, **how))
+    half.generate(SOURCES[:1], TARGETS[:1], SEEDS[:1])
+    assert len(drawn) > 2
+    assert set(drawn) == {torch.float32}
+
+
+@pytest.mark.parametrize(("dtype", "size", "told"), [("float32", 24, 0), ("float16", 32, 0), ("float16", 24, 1)])
+def test_how_noise_is_drawn_is_told_where_it_was_once_another(dtype: str, size: int, told: bool) -> None:
+    assert ("noise" in settings(Path("any"), dtype=dtype, image_size=size).identity()) == told
+
+
 def test_images_that_are_not_numbers_are_an_error(tiny_pipeline_folder: Path) -> None:
     import torch
 

@@ -129,10 +129,13 @@ def test_a_place_that_is_none(site: Site, sort: str, place: str) -> None:
         read_page(site.index, Question(sort=sort, after=place))
 
 
-@pytest.mark.parametrize("text", ["'", "'; DROP TABLE captions; --", "\\", "%", "\x00", "🐙", "'' OR 1=1"])
+TEXTS = ["'", "'; DROP TABLE captions; --", "\\", "%", "\x00", "🐙", "'' OR 1=1"]
+
+
 @pytest.mark.parametrize("field", ["reason", "shard", "object"])
-def test_text_is_compared_not_executed(site: Site, field: str, text: str) -> None:
-    for stage in STAGE_NAMES:
+def test_text_is_compared_not_executed(site: Site, field: str) -> None:
+    """Each text of one stage, and of each stage one."""
+    for stage, text in [*((STAGE_NAMES[-1], text) for text in TEXTS), *((stage, TEXTS[1]) for stage in STAGE_NAMES)]:
         assert read_page(site.index, Question(stage, "all", **{field: text})).total == 0
 
 

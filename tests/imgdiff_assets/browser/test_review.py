@@ -125,19 +125,20 @@ def test_the_next_run_drops_what_was_rejected(
     ],
 )
 def test_what_cannot_be_recorded_is_refused(
-    own_site: Site, own_client: TestClient, change: dict[str, str], words: str
+    site: Site, client: TestClient, change: dict[str, str], words: str
 ) -> None:
-    values = {**fields(own_client.get("/review?reviewer=Ann").text), "verdict": "accept", "note": "", **change}
-    answer = own_client.post("/review", content=urlencode(values), headers=ORIGIN)
+    form = {"reviewer": "Ann", "sample_id": sorted(sample_scores(site.index, "captions.match"))[0]}
+    values = {**form, "verdict": "accept", "note": "", **change}
+    answer = client.post("/review", content=urlencode(values), headers=ORIGIN)
     assert answer.status_code == 400
     assert words in answer.text
-    assert not own_site.home.reviews.exists()
+    assert not site.home.reviews.exists()
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff\xfe", b"{}", b"verdict", b"&".join([b"a=1"] * 40)])
-def test_what_is_no_form_is_refused(own_site: Site, own_client: TestClient, body: bytes) -> None:
-    assert own_client.post("/review", content=body, headers=ORIGIN).status_code == 400
-    assert not own_site.home.reviews.exists()
+def test_what_is_no_form_is_refused(site: Site, client: TestClient, body: bytes) -> None:
+    assert client.post("/review", content=body, headers=ORIGIN).status_code == 400
+    assert not site.home.reviews.exists()
 
 
 def test_the_address_that_follows_keeps_the_queue(own_client: TestClient) -> None:

@@ -214,20 +214,12 @@ def test_the_catalog_is_made_again_from_the_ledger(invoke: Any, own_home: Home) 
         assert samples[0] > 0
 
 
-def test_missing_weights_stop_a_run_with_one_sentence(own_home: Home, tmp_path: Path) -> None:
+def test_missing_weights_stop_a_run_with_one_sentence(invoke: Any, own_home: Home, tmp_path: Path) -> None:
     recipe = yaml.safe_load((SHIPPED / "miniature.yaml").read_text())
     recipe["models"]["prompt_rewriter"]["model"] = str(tmp_path / "no such folder")
     file = tmp_path / "recipe.yaml"
     file.write_text(yaml.safe_dump(recipe))
-    done = python(
-        "from imgdiff_assets.cli.main import main; main(['run'])",
-        IMGDIFF_HOME=str(own_home.root),
-        IMGDIFF_RECIPE=str(file),
-    )
-    assert done.returncode == 1
-    assert done.stderr.startswith("Error: ")
-    assert "no such folder" in done.stderr
-    assert "Traceback" not in done.stderr
+    fails_with_one_sentence(invoke(own_home.root, "run", "--recipe", str(file)), "no such folder")
 
 
 def test_rows_that_failed_are_tried_again_on_request(

@@ -59,7 +59,7 @@ def test_the_command_tells_what_it_found_and_what_became_of_it(own_home: Home, i
     assert "captions" in imgdiff("run --dry-run").stdout
 
 
-@pytest.mark.parametrize("kept", [0.5, 0.99, 0.01])
+@pytest.mark.parametrize("kept", [0.5, *(pytest.param(kept, marks=pytest.mark.slow) for kept in (0.99, 0.01))])
 def test_a_catalog_that_is_half_there_stops_nothing_and_is_made_anew(
     own_home: Home, imgdiff: Any, kept: float
 ) -> None:

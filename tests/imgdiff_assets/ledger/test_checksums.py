@@ -3,12 +3,13 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from imgdiff_assets.ledger import tables
+from imgdiff_assets.ledger import checksums, tables
 from imgdiff_assets.ledger.cells import IMAGE, CellReference, ImageColumns
 from imgdiff_assets.ledger.checked_file import CheckedFile, DamagedTable
 
@@ -65,6 +66,21 @@ def test_what_is_cut_off_is_noticed_and_a_second_footer_saves_the_rows(path: Pat
             tables.read_table(file)
         if length > size - footer - 8:
             assert tables.read_undamaged(file, SCHEMA)[0]["id"].to_pylist() == [row["id"] for row in ROWS]
+
+
+@pytest.mark.parametrize("left", [0, 2, 40, 300, -10, -60])
+def test_what_is_cut_off_while_it_is_read_is_noticed(path: Path, left: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, size = checksums._bytes, path.stat().st_size
+
+    def cut_first(*place: Any) -> bytes:
+        os.truncate(path, left % size)
+        return read(*place)
+
+    with CheckedFile(path):
+        pass
+    monkeypatch.setattr(checksums, "_bytes", cut_first)
+    with pytest.raises(DamagedTable, match=r"rows\.parquet is damaged: "):
+        CheckedFile(path)
 
 
 def test_damage_names_file_column_and_rows(path: Path) -> None:

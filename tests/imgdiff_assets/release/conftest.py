@@ -1,6 +1,8 @@
 """A home with a release that 0.1.0 made, as a run of today leaves it."""
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +32,19 @@ def judge_again(miniature_recipe: Recipe) -> Callable[[Home], None]:
     return judge
 
 
+@pytest.fixture(scope="session")
+def judged_home(
+    unpack_home: Callable[[Path], Home],
+    judge_again: Callable[[Home], None],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Home:
+    """With release 1 of the very samples that it has now; tests leave it as it is."""
+    home = unpack_home(tmp_path_factory.mktemp("released"))
+    judge_again(home)
+    return home
+
+
 @pytest.fixture
-def released_home(home_of_0_1_0: Home, judge_again: Callable[[Home], None]) -> Home:
-    """With release 1 of the very samples that it has now."""
-    judge_again(home_of_0_1_0)
-    return home_of_0_1_0
+def released_home(judged_home: Home, tmp_path: Path) -> Home:
+    """A copy for a test that changes it."""
+    return Home(Path(shutil.copytree(judged_home.root, tmp_path / "home")))

@@ -23,6 +23,7 @@ def number_of(made: Release) -> int:
     return number
 
 
+@pytest.mark.slow
 def test_the_number_of_a_deleted_release_is_not_given_again(released_home: Home, miniature_recipe: Recipe) -> None:
     assert make_release(released_home, miniature_recipe).version == "1"
     shutil.rmtree(released_home.releases / "1")

@@ -21,12 +21,20 @@ from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Filter
 
 FILTERS = [pytest.param(stage, step, id=f"{stage.name}-{step.name}") for stage in STAGES for step in stage.filters]
-ONE_OF_EACH_STAGE = [
-    pytest.param(stage, step, id=f"{stage.name}-{step.name}", marks=pytest.mark.slow if number else ())
+TWO_STAGES = ("filtered_pairs", "fine_tune_set")
+"""Those that the short suite runs in Dagster, which runs all alike: one with a next stage, and the last."""
+
+RUN = [
+    pytest.param(
+        stage,
+        step,
+        id=f"{stage.name}-{step.name}",
+        marks=pytest.mark.slow if number or stage.name not in TWO_STAGES else (),
+    )
     for stage in STAGES
     for number, step in enumerate(stage.filters)
 ]
-"""All filters; the short suite takes the first of each stage."""
+"""All filters; the short suite takes the first of two stages."""
 NEXT = {stage.name: other.name for other in STAGES for stage in STAGES if stage.name == other.parents[0]}
 """The stage that reads the table of each."""
 
@@ -187,7 +195,13 @@ def materialized(result: dg.ExecuteInProcessResult) -> list[str]:
     return [event.asset_key.to_user_string() for event in events if event.asset_key is not None]
 
 
-@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+@pytest.mark.parametrize(
+    "stage",
+    [
+        pytest.param(stage, id=stage.name, marks=() if stage.name in TWO_STAGES else pytest.mark.slow)
+        for stage in STAGES
+    ],
+)
 def test_a_run_with_sound_filters_goes_on_to_the_next_stage(
     stage: Stage, run_job: Callable[[str], dg.ExecuteInProcessResult]
 ) -> None:
@@ -197,7 +211,7 @@ def test_a_run_with_sound_filters_goes_on_to_the_next_stage(
 
 
 @pytest.mark.parametrize("verdict", [True, pytest.param(False, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(("stage", "step"), ONE_OF_EACH_STAGE)
+@pytest.mark.parametrize(("stage", "step"), RUN)
 def test_a_run_with_a_silent_filter_fails_before_the_next_stage(
     stage: Stage, step: Filter, verdict: bool, run_job: Callable[[str], dg.ExecuteInProcessResult]
 ) -> None:

@@ -252,19 +252,25 @@ def check(chance_home: Home, tmp_path_factory: pytest.TempPathFactory, first: li
     shutil.rmtree(home.root)
 
 
+def slowly(*changes: tuple[list[str], list[str]]) -> list[Any]:
+    return [pytest.param(*change, marks=pytest.mark.slow) for change in changes]
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [
-        ([], ["captions.match_score=itm"]),
         ([MARGIN], [MARGIN, "removal_captions.match_score=itm"]),
-        ([], ["filtered_pairs.max_similarity=0.99"]),
         (["filtered_pairs.max_similarity=0.99"], []),
-        ([], ["captions.min_match=0.5"]),
-        ([], ["prompt_pairs.attempts=1"]),
         ([], ["prompt_pairs.attempts=3", "prompt_pairs.keep_attempts=1"]),
         ([], ["captions.difference_question='{source_caption}/{target_caption}'", "captions.min_match=0.5"]),
-        ([], ["prompt_pairs.answer_pattern='(?P<caption>.+) ?'", "prompt_pairs.max_words=7"]),
         ([], ["fine_tune_set.tasks=[grounding]"]),
+        *slowly(
+            ([], ["captions.match_score=itm"]),
+            ([], ["filtered_pairs.max_similarity=0.99"]),
+            ([], ["captions.min_match=0.5"]),
+            ([], ["prompt_pairs.attempts=1"]),
+            ([], ["prompt_pairs.answer_pattern='(?P<caption>.+) ?'", "prompt_pairs.max_words=7"]),
+        ),
     ],
 )
 def test_what_depends_on_more_than_its_row_is_not_guessed(

@@ -172,8 +172,8 @@ def materialised(
     "windows",
     [
         EditWindows(0.8, 0.4, EVERYWHERE),
-        EditWindows(1, 0, EVERYWHERE),
-        EditWindows(0, 1, EVERYWHERE),
+        pytest.param(EditWindows(1, 0, EVERYWHERE), marks=pytest.mark.slow),
+        pytest.param(EditWindows(0, 1, EVERYWHERE), marks=pytest.mark.slow),
         EditWindows(1, 1, 16),
         EditWindows(0.2, 1, 0),
     ],
@@ -192,7 +192,7 @@ def test_reweighting_equals_prompt_to_prompt_with_maps(pipeline) -> None:
     assert np.abs(fused[1] - controlled(pipeline, windows)[1]).max() > 0.01
 
 
-@pytest.mark.parametrize("guidance_scale", [3.0, 1.0])
+@pytest.mark.parametrize("guidance_scale", [3.0, WITHOUT_GUIDANCE])
 def test_local_blend_equals_that_of_whole_maps(pipeline, guidance_scale: float) -> None:
     windows, blend = EditWindows(0.8, 0.4, EVERYWHERE), LocalBlend(threshold=0.9, start=0.2)
     fused = controlled(pipeline, windows, blend=blend, guidance_scale=guidance_scale)
