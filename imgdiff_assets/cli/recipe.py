@@ -99,7 +99,7 @@ def diff(other: str | None, recipe: str | None, overrides: Sequence[str], as_jso
     imgdiff recipe diff --with miniature --recipe modern
     """
     from imgdiff_assets.engine.changed_values import changed_values
-    from imgdiff_assets.home import Home, expanded
+    from imgdiff_assets.home import Home
     from imgdiff_assets.ingest.shards import shard_keys
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.recipe.sources import differences, flow

@@ -15,7 +15,9 @@ from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import RETRY_TAG
 from imgdiff_assets.defs.catalog_index import catch_up
 from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.ledger_told import STALE, tell_of_red
 from imgdiff_assets.defs.partitions import register_shards
+from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.run_requests import group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs
 from imgdiff_assets.engine.changed_values import changed_text
@@ -143,13 +145,16 @@ def run_graph(
                 report.failures += [_told(event, log) for event in failures]
                 failed |= {str(event.step_key) for event in failures}
                 checks = result.get_asset_check_evaluations()
-                report.failed_checks += [_failed_check(check) for check in checks if not check.passed]
+                report.failed_checks += [
+                    _failed_check(check) for check in checks if not check.passed and check.check_name != STALE
+                ]
             # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
             # Rows that failed had their try in this call, and a shard that did not get on has no other.
             left = {key: staleness.unusable(key) for key in todo} if failed and failed <= set(select) else {}
             todo = {
                 key: names for key, names in left.items() if names and names[0] not in failed and names != todo[key]
             }
+        tell_of_red(PlacedGraph(home), recipe, instance, keys)
     ledger = Ledger(home.ledger)
     for stage in STAGES:
         for key in stale:

@@ -2,7 +2,7 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, get_args
@@ -298,10 +298,15 @@ def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     values = recipe.model_dump(mode="json")
     for override in overrides:
         _apply(values, override)
+    return recipe_of("--set", values)
+
+
+def recipe_of(source: str, values: Mapping[str, Any]) -> Recipe:
+    """The recipe that has these values; `source` says where they were written. Raises RecipeError."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_explain("--set", error)) from None
+        raise RecipeError(_explain(source, error)) from None
 
 
 def key_path(key: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imgdiff_assets.defs.role_resources import CaptionerResource, PromptRewriterResource
+from imgdiff_assets.defs.role_resources import role_resource
 from resources import chat_server
 from resources.captioner import Captioner, CaptionerSettings
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter, served_identity
@@ -76,10 +76,10 @@ def test_length_and_stop_strings_are_the_server_s_to_heed(server: str) -> None:
 
 
 def test_the_role_is_played_where_the_settings_say(server: str) -> None:
-    here = PromptRewriterResource(model="miniature:prompt_rewriter", prompt=PROMPT)
-    there = PromptRewriterResource(model=REWRITER, prompt=PROMPT, base_url=server)
+    here = role_resource(PromptRewriterSettings(model="miniature:prompt_rewriter", prompt=PROMPT))
+    there = role_resource(PromptRewriterSettings(model=REWRITER, prompt=PROMPT, base_url=server))
     assert (type(here.open()), type(there.open())) == (PromptRewriter, ServedPromptRewriter)
-    assert type(CaptionerResource(model=CAPTIONER, base_url=server).open()) is ServedCaptioner
+    assert type(role_resource(CaptionerSettings(model=CAPTIONER, base_url=server)).open()) is ServedCaptioner
 
 
 @pytest.mark.parametrize("failures", [[503, 429], ["cut"], [500, "cut", 502]])
