@@ -16,6 +16,28 @@ NO_NAME_FOR_DUCKDB = re.compile(r"[?\\]")
 """What DuckDB takes for the end of a name, or for the end of a folder's."""
 
 
+class UnusableName(ImgDiffError, ValueError):
+    """A path that cannot be used; the message says why."""
+
+
+def expanded(path: Path) -> Path:
+    """A path of the user's with `~` and `~name` resolved. Raises UnusableName."""
+    try:
+        return checked_name(path.expanduser())
+    except RuntimeError as error:
+        raise UnusableName(f"{path}: {error}") from None
+
+
+def checked_name(path: Path) -> Path:
+    """The path itself. Raises UnusableName for one that Arrow, DuckDB and Dagster cannot be given."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
+        raise UnusableName(f"{shown}: a name that is not UTF-8 cannot be used; rename it.") from None
+    return path
+
+
 class HomeNotWritable(ImgDiffError, PermissionError):
     """A folder that nothing can be written to."""
 
@@ -28,8 +50,8 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """The folder named by `IMGDIFF_HOME`, or `./imgdiff_home`; nothing is created."""
-        return cls(Path(os.environ.get("IMGDIFF_HOME") or DEFAULT_HOME).expanduser().absolute())
+        """The folder named by `IMGDIFF_HOME`, or `./imgdiff_home`; nothing is created. Raises UnusableName."""
+        return cls(expanded(Path(os.environ.get("IMGDIFF_HOME") or DEFAULT_HOME)).absolute())
 
     @property
     def inbox(self) -> Path:
@@ -42,6 +64,16 @@ class Home:
     @property
     def ledger(self) -> Path:
         return self.root / "ledger"
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe of this home, where there is one."""
+        return self.root / "recipe.yaml"
+
+    @property
+    def trash(self) -> Path:
+        """Where shards are that were taken out."""
+        return self.root / "trash"
 
     @property
     def releases(self) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from imgdiff_assets.common.plain_text import bytes_text, duration_text, printable, shortened
+from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.runs_in_progress import END, START
 from imgdiff_assets.defs.telling import COMMAND, URL, anybody, tell
 from imgdiff_assets.home import Home
@@ -20,7 +21,7 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.budget import spent
 from imgdiff_assets.recipe.cron import next_time
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 
 FAILED_FOR = datetime.timedelta(days=1)
 """How long after a failure a run is still told of: then its sensor has slept, and a person has looked."""
@@ -37,18 +38,18 @@ Problems = Iterator[tuple[str, str]]
 """What is wrong now: a name by which it is known when it is found again, and a sentence or two."""
 
 
-def watch(home: Home, crons: Mapping[str, str], checks: Collection[dg.AssetCheckKey]) -> dg.SensorDefinition:
+def watch(graph: PlacedGraph, crons: Mapping[str, str], checks: Collection[dg.AssetCheckKey]) -> dg.SensorDefinition:
     """The sensor. `crons` are the schedules that are to run; its cursor has what was told, and room on the disk."""
 
     @dg.sensor(
-        name="watch",
+        name=graph.names.of("watch"),
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tells a command or a web address of runs that failed, checks that failed, schedules that did not "
         f"run, a disk that fills and a budget that is spent, once each: `automation.tell`, {COMMAND}, {URL}.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        recipe = load_recipe()
+        home, recipe = graph.home, graph.recipe()
         if not anybody(recipe.automation.tell):
             return dg.SkipReason(f"Nobody is to be told: name somebody in automation.tell, {COMMAND} or {URL}.")
         cursor = json.loads(context.cursor or "{}")

@@ -66,7 +66,7 @@ def materialize(
     with ledger.lock(stage.name, shard, holder, on_wait=give_way), turns.taking_turns(ledger.locks, holder, give_way):
         plan = plan_table(plan_stage(stage.under(recipe), recipe, models), ledger, shard, inputs.hash, again=again)
         if plan.fresh and not (retry and plan.retries):
-            return _present(plan)
+            return present(plan)
         measuring = Measuring(plan.how.stage, shard, ledger, run_id, log, progress)
         try:
             return _make(plan, inputs, recipe, ledger, models, measuring, again)
@@ -75,7 +75,7 @@ def materialize(
         return _make(plan, inputs, recipe, ledger, models, measuring, again)
 
 
-def _present(plan: TablePlan) -> Materialization:
+def present(plan: TablePlan) -> Materialization:
     """The record of a table that is up to date already."""
     record = Materialization.from_json(plan.record or {})
     record.reused, record.measured, record.calls, record.step_seconds = record.rows_in, 0, {}, {}

@@ -122,7 +122,7 @@ class StagePlan:
         for role, now in self.models.items():
             then = record["models"].get(role, now)
             yield from _differences(role, {**then, "weights": None}, {**now, "weights": None})
-            if then.get("weights") != now.get("weights"):
+            if None not in (then.get("weights"), now["weights"]) and then["weights"] != now["weights"]:
                 yield f"{role}: other weights"
 
 
@@ -136,8 +136,8 @@ def plan_stage(stage: Stage, recipe: Recipe, models: LoadedModels | None) -> Sta
         seed=recipe.seed,
         settings=stage.settings(recipe).model_dump(mode="json"),
         models={role: _identity(stage, role, recipe, models) for role in stage.roles},
-        measured_with={step.name: stage.values(recipe, step.settings, step) for step in stage.measurements},
-        made_with=stage.values(recipe, stage.item_settings),
+        measured_with={step.name: stage.recorded_values(recipe, step.settings, step) for step in stage.measurements},
+        made_with=stage.recorded_values(recipe, stage.item_settings),
         item_versions=stage.item_versions(stage.settings(recipe)),
         max_tries=recipe.max_tries,
         max_error_share=recipe.max_error_share,

@@ -6,7 +6,7 @@ from typing import Any
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
-from imgdiff_assets.engine.plan import StagePlan, TablePlan, plan_stage, plan_table
+from imgdiff_assets.engine.plan import StagePlan, TablePlan, is_given, plan_stage, plan_table
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
@@ -28,6 +28,8 @@ class Staleness:
         self._how: dict[tuple[str, tuple[str, ...]], StagePlan] = {}
         self.fresh_records: list[Mapping[str, Any]] = []
         """The records of the tables that were found fresh."""
+        self.changed: dict[str, set[str]] = {}
+        """How the others were made otherwise than the recipe says: see `imgdiff_assets.engine.changed_values`."""
 
         self.renewed: list[TablePlan] = []
         """Of the tables that were looked at, those that this release would measure otherwise."""
@@ -45,6 +47,9 @@ class Staleness:
                 self.fresh_records.append(plan.record or {})
             else:
                 stale.add(stage.name)
+                if plan.record is not None and not is_given(plan.how.stage, plan.record):
+                    for change in plan.how.changes(plan.record):
+                        self.changed.setdefault(change, set()).add(shard)
             if plan.renewed:
                 self.renewed.append(plan)
             plans.append(plan)

@@ -79,6 +79,11 @@ def shard_keys(home: Home) -> list[str]:
     return sorted(path.stem for path in home.captions.glob("shard-*.parquet") if SHARD_KEY.fullmatch(path.stem))
 
 
+def removed_keys(home: Home) -> list[str]:
+    """The keys of the shards in the trash, in order: see `imgdiff_assets.ingest.removed_shards`."""
+    return sorted(path.name for path in home.trash.glob("shard-*") if SHARD_KEY.fullmatch(path.name))
+
+
 def known_shards(home: Home, keys: Sequence[str]) -> list[str]:
     """The shards meant: `keys`, or all. Raises ShardError for one that does not exist, or when there are none."""
     for key in keys:
@@ -87,6 +92,11 @@ def known_shards(home: Home, keys: Sequence[str]) -> list[str]:
     if not known:
         raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
     return known
+
+
+def ids_of(file: Path) -> list[str]:
+    """The `caption_id` of each row of a caption file, wherever it lies. Raises DamagedTable."""
+    return [str(identity) for identity in read_table(file, SCHEMA)["caption_id"].to_pylist()]
 
 
 def caption_path(home: Home, key: str) -> Path:
@@ -183,9 +193,9 @@ def adding_shards(home: Home) -> FileLock:
 
 
 def new_keys(home: Home) -> Iterator[str]:
-    """The keys of the next new shards, without end; for whoever holds the lock."""
-    keys = shard_keys(home)
-    first = int(keys[-1].removeprefix("shard-")) + 1 if keys else 0
+    """The keys of the next new shards, without end, those of removed ones left out; for whoever holds the lock."""
+    keys = [*shard_keys(home), *removed_keys(home)]
+    first = int(max(keys).removeprefix("shard-")) + 1 if keys else 0
     return (f"shard-{number:06d}" for number in count(first))
 
 

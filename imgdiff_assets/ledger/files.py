@@ -45,6 +45,10 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
     temporary = path.with_name(f"{path.name}{mark}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise OSError(
+                "there is something that is no file; it would be replaced"
+            )  # /dev/null, for an administrator
         try:
             yield temporary
             if durable:

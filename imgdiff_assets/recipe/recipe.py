@@ -2,7 +2,8 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
-from imgdiff_assets.home import Home
+from imgdiff_assets.home import Home, expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.recipe.cron import check_cron
 from imgdiff_assets.recipe.editions import SHIPPED, shipped_file, shipped_recipes
@@ -33,6 +34,7 @@ from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 
 DEFAULT_RECIPE = "miniature"
+BY_NAME, BY_ENVIRONMENT, BY_HOME, BY_DEFAULT = "--recipe", "IMGDIFF_RECIPE", "recipe.yaml of the home", "default"
 TOLD_MISTAKES = 100
 LONGEST_GIVEN = 80
 
@@ -207,59 +209,92 @@ else:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ChosenRecipe:
+    """Which recipe is meant, where it lies, and what said so: one of the `BY_` words."""
+
+    name: str
+    path: Path
+    by: str
+
+    @property
+    def is_shipped(self) -> bool:
+        return SHIPPED in self.path.parents
+
+    def text(self) -> str:
+        """The YAML, with its comments. Raises RecipeError."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RecipeError(
+                f"{self.name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{self.path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+
+    def values(self) -> dict[str, Any]:
+        """What the YAML says. Raises RecipeError."""
+        try:
+            values = load_yaml(self.text())
+        except (ValueError, yaml.YAMLError) as error:
+            if isinstance(error, RecipeError):
+                raise
+            raise RecipeError(f"{self.path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise RecipeError(f"{self.path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
+        return values
+
+
+def chosen_recipe(name: str | None = None, anew: bool = False) -> ChosenRecipe:
+    """The recipe `name`, else `IMGDIFF_RECIPE`, else `recipe.yaml` of the home, else `miniature`.
+
+    Of a shipped one, the file that `IMGDIFF_HOME` goes on with, or `anew` today's. Raises UnreadableEditions.
+    """
+    by = BY_NAME
+    if not name and (name := os.environ.get("IMGDIFF_RECIPE")):
+        by = BY_ENVIRONMENT
+    if not name:
+        own = Home.from_environment().recipe
+        name, by = (str(own), BY_HOME) if own.is_file() else (DEFAULT_RECIPE, BY_DEFAULT)
+    if name not in shipped_recipes():
+        return ChosenRecipe(name, expanded(Path(name)), by)
+    path = SHIPPED / f"{name}.yaml" if anew else shipped_file(Home.from_environment(), name)
+    return ChosenRecipe(name, path, by)
+
+
 def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bool = False) -> Recipe:
-    """The recipe `name` (a shipped one, or a YAML file), else `IMGDIFF_RECIPE`, else `miniature`.
+    """The recipe `name` (a shipped one, or a YAML file), or the one that `chosen_recipe` tells.
 
     A shipped one is as `IMGDIFF_HOME` was begun with it, or `anew` as this release ships it. `overrides` are
     `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but the user writes
-    them here. Raises RecipeError, UnreadableEditions.
+    them here. Those of a recipe that was merely found in the home may not. Raises RecipeError, UnreadableEditions.
     """
-    name = named(name)
-    recipe = override_recipe(_read(name, _file_of(name, anew)), overrides)
+    chosen = chosen_recipe(name, anew)
+    recipe = override_recipe(_validated(chosen), overrides)
+    typed = {override.partition("=")[2].strip() for override in overrides}
     for settings in recipe.roles.values():
-        if isinstance(settings, ChatModelSettings) and settings.base_url is not None:
-            name_server(settings.base_url)
+        url = settings.base_url if isinstance(settings, ChatModelSettings) else None
+        if url is not None and (chosen.by != BY_HOME or url in typed):
+            name_server(url)
     return recipe
-
-
-def named(name: str | None = None) -> str:
-    """The recipe that is meant: `name`, else `IMGDIFF_RECIPE`, else `miniature`."""
-    return name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
 
 
 def changed_since(name: str | None = None) -> str | None:
     """A sentence where this release ships the recipe otherwise than `IMGDIFF_HOME` goes on with it."""
-    name = named(name)
-    then, now = _file_of(name), _file_of(name, anew=True)
-    if then == now or _read(name, then) == _read(name, now):
+    then, now = chosen_recipe(name), chosen_recipe(name, anew=True)
+    if then == now or _validated(then) == _validated(now):
         return None
     return (
-        f"This release ships another {name} than this home was begun with (that of {then.parent.name}), with which it "
-        "goes on: `imgdiff run --new-recipe --dry-run` tells what today's would make anew."
+        f"This release ships another {then.name} than this home was begun with (that of {then.path.parent.name}), and "
+        "it goes on with that: `imgdiff run --new-recipe --dry-run` tells what today's would make anew."
     )
 
 
-def _file_of(name: str, anew: bool = False) -> Path:
-    if name not in shipped_recipes():
-        return Path(name).expanduser()
-    return SHIPPED / f"{name}.yaml" if anew else shipped_file(Home.from_environment(), name)
-
-
-def _read(name: str, path: Path) -> Recipe:
+def _validated(chosen: ChosenRecipe) -> Recipe:
     try:
-        values = load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(
-            f"{name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
-        ) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
-    try:
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(chosen.values())
     except ValidationError as error:
-        raise RecipeError(_explain(path.name, error)) from None
+        raise RecipeError(_explain(chosen.path.name, error)) from None
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
@@ -267,19 +302,28 @@ def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     values = recipe.model_dump(mode="json")
     for override in overrides:
         _apply(values, override)
+    return recipe_of("--set", values)
+
+
+def recipe_of(source: str, values: Mapping[str, Any]) -> Recipe:
+    """The recipe that has these values; `source` says where they were written. Raises RecipeError."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_explain("--set", error)) from None
+        raise RecipeError(_explain(source, error)) from None
+
+
+def key_path(key: str) -> list[str]:
+    """Where a key lies that is written as in `--set`: a role's without `models.` before it."""
+    parts = key.strip().split(".")
+    return ["models", *parts] if parts[0] in RoleModels.model_fields else parts
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    parts = key_path(key)
     if not equals or not all(parts):
         raise RecipeError(f"--set {override}: write section.key=value, as in filtered_pairs.min_similarity=0.85.")
-    if parts[0] in RoleModels.model_fields:
-        parts.insert(0, "models")
     section: Any = values
     for index, part in enumerate(parts[:-1]):
         if part not in _known_keys(parts[:index]):
@@ -355,6 +399,8 @@ def _explain(source: str, error: ValidationError) -> str:
             lines.append(f"{source}: {where}: this key is required.")
         elif mistake["type"] == "model_type":
             lines.append(f"{source}: {where}: should be a section with keys of its own (given: {given}).")
+        elif not where:  # of several sections, which the message names
+            lines.append(f"{source}: {mistake['msg'].removeprefix('Value error, ')}")
         else:
             lines.append(f"{source}: {where}: {mistake['msg'].removeprefix('Value error, ')} (given: {given}).")
     if len(mistakes) > TOLD_MISTAKES:

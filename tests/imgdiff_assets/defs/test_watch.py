@@ -13,12 +13,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from imgdiff_assets.defs import automation, watch
-from imgdiff_assets.defs.automation import most_shards, stale_shards
+from imgdiff_assets.defs import watch
+from imgdiff_assets.defs.automation import bring_up_to_date, most_shards, stale_shards
+from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.telling import NotTaken, tell
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.recipe.recipe import AutomationSettings, Recipe, TellSettings, load_recipe, override_recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES
 
 ENOUGH = SimpleNamespace(total=10**12, free=5 * 10**11)
 
@@ -36,13 +38,15 @@ def night(own_home: Home, instance: dg.DagsterInstance, tmp_path: Path, monkeypa
     program = f"import sys; open({str(mail)!r}, 'a').write(sys.stdin.read() + '\\n')"
     command = f"automation.tell.command={json.dumps([sys.executable, '-c', program])}"
     key = dg.AssetCheckKey(dg.AssetKey("captions"), "kept_share")
-    sensor = watch.watch(own_home, {"stale_shards": "0 3 * * *"}, [key])
+    current: list[Recipe] = []
+    monkeypatch.setattr(PlacedGraph, "recipe", lambda graph: current[-1])
+    sensor = watch.watch(PlacedGraph(own_home), {"stale_shards": "0 3 * * *"}, [key])
     cursor: list[str | None] = [None]
     monkeypatch.setattr(watch.shutil, "disk_usage", lambda path: ENOUGH)
 
     def look(*overrides: str) -> str:
         mail.unlink(missing_ok=True)
-        monkeypatch.setattr(watch, "load_recipe", lambda: load_recipe("miniature", [command, *overrides]))
+        current.append(load_recipe("miniature", [command, *overrides]))
         with dg.build_sensor_context(instance=instance, cursor=cursor[0]) as context:
             cursor[0] = sensor.evaluate_tick(context).cursor
         return mail.read_text(encoding="utf-8") if mail.exists() else ""
@@ -158,12 +162,14 @@ def test_a_spent_budget_asks_for_nothing_and_says_so(
     for hours, most in ((0.5, 0), (50, None), (None, None)):
         budget = [f"automation.budget.hours={hours}", "automation.budget.per=week"] if hours else []
         recipe = override_recipe(drawn_recipe, budget)
-        monkeypatch.setattr(automation, "load_recipe", lambda recipe=recipe: recipe)
+        monkeypatch.setattr(PlacedGraph, "recipe", lambda graph, recipe=recipe: recipe)
         found = most_shards(own_home, recipe, shard_keys(own_home))
         assert found == most if most is not None or hours is None else found is not None and found > 1
         if most == 0:
             with dg.build_schedule_context(instance=instance) as context:
-                tick = stale_shards(own_home, AutomationSettings()).evaluate_tick(context)
+                graph = PlacedGraph(own_home)
+                job = bring_up_to_date(graph, STAGE_NAMES)
+                tick = stale_shards(graph, job, AutomationSettings()).evaluate_tick(context)
             assert not tick.run_requests
             assert (tick.skip_message or "").startswith("The budget is spent: ")
             assert "begins anew on Mon" in (tick.skip_message or "")

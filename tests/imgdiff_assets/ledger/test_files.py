@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from imgdiff_assets.ledger import files
-from imgdiff_assets.ledger.files import append_lines, atomic_file, remove_leftovers, set_aside
+from imgdiff_assets.ledger.files import NotWritten, append_lines, atomic_file, remove_leftovers, set_aside
 
 
 @pytest.fixture
@@ -147,3 +147,11 @@ def test_files_set_aside_sort_by_time(tmp_path: Path) -> None:
         _put_aside(tmp_path / "rows.parquet", content)
     found = sorted(tmp_path.glob("rows.parquet.damaged-*"))
     assert [path.read_bytes() for path in found] == contents
+
+
+def test_no_file_takes_the_place_of_what_is_none(tmp_path: Path) -> None:
+    """`--out /dev/null`, given by an administrator."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotWritten, match="something that is no file"), atomic_file(tmp_path / "pipe") as temporary:
+        temporary.write_bytes(b"")
+    assert (tmp_path / "pipe").is_fifo()
