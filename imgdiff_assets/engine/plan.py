@@ -122,7 +122,7 @@ class StagePlan:
         for role, now in self.models.items():
             then = record["models"].get(role, now)
             yield from _differences(role, {**then, "weights": None}, {**now, "weights": None})
-            if None not in (then.get("weights"), now["weights"]) and then["weights"] != now["weights"]:
+            if None not in (then.get("weights"), now.get("weights")) and then["weights"] != now["weights"]:
                 yield f"{role}: other weights"
 
 
