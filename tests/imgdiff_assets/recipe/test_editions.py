@@ -23,7 +23,7 @@ IDENTITIES = {
     "modern": "a95fdfae27f5c384edcce57ac8e65fe02513a7749dbe582ab8769707f11da19c",
     "paper": "4c33adca9482c2204f3e926fc1844edd0c698725647dd8c41ed48701e657be1f",
 }
-"""What the shipped recipes of 0.1.0 measure by models is known by, weights aside, and noise, of which the changelog tells."""
+"""What the shipped recipes of 0.1.0 measure by models is known by, weights and noise aside: see the changelog."""
 
 
 @pytest.fixture
