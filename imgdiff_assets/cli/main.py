@@ -27,6 +27,7 @@ from imgdiff_assets.cli.report import report
 from imgdiff_assets.cli.run import run
 from imgdiff_assets.cli.shards import shards
 from imgdiff_assets.cli.stats import stats
+from imgdiff_assets.cli.status import status
 from imgdiff_assets.cli.ui import ui
 from imgdiff_assets.cli.what_if import what_if
 from imgdiff_assets.common.own_resources import require_own_resources
@@ -74,6 +75,7 @@ for each in (
     run,
     shards,
     stats,
+    status,
     ui,
     what_if,
 ):

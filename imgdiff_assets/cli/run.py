@@ -1,12 +1,14 @@
 """`imgdiff run`."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from imgdiff_assets.cli.measured_again import asking
 from imgdiff_assets.cli.options import (
     SeveralValues,
     as_json_option,
@@ -20,6 +22,7 @@ from imgdiff_assets.home import Home
 
 if TYPE_CHECKING:
     from imgdiff_assets.cli.run_graph import RunReport
+    from imgdiff_assets.engine.plan import TablePlan
     from imgdiff_assets.recipe.recipe import Recipe
     from imgdiff_assets.statistics.funnel import Funnel
 
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 @shards_option
 @click.option("--select", multiple=True, metavar="ASSET...", help="Only these stages.  [default: all]")
 @click.option("--retry-failed", is_flag=True, help="Try all rows once more that could not be measured.")
+@click.option("--yes", is_flag=True, help="Measure again what an earlier release measured otherwise, unasked.")
+@click.option("--keep-measured", is_flag=True, help="Leave such rows as they are, unasked; lineage tells which.")
+@click.option("--new-recipe", is_flag=True, help="From now on, take the recipe as this release ships it.")
 @click.option("--dry-run", is_flag=True, help="Only tell which tables would be made again, and why.")
 @click.option("--strict", is_flag=True, help="Leave with status 1 when a check failed, or no sample came out, too.")
 @overrides_option
@@ -37,6 +43,9 @@ def run(
     shards: Sequence[str],
     select: Sequence[str],
     retry_failed: bool,
+    yes: bool,
+    keep_measured: bool,
+    new_recipe: bool,
     dry_run: bool,
     strict: bool,
     overrides: Sequence[str],
@@ -55,27 +64,36 @@ def run(
     imgdiff run --set captioner.max_new_tokens=128 --dry-run
     imgdiff run --retry-failed                              when what made rows fail was mended
     imgdiff run --strict                                    for a script: what is not sound is an error
+    imgdiff run --keep-measured                             after an upgrade: rows stay as they were measured
     """
     home = Home.from_environment()
     begin(f"Looking at what is to be done in {home.root}", as_json)
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.editions import note_edition
+    from imgdiff_assets.recipe.recipe import changed_since, load_recipe
     from imgdiff_assets.stages.graph import stages_of
     from imgdiff_assets.statistics.funnel import funnel
 
-    keys, values = known_shards(home, shards), load_recipe(recipe, overrides)
+    if yes and keep_measured:
+        raise click.UsageError("--yes and --keep-measured say the opposite of each other.")
+    keys, values = known_shards(home, shards), load_recipe(recipe, overrides, new_recipe)
     with all_missing_models_told(home, values, keys, select, recipe_words(recipe, overrides)):
         if dry_run:
             from imgdiff_assets.what_if.dry_run import plan, plan_text
 
-            plans = plan(home, values, keys, select)
+            plans = plan(home, values, keys, select, keep=keep_measured, again=yes)
             if as_json:
                 echo_json([made.to_json() for made in plans])
             else:
                 click.echo(plan_text(plans))
             return
-        report = watched_run(home, values, keys, select or None, retry_failed, told=overrides)
+        if new_recipe:
+            note_edition(home, values.name, anew=True)
+        elif changed := changed_since(recipe):
+            click.echo(changed, err=True)
+        ask = None if keep_measured else asking(home)
+        report = watched_run(home, values, keys, select or None, retry_failed, yes, ask, told=overrides)
     counts = funnel(Ledger(home.ledger), keys, stages_of(values))
     if as_json:
         echo_json({**report.to_json(), "funnel": counts.to_json()})
@@ -145,15 +163,16 @@ def watched_run(
     shards: Sequence[str] | None = None,
     select: Sequence[str] | None = None,
     retry: bool = False,
+    again: bool = False,
+    ask: "Callable[[Sequence[TablePlan]], bool] | None" = None,
     told: Sequence[str] = (),
 ) -> "RunReport":
     """Run the graph with its progress shown on stderr."""
     from imgdiff_assets.cli.run_graph import run_graph
 
     with ProgressBars() as progress:
-        return run_graph(
-            home, recipe, shards, select, progress, lambda text: click.echo(text, err=True), retry, told=told
-        )
+        tell = partial(click.echo, err=True)
+        return run_graph(home, recipe, shards, select, progress, tell, retry, again, ask, told=told)
 
 
 def exit_if_failed(report: "RunReport", strict: bool = False, nothing: bool = False) -> None:

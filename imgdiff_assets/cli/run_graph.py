@@ -1,6 +1,6 @@
 """Running the graph in this process: the definitions and the Dagster instance of the web UI."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,7 +12,7 @@ from imgdiff_assets.common.errors import REPORT
 from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.common.progress import Progress, hearing, listening
 from imgdiff_assets.definitions import build_definitions
-from imgdiff_assets.defs.asset_stage import RETRY_TAG
+from imgdiff_assets.defs.asset_stage import AGAIN_TAG, RETRY_TAG
 from imgdiff_assets.defs.catalog_index import catch_up
 from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.ledger_told import STALE, tell_of_red
@@ -21,6 +21,7 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.run_requests import group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs
 from imgdiff_assets.engine.changed_values import changed_text
+from imgdiff_assets.engine.plan import TablePlan
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import ShardError, check_key
@@ -85,6 +86,8 @@ def run_graph(
     progress: Progress | None = None,
     log: Say = lambda text: None,
     retry: bool = False,
+    again: bool = False,
+    ask: Callable[[Sequence[TablePlan]], bool] | None = None,
     told: Sequence[str] = (),
 ) -> RunReport:
     """Bring the tables of `select` (default: all stages) over `shards` (default: all) up to date.
@@ -93,6 +96,8 @@ def run_graph(
     A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
     Rows that failed are tried again as often as the recipe says; with `retry`, all of them are, once more. Values that
     the tables were made with otherwise are logged first, but for those that `told` (`section.key=value`) gives.
+    What an earlier release's code measured stays as it is, unless `again` says otherwise, or `ask` does, which is handed
+    the tables that newer code would measure anew.
     Raises ShardError for an unknown shard, UnknownAsset for an unknown stage.
     """
     select = chosen_stages(select, recipe)
@@ -110,8 +115,9 @@ def run_graph(
         for key in shards or ():
             if check_key(key) not in keys:
                 raise ShardError(f"{key}: no such shard; there are {keys[0]} to {keys[-1]}.")
-        staleness = Staleness(home, recipe, select)
+        staleness = Staleness(home, recipe, select, again)
         stages = {key: staleness.stages(key, retry) for key in shards or keys}
+        again = again or bool(ask is not None and staleness.renewed and ask(staleness.renewed))
         catch_up(home, staleness.fresh_records, log)
         if unreadable := read_reviews(home).unreadable:
             lines = counted(len(unreadable), "line")
@@ -136,6 +142,7 @@ def run_graph(
                         "imgdiff/recipe": recipe.name,
                         "imgdiff/recipe_hash": recipe.hash,
                         **({RETRY_TAG: "all"} if retry else {}),
+                        **({AGAIN_TAG: "all"} if again else {}),
                     },
                     run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                     raise_on_error=False,

@@ -23,6 +23,7 @@ from imgdiff_assets.engine.materialize import ShardFailed, materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.editions import note_edition
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
@@ -39,6 +40,9 @@ PICTURED = 50
 
 RETRY_TAG = "imgdiff/retry"
 """On a run that tries failed rows again, however often they were tried."""
+
+AGAIN_TAG = "imgdiff/again"
+"""On a run that measures again what an earlier release's code measured: nothing but a person's word asks for it."""
 
 
 def asset_arguments(stage: Stage, names: Names) -> dict[str, Any]:
@@ -78,6 +82,7 @@ def run_asset(
     values = recipe.recipe(settings)
     refuse_blind_filters(stage, values)
     ledger = Ledger(home.home.ledger)
+    note_edition(home.home, values.name)
     done: list[Materialization] = []
     failures: list[str] = []
     finished = False
@@ -96,6 +101,7 @@ def run_asset(
                     log=telling(context.log.warning),
                     progress=logging_progress(context.log.info),
                     retry=RETRY_TAG in context.run.tags,
+                    again=AGAIN_TAG in context.run.tags,
                 )
             except Exception as error:
                 failures.append(_logged(context, error, f"{stage.name} of {key}"))

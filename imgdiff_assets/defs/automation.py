@@ -20,7 +20,10 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.run_requests import group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs, shards_in_progress
 from imgdiff_assets.engine.staleness import Staleness
-from imgdiff_assets.recipe.recipe import AutomationSettings
+from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.budget import affordable, spent
+from imgdiff_assets.recipe.recipe import AutomationSettings, Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 NIGHTLY = "0 3 * * *"
@@ -35,15 +38,19 @@ def stale_runs(
 ) -> list[dg.RunRequest]:
     """The runs that bring the stale ones of `shards` (default: all) up to date, with run keys that begin so.
 
-    A shard that a queued or running run holds is left to it. When that run was started with an older recipe, the
-    shard is stale still when it has ended, and is requested then.
+    With a budget, no more shards are than are likely to be made with what is left of it. A shard that a queued or
+    running run holds is left to it. When that run was started with an older recipe, the shard is stale still when it
+    has ended, and is requested then.
     """
     recipe = graph.recipe()
     keys = register_shards(instance, graph.home, graph.names)
+    most = most_shards(graph, recipe, keys)
     staleness = Staleness(graph.home, recipe, STAGE_NAMES)
     free = set(keys if shards is None else shards) - shards_in_progress(instance, keys, graph.names)
     stages = {key: staleness.stages(key) for key in keys if key in free}
     fresh = {key for key, names in stages.items() if not names}
+    if most is not None:
+        stages = {key: stages[key] for key in [key for key, names in stages.items() if names][:most]}
     return [
         dg.RunRequest(
             run_key=f"{requester}:{request.first}",
@@ -52,6 +59,19 @@ def stale_runs(
         )
         for request in group(keys, stages, fresh)
     ]
+
+
+def most_shards(graph: PlacedGraph, recipe: Recipe, keys: Sequence[str]) -> int | None:
+    """How many shards the rest of the recipe's budget is likely to make; None without a budget."""
+    ledger = Ledger(graph.home.ledger)
+    left = spent(recipe.automation, ledger, keys)
+    return None if left is None else affordable(left, ledger, keys)
+
+
+def _nothing_asked(graph: PlacedGraph, reason: str) -> str:
+    """Why no run is asked for: the reason, unless it is that the budget is spent."""
+    left = spent(graph.recipe().automation, Ledger(graph.home.ledger), shard_keys(graph.home))
+    return reason if left is None or left.left else left.sentence
 
 
 def bring_up_to_date(graph: PlacedGraph, stages: Sequence[str]) -> Any:
@@ -80,7 +100,7 @@ def stale_shards(graph: PlacedGraph, job: Any, settings: AutomationSettings) -> 
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
         requests = stale_runs(graph, context.instance, "stale_shards")
-        return requests or dg.SkipReason("Every shard is up to date, or in the hands of a run.")
+        return requests or dg.SkipReason(_nothing_asked(graph, "Every shard is up to date, or in the hands of a run."))
 
     return schedule
 
@@ -127,7 +147,9 @@ def inbox(graph: PlacedGraph, job: Any, settings: AutomationSettings) -> dg.Sens
         arrived = inbox_shards(home, after=cursor.get("requested", ""))
         requests = stale_runs(graph, context.instance, "inbox", arrived) if arrived else []
         said = [*report.lines, *report.ignored]
-        reason = "\n".join(said) or ("Files are still being written." if report.waiting else "Nothing new.")
+        reason = "\n".join(said) or _nothing_asked(
+            graph, "Files are still being written." if report.waiting else "Nothing new."
+        )
         requested = arrived[-1] if arrived else cursor.get("requested", "")
         return dg.SensorResult(
             run_requests=requests,
@@ -184,7 +206,10 @@ class TableIsStale(dg.AutomationCondition):  # type: ignore[type-arg]
 
 @lru_cache(maxsize=4)
 def _stale_stages(graph: PlacedGraph, keys: tuple[str, ...], evaluation: int) -> Mapping[str, Sequence[str]]:
-    staleness = Staleness(graph.home, graph.recipe(), STAGE_NAMES)
+    recipe = graph.recipe()
+    if most_shards(graph, recipe, shard_keys(graph.home)) == 0:
+        return dict.fromkeys(keys, ())
+    staleness = Staleness(graph.home, recipe, STAGE_NAMES)
     return {key: staleness.stages(key) for key in keys}
 
 

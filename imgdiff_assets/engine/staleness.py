@@ -15,11 +15,14 @@ from imgdiff_assets.stages.stage import Stage
 
 
 class Staleness:
-    """Compares the tables of some stages with what one recipe and its models would make."""
+    """Compares the tables of some stages with what one recipe and its models would make.
 
-    def __init__(self, home: Home, recipe: Recipe, select: Sequence[str]) -> None:
+    With `again`, tables are stale in which rows were left as an earlier release had measured them.
+    """
+
+    def __init__(self, home: Home, recipe: Recipe, select: Sequence[str], again: bool = False) -> None:
         self._stages = [stage for stage in stages_of(recipe) if stage.name in select]
-        self._home, self._recipe = home, recipe
+        self._home, self._recipe, self._again = home, recipe, again
         self._ledger = Ledger(home.ledger)
         self._models = LoadedModels(recipe.roles, {})
         self._how: dict[tuple[str, tuple[str, ...]], StagePlan] = {}
@@ -27,6 +30,9 @@ class Staleness:
         """The records of the tables that were found fresh."""
         self.changed: dict[str, set[str]] = {}
         """How the others were made otherwise than the recipe says: see `imgdiff_assets.engine.changed_values`."""
+
+        self.renewed: list[TablePlan] = []
+        """Of the tables that were looked at, those that this release would measure otherwise."""
 
     def plans(self, shard: str) -> list[TablePlan]:
         """What is to be done with each table of a shard. Raises FileNotFoundError when a model's weights are missing.
@@ -44,6 +50,8 @@ class Staleness:
                 if plan.record is not None and not is_given(plan.how.stage, plan.record):
                     for change in plan.how.changes(plan.record):
                         self.changed.setdefault(change, set()).add(shard)
+            if plan.renewed:
+                self.renewed.append(plan)
             plans.append(plan)
         return plans
 
@@ -73,4 +81,4 @@ class Staleness:
             inputs = read_inputs(stage, self._home, shard).hash
         except (MissingInput, OSError):
             inputs = None
-        return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale)
+        return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale, self._again)

@@ -1,11 +1,12 @@
 """Files that are never there in part: written atomically, appended to by whole lines, moved aside and not lost."""
 
 import datetime
+import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -22,6 +23,9 @@ WRONG = ".wrong"
 
 LONGEST_NAME = 255 - len(TEMPORARY)
 """In bytes: what file systems take, less what is added while a file is written."""
+
+
+FULL_FLUSH: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 
 
 class NotWritten(ImgDiffError, OSError):
@@ -86,7 +90,7 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
                 file.write(b"\n")
         file.write("".join(line + "\n" for line in lines).encode("utf-8"))
         file.flush()
-        os.fsync(file.fileno())
+        _wait_for_disk(file.fileno())
 
 
 def set_aside(path: Path, mark: str = ASIDE) -> Path:
@@ -125,6 +129,15 @@ def _created(path: Path) -> bool:
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _wait_for_disk(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _wait_for_disk(descriptor: int) -> None:
+    """Return when the disk has it. On macOS `fsync` leaves it in the drive's own memory, and another call does not."""
+    if FULL_FLUSH is not None:
+        with suppress(OSError):  # a file system that does not know the call, such as a network's
+            fcntl.fcntl(descriptor, FULL_FLUSH)
+            return
+    os.fsync(descriptor)

@@ -74,6 +74,13 @@ class Ledger:
         """The same, and which lines are unreadable."""
         return read_lines(self.table_path(asset, shard).with_name("history.jsonl"), RECORD, last)
 
+    def written_at(self, asset: str, shard: str) -> float:
+        """When the table's history was last written to, in seconds of the epoch; 0 where there is none."""
+        try:
+            return self.table_path(asset, shard).with_name("history.jsonl").stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def commit(
         self,
         asset: str,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -15,8 +15,8 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home, expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
-from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.cron import check_cron
+from imgdiff_assets.recipe.editions import SHIPPED, shipped_file, shipped_recipes
 from imgdiff_assets.stages.graph import STAGES, stages_of
 from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
@@ -33,11 +33,7 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 
-SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_RECIPE = "miniature"
-REWRITES, ANSWER = "prompt_pairs", "prompt_pairs.answer"
-CAPTIONED = ("captions", "removal_captions")
-ASKED = ("region_view", "region_question", "difference_question")
 BY_NAME, BY_ENVIRONMENT, BY_HOME, BY_DEFAULT = "--recipe", "IMGDIFF_RECIPE", "recipe.yaml of the home", "default"
 TOLD_MISTAKES = 100
 LONGEST_GIVEN = 80
@@ -45,6 +41,38 @@ LONGEST_GIVEN = 80
 
 class RecipeError(ImgDiffError, ValueError):
     """A recipe that cannot be used; the message names file, key and what to do."""
+
+
+class BudgetSettings(StageSettings):
+    """How long models may work in runs that nobody starts by hand."""
+
+    hours: float = Field(gt=0, description="Hours; what people start counts, and is not stopped.")
+    per: Literal["day", "week"] = Field("day", description="Days begin at midnight, weeks on Monday, in `timezone`.")
+
+
+class TellSettings(StageSettings):
+    """Who is told of what goes wrong by night: a command, a web address, or both."""
+
+    command: list[str] = Field(
+        [],
+        description="A program and its arguments, as in `[mail, -s, imgdiff, me@example.org]`: it reads the text on "
+        "standard input, no shell is between. IMGDIFF_TELL_COMMAND names another.",
+    )
+    url: str | None = Field(
+        None,
+        description="Gets a POST of JSON with the key `text`, as Slack and Mattermost take it. An address that is "
+        "itself a secret belongs into IMGDIFF_TELL_URL.",
+    )
+    room_gb: float = Field(
+        10.0, ge=0, description="Free space on the disk of the home below which that is told, in GB."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_one(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("write an address that begins with https:// or http://")
+        return url
 
 
 class AutomationSettings(StageSettings):
@@ -67,6 +95,11 @@ class AutomationSettings(StageSettings):
         description="Whether captions of the inbox are noted with the replacements made so far, as "
         "`imgdiff ingest --fill-gaps` notes them, for prompt_pairs.keep_attempts to go by.",
     )
+
+    budget: BudgetSettings | None = Field(
+        None, description="Schedule, inbox and sensors ask for no run when it is spent, nor for more than is left."
+    )
+    tell: TellSettings = TellSettings()
 
     @field_validator("cron")
     @classmethod
@@ -186,7 +219,7 @@ class ChosenRecipe:
 
     @property
     def is_shipped(self) -> bool:
-        return self.path.parent == SHIPPED
+        return self.path.is_relative_to(SHIPPED)
 
     def text(self) -> str:
         """The YAML, with its comments. Raises RecipeError."""
@@ -212,85 +245,55 @@ class ChosenRecipe:
         return values
 
 
-def chosen_recipe(name: str | None = None) -> ChosenRecipe:
-    """The recipe `name`, else `IMGDIFF_RECIPE`, else `recipe.yaml` of the home, else `miniature`; nothing is read."""
-    by = BY_NAME
+def chosen_recipe(name: str | None = None, anew: bool = False) -> ChosenRecipe:
+    """The recipe `name`, else `IMGDIFF_RECIPE`, else `recipe.yaml` of the home, else `miniature`.
+
+    A shipped one is as the home was begun with it, or `anew` as this release ships it. Raises UnreadableEditions.
+    """
+    by, home = BY_NAME, Home.from_environment()
     if not name and (name := os.environ.get("IMGDIFF_RECIPE")):
         by = BY_ENVIRONMENT
     if not name:
-        own = Home.from_environment().recipe
+        own = home.recipe
         name, by = (str(own), BY_HOME) if own.is_file() else (DEFAULT_RECIPE, BY_DEFAULT)
-    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else expanded(Path(name))
-    return ChosenRecipe(name, path, by)
+    if name not in shipped_recipes():
+        return ChosenRecipe(name, expanded(Path(name)), by)
+    return ChosenRecipe(name, SHIPPED / f"{name}.yaml" if anew else shipped_file(home, name), by)
 
 
-def shipped_recipes() -> list[str]:
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
-
-
-def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe `name` (a shipped one, or a YAML file), or the one that `chosen_recipe` tells.
+def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bool = False) -> Recipe:
+    """The recipe `name` (a shipped one, or a YAML file), or the one that `chosen_recipe` tells, `anew` as it says.
 
     `overrides` are `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but
-    the user writes them here. Those of a recipe that was merely found in the home may not. Raises RecipeError.
+    the user writes them here. Those of a recipe that was merely found in the home may not. Raises RecipeError,
+    UnreadableEditions.
     """
-    chosen = chosen_recipe(name)
-    try:
-        recipe = Recipe.model_validate(chosen.values())
-    except ValidationError as error:
-        raise RecipeError(_explain(chosen.path.name, error)) from None
-    shipped = chosen.path.parent == SHIPPED
-    if shipped:
-        recipe = asked_as_begun(Home.from_environment(), recipe)
-    told = override_recipe(recipe, overrides)
-    otherwise = not shipped or any(text.partition("=")[0].strip() == ANSWER for text in overrides)
-    if not otherwise and was_begun_unnamed(Home.from_environment(), told):
-        told = override_recipe(unnamed(recipe), overrides)
+    chosen = chosen_recipe(name, anew)
+    recipe = override_recipe(_read(chosen), overrides)
     typed = {override.partition("=")[2].strip() for override in overrides}
-    for settings in told.roles.values():
+    for settings in recipe.roles.values():
         url = settings.base_url if isinstance(settings, ChatModelSettings) else None
         if url is not None and (chosen.by != BY_HOME or url in typed):
             name_server(url)
-    return told
-
-
-def was_begun_unnamed(home: Home, recipe: Recipe) -> bool:
-    """Whether the home has rewrites by this recipe's rewriter of before rewriters named what they change.
-
-    A shipped recipe goes on with such: else an upgrade would have everything measured anew. A recipe file of one's
-    own, or `--set`, says otherwise.
-    """
-    ledger, rewriter = Ledger(home.ledger), recipe.models.prompt_rewriter
-    records = (ledger.record(REWRITES, shard) for shard in ledger.shards(REWRITES))
-    first = next((record for record in records if record is not None and record["models"]), None)
-    if first is None or ANSWER.rpartition(".")[2] in first["settings"]:
-        return False
-    then = first["models"].get("prompt_rewriter", {})
-    return (then.get("model"), then.get("prompt")) == (rewriter.model, rewriter.prompt)
-
-
-def unnamed(recipe: Recipe) -> Recipe:
-    """The recipe as it was before rewriters named what they change: without all settings that came then."""
-    section = recipe.section(REWRITES)
-    later = {name: field.default for name, field in type(section).model_fields.items() if field.exclude_if is not None}
-    return recipe.model_copy(update={REWRITES: section.model_copy(update=later)})
-
-
-def asked_as_begun(home: Home, recipe: Recipe) -> Recipe:
-    """A shipped recipe for this home: where its captioner was asked before recipes told a language, it goes on so.
-
-    Else an upgrade would have every region described anew. `--set` says otherwise.
-    """
-    ledger = Ledger(home.ledger)
-    for stage in CAPTIONED:
-        section, records = recipe.section(stage), (ledger.record(stage, shard) for shard in ledger.shards(stage))
-        first = next((record for record in records if record is not None and record["models"]), None)
-        if first is None or section.language is None or "language" in first["settings"]:
-            continue
-        if first["models"].get("captioner", {}).get("model") == recipe.models.captioner.model:
-            then = {name: first["settings"][name] for name in ASKED if name in first["settings"]}
-            recipe = recipe.model_copy(update={stage: section.model_copy(update={**then, "language": None})})
     return recipe
+
+
+def changed_since(name: str | None = None) -> str | None:
+    """A sentence where this release ships the recipe otherwise than `IMGDIFF_HOME` goes on with it."""
+    then, now = chosen_recipe(name), chosen_recipe(name, anew=True)
+    if then == now or _read(then) == _read(now):
+        return None
+    return (
+        f"This release ships another {then.name} than this home was begun with (that of {then.path.parent.name}), "
+        "with which it goes on: `imgdiff run --new-recipe --dry-run` tells what today's would make anew."
+    )
+
+
+def _read(chosen: ChosenRecipe) -> Recipe:
+    try:
+        return Recipe.model_validate(chosen.values())
+    except ValidationError as error:
+        raise RecipeError(_explain(chosen.path.name, error)) from None
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:

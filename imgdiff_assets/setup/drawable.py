@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from imgdiff_assets.common.plain_text import counted, printable, shortened
 from imgdiff_assets.method.caption_edit import words
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, shipped_recipes
+from imgdiff_assets.recipe.editions import shipped_recipes
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from resources.loading.known_models import words_drawn
 
 SHOWN_WORDS = 4
