@@ -18,7 +18,8 @@ def launchpad_fields(settings: BaseModel) -> dict[str, Any]:
     fields = {}
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
-        if value is None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        kinds = (field.annotation, *get_args(field.annotation))
+        if value is None and any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
             continue
         if isinstance(value, BaseModel):
             section = cast(Any, create_model)(
