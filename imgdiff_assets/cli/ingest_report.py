@@ -21,7 +21,7 @@ def show_ingest(
 ) -> None:
     """Print all of it and what the models make of it.
 
-    Exits with status 1 when a file was not taken, or nothing is there of any.
+    Exits with status 1 when nothing came in that was not there already.
     """
     for sentence in report.files_failed:
         click.echo(f"Error: {sentence}", err=True)
@@ -37,7 +37,7 @@ def show_ingest(
             click.echo(remark)
         if report.accepted:
             click.echo("Next: the same without --dry-run" if dry_run else f"Next: {this_command()} run")
-    if report.files_failed or not (report.accepted or report.duplicates):
+    if not report.accepted and not report.duplicates:
         sys.exit(1)
 
 

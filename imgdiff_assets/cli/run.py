@@ -71,7 +71,7 @@ def run(
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.recipe.editions import note_edition
-    from imgdiff_assets.recipe.recipe import changed_since, chosen_recipe, load_recipe
+    from imgdiff_assets.recipe.recipe import changed_since, load_recipe
     from imgdiff_assets.stages.graph import stages_of
     from imgdiff_assets.statistics.funnel import funnel
 
@@ -89,11 +89,11 @@ def run(
                 click.echo(plan_text(plans))
             return
         if new_recipe:
-            note_edition(home, chosen_recipe(recipe).name, anew=True)
+            note_edition(home, values.name, anew=True)
         elif changed := changed_since(recipe):
             click.echo(changed, err=True)
         ask = None if keep_measured else asking(home)
-        report = watched_run(home, values, keys, select or None, retry_failed, yes, ask, overrides)
+        report = watched_run(home, values, keys, select or None, retry_failed, yes, ask, told=overrides)
     counts = funnel(Ledger(home.ledger), keys, stages_of(values))
     if as_json:
         echo_json({**report.to_json(), "funnel": counts.to_json()})
@@ -172,7 +172,7 @@ def watched_run(
 
     with ProgressBars() as progress:
         tell = partial(click.echo, err=True)
-        return run_graph(home, recipe, shards, select, progress, tell, retry, again, ask, told)
+        return run_graph(home, recipe, shards, select, progress, tell, retry, again, ask, told=told)
 
 
 def exit_if_failed(report: "RunReport", strict: bool = False, nothing: bool = False) -> None:

@@ -20,7 +20,6 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.run_requests import group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs, shards_in_progress
 from imgdiff_assets.engine.staleness import Staleness
-from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.budget import affordable, spent
@@ -40,12 +39,12 @@ def stale_runs(
     """The runs that bring the stale ones of `shards` (default: all) up to date, with run keys that begin so.
 
     With a budget, no more shards are than are likely to be made with what is left of it. A shard that a queued or
-    running run holds is left to it. When that run was started with an older recipe, the
-    shard is stale still when it has ended, and is requested then.
+    running run holds is left to it. When that run was started with an older recipe, the shard is stale still when it
+    has ended, and is requested then.
     """
     recipe = graph.recipe()
     keys = register_shards(instance, graph.home, graph.names)
-    most = most_shards(graph.home, recipe, keys)
+    most = most_shards(graph, recipe, keys)
     staleness = Staleness(graph.home, recipe, STAGE_NAMES)
     free = set(keys if shards is None else shards) - shards_in_progress(instance, keys, graph.names)
     stages = {key: staleness.stages(key) for key in keys if key in free}
@@ -62,9 +61,9 @@ def stale_runs(
     ]
 
 
-def most_shards(home: Home, recipe: Recipe, keys: Sequence[str]) -> int | None:
+def most_shards(graph: PlacedGraph, recipe: Recipe, keys: Sequence[str]) -> int | None:
     """How many shards the rest of the recipe's budget is likely to make; None without a budget."""
-    ledger = Ledger(home.ledger)
+    ledger = Ledger(graph.home.ledger)
     left = spent(recipe.automation, ledger, keys)
     return None if left is None else affordable(left, ledger, keys)
 
@@ -208,7 +207,7 @@ class TableIsStale(dg.AutomationCondition):  # type: ignore[type-arg]
 @lru_cache(maxsize=4)
 def _stale_stages(graph: PlacedGraph, keys: tuple[str, ...], evaluation: int) -> Mapping[str, Sequence[str]]:
     recipe = graph.recipe()
-    if most_shards(graph.home, recipe, shard_keys(graph.home)) == 0:
+    if most_shards(graph, recipe, shard_keys(graph.home)) == 0:
         return dict.fromkeys(keys, ())
     staleness = Staleness(graph.home, recipe, STAGE_NAMES)
     return {key: staleness.stages(key) for key in keys}

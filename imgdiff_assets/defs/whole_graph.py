@@ -17,7 +17,7 @@ from imgdiff_assets.defs.automation import (
 )
 from imgdiff_assets.defs.checks import stage_checks
 from imgdiff_assets.defs.home_resource import home_resource
-from imgdiff_assets.defs.ledger_told import in_step
+from imgdiff_assets.defs.ledger_told import STALE, in_step
 from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.recipe_resource import recipe_resource
 from imgdiff_assets.defs.role_resources import role_resources
@@ -38,7 +38,9 @@ def graph_definitions(graph: PlacedGraph, recipe: Recipe) -> dg.Definitions:
     }
     job = bring_up_to_date(graph, tables)
     checks = [stage_checks(stage, names) for stage in stages]
-    crons = {names.of("stale_shards"): recipe.automation.cron or NIGHTLY, names.of("verify_ledger"): VERIFYING}
+    # A shard is stale whenever something changed: that is what nights are for, and no fault.
+    red = [key for each in checks for key in each.check_keys if key.name != STALE]
+    crons = {"stale_shards": recipe.automation.cron or NIGHTLY, "verify_ledger": VERIFYING}
     return dg.Definitions(
         assets=[
             *dg.map_asset_specs(
@@ -56,7 +58,7 @@ def graph_definitions(graph: PlacedGraph, recipe: Recipe) -> dg.Definitions:
             inbox(graph, job, recipe.automation),
             in_step(graph),
             lost_runs(graph),
-            watch(graph, crons, [key for check in checks for key in check.check_keys]),
+            watch(graph, {names.of(schedule): cron for schedule, cron in crons.items()}, red),
             as_soon_as_stale(names, tables),
         ],
         resources={names.of(name): resource for name, resource in resources.items()},

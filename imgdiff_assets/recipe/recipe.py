@@ -219,7 +219,7 @@ class ChosenRecipe:
 
     @property
     def is_shipped(self) -> bool:
-        return SHIPPED in self.path.parents
+        return self.path.is_relative_to(SHIPPED)
 
     def text(self) -> str:
         """The YAML, with its comments. Raises RecipeError."""
@@ -248,29 +248,28 @@ class ChosenRecipe:
 def chosen_recipe(name: str | None = None, anew: bool = False) -> ChosenRecipe:
     """The recipe `name`, else `IMGDIFF_RECIPE`, else `recipe.yaml` of the home, else `miniature`.
 
-    Of a shipped one, the file that `IMGDIFF_HOME` goes on with, or `anew` today's. Raises UnreadableEditions.
+    A shipped one is as the home was begun with it, or `anew` as this release ships it. Raises UnreadableEditions.
     """
-    by = BY_NAME
+    by, home = BY_NAME, Home.from_environment()
     if not name and (name := os.environ.get("IMGDIFF_RECIPE")):
         by = BY_ENVIRONMENT
     if not name:
-        own = Home.from_environment().recipe
+        own = home.recipe
         name, by = (str(own), BY_HOME) if own.is_file() else (DEFAULT_RECIPE, BY_DEFAULT)
     if name not in shipped_recipes():
         return ChosenRecipe(name, expanded(Path(name)), by)
-    path = SHIPPED / f"{name}.yaml" if anew else shipped_file(Home.from_environment(), name)
-    return ChosenRecipe(name, path, by)
+    return ChosenRecipe(name, SHIPPED / f"{name}.yaml" if anew else shipped_file(home, name), by)
 
 
 def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bool = False) -> Recipe:
-    """The recipe `name` (a shipped one, or a YAML file), or the one that `chosen_recipe` tells.
+    """The recipe `name` (a shipped one, or a YAML file), or the one that `chosen_recipe` tells, `anew` as it says.
 
-    A shipped one is as `IMGDIFF_HOME` was begun with it, or `anew` as this release ships it. `overrides` are
-    `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but the user writes
-    them here. Those of a recipe that was merely found in the home may not. Raises RecipeError, UnreadableEditions.
+    `overrides` are `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but
+    the user writes them here. Those of a recipe that was merely found in the home may not. Raises RecipeError,
+    UnreadableEditions.
     """
     chosen = chosen_recipe(name, anew)
-    recipe = override_recipe(_validated(chosen), overrides)
+    recipe = override_recipe(_read(chosen), overrides)
     typed = {override.partition("=")[2].strip() for override in overrides}
     for settings in recipe.roles.values():
         url = settings.base_url if isinstance(settings, ChatModelSettings) else None
@@ -282,15 +281,15 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bo
 def changed_since(name: str | None = None) -> str | None:
     """A sentence where this release ships the recipe otherwise than `IMGDIFF_HOME` goes on with it."""
     then, now = chosen_recipe(name), chosen_recipe(name, anew=True)
-    if then == now or _validated(then) == _validated(now):
+    if then == now or _read(then) == _read(now):
         return None
     return (
-        f"This release ships another {then.name} than this home was begun with (that of {then.path.parent.name}), and "
-        "it goes on with that: `imgdiff run --new-recipe --dry-run` tells what today's would make anew."
+        f"This release ships another {then.name} than this home was begun with (that of {then.path.parent.name}), "
+        "with which it goes on: `imgdiff run --new-recipe --dry-run` tells what today's would make anew."
     )
 
 
-def _validated(chosen: ChosenRecipe) -> Recipe:
+def _read(chosen: ChosenRecipe) -> Recipe:
     try:
         return Recipe.model_validate(chosen.values())
     except ValidationError as error:

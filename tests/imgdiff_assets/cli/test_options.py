@@ -55,12 +55,3 @@ def test_a_home_whose_name_is_not_utf8(tmp_path: Path) -> None:
     result = CliRunner(env={"IMGDIFF_HOME": f"{tmp_path}/a\udcff"}).invoke(main, ["stats"])
     assert isinstance(result.exception, SystemExit)
     assert "a name that is not UTF-8 cannot be used" in result.output
-
-
-def test_a_file_that_is_not_taken_is_an_error_whatever_became_of_the_others(tmp_path: Path) -> None:
-    good, bad = tmp_path / "a.txt", tmp_path / "b.csv"
-    good.write_text("a red ball\n")
-    bad.write_text("text\na blue cup\n")
-    environment = {"IMGDIFF_HOME": str(tmp_path / "home")}
-    for files, code in (([good], 0), ([good, bad], 1), ([good], 0)):
-        assert CliRunner(env=environment).invoke(main, ["ingest", *map(str, files)]).exit_code == code
