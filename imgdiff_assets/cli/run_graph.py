@@ -96,8 +96,8 @@ def run_graph(
     A shard that fails stops the others of its run only at that stage: they go on without it, in a run of their own.
     Rows that failed are tried again as often as the recipe says; with `retry`, all of them are, once more. Values that
     the tables were made with otherwise are logged first, but for those that `told` (`section.key=value`) gives.
-    What an earlier release's code measured stays as it is, unless `again` says otherwise, or `ask` does, which is handed
-    the tables that newer code would measure anew.
+    What an earlier release's code measured stays as it is, unless `again` says otherwise, or `ask` does, which is
+    handed the tables that newer code would measure anew.
     Raises ShardError for an unknown shard, UnknownAsset for an unknown stage.
     """
     select = chosen_stages(select, recipe)

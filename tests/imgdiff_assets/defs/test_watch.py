@@ -163,7 +163,7 @@ def test_a_spent_budget_asks_for_nothing_and_says_so(
         budget = [f"automation.budget.hours={hours}", "automation.budget.per=week"] if hours else []
         recipe = override_recipe(drawn_recipe, budget)
         monkeypatch.setattr(PlacedGraph, "recipe", lambda graph, recipe=recipe: recipe)
-        found = most_shards(own_home, recipe, shard_keys(own_home))
+        found = most_shards(PlacedGraph(own_home), recipe, shard_keys(own_home))
         assert found == most if most is not None or hours is None else found is not None and found > 1
         if most == 0:
             with dg.build_schedule_context(instance=instance) as context:
