@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reor
 unexport PYTHONDONTWRITEBYTECODE
 export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 
-.PHONY: help demo test test-slow ui check clean
+.PHONY: help demo test test-slow ui check docs wheel clean
 
 help:
 	@echo "make demo       install, then run the whole graph on the captions shipped with the package"
@@ -15,6 +15,8 @@ help:
 	@echo "make test-slow  install, then run the slow tests: they rarely fail, or look longer at what another also covers"
 	@echo "make ui         install, then open the graph in Dagster's web UI (Ctrl-C stops it)"
 	@echo "make check      linters, types, and whether the definitions load"
+	@echo "make docs       install, then write the documentation as a site: build/site/index.html"
+	@echo "make wheel      install, then run the demo from the wheel, in an environment of its own"
 	@echo "make clean      remove what demo and test made (IMGDIFF_HOME is $(IMGDIFF_HOME))"
 
 demo: .venv/installed
@@ -35,8 +37,15 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	@echo "build/site/index.html"
+
+wheel: .venv/installed
+	.ci/wheel
+
 clean:
-	rm -rf $(IMGDIFF_HOME) .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf $(IMGDIFF_HOME) build .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
 # About 5.5 GB: PyTorch's ordinary wheels, which run with and without a GPU.
 .venv/installed: pyproject.toml requirements.lock

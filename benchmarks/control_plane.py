@@ -33,6 +33,7 @@ from imgdiff_assets.defs import automation
 from imgdiff_assets.defs.asset_metadata import materialization_metadata
 from imgdiff_assets.defs.dagster_instance import DAGSTER_YAML, dagster_instance
 from imgdiff_assets.defs.partitions import register_shards
+from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
@@ -113,7 +114,7 @@ def record_events(home: Home, instance: dg.DagsterInstance, keys: list[str]) -> 
 
 
 def tick(home: Home, instance: dg.DagsterInstance, requests: int) -> None:
-    found = automation.stale_runs(home, instance, "benchmark")
+    found = automation.stale_runs(PlacedGraph(home), instance, "benchmark")
     if len(found) != requests:
         raise AssertionError(f"{len(found)} runs were requested, not {requests}")
 

@@ -1,11 +1,13 @@
 """Random damage to the files of a home: does anything end in a traceback, is anything else lost, is it healed?
 
-    python -m benchmarks.damage [--flips 1000] [--cuts 200] [--minutes 60] [--seed 0] [--json FILE]
+    python -m benchmarks.damage [--flips 1000] [--cuts 200] [--minutes 60] [--seed 0] [--trials FILE] [--json FILE]
 
 A home is made once: captions in two shards, a shard of given pairs, verdicts, a release. In each trial one bit of one
 of its files is flipped, or the file is cut short, each file as often as another. Then some commands look at the home,
 `imgdiff ledger verify` and `imgdiff run` are given once each, and the home is compared with what it was: every column
 but `run_id` and `measured_at`, images byte by byte, captions, verdicts. All in one process, which loads models once.
+
+With `--trials` each trial is a line of that file once it is done, and those that are there are not done again.
 """
 
 import argparse
@@ -174,17 +176,23 @@ def table(trials: Sequence[Trial]) -> str:
     return "\n".join(lines)
 
 
-def measure(root: Path, flips: int, cuts: int, minutes: float, seed: int) -> list[Trial]:
-    """Flips and cuts in turns, until all are done or the time is over."""
-    home = make_home(root)
-    before, chance, deadline = state(home), random.Random(seed), time.monotonic() + 60 * minutes
-    plan = [False] * flips + [True] * cuts
-    chance.shuffle(plan)
+def measure(root: Path, flips: int, cuts: int, minutes: float, seed: int, kept: Path | None = None) -> list[Trial]:
+    """Flips and cuts in turns, until all are done or the time is over; `kept` holds those of earlier calls."""
     trials: list[Trial] = []
-    for cut in tqdm(plan, unit="trial", disable=None):
-        if time.monotonic() > deadline:
-            break
-        trials.append(attempt(home, before, root, cut, chance))
+    if kept is not None and kept.exists():
+        trials = [Trial(**json.loads(line)) for line in kept.read_text(encoding="utf-8").splitlines()]
+    plan = [False] * flips + [True] * cuts
+    random.Random(seed).shuffle(plan)
+    home = make_home(root)
+    before, deadline = state(home), time.monotonic() + 60 * minutes
+    with tqdm(total=len(plan), initial=len(trials), unit="trial", disable=None) as progress:
+        while len(trials) < len(plan) and time.monotonic() < deadline:
+            number = len(trials)
+            trials.append(attempt(home, before, root, plan[number], random.Random(f"{seed} {number}")))
+            progress.update()
+            if kept is not None:
+                with kept.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(trials[-1])) + "\n")
     return trials
 
 
@@ -194,14 +202,17 @@ def main() -> None:
     parser.add_argument("--cuts", type=int, default=200, help="files that are cut short (default 200)")
     parser.add_argument("--minutes", type=float, default=60.0, help="stop so long after the home is made (default 60)")
     parser.add_argument("--seed", type=int, default=0, help="seed of what is damaged (default 0)")
+    parser.add_argument("--trials", type=Path, metavar="FILE", help="keep trials there, and go on where it ends")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        trials = measure(Path(folder), arguments.flips, arguments.cuts, arguments.minutes, arguments.seed)
+        trials = measure(
+            Path(folder), arguments.flips, arguments.cuts, arguments.minutes, arguments.seed, arguments.trials
+        )
     print(table(trials))
     bad = [trial for trial in trials if trial.tracebacks or trial.lost or not trial.healed]
     if arguments.json:
-        options = {name: value for name, value in vars(arguments).items() if name != "json"}
+        options = {name: value for name, value in vars(arguments).items() if name not in ("json", "trials")}
         command = " ".join(["python -m benchmarks.damage", *(f"--{name} {value}" for name, value in options.items())])
         kinds = Counter(trial.kind for trial in trials)
         values = {

@@ -22,6 +22,28 @@ def local_folder() -> Path:
     return Path(os.environ.get("IMGDIFF_LOCAL") or DEFAULT_HOME).expanduser().absolute()
 
 
+class UnusableName(ImgDiffError, ValueError):
+    """A path that cannot be used; the message says why."""
+
+
+def expanded(path: Path) -> Path:
+    """A path of the user's with `~` and `~name` resolved. Raises UnusableName."""
+    try:
+        return checked_name(path.expanduser())
+    except RuntimeError as error:
+        raise UnusableName(f"{path}: {error}") from None
+
+
+def checked_name(path: Path) -> Path:
+    """The path itself. Raises UnusableName for one that Arrow, DuckDB and Dagster cannot be given."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
+        raise UnusableName(f"{shown}: a name that is not UTF-8 cannot be used; rename it.") from None
+    return path
+
+
 class HomeNotWritable(ImgDiffError, PermissionError):
     """A folder that nothing can be written to."""
 
@@ -38,8 +60,12 @@ class Home:
 
     @classmethod
     def from_environment(cls) -> "Home":
-        """What `IMGDIFF_HOME` names, a folder or `s3://bucket/prefix`, or `./imgdiff_home`; nothing is created."""
-        return cls(address(os.environ.get("IMGDIFF_HOME") or DEFAULT_HOME))
+        """What `IMGDIFF_HOME` names, a folder or `s3://bucket/prefix`, or `./imgdiff_home`; nothing is created.
+
+        Raises UnusableName.
+        """
+        place = address(os.environ.get("IMGDIFF_HOME") or DEFAULT_HOME)
+        return cls(expanded(place).absolute() if isinstance(place, Path) else place)
 
     @property
     def local(self) -> Path:
@@ -59,6 +85,16 @@ class Home:
     @property
     def ledger(self) -> PurePath:
         return self.root / "ledger"
+
+    @property
+    def recipe(self) -> Path:
+        """The recipe of this home, where there is one."""
+        return self.local / "recipe.yaml"
+
+    @property
+    def trash(self) -> PurePath:
+        """Where shards are that were taken out."""
+        return self.root / "trash"
 
     @property
     def releases(self) -> Path:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -20,10 +20,12 @@ from numpy.typing import NDArray
 
 from resources.asked_once import outcomes
 from resources.captioner import CaptionerSettings
-from resources.loading.api_key import API_KEY, key_for
+from resources.completions import complete
+from resources.loading.api_key import API_KEY, API_KEYS, key_for
 from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.loading.settings import ChatModelSettings
 from resources.prompt_rewriter import PromptRewriterSettings
+from resources.yes_or_no import share_told
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -33,6 +35,8 @@ LASTING = ("id", "owned_by", "root", "parent")
 # What says that the server or the account is at fault, not the question.
 SERVER_AT_FAULT = frozenset({401, 403, 404, 429, 502, 503, 504})
 REMEMBERED_SECONDS = 60
+TOLD_TOKENS = 20
+"""Servers tell of no more."""
 
 
 class ServedPromptRewriter:
@@ -46,14 +50,36 @@ class ServedPromptRewriter:
 
         Raises ModelUnavailable.
         """
+        return self.ask([self.settings.question(caption) for caption in captions], seeds)
+
+    def ask(
+        self, questions: Sequence[str], seeds: Sequence[int] | None = None, schema: Mapping[str, Any] | None = None
+    ) -> list[str]:
+        """Return the model's whole answer to each question, drawn by its seed, or the likeliest without seeds.
+
+        With a JSON schema, the server is told to keep to it where it knows schemas; see
+        `resources.prompt_rewriter.PromptRewriter`. Raises ModelUnavailable.
+        """
         settings = self.settings
-        # Some servers read a seed as a 32-bit number.
-        drawn = {"temperature": settings.temperature, "top_p": settings.top_p}
-        requests = [
-            {"messages": [{"role": "user", "content": settings.question(caption)}], "seed": seed % 2**31, **drawn}
-            for caption, seed in zip(captions, seeds, strict=True)
-        ]
-        return _answers(settings, requests)
+        common: dict[str, Any] = {"temperature": 0}
+        drawn: Sequence[dict[str, Any]] = [{}] * len(questions)
+        if seeds is not None:
+            common = {"temperature": settings.temperature, "top_p": settings.top_p}
+            # Some servers read a seed as a 32-bit number.
+            drawn = [{"seed": seed % 2**31} for seed in seeds]
+        if schema is not None and questions and _keeps_to(str(settings.base_url), settings.model, json.dumps(schema)):
+            common["response_format"] = _response_format(json.dumps(schema))
+        asked = ({"messages": [{"role": "user", "content": question}]} for question in questions)
+        return _answers(settings, [{**one, **own, **common} for one, own in zip(asked, drawn, strict=True)])
+
+    def yes(self, questions: Sequence[str]) -> list[float | None]:
+        """Return how likely the answer to each question begins with yes rather than no.
+
+        None where the server does not tell of the likeliest tokens, or neither is among them. Raises ModelUnavailable.
+        """
+        first = {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": TOLD_TOKENS}
+        requests = [{"messages": [{"role": "user", "content": question}], **first} for question in questions]
+        return [share_told(json.loads(told)) for told in _answers(self.settings, requests, _likeliest)]
 
 
 class ServedCaptioner:
@@ -96,6 +122,27 @@ def _listed(base_url: str, model: str, minute: int) -> tuple[tuple[str, str], ..
     raise ModelUnavailable(f"The server {base_url} does not serve {model!r}, but {names}: correct the field `model`.")
 
 
+@lru_cache(maxsize=64)
+def _keeps_to(base_url: str, model: str, schema: str) -> bool:
+    """Whether a server takes a JSON schema: tried once, on a question that no caption is in."""
+    import openai
+
+    settings = ChatModelSettings(model=model, base_url=base_url, max_retries=1)
+    question = {"messages": [{"role": "user", "content": "Answer with {}."}], "max_tokens": 4}
+    with _connect(settings) as client, _server_errors_explained(settings):
+        try:
+            client.chat.completions.create(model=model, response_format=_response_format(schema), **question)  # type: ignore[call-overload]
+        except openai.APIStatusError as error:
+            if error.status_code in SERVER_AT_FAULT:
+                raise
+            return False
+    return True
+
+
+def _response_format(schema: str) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": json.loads(schema), "strict": True}}
+
+
 def _connect(settings: ChatModelSettings) -> "OpenAI":
     """Return a client that repeats what failed for want of an answer, each time after a longer pause.
 
@@ -115,8 +162,26 @@ def _connect(settings: ChatModelSettings) -> "OpenAI":
     )
 
 
-def _answers(settings: ChatModelSettings, requests: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the answers to all `requests`. Raises the first error of a question, after all others were asked."""
+def _said(completion: Any) -> str:
+    """The text of an answer."""
+    return (completion.choices[0].message.content or "").strip()
+
+
+def _likeliest(completion: Any) -> str:
+    """The likeliest first tokens of an answer as JSON; of a server that does not tell of them, none."""
+    told = getattr(completion.choices[0], "logprobs", None)
+    first = (getattr(told, "content", None) or [None])[0]
+    likeliest = getattr(first, "top_logprobs", None) or []
+    return json.dumps([{"token": each.token, "logprob": each.logprob} for each in likeliest])
+
+
+def _answers(
+    settings: ChatModelSettings, requests: Sequence[Mapping[str, Any]], read: Callable[[Any], str] = _said
+) -> list[str]:
+    """Return what is read of the answers to all `requests`, which may depart from the settings.
+
+    Raises the first error of a question, after all others were asked.
+    """
     common: dict[str, Any] = {"model": settings.model, "max_tokens": settings.max_new_tokens}
     if settings.stop:
         common["stop"] = settings.stop
@@ -130,8 +195,8 @@ def _answers(settings: ChatModelSettings, requests: Sequence[Mapping[str, Any]])
             if key not in known:
                 try:
                     with _server_errors_explained(settings):
-                        completion = client.chat.completions.create(**common, **request)
-                    known[key] = (completion.choices[0].message.content or "").strip()
+                        completion = complete(client, {**common, **request})
+                    known[key] = read(completion)
                 except Exception as error:
                     if is_of_the_machine(error):
                         raise
@@ -164,8 +229,8 @@ def _server_errors_explained(settings: ChatModelSettings) -> Iterator[None]:
         if error.status_code not in SERVER_AT_FAULT:
             raise
         advice = {
-            401: f"set {API_KEY} to its key",
-            403: f"set {API_KEY} to a key that may use the model",
+            401: f"set {API_KEYS} to {settings.base_url}=KEY, or set {API_KEY} to its key",
+            403: f"set {API_KEYS} or {API_KEY} to a key that may use the model",
             404: "correct the field `model`, or the path in `base_url` (it often ends with /v1)",
             429: "lower `concurrency`, or raise `max_retries`",
         }.get(error.status_code, "see what ails it")

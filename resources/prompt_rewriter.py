@@ -1,13 +1,16 @@
 """Captions rewritten by a language model: any chat model of transformers."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from resources.guided import SchemaGuide, readable
 from resources.loading import devices, weights
 from resources.loading.settings import ChatModelSettings
 from resources.loading.transformers_models import answer, load_model, prepare_to_answer
+from resources.yes_or_no import first_token_chances, share_of_yes, yes_tokens
 
 if TYPE_CHECKING:
     import torch
@@ -62,29 +65,64 @@ class PromptRewriter:
 
         An answer depends on its caption, its seed and the settings alone, not on its neighbours in the batch.
         """
+        return self.ask([self.settings.question(caption) for caption in captions], seeds)
+
+    def ask(
+        self, questions: Sequence[str], seeds: Sequence[int] | None = None, schema: Mapping[str, Any] | None = None
+    ) -> list[str]:
+        """Return the model's whole answer to each question, drawn by its seed, or the likeliest without seeds.
+
+        With a JSON schema, answers keep to it as far as they are not cut off. A model with a tokenizer for which that
+        cannot be done answers as it likes.
+        """
         import torch
 
         answers: list[str] = []
         size = self.settings.batch_size
         with torch.inference_mode():
-            for start in range(0, len(captions), size):
-                prompts = [self._prompt(caption) for caption in captions[start : start + size]]
-                # A chat template has written the special tokens already.
-                inputs = self._tokenizer(
-                    prompts, padding=True, add_special_tokens=not self._tokenizer.chat_template, return_tensors="pt"
-                ).to(self._device)
-                sampler = None
-                if self.settings.temperature > 0:
-                    prompt_length = inputs["input_ids"].shape[1]
-                    sampler = SeededSampler(self.settings, seeds[start : start + size], prompt_length, self._device)
-                answers += answer(self._model, self._tokenizer, inputs, sampler)
+            for start in range(0, len(questions), size):
+                inputs = self._inputs(questions[start : start + size])
+                prompt_length = inputs["input_ids"].shape[1]
+                processors: list[Any] = []
+                if schema is not None and self._readable is not None:
+                    processors.append(SchemaGuide(self._readable, schema, prompt_length))
+                if seeds is not None and self.settings.temperature > 0:
+                    processors.append(
+                        SeededSampler(self.settings, seeds[start : start + size], prompt_length, self._device)
+                    )
+                answers += answer(self._model, self._tokenizer, inputs, processors)
         return answers
 
-    def _prompt(self, caption: str) -> str:
-        content = self.settings.question(caption)
+    def yes(self, questions: Sequence[str]) -> list[float | None]:
+        """Return how likely the answer to each question begins with yes rather than no; None where with neither."""
+        import torch
+
+        said = yes_tokens(self._tokenizer)
+        shares: list[float | None] = []
+        with torch.inference_mode():
+            for start in range(0, len(questions), self.settings.batch_size):
+                inputs = self._inputs(questions[start : start + self.settings.batch_size])
+                chances = first_token_chances(self._model, self._tokenizer, inputs)[:, list(said)]
+                shares += [share_of_yes(zip(said.values(), row, strict=True)) for row in chances.tolist()]
+        return shares
+
+    def _inputs(self, questions: Sequence[str]) -> Any:
+        prompts = [self._prompt(question) for question in questions]
+        # A chat template has written the special tokens already.
+        return self._tokenizer(
+            prompts, padding=True, add_special_tokens=not self._tokenizer.chat_template, return_tensors="pt"
+        ).to(self._device)
+
+    @cached_property
+    def _readable(self) -> Any:
+        """The tokenizer as guides read it; None for one that they cannot read."""
+        vocabulary = self._model.get_output_embeddings().out_features
+        return readable(self._tokenizer, vocabulary, self._model.generation_config.eos_token_id)
+
+    def _prompt(self, question: str) -> str:
         if not self._tokenizer.chat_template:
-            return content
-        turn = {"role": "user", "content": content}
+            return question
+        turn = {"role": "user", "content": question}
         prompt: str = self._tokenizer.apply_chat_template([turn], tokenize=False, add_generation_prompt=True)
         return prompt
 

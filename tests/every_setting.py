@@ -46,6 +46,8 @@ def _values(field: FieldInfo, value: Any) -> st.SearchStrategy[Any]:
     limits = {
         name: getattr(limit, name) for limit in field.metadata for name in ("ge", "gt", "le") if hasattr(limit, name)
     }
+    if field.examples:
+        return st.sampled_from([value, *field.examples])
     if get_origin(field.annotation) is Literal:
         return st.sampled_from(get_args(field.annotation))
     if isinstance(value, bool):
@@ -58,6 +60,8 @@ def _values(field: FieldInfo, value: Any) -> st.SearchStrategy[Any]:
         low, high = limits.get("ge", limits.get("gt", 0) + 0.001), limits["le"]
         near = st.floats(max(low, value - 0.1), min(high, value + 0.1))
         return st.one_of(near, st.floats(low, high)).map(lambda drawn: round(drawn, 4))
+    if value is None or value == []:
+        return st.just(value)
     return _altered(value)
 
 

@@ -1,10 +1,11 @@
-"""The packages that `docs/extend.md` shows, laid out as pip lays out what it installs."""
+"""The packages that `docs/extend.md` and `docs/extend_stage.md` show, laid out as pip lays out what it installs."""
 
 import re
 import tomllib
 from pathlib import Path
 
-DOCUMENTED = Path(__file__).parents[1] / "docs" / "extend.md"
+PAGES = [Path(__file__).parents[1] / "docs" / f"{name}.md" for name in ("extend", "extend_stage")]
+DOCUMENTED = "".join(page.read_text(encoding="utf-8") for page in PAGES)
 IN_WORDS = re.compile(r"names (?:it|them) in the group\s+`([\w.]+)`, as `(\w+) = \"(\w+):(\w+)\"`")
 
 MISTAKES = {
@@ -23,15 +24,15 @@ MISTAKES = {
 
 
 def documented_files() -> dict[str, str]:
-    """The text of every file that the page shows, by name."""
-    blocks = re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", DOCUMENTED.read_text(encoding="utf-8"), re.DOTALL)
+    """The text of every file that the pages show, by name."""
+    blocks = re.findall(r"`([\w.]+)`:\n\n```\w+\n(.*?)```", DOCUMENTED, re.DOTALL)
     return dict(blocks)
 
 
 def documented_parts() -> dict[str, dict[str, str]]:
-    """The entry points that the page shows, by group: in its `pyproject.toml`, and in words."""
+    """The entry points that the pages show, by group: in their `pyproject.toml`, and in words."""
     groups = dict(tomllib.loads(documented_files()["pyproject.toml"])["project"]["entry-points"])
-    for group, name, module, part in IN_WORDS.findall(DOCUMENTED.read_text(encoding="utf-8")):
+    for group, name, module, part in IN_WORDS.findall(DOCUMENTED):
         groups[group] = {name: f"{module}:{part}"}
     return groups
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-OURS = {"imgdiff_assets", "resources", "tests", "benchmarks"}
+OURS = {"imgdiff_assets", "resources", "tests", "benchmarks", "docs"}
 IN_ANOTHER_ENVIRONMENT = {ROOT / "benchmarks" / "speed" / "data_juicer_worker.py"}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -52,7 +52,7 @@ def imported(room: str) -> Iterator[tuple[str, Path]]:
                     yield name, path
 
 
-@pytest.mark.parametrize("room", ["imgdiff_assets", "resources", "tests", "benchmarks"])
+@pytest.mark.parametrize("room", ["imgdiff_assets", "resources", "tests", "benchmarks", "docs"])
 def test_every_library_that_is_imported_is_declared(room: str) -> None:
     users = set(PROJECT["optional-dependencies"]) - {"dev"}
     known = declared(*users) if room in ("imgdiff_assets", "resources") else declared(*users, "dev")

@@ -10,16 +10,11 @@ import click
 import pytest
 
 from imgdiff_assets.cli.main import main
+from tests.pages import FENCED, PAGES, ROOT, shell_lines
 
-ROOT = Path(__file__).parent.parent
 NOTES = ROOT / "docs" / "architecture"
-PAGES = [
-    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-]
 LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
 OURS = ("imgdiff_assets", "resources", "benchmarks", "tests", "docs")
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def spans(text: str) -> list[str]:
@@ -29,8 +24,7 @@ def spans(text: str) -> list[str]:
 
 def commands(text: str) -> list[str]:
     """What a reader may type: lines of shell, without comments, and what stands between backticks."""
-    lines = [line for kind, body in FENCED.findall(text) if kind == "sh" for line in body.splitlines()]
-    return [line.partition(" #")[0] for line in lines] + spans(text)
+    return [*shell_lines(text), *spans(text)]
 
 
 def wrong_paths(page: Path, text: str) -> Iterator[str]:
@@ -171,7 +165,7 @@ def test_what_is_right_is_no_mistake() -> None:
 def test_pages_are_short_enough_to_be_read() -> None:
     notes = list(NOTES.glob("*.md"))
     assert 1 < len(notes) <= 14
-    for page in (ROOT / "README.md", *notes):
+    for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         assert len(page.read_text(encoding="utf-8").splitlines()) <= 150, page.name
 
 

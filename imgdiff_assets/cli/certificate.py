@@ -2,7 +2,7 @@
 
 import click
 
-from imgdiff_assets.cli.options import as_json_option, recipe_option
+from imgdiff_assets.cli.options import Number, as_json_option, recipe_option
 from imgdiff_assets.cli.terminal import echo_json
 from imgdiff_assets.home import Home
 
@@ -10,9 +10,7 @@ from imgdiff_assets.home import Home
 @click.command(short_help="Tell how many of the samples are right, as far as reviewers have looked.")
 @click.option("--score", default="captions.match", show_default=True, help="What bands and thresholds are of.")
 @click.option("--bands", type=click.IntRange(1, 50), default=5, show_default=True, help="Bands of the score.")
-@click.option(
-    "--confidence", type=click.FloatRange(0.5, 0.999), default=0.95, show_default=True, help="Of the intervals."
-)
+@click.option("--confidence", type=Number(0.5, 0.999), default=0.95, show_default=True, help="Of the intervals.")
 @recipe_option
 @as_json_option
 def certificate(score: str, bands: int, confidence: float, recipe: str | None, as_json: bool) -> None:

@@ -9,7 +9,7 @@ import click
 from imgdiff_assets.cli.ingest_report import ingest_text
 from imgdiff_assets.cli.options import as_json_option
 from imgdiff_assets.cli.run import exit_if_failed, watched_run
-from imgdiff_assets.cli.terminal import echo_json, this_command
+from imgdiff_assets.cli.terminal import begin, echo_json, this_command
 from imgdiff_assets.home import Home
 
 if TYPE_CHECKING:
@@ -30,13 +30,14 @@ def demo(as_json: bool) -> None:
     imgdiff demo
     IMGDIFF_HOME=/tmp/try imgdiff demo
     """
+    home = Home.from_environment()
+    begin(f"Running the demo in {home.root}", as_json)
     from imgdiff_assets.ingest.ingest_captions import ingest as ingest_files
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.statistics.funnel import funnel
 
-    home = Home.from_environment()
     recipe = load_recipe()
     ingested = ingest_files([DEMO_CAPTIONS], home)
     click.echo(ingest_text(ingested), err=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import click
 
-from imgdiff_assets.cli.options import SeveralValues, as_json_option, overrides_option, recipe_option
-from imgdiff_assets.cli.terminal import echo_json
+from imgdiff_assets.cli.options import SeveralValues, as_json_option, overrides_option, recipe_option, recipe_words
+from imgdiff_assets.cli.terminal import begin, echo_json
 
 
 @click.command(cls=SeveralValues, short_help="Tell whether this machine can run a recipe.")
@@ -23,15 +23,23 @@ def doctor(recipe: str | None, overrides: Sequence[str], as_json: bool) -> None:
     imgdiff doctor --recipe modern
     imgdiff doctor --recipe paper --set captioner.base_url=http://gpu:8000/v1
     """
+    begin("Looking at this machine", as_json)
+    from imgdiff_assets.engine.needed_roles import needed_roles
     from imgdiff_assets.home import Home
+    from imgdiff_assets.ingest.shards import shard_keys
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.setup.doctor import examine
     from imgdiff_assets.setup.doctor_text import to_text
 
-    report = examine(Home.from_environment(), load_recipe(recipe, overrides))
+    values = load_recipe(recipe, overrides)
+    home = Home.from_environment()
+    needed = needed_roles(home, values, shard_keys(home))
+    report = examine(home, values, recipe_words(recipe, overrides), needed)
     if as_json:
         echo_json(report.to_json())
     else:
-        click.echo(to_text(report))
+        from imgdiff_assets.statistics.served import served_text
+
+        click.echo(f"{to_text(report)}\n\n{served_text()}")
     if report.recipes[0].problems:
         sys.exit(1)

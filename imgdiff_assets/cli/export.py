@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from imgdiff_assets.cli.options import SeveralValues, as_json_option, shards_option
-from imgdiff_assets.cli.terminal import ProgressBars, echo_json
+from imgdiff_assets.cli.options import NewPath, SeveralValues, as_json_option, recipe_option, shards_option
+from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 
@@ -54,9 +54,7 @@ def _format_named(ctx: click.Context, param: click.Parameter, name: str) -> "For
     metavar="FORMAT",
     help="What the trainer reads.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), required=True, help="A new or empty folder, or an older export."
-)
+@click.option("--out", type=NewPath(), required=True, help="A new or empty folder, or an older export.")
 @click.option(
     "--task", "tasks", multiple=True, metavar="TASK...", help="Only these tasks.  [default: all that have samples]"
 )
@@ -65,6 +63,7 @@ def _format_named(ctx: click.Context, param: click.Parameter, name: str) -> "For
     "--single-image", is_flag=True, help="Both images in one picture, a 20 pixel bar between: for single-image models."
 )
 @shards_option
+@recipe_option
 @as_json_option
 def export(
     form: "Format",
@@ -73,33 +72,44 @@ def export(
     clean: bool,
     single_image: bool,
     shards: Sequence[str],
+    recipe: str | None,
     as_json: bool,
 ) -> None:
     """Write the kept samples as a trainer reads them, the regions they are about in red boxes.
 
     Training samples that are near-duplicates of validation samples of another shard are left out, and named in
     export.json. The folder is there whole or not at all: what was stopped goes on when the command is given again, and
-    the same samples give the same bytes.
+    the same samples give the same bytes. What was made with other values than the recipe's is told.
 
     \b
     imgdiff export --format llava --out exports/llava
     imgdiff export --format llava --single-image --task difference which_image --out exports/one_picture
     imgdiff export --format hf --clean --out exports/hf
     """
+    home = Home.from_environment()
+    begin(f"Gathering the samples of {home.root}", as_json)
+    from imgdiff_assets.engine.changed_values import changed_text, changed_values
     from imgdiff_assets.export.exporting import export as export_samples
     from imgdiff_assets.export.options import Options
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.method.tasks import task_named
+    from imgdiff_assets.recipe.recipe import load_recipe
 
-    home = Home.from_environment()
     ledger = Ledger(home.ledger)
     chosen = set(known_shards(home, shards)) if shards else set(ledger.shards("fine_tune_set"))
     options = Options(tuple(sorted({task_named(name).name for name in tasks})) or None, not clean, single_image)
+    values = load_recipe(recipe)
+    otherwise = changed_values(home, values, chosen)
+    if otherwise:
+        lines = "\n".join(changed_text(otherwise))
+        told = f"made with other values than the {values.name} recipe has, and exported as they are"
+        click.echo(f"Warning: samples were {told} (`imgdiff run` makes them anew):\n{lines}", err=True)
     with ProgressBars() as progress:
         report = export_samples(ledger, sorted(chosen), form, out, options, progress)
     if as_json:
-        echo_json({"out": str(out), **report})
+        made_otherwise = {change: sorted(keys) for change, keys in otherwise.items()}
+        echo_json({"out": str(out), **report, "made_otherwise": made_otherwise})
         return
     click.echo(
         f"{out}: " + ", ".join(f"{counted(count, f'{split} sample')}" for split, count in report["samples"].items())

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from imgdiff_assets.cli.ingest_report import show_ingest
-from imgdiff_assets.cli.options import as_json_option
+from imgdiff_assets.cli.options import as_json_option, dry_run_option, recipe_option
 from imgdiff_assets.home import Home
 
 
@@ -17,26 +17,41 @@ from imgdiff_assets.home import Home
 @click.option(
     "--fill-gaps", is_flag=True, help="Note the replacements made so far, for prompt_pairs.keep_attempts to go by."
 )
+@dry_run_option
+@recipe_option
 @as_json_option
-def ingest(files: Sequence[Path], column: str | None, shard_size: int, fill_gaps: bool, as_json: bool) -> None:
+def ingest(
+    files: Sequence[Path],
+    column: str | None,
+    shard_size: int,
+    fill_gaps: bool,
+    dry_run: bool,
+    recipe: str | None,
+    as_json: bool,
+) -> None:
     """Add captions: .txt (one a line), .jsonl, .json (COCO's, or a list), .csv, .tsv or .parquet.
 
     They become shards, the pieces that are run and scheduled. A caption that is there already is dropped and counted;
-    a line that cannot be used is reported with its reason, and the others are taken.
+    a line that cannot be used is reported with its reason, and the others are taken. How many of them the recipe's
+    models can draw is told at once. `imgdiff shards remove` takes shards out again.
 
     \b
     imgdiff ingest coco.txt
+    imgdiff ingest coco.txt --dry-run
     imgdiff ingest annotations.csv --column text --shard-size 200
     imgdiff ingest more.txt --fill-gaps                      then
     imgdiff run --set prompt_pairs.attempts=4 prompt_pairs.keep_attempts=1
     """
     from imgdiff_assets.ingest.ingest_captions import ingest as ingest_files
+    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.setup.drawable import Drawable
 
     home = Home.from_environment()
+    drawable = Drawable(load_recipe(recipe))
     filled = None
     if fill_gaps:
         from imgdiff_assets.statistics.diversity import filled_so_far
 
         filled = filled_so_far(home)
-    report = ingest_files(files, home, column, shard_size, filled)
-    show_ingest(report, as_json)
+    report = ingest_files(files, home, column, shard_size, filled, drawable.add, dry_run)
+    show_ingest(report, as_json, dry_run, remark=drawable.to_text() if drawable.captions else None)

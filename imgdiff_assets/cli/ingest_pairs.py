@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from imgdiff_assets.cli.ingest_report import show_ingest
-from imgdiff_assets.cli.options import as_json_option
+from imgdiff_assets.cli.options import as_json_option, dry_run_option, recipe_option
 from imgdiff_assets.cli.terminal import ProgressBars
 from imgdiff_assets.home import Home
 
@@ -42,6 +42,8 @@ from imgdiff_assets.home import Home
 @click.option("--source-object", default="source_object", show_default=True, help="Column of the object replaced.")
 @click.option("--target-object", default="target_object", show_default=True, help="Column of the object in its place.")
 @click.option("--shard-size", type=int, default=200, show_default=True, help="Most pairs in a shard.")
+@dry_run_option
+@recipe_option
 @as_json_option
 def ingest_pairs(
     sources: Sequence[Path],
@@ -49,6 +51,8 @@ def ingest_pairs(
     root: Path | None,
     fit: str,
     shard_size: int,
+    dry_run: bool,
+    recipe: str | None,
     as_json: bool,
     **columns: str,
 ) -> None:
@@ -61,16 +65,20 @@ def ingest_pairs(
     without objects the match filter of bounding_boxes has nothing to judge and lets every region pass.
 
     A pair is known by its pixels: given again it is dropped and counted. A row that cannot be used is reported with
-    file, row and field, and kept in captions/rejected.jsonl of IMGDIFF_HOME.
+    file, row and field, and kept in captions/rejected.jsonl of IMGDIFF_HOME. What `imgdiff export` wrote is refused.
 
     \b
+    imgdiff ingest-pairs photos/ --dry-run                  which pairs there are, and what is wrong with the others
     imgdiff ingest-pairs photos/                            NAME_0.jpg and NAME_1.jpg
     imgdiff ingest-pairs photos/                            A/NAME.jpg and B/NAME.jpg
     imgdiff ingest-pairs photos/ --suffixes "" -retouched   NAME.jpg and NAME-retouched.jpg
     imgdiff ingest-pairs edits.parquet --source-image input --target-image output --fit resize
     """
     from imgdiff_assets.ingest.ingest_pairs import ingest_pairs as ingest
+    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.setup.drawable import remark_on_pairs
 
+    home, remark = Home.from_environment(), remark_on_pairs(load_recipe(recipe))
     with ProgressBars() as progress:
-        report = ingest(sources, Home.from_environment(), columns, suffixes, fit, shard_size, progress, root)
-    show_ingest(report, as_json, "pair")
+        report = ingest(sources, home, columns, suffixes, fit, shard_size, progress, root, dry_run)
+    show_ingest(report, as_json, dry_run, "pair", remark if report.accepted else None)

@@ -16,20 +16,27 @@ LISTED_SHARDS = 3
 LISTED_REJECTIONS = 20
 
 
-def show_ingest(report: "IngestReport", as_json: bool, noun: str = "caption") -> None:
-    """Print all of it; exits with status 1 when nothing came in that was not there already."""
+def show_ingest(
+    report: "IngestReport", as_json: bool, dry_run: bool, noun: str = "caption", remark: str | None = None
+) -> None:
+    """Print all of it and what the models make of it.
+
+    Exits with status 1 when nothing came in that was not there already.
+    """
     for sentence in report.files_failed:
         click.echo(f"Error: {sentence}", err=True)
     if as_json:
-        echo_json(asdict(report))
+        echo_json({**asdict(report), "dry_run": dry_run, "remark": remark})
     else:
-        click.echo(ingest_text(report, noun))
+        click.echo(("Dry run, nothing was written: " if dry_run else "") + ingest_text(report, noun))
         for line in listed(report.rejected, LISTED_REJECTIONS, report.rejected_count):
             click.echo(f"  rejected {line}")
         for line in listed(report.not_looked_at, LISTED_REJECTIONS):
             click.echo(f"  not looked at: {line}")
+        if remark is not None:
+            click.echo(remark)
         if report.accepted:
-            click.echo(f"Next: {this_command()} run")
+            click.echo("Next: the same without --dry-run" if dry_run else f"Next: {this_command()} run")
     if not report.accepted and not report.duplicates:
         sys.exit(1)
 

@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from imgdiff_assets.cli.options import as_json_option
+from imgdiff_assets.cli.options import Number, as_json_option
 from imgdiff_assets.cli.terminal import echo_json
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.home import Home
@@ -17,7 +17,12 @@ def ledger() -> None:
 
 @ledger.command()
 @click.option("--add", is_flag=True, help="Give checksums to whole files of releases that wrote none.")
-@click.option("--rate", type=float, metavar="MB", help="Read at most so many megabytes a second.  [default: no limit]")
+@click.option(
+    "--rate",
+    type=Number(0, min_open=True),
+    metavar="MB",
+    help="Read at most so many megabytes a second.  [default: no limit]",
+)
 @as_json_option
 def verify(add: bool, rate: float | None, as_json: bool) -> None:
     """Read every byte and compare it with its checksum.

@@ -12,35 +12,43 @@ from imgdiff_assets.cli.certificate import certificate
 from imgdiff_assets.cli.commands import Commands
 from imgdiff_assets.cli.demo import demo
 from imgdiff_assets.cli.doctor import doctor
+from imgdiff_assets.cli.estimate import estimate
 from imgdiff_assets.cli.export import export
 from imgdiff_assets.cli.ingest import ingest
 from imgdiff_assets.cli.ingest_pairs import ingest_pairs
+from imgdiff_assets.cli.init import init
 from imgdiff_assets.cli.ledger import ledger
 from imgdiff_assets.cli.lineage import lineage
 from imgdiff_assets.cli.models import models
+from imgdiff_assets.cli.recipe import recipe
 from imgdiff_assets.cli.release import release
 from imgdiff_assets.cli.replay import replay
 from imgdiff_assets.cli.report import report
 from imgdiff_assets.cli.run import run
+from imgdiff_assets.cli.shards import shards
 from imgdiff_assets.cli.stats import stats
+from imgdiff_assets.cli.status import status
 from imgdiff_assets.cli.ui import ui
 from imgdiff_assets.cli.what_if import what_if
 from imgdiff_assets.common.own_resources import require_own_resources
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="imgdiff-assets", message="imgdiff %(version)s")
 def main() -> None:
     """Captions in, an image-difference fine-tune set out.
 
     \b
     imgdiff demo                              see it work, in a few minutes
+    imgdiff init                              a home for what you have, with a recipe of its own
     imgdiff ingest captions.txt               your own captions
     imgdiff run                               all stages, over all captions
     imgdiff stats                             what was kept, and why the rest was not
     imgdiff export --format llava --out DIR   what a trainer reads
 
     IMGDIFF_HOME is the folder of all that is made (default: ./imgdiff_home). IMGDIFF_RECIPE is the recipe: models
-    and thresholds (default: miniature, whose models come with the package). Everything is kept, and a run does only
+    and thresholds (default: recipe.yaml in the home, else miniature, whose models come with the package and draw a
+    few things alone). Everything is kept, and a run does only
     what is missing, so any command may be stopped and given again.
     """
     require_own_resources()
@@ -52,17 +60,22 @@ for each in (
     certificate,
     demo,
     doctor,
+    estimate,
     export,
     ingest,
     ingest_pairs,
+    init,
     ledger,
     lineage,
     models,
+    recipe,
     release,
     replay,
     report,
     run,
+    shards,
     stats,
+    status,
     ui,
     what_if,
 ):

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import click
 
-from imgdiff_assets.cli.options import SeveralValues, as_json_option, overrides_option, recipe_option
-from imgdiff_assets.cli.terminal import echo_json
+from imgdiff_assets.cli.options import SeveralValues, as_json_option, overrides_option, recipe_option, recipe_words
+from imgdiff_assets.cli.terminal import begin, echo_json
 from imgdiff_assets.common.plain_text import bytes_text
 
 roles_option = click.option(
@@ -50,7 +50,7 @@ def list_models(recipe: str | None, overrides: Sequence[str], as_json: bool) -> 
     if as_json:
         echo_json([state.to_json() for state in states])
     else:
-        click.echo(states_text(states))
+        click.echo(states_text(states, recipe_words(recipe, overrides)))
     if not all(state.present for state in states):
         sys.exit(1)
 
@@ -102,6 +102,7 @@ def check(roles: Sequence[str], recipe: str | None, overrides: Sequence[str], as
     imgdiff models check
     imgdiff models check --recipe modern --roles pair_generator
     """
+    begin("Loading the models, one after the other", as_json)
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.setup.model_check import check as check_models
 

@@ -1,6 +1,36 @@
 """The options that several commands have, and options that take several values."""
 
+import math
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import click
+
+from imgdiff_assets.home import checked_name
+
+
+class Number(click.FloatRange):
+    """A number within bounds; `nan`, which no bound keeps out, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
+
+
+class NewPath(click.Path):
+    """Where a command writes. Raises UnusableName."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return checked_name(Path(os.fsdecode(super().convert(value, param, ctx))))
+
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 shards_option = click.option(
@@ -14,8 +44,18 @@ overrides_option = click.option(
     help="Change values of the recipe for this run.",
 )
 recipe_option = click.option(
-    "--recipe", metavar="NAME|FILE", help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE or miniature]"
+    "--recipe",
+    metavar="NAME|FILE",
+    help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE, recipe.yaml of the home, or miniature]",
 )
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Read and tell all, and write nothing.")
+
+
+def recipe_words(recipe: str | None, overrides: Sequence[str] = ()) -> str:
+    """The options by which another command is given the recipe that this one was, with a space before them."""
+    words = [*(["--recipe", recipe] if recipe else []), *(["--set", *overrides] if overrides else [])]
+    return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 class SeveralValues(click.Command):

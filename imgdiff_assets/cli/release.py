@@ -2,8 +2,9 @@
 
 import click
 
-from imgdiff_assets.cli.options import as_json_option, recipe_option
-from imgdiff_assets.cli.terminal import ProgressBars, echo_json
+from imgdiff_assets.cli.options import as_json_option, recipe_option, recipe_words
+from imgdiff_assets.cli.run import all_missing_models_told
+from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 
@@ -24,16 +25,20 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     imgdiff release
     imgdiff release --version 1.0 --json
     """
+    home = Home.from_environment()
+    begin(f"Gathering the fresh shards of {home.root}", as_json)
     import dagster as dg
 
     from imgdiff_assets.defs.dagster_instance import dagster_instance
     from imgdiff_assets.defs.release_metadata import metadata_of
+    from imgdiff_assets.ingest.shards import shard_keys
     from imgdiff_assets.recipe.recipe import load_recipe
     from imgdiff_assets.release.making import make_release
 
-    home = Home.from_environment()
-    with ProgressBars() as progress:
-        made = make_release(home, load_recipe(recipe), version, progress, lambda text: click.echo(text, err=True))
+    values = load_recipe(recipe)
+    told = all_missing_models_told(home, values, shard_keys(home), (), recipe_words(recipe))
+    with told, ProgressBars() as progress:
+        made = make_release(home, values, version, progress, lambda text: click.echo(text, err=True))
     if made.made:
         with dagster_instance(home) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization("release", metadata=metadata_of(made)))

@@ -5,7 +5,7 @@ import sys
 import click
 
 from imgdiff_assets.cli.options import as_json_option, recipe_option
-from imgdiff_assets.cli.terminal import echo_json
+from imgdiff_assets.cli.terminal import begin, echo_json
 from imgdiff_assets.home import Home
 
 
@@ -24,6 +24,7 @@ def replay(identity: str, recipe: str | None, as_json: bool) -> None:
     imgdiff replay 3ea21c9dc2f218e3
     imgdiff replay 3ea21c --json
     """
+    begin(f"Making {identity} again", as_json)
     from imgdiff_assets.lineage.compare import Verdict
     from imgdiff_assets.lineage.replay import replay as make_again
     from imgdiff_assets.lineage.replay_text import to_text

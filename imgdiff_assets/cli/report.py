@@ -5,14 +5,14 @@ from pathlib import Path
 
 import click
 
-from imgdiff_assets.cli.options import SeveralValues, as_json_option, recipe_option, shards_option
-from imgdiff_assets.cli.terminal import echo_json
+from imgdiff_assets.cli.options import NewPath, SeveralValues, as_json_option, recipe_option, shards_option
+from imgdiff_assets.cli.terminal import begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 
 
 @click.command(cls=SeveralValues, short_help="Write funnel, histograms and contact sheets as one HTML file.")
-@click.option("--out", type=click.Path(path_type=Path), help="The file.  [default: report.html in IMGDIFF_HOME]")
+@click.option("--out", type=NewPath(), help="The file.  [default: report.html in IMGDIFF_HOME]")
 @click.option("--rows", type=click.IntRange(1, 100), default=6, show_default=True, help="Rows shown of each reason.")
 @shards_option
 @recipe_option
@@ -26,11 +26,12 @@ def report(out: Path | None, rows: int, shards: Sequence[str], recipe: str | Non
     imgdiff report
     imgdiff report --out monday.html --rows 12 --shards shard-000000 shard-000001
     """
+    home = Home.from_environment()
+    begin(f"Reading {home.root}", as_json)
     from imgdiff_assets.browser.report import write_report
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.recipe.recipe import load_recipe
 
-    home = Home.from_environment()
     keys = known_shards(home, shards) if shards else None
     path = (out or home.report).expanduser().absolute()
     counts = write_report(home, load_recipe(recipe), path, keys, rows)

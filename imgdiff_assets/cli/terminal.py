@@ -3,7 +3,10 @@
 import json
 import shutil
 import sys
+import textwrap
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,8 @@ import click
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+WARNING_WIDTH = 98
 
 
 class ProgressBars:
@@ -59,6 +64,28 @@ def echo_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
+def begin(what: str, quiet: bool = False) -> None:
+    """Say to a person what is under way, before anything large is imported, which takes seconds."""
+    if sys.stderr.isatty() and not quiet:
+        click.echo(f"{what} ...", err=True)
+
+
+def echo_next(*steps: tuple[str, str]) -> None:
+    """Print what may be done next: the words behind `imgdiff`, and what for."""
+    width = max(len(words) for words, _ in steps)
+    for number, (words, purpose) in enumerate(steps):
+        click.echo(f"{'Next: ' if number == 0 else '      '}{this_command()} {words:<{width}}  {purpose}".rstrip())
+
+
+def warn_in_a_frame(lines: Sequence[str]) -> None:
+    """Print a warning that is not overlooked, on stderr."""
+    rule = "═" * WARNING_WIDTH
+    wrapped = [part for line in lines for part in textwrap.wrap(line, WARNING_WIDTH, break_on_hyphens=False)]
+    click.secho("\n".join([rule, "WARNING", *wrapped, rule]), fg="red", bold=True, err=True)
+
+
 def this_command() -> str:
     """How the user can call this program again: `imgdiff` if that is on the path, else as it was called."""
-    return "imgdiff" if shutil.which("imgdiff") else sys.argv[0]
+    if shutil.which("imgdiff"):
+        return "imgdiff"
+    return f"{Path(sys.executable).name} -m imgdiff_assets.cli.main" if sys.argv[0].endswith(".py") else sys.argv[0]

@@ -6,6 +6,7 @@ import sys
 import click
 
 from imgdiff_assets.cli.serving import address_of, listen, serving_options
+from imgdiff_assets.cli.terminal import begin
 from imgdiff_assets.home import Home
 
 
@@ -27,6 +28,7 @@ def ui(host: str, port: int, allow_remote: bool, token: str | None) -> None:
 
     if importlib.util.find_spec("dagster_webserver") is None:
         raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
+    begin("Opening the web UI")
     from imgdiff_assets.defs.dagster_instance import dagster_folder, dagster_instance
     from imgdiff_assets.defs.partitions import register_shards
     from imgdiff_assets.defs.web_ui import serve

@@ -25,6 +25,6 @@ class ObjectAddress(PurePosixPath):
 
 
 def address(text: str) -> PurePath:
-    """A place in a bucket if the text begins so, else an absolute path."""
+    """A place in a bucket if the text begins so, else a path."""
     scheme, mark, _ = text.partition("://")
-    return ObjectAddress(text) if mark and scheme in SCHEMES else Path(text).expanduser().absolute()
+    return ObjectAddress(text) if mark and scheme in SCHEMES else Path(text)

@@ -25,6 +25,13 @@ def bytes_text(count: float) -> str:
     return f"{count:.{0 if unit == 'B' or count >= 9.95 else 1}f} {unit}"
 
 
+def duration_text(seconds: float) -> str:
+    """`40 seconds`, `12 minutes`, `2.1 hours`: as exact as an estimate is."""
+    if seconds < 99.5:
+        return counted(round(seconds), "second")
+    return f"{seconds / 60:.0f} minutes" if seconds < 5_970 else f"{seconds / 3600:,.1f} hours"
+
+
 def listed(items: Sequence[object], most: int, total: int | None = None) -> list[str]:
     """At most `most` of the items as text, and how many more there are of `total`, which may be more than `items`."""
     lines = [str(item) for item in items[:most]]

@@ -23,3 +23,12 @@ def fillable(text: str, **values: Any) -> str:
     except (LookupError, ValueError) as error:
         raise ValueError(f"cannot be filled ({error}); it may use {{{'}, {'.join(values)}}}") from None
     return text
+
+
+def matchable(pattern: str) -> str:
+    """For validators: a regular expression. Raises ValueError."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression: {error}") from None
+    return pattern

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.defs.column_descriptions import column_description
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.inline_sheet import kept_and_rejected
@@ -20,7 +21,10 @@ MEBIBYTE = 2**20
 
 def definition_metadata(stage: Stage) -> dict[str, Any]:
     """The columns of the stage's table, and where its code is."""
-    columns = [dg.TableColumn(field.name, type=str(field.type)) for field in stage.schema]
+    columns = [
+        dg.TableColumn(field.name, type=str(field.type), description=column_description(stage, field))
+        for field in stage.schema
+    ]
     path = inspect.getsourcefile(stage.items) or ""
     _, line = inspect.getsourcelines(stage.items)
     source = dg.LocalFileCodeReference(file_path=path, line_number=line, label="what it measures and filters")
@@ -40,13 +44,15 @@ def definition_description(stage: Stage) -> str:
 
 
 def materialization_metadata(
-    record: Materialization, stage: Stage, ledger: Ledger, browser_url: str, report: Path
+    record: Materialization, stage: Stage, ledger: Ledger, browser_url: str, report: Path, pictures: bool = True
 ) -> dict[str, Any]:
-    """Pictures (of a table that has changed) and tables first, then the numbers; the `report` if there is one."""
-    if record.changed:
-        metadata = _examples(ledger, stage, record.shard)
-    else:
-        metadata = {"unchanged_since": f"{record.finished_at} (run {record.run_id}), which shows pictures"}
+    """Pictures and tables first, then the numbers; the `report` if there is one.
+
+    Without `pictures` there are none: they are most of what an event costs.
+    """
+    metadata = _examples(ledger, stage, record.shard) if pictures else {}
+    if not record.changed:
+        metadata["unchanged_since"] = f"{record.finished_at} (run {record.run_id})"
     if record.filters or record.rejections:
         metadata["rejections"] = table_of(_rejections(record, stage))
     if browser_url:

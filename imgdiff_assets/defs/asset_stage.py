@@ -11,8 +11,10 @@ from imgdiff_assets.common.errors import REPORT, is_expected, sentence
 from imgdiff_assets.common.progress import logging_progress, telling
 from imgdiff_assets.defs.asset_metadata import definition_description, definition_metadata, materialization_metadata
 from imgdiff_assets.defs.catalog_index import index, refresh_view
-from imgdiff_assets.defs.home_resource import HomeResource
-from imgdiff_assets.defs.partitions import SHARDS
+from imgdiff_assets.defs.home_resource import PlacedHome
+from imgdiff_assets.defs.names import Names
+from imgdiff_assets.defs.openlineage_events import asked_for, emit
+from imgdiff_assets.defs.partitions import no_shards
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.defs.role_resources import ROLES, RoleResource
 from imgdiff_assets.engine.given_pairs import stage_of_shard
@@ -21,6 +23,7 @@ from imgdiff_assets.engine.materialize import ShardFailed, materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.editions import note_edition
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
@@ -32,20 +35,26 @@ OWNER = "team:imgdiff"
 STAGE_TAG = "imgdiff/kind"
 """On the assets of stages, with the value `stage`: what schedules and sensors run."""
 
+PICTURED = 50
+"""Of so many shards of a run pictures are shown also where the table was fresh; of those that changed always."""
+
 RETRY_TAG = "imgdiff/retry"
 """On a run that tries failed rows again, however often they were tried."""
 
+AGAIN_TAG = "imgdiff/again"
+"""On a run that measures again what an earlier release's code measured: nothing but a person's word asks for it."""
 
-def asset_arguments(stage: Stage) -> dict[str, Any]:
+
+def asset_arguments(stage: Stage, names: Names) -> dict[str, Any]:
     """The arguments of `dg.asset` that follow from the stage."""
     return {
-        "name": stage.name,
-        "deps": list(stage.tables),
-        "partitions_def": SHARDS,
+        "key": names.key(stage.name),
+        "deps": list(map(names.key, stage.tables)),
+        "partitions_def": names.shards,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": "gpu",
         "group_name": "image_difference",
-        "required_resource_keys": {"home", "recipe", *stage.roles},
+        "required_resource_keys": set(map(names.of, ("home", "recipe", *stage.roles))),
         "kinds": {"parquet", *(ROLES[role].library for role in stage.roles)},
         "tags": {STAGE_TAG: "stage"},
         "owners": [OWNER],
@@ -58,7 +67,7 @@ def asset_arguments(stage: Stage) -> dict[str, Any]:
 def run_asset(
     context: dg.AssetExecutionContext,
     stage: Stage,
-    home: HomeResource,
+    home: PlacedHome,
     recipe: RecipeResource,
     roles: Mapping[str, RoleResource],
 ) -> None:
@@ -66,11 +75,14 @@ def run_asset(
 
     A shard that fails does not stop the others. When the run fails or is cancelled, what was done is recorded.
     """
+    if refusal := no_shards(home.home, context.partition_keys):
+        raise dg.Failure(refusal, allow_retries=False)
     settings = {role: resource.settings for role, resource in roles.items()}
     models = LoadedModels(settings, {role: resource.open for role, resource in roles.items()})
     values = recipe.recipe(settings)
     refuse_blind_filters(stage, values)
     ledger = Ledger(home.home.ledger)
+    note_edition(home.home, values.name)
     done: list[Materialization] = []
     failures: list[str] = []
     finished = False
@@ -89,6 +101,7 @@ def run_asset(
                     log=telling(context.log.warning),
                     progress=logging_progress(context.log.info),
                     retry=RETRY_TAG in context.run.tags,
+                    again=AGAIN_TAG in context.run.tags,
                 )
             except Exception as error:
                 failures.append(_logged(context, error, f"{stage.name} of {key}"))
@@ -100,16 +113,25 @@ def run_asset(
                 # The one before too: its run may have been killed before it could say so.
                 with _warned_of_the_catalog(context):
                     index(home.home, ledger.history(stage.name, key, last=2))
+            if written and asked_for():
+                with _warned_of_events(context):
+                    emit(Materialization.from_json(ledger.record(stage.name, key) or {}), stage, ledger)
         with _warned_of_the_catalog(context):
             refresh_view(home.home, stage)
         finished = not failures
     finally:
+        pictured = {record.shard for record in done if record.changed}
+        pictured |= {record.shard for record in done[:PICTURED]}
         for record in done:
-            metadata = materialization_metadata(record, stage, ledger, home.browser_url, home.home.report)
+            metadata = materialization_metadata(
+                record, stage, ledger, home.browser_url, home.home.report, record.shard in pictured
+            )
             if finished:
                 context.add_asset_metadata(metadata, partition_key=record.shard)
             else:
-                context.log_event(dg.AssetMaterialization(stage.name, partition=record.shard, metadata=metadata))
+                context.log_event(
+                    dg.AssetMaterialization(context.asset_key, partition=record.shard, metadata=metadata)
+                )
     if failures:
         raise dg.Failure("\n".join(failures), allow_retries=False)
 
@@ -140,3 +162,12 @@ def _warned_of_the_catalog(context: dg.AssetExecutionContext) -> Iterator[None]:
         yield
     except CatalogUnavailable as error:
         context.log.warning(f"{error} The ledger has everything; `imgdiff catalog rebuild` makes the catalog anew.")
+
+
+@contextmanager
+def _warned_of_events(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Whatever takes OpenLineage's events, the table is there."""
+    try:
+        yield
+    except Exception as error:  # of the client, of its transport, of a server: there is no common class
+        context.log.warning(f"OpenLineage was not told of a table: {error!r}. The ledger has its lineage.")

@@ -10,10 +10,11 @@ from typing import Any
 import dagster as dg
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.errors import sentence
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.defs.asset_metadata import table_of
-from imgdiff_assets.defs.home_resource import HomeResource
-from imgdiff_assets.defs.recipe_resource import RecipeResource
+from imgdiff_assets.defs.ledger_told import FRESH, STALE, stale_check, tables_of
+from imgdiff_assets.defs.names import Names
 from imgdiff_assets.engine.record import kept_share_warnings
 from imgdiff_assets.engine.verifying import Verifying
 from imgdiff_assets.home import Home
@@ -23,6 +24,7 @@ from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import SAMPLES
 from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.statistics.sample_checks import unreadable
 from imgdiff_assets.statistics.sample_checks import violations as sample_violations
 from imgdiff_assets.statistics.table_checks import INVARIANTS, Invariant
 
@@ -50,6 +52,12 @@ def _of_samples(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator
             }
 
 
+def _badly_read(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
+    for key in shards:
+        for finding in unreadable(ledger, key):
+            yield {"shard": key, "sample_id": finding["sample_id"], "problem": finding["what"]}
+
+
 ALL_INVARIANTS = (
     *INVARIANTS,
     Invariant(
@@ -60,33 +68,44 @@ ALL_INVARIANTS = (
         lambda stage: stage.name == SAMPLES,
         blocking=True,
     ),
+    Invariant(
+        "reads_well",
+        "Questions and answers are sentences, without markdown, special tokens, or an answer in a name's place.",
+        _badly_read,
+        lambda stage: stage.name == SAMPLES,
+    ),
 )
 
 
-def stage_checks(stage: Stage) -> dg.AssetChecksDefinition:
-    """The canaries of the stage's filters, its yield, and the invariants that concern it."""
+def stage_checks(stage: Stage, names: Names) -> dg.AssetChecksDefinition:
+    """The canaries of the stage's filters, its yield, the invariants that concern it, and what is stale of it."""
+    asset = names.key(stage.name)
     invariants = [invariant for invariant in ALL_INVARIANTS if invariant.concerns(stage)]
     specs = [
-        dg.AssetCheckSpec(
-            invariant.name, asset=stage.name, description=invariant.description, blocking=invariant.blocking
-        )
+        dg.AssetCheckSpec(invariant.name, asset=asset, description=invariant.description, blocking=invariant.blocking)
         for invariant in invariants
     ]
-    specs.append(dg.AssetCheckSpec(CHECKSUMS, asset=stage.name, description=WHOLE))
+    specs.append(dg.AssetCheckSpec(CHECKSUMS, asset=asset, description=WHOLE))
+    specs.append(dg.AssetCheckSpec(STALE, asset=asset, description=FRESH))
     if stage.filters:
-        specs.append(dg.AssetCheckSpec("canaries", asset=stage.name, description=CANARIES, blocking=True))
-        specs.append(dg.AssetCheckSpec("kept_share", asset=stage.name, description=KEPT_SHARE))
+        specs.append(dg.AssetCheckSpec("canaries", asset=asset, description=CANARIES, blocking=True))
+        specs.append(dg.AssetCheckSpec("kept_share", asset=asset, description=KEPT_SHARE))
 
-    @dg.multi_asset_check(name=f"{stage.name}_checks", specs=specs, can_subset=True)
-    def checks(
-        context: dg.AssetCheckExecutionContext, home: HomeResource, recipe: RecipeResource
-    ) -> Iterator[dg.AssetCheckResult]:
+    resources = names.of("home"), names.of("recipe")
+
+    @dg.multi_asset_check(
+        name=names.of(f"{stage.name}_checks"), specs=specs, can_subset=True, required_resource_keys=set(resources)
+    )
+    def checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        home, recipe = (getattr(context.resources, name) for name in resources)
         wanted = {key.name for key in context.selected_asset_check_keys}
         ledger, values = Ledger(home.home.ledger), recipe.recipe({})
         shards = _shards(context, ledger, stage)
         for invariant in invariants:
             if invariant.name in wanted:
                 yield _invariant_result(invariant, stage, ledger, shards)
+        if STALE in wanted:
+            yield _stale_result(stage, home.home, recipe.base, shards)
         if CHECKSUMS in wanted:
             yield _checksums_result(stage, home.home, shards, at_a_pace=not _is_of_shards(context))
         if "canaries" in wanted:
@@ -107,6 +126,17 @@ def _is_of_shards(context: dg.AssetCheckExecutionContext) -> bool:
     return op.has_partition_key_range or op.has_partition_key
 
 
+def _stale_result(stage: Stage, home: Home, recipe: Recipe, shards: Sequence[str]) -> dg.AssetCheckResult:
+    """Asked of the recipe itself, not of what a launchpad made of it for one run: so what holds next is told."""
+    try:
+        tables = tables_of(home, recipe, shards, stage.name)
+    except FileNotFoundError as error:
+        return dg.AssetCheckResult(
+            check_name=STALE, passed=False, severity=dg.AssetCheckSeverity.WARN, description=sentence(error)
+        )
+    return dg.AssetCheckResult(**stale_check(tables.get(stage.name, [])))
+
+
 def _checksums_result(stage: Stage, home: Home, shards: Sequence[str], at_a_pace: bool) -> dg.AssetCheckResult:
     """What was written is what is on disk. By itself it looks at a few shards a night, and never faster than RATE."""
     due = shards
@@ -119,7 +149,6 @@ def _checksums_result(stage: Stage, home: Home, shards: Sequence[str], at_a_pace
         metadata["files"] = table_of([{"problem": str(finding)} for finding in found.findings[:SHOWN_ROWS]])
     return dg.AssetCheckResult(
         check_name=CHECKSUMS,
-        asset_key=stage.name,
         passed=not found.findings,
         metadata=metadata,
         description="\n".join(map(str, found.findings[:SHOWN_ROWS])) or f"{counted(len(due), 'table')} whole",
@@ -138,7 +167,6 @@ def _invariant_result(
         metadata["rows"] = table_of(rows[:SHOWN_ROWS])
     return dg.AssetCheckResult(
         check_name=invariant.name,
-        asset_key=stage.name,
         passed=not rows,
         metadata=metadata,
         description=f"{len(rows)} rows; for example {rows[0]['problem']}" if rows else None,
@@ -153,7 +181,6 @@ def _canaries_result(stage: Stage, recipe: Recipe) -> dg.AssetCheckResult:
         metadata["rows"] = table_of([{"problem": sentence} for sentence in found])
     return dg.AssetCheckResult(
         check_name="canaries",
-        asset_key=stage.name,
         passed=not found,
         metadata=metadata,
         description="\n".join(found) or f"{len(stage.filters)} filters work",
@@ -170,7 +197,6 @@ def _kept_share_result(stage: Stage, ledger: Ledger, shards: Sequence[str], reci
         metadata["shards"] = table_of([{"problem": sentence} for sentence in warnings[:SHOWN_ROWS]])
     return dg.AssetCheckResult(
         check_name="kept_share",
-        asset_key=stage.name,
         passed=not warnings,
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,

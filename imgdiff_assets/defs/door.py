@@ -5,14 +5,19 @@ listens but behind the guard. It keeps `/` and `/graphql`, and the samples are u
 """
 
 import os
+import re
 import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import uvicorn
+import yaml
 from dagster._core.workspace.context import WorkspaceProcessContext, WorkspaceRequestContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
+from dagster_graphql.schema import runs
+from dagster_shared.yaml_utils import DagsterYamlLoader
 from dagster_webserver.cli import DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_MAX_OVERFLOW, DEFAULT_POOL_RECYCLE
 from dagster_webserver.version import __version__
 from dagster_webserver.webserver import DagsterWebserver
@@ -54,6 +59,20 @@ class GraphWebserver(DagsterWebserver[WorkspaceProcessContext, WorkspaceRequestC
         return answer
 
 
+class LaunchpadLoader(DagsterYamlLoader):
+    """YAML as the launchpad's editor understands it, that of 1.2: `on`, `off`, `yes` and `no` are words."""
+
+
+BOOLEAN = "tag:yaml.org,2002:bool"
+LaunchpadLoader.remove_implicit_resolver(BOOLEAN)  # type: ignore[no-untyped-call]
+LaunchpadLoader.add_implicit_resolver(BOOLEAN, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
+
+
+def read_launchpad(text: str) -> Any:
+    """The values in a launchpad; `known_words: [on]` is a list of a word."""
+    return yaml.load(text, LaunchpadLoader)
+
+
 def create_door(dagster: ASGIApp, site: Site, token: str | None = None) -> ASGIApp:
     """Both behind the guard: the samples, whose addresses begin with `site.root`, and Dagster. Nobody else answers."""
     samples = create_app(site, token)
@@ -74,6 +93,7 @@ def main(workspace: str, listener: int, ready: Path) -> None:
     `workspace` is the YAML file that says where the code server is, `listener` the descriptor of a listening socket.
     """
     home = Home.from_environment()
+    setattr(runs, "load_run_config_yaml", read_launchpad)  # noqa: B010
     with dagster_instance(home) as instance:
         instance.optimize_for_webserver(DEFAULT_DB_STATEMENT_TIMEOUT, DEFAULT_POOL_RECYCLE, DEFAULT_POOL_MAX_OVERFLOW)
         target = WorkspaceFileTarget([workspace])

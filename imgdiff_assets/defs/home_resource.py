@@ -1,12 +1,11 @@
 """The project's home as a Dagster resource, which also tells that its run is alive."""
 
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 
 import dagster as dg
-from pydantic import Field
 
-from imgdiff_assets.common.addresses import address
 from imgdiff_assets.defs.runs_in_progress import alive, stoppable
 from imgdiff_assets.home import Home
 
@@ -14,26 +13,23 @@ SAMPLES_ROOT = "/samples"
 """Where the pages of samples are behind the door of `imgdiff ui`, which shows what materialisations link to."""
 
 
-class HomeResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Where the ledger and the catalog are, and where people look at them."""
+@dataclass(frozen=True, slots=True)
+class PlacedHome:
+    """Where the ledger and the catalog are, and where people look at them: `browser_url`, or nothing for no links."""
 
-    root: str = Field(description="The folder, or the place in a bucket, that IMGDIFF_HOME names.")
-    browser_url: str = Field(
-        SAMPLES_ROOT,
-        description="Where the pages of samples are; materialisations link to them. IMGDIFF_BROWSER_URL names another "
-        "place than `imgdiff ui` has them.",
-    )
+    home: Home
+    browser_url: str
 
-    @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Generator["HomeResource", None, None]:
-        """The resource lives as long as its run's process works on it."""
+
+def home_resource(home: Home, browser_url: str) -> dg.ResourceDefinition:
+    """The resource of a home, which lives as long as its run's process; a launchpad cannot name another."""
+
+    def hold(context: dg.InitResourceContext) -> Iterator[PlacedHome]:
         with ExitStack() as stack:
             if context.run is not None:
-                stack.enter_context(alive(self.home, context.run.run_id))
+                stack.enter_context(alive(home, context.run.run_id))
             if context.run is not None and context.instance is not None:
                 stack.enter_context(stoppable(context.instance, context.run.run_id))
-            yield self
+            yield PlacedHome(home, browser_url)
 
-    @property
-    def home(self) -> Home:
-        return Home(address(self.root))
+    return dg.ResourceDefinition(hold, description=f"The home {home.root}, which a run tells that it is alive.")

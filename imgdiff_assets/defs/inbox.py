@@ -13,7 +13,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from imgdiff_assets.common.plain_text import counted, shortened
 from imgdiff_assets.home import Home
@@ -22,11 +23,13 @@ from imgdiff_assets.ingest.ingest_captions import ingest_in_part
 from imgdiff_assets.ingest.ingest_report import REPORTED, storable
 from imgdiff_assets.ingest.shards import read_captions, shard_keys
 from imgdiff_assets.ledger.files import atomic_file, with_ending
+from imgdiff_assets.ledger.store.store import read_bytes, store_of
 from imgdiff_assets.statistics.diversity import filled_so_far
 
 UNFINISHED = (".part", ".partial", ".tmp", ".crdownload", ".filepart", ".swp")
 DONE, FAILED = "done", "failed"
-UNDER_WAY = ".under_way.json"
+UNDER_WAY = "inbox_under_way.json"
+"""In `captions/`: whoever may drop files does not say what was taken of them."""
 
 Seen = Mapping[str, tuple[int, int]]
 """Size and modification time (ns) by file name, of the look before."""
@@ -59,6 +62,9 @@ class Taken:
     rejected: list[str] = field(default_factory=list)
 
 
+STORED = TypeAdapter(Taken)
+
+
 def take_files(
     home: Home, seen: Seen, settle_seconds: float, shard_size: int, fill_gaps: bool = False, patience: float = 30.0
 ) -> InboxReport:
@@ -80,7 +86,7 @@ def take_files(
         name = storable(path.name)
         try:
             if stat.S_ISREG(status.st_mode):
-                taken = _under_way(home, Taken(path.name, size, modified))
+                taken = _under_way(home, Taken(name, size, modified))
                 report.lines.append(f"{name}: {_take(home, path, taken, shard_size, fill_gaps, until, report)}")
             else:
                 reasons = ["is a link or no regular file; put the file itself here"]
@@ -128,14 +134,14 @@ def _take(
         f"{counted(taken.accepted, 'new caption')}, {taken.duplicates:,} known already, "
         f"{taken.rejected_count:,} rejected"
     )
-    note = home.inbox / UNDER_WAY
+    note = home.captions / UNDER_WAY
     if result.stopped_at is not None:
         taken.row = result.stopped_at
         report.waiting[path.name] = (taken.size, taken.modified)
-        with atomic_file(note) as temporary:
+        with store_of(note).writing(note) as temporary:
             temporary.write_text(json.dumps(asdict(taken)), encoding="utf-8")
         return f"{so_far} up to row {taken.row:,}; goes on with the next look"
-    note.unlink(missing_ok=True)
+    store_of(note).delete(note)
     if result.files_failed or not (taken.accepted or taken.duplicates):
         return _fail(home, path, result.files_failed or taken.rejected)
     aside = _move(path, home.inbox / DONE)
@@ -149,9 +155,8 @@ def _take(
 def _under_way(home: Home, new: Taken) -> Taken:
     """What the look before took of a file, if it is the same one."""
     try:
-        stored: dict[str, Any] = json.loads((home.inbox / UNDER_WAY).read_text(encoding="utf-8"))
-        taken = Taken(**stored)
-    except (OSError, ValueError, TypeError, RecursionError):
+        taken = STORED.validate_json(read_bytes(home.captions / UNDER_WAY), strict=True)
+    except (OSError, ValueError):
         return new
     return taken if (taken.name, taken.size, taken.modified) == (new.name, new.size, new.modified) else new
 
@@ -168,8 +173,10 @@ def _write_note(beside: Path, suffix: str, lines: list[str]) -> None:
 
 
 def _move(path: Path, folder: Path) -> Path:
-    """Move a file into a folder, under a new name where another one has its own."""
+    """Move a file into a folder, under a new name where another one has its own. Raises OSError."""
     folder.mkdir(exist_ok=True)
+    if folder.is_symlink():  # anybody's file would get to anywhere
+        raise OSError(f"{folder.name}/ is a link; put a folder there")
     target, number = folder / path.name, 1
     while os.path.lexists(target):
         target, number = with_ending(folder / path.stem, f".{number}{path.suffix}"), number + 1

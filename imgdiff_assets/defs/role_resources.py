@@ -4,12 +4,12 @@ A resource holds configuration only. All resources of a run live from its first 
 their models, every model would be in memory at once.
 """
 
-import copy
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, cast
 
 import dagster as dg
-import pydantic
+from pydantic import BaseModel, create_model
 
+from imgdiff_assets.defs.launchpad import laid_over, launchpad_fields
 from resources.backends.choice import backend_of
 from resources.captioner import CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
@@ -20,22 +20,25 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 
-Model = TypeVar("Model", bound=pydantic.BaseModel)
-
 
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """A role whose settings are its configuration; subclasses also inherit the fields of `settings_class`.
+    """A role: what the launchpad says of its settings, laid over the recipe's, which are its `base`.
 
     `library` is the kind that Dagster shows.
     """
 
     settings_class: ClassVar[type[ModelSettings]]
     library: ClassVar[str]
+    base: ClassVar[ModelSettings]
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Raises ValidationError before anything is run."""
+        _ = self.settings
 
     @property
     def settings(self) -> ModelSettings:
         """What this run is configured with, as the role takes it."""
-        return self.settings_class(**{name: getattr(self, name) for name in self.settings_class.model_fields})
+        return self.settings_class.model_validate(laid_over(self.base, self))
 
     def open(self) -> Any:
         """Return the process's one instance of the role with these settings, loading it if need be.
@@ -46,49 +49,49 @@ class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return backend_of(settings).load(settings)
 
 
-class PromptRewriterResource(PromptRewriterSettings, RoleResource):
+class PromptRewriterResource(RoleResource):
     """Captions to rewritten captions, by a language model."""
 
     settings_class = PromptRewriterSettings
     library = "huggingface"
 
 
-class PairGeneratorResource(PairGeneratorSettings, RoleResource):
+class PairGeneratorResource(RoleResource):
     """Prompt pairs to image pairs, by Stable Diffusion XL with Prompt-to-Prompt."""
 
     settings_class = PairGeneratorSettings
     library = "pytorch"
 
 
-class ImageTextEncoderResource(ImageTextEncoderSettings, RoleResource):
+class ImageTextEncoderResource(RoleResource):
     """Images and texts to vectors, by CLIP."""
 
     settings_class = ImageTextEncoderSettings
     library = "pytorch"
 
 
-class ImageTextMatcherResource(ImageTextMatcherSettings, RoleResource):
+class ImageTextMatcherResource(RoleResource):
     """Images and texts to match scores, by BLIP."""
 
     settings_class = ImageTextMatcherSettings
     library = "huggingface"
 
 
-class SegmenterResource(SegmenterSettings, RoleResource):
+class SegmenterResource(RoleResource):
     """Images to boxes of objects, by Segment Anything."""
 
     settings_class = SegmenterSettings
     library = "pytorch"
 
 
-class CaptionerResource(CaptionerSettings, RoleResource):
+class CaptionerResource(RoleResource):
     """Images and a question to an answer, by a vision-language model."""
 
     settings_class = CaptionerSettings
     library = "huggingface"
 
 
-class InpainterResource(InpainterSettings, RoleResource):
+class InpainterResource(RoleResource):
     """Images and masks to images with something erased, by Stable Diffusion XL inpainting."""
 
     settings_class = InpainterSettings
@@ -109,21 +112,16 @@ ROLES: dict[str, type[RoleResource]] = {
 }
 
 
-def role_resources(models: pydantic.BaseModel) -> dict[str, RoleResource]:
-    """Return a resource for each role; `models` has a field of that name with the settings that are its defaults."""
-    return {name: launchable_class(resource, getattr(models, name))() for name, resource in ROLES.items()}
+def role_resources(models: BaseModel) -> dict[str, RoleResource]:
+    """A resource for each role; `models` has a field of that name with its settings in the recipe."""
+    return {name: role_resource(getattr(models, name)) for name in ROLES}
 
 
-def launchable_class(base: type[Model], settings: pydantic.BaseModel) -> type[Model]:
-    """Return a subclass of `base` whose defaults are the values of `settings`, which has some or all of its fields.
-
-    Dagster shows the defaults of the class in the launchpad, and what is overridden there keeps the other values.
-    """
-    fields: dict[str, Any] = {}
-    for name, field in type(settings).model_fields.items():
-        with_default = copy.copy(field)
-        with_default.default, with_default.default_factory = getattr(settings, name), None
-        fields[name] = (field.annotation, with_default)
-    return pydantic.create_model(
-        base.__name__, __base__=base, __module__=base.__module__, __doc__=base.__doc__, **fields
+def role_resource(settings: ModelSettings) -> RoleResource:
+    """The resource of a role with these settings: the launchpad may override any of them for one run."""
+    kind = ROLES[settings.role]
+    resource: Any = cast(Any, create_model)(
+        kind.__name__, __base__=kind, __doc__=kind.__doc__, **launchpad_fields(settings)
     )
+    resource.base = settings
+    return cast(RoleResource, resource())

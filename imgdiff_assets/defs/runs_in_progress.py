@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from imgdiff_assets.defs.names import PLAIN, Names
 from imgdiff_assets.home import Home
 
 FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
@@ -95,11 +96,13 @@ def fail_lost_runs(home: Home, instance: dg.DagsterInstance) -> list[str]:
     return lost
 
 
-def shards_in_progress(instance: dg.DagsterInstance, keys: Sequence[str]) -> set[str]:
-    """Those of `keys` (all shards, in order) that a queued or running run holds."""
+def shards_in_progress(instance: dg.DagsterInstance, keys: Sequence[str], names: Names = PLAIN) -> set[str]:
+    """Those of `keys` (all shards, in order) that a queued or running run of this graph holds."""
     statuses = [status for status in dg.DagsterRunStatus if status not in FINISHED]
     held: set[str] = set()
     for run in instance.get_runs(dg.RunsFilter(statuses=statuses)):
+        if run.asset_selection and not any(map(names.has, run.asset_selection)):
+            continue
         first, last = run.tags.get(START), run.tags.get(END)
         if first is not None and last is not None:
             held.update(key for key in keys if first <= key <= last)

@@ -23,6 +23,9 @@ CODE_SERVER = ["dagster", "code-server", "start", "-m", DEFINITIONS, "-d", str(P
 CODE_SERVER += ["--location-name", DEFINITIONS, "--inject-env-vars-from-instance", "--log-level", "warning"]
 DAEMON = ["dagster._daemon", "run", "--log-level", "error", "--code-server-log-level", "error"]
 DOOR = ["imgdiff_assets.defs.door"]
+SHORT = "/tmp" if sys.platform == "darwin" else None
+"""Where the private folder is: on macOS a socket's path has at most 104 bytes, and temporary folders long names."""
+
 TOKEN = "IMGDIFF_BROWSE_TOKEN"
 
 
@@ -33,7 +36,10 @@ def serve(listener: socket.socket, address: str, token: str | None, log: Path, s
     that nobody else may enter. What the processes print, above all the logs of every run, goes to the file `log`.
     """
     stop = _StopSignal()
-    with TemporaryDirectory(prefix="imgdiff-ui-", ignore_cleanup_errors=True) as private, log.open("wb") as file:
+    with (
+        TemporaryDirectory(prefix="imgdiff-ui-", dir=SHORT, ignore_cleanup_errors=True) as private,
+        log.open("wb") as file,
+    ):
         code, workspace, ready = (Path(private) / name for name in ("code", "workspace.yaml", "ready"))
         place = {"grpc_server": {"socket": str(code), "location_name": DEFINITIONS}}
         workspace.write_text(yaml.safe_dump({"load_from": [place]}), encoding="utf-8")
@@ -136,6 +142,6 @@ class _Processes:
             process.poll()
         try:
             os.killpg(self._group, 0)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # the latter is what macOS says of a group that has ended
             return False
         return True

@@ -15,7 +15,7 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import given_pair_id, has_pairs
 from imgdiff_assets.ledger.images import decode, pixel_hash
-from imgdiff_assets.stages import image_pairs, prompt_pairs
+from imgdiff_assets.stages import image_pairs, named_rewrites, prompt_pairs
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement, Work
 
@@ -41,6 +41,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
             "edit_count": pa.nulls(count, pa.int32()),
             "source_object": pairs["source_object"],
             "target_object": pairs["target_object"],
+            **{column.name: pa.nulls(count, column.type) for column in named_rewrites.COLUMNS},
             "kept": np.ones(count, dtype=bool),
         }
     )
@@ -77,7 +78,8 @@ def take_images(rows: Sequence[Row], work: Work) -> list[Row]:
 def _given_prompts(stage: Stage) -> Stage:
     (rewrite,) = stage.measurements
     derived = [step for step in stage.steps if isinstance(step, Derivation)]
-    names = [column.name for column in (*stage.item_columns, *rewrite.columns)]
+    told = [column for column in rewrite.columns if column not in named_rewrites.COLUMNS]
+    names = [column.name for column in (*stage.item_columns, *told)]
     taking = Measurement(name=rewrite.name, columns=(), inputs=("pair_id", *names), run=take_over)
     return replace(
         stage,

@@ -49,12 +49,14 @@ def materialize(
     log: Say = lambda text: None,
     progress: Progress = lambda what, done, total: None,
     retry: bool = False,
+    again: bool = False,
 ) -> Materialization:
     """Bring the table of `stage` for `shard` up to date with `inputs` and `recipe`; one that is, is not even read.
 
-    With `retry`, rows that failed are tried again however often they were. Raises ShardFailed (after committing) when
-    more than `recipe.max_error_share` of the rows of any measurement failed, MissingInput when the inputs are
-    damaged, FileNotFoundError when a model's weights are missing.
+    With `retry`, rows that failed are tried again however often they were. What an earlier release's code measured is
+    measured `again` only when that is asked for; else these rows stay as they are. Raises ShardFailed (after
+    committing) when more than `recipe.max_error_share` of the rows of any measurement failed, MissingInput when the
+    inputs are damaged, FileNotFoundError when a model's weights are missing.
     """
     holder = f"run {run_id} (process {os.getpid()} on {platform.node()})"
 
@@ -63,18 +65,18 @@ def materialize(
         devices.give_way()  # or two would wait for each other: one for a table or a GPU that the other has
 
     with ledger.lock(stage.name, shard, holder, on_wait=give_way), turns.taking_turns(ledger.locks, holder, give_way):
-        plan = plan_table(plan_stage(stage.under(recipe), recipe, models), ledger, shard, inputs.hash)
+        plan = plan_table(plan_stage(stage.under(recipe), recipe, models), ledger, shard, inputs.hash, again=again)
         if plan.fresh and not (retry and plan.retries):
-            return _present(plan)
+            return present(plan)
         measuring = Measuring(plan.how.stage, shard, ledger, run_id, log, progress)
         try:
-            return _make(plan, inputs, recipe, ledger, models, measuring)
+            return _make(plan, inputs, recipe, ledger, models, measuring, again)
         except DamagedTable as damage:
             _set_aside(damage, plan, ledger, measuring)
-        return _make(plan, inputs, recipe, ledger, models, measuring)
+        return _make(plan, inputs, recipe, ledger, models, measuring, again)
 
 
-def _present(plan: TablePlan) -> Materialization:
+def present(plan: TablePlan) -> Materialization:
     """The record of a table that is up to date already."""
     record = Materialization.from_json(plan.record or {})
     record.reused, record.measured, record.calls, record.step_seconds = record.rows_in, 0, {}, {}
@@ -100,7 +102,13 @@ def _set_aside(damage: DamagedTable, plan: TablePlan, ledger: Ledger, measuring:
 
 
 def _make(
-    plan: TablePlan, inputs: Inputs, recipe: Recipe, ledger: Ledger, models: LoadedModels, measuring: Measuring
+    plan: TablePlan,
+    inputs: Inputs,
+    recipe: Recipe,
+    ledger: Ledger,
+    models: LoadedModels,
+    measuring: Measuring,
+    again: bool,
 ) -> Materialization:
     started = time.monotonic()
     devices.begin_peaks()
@@ -109,6 +117,7 @@ def _make(
     memos = measuring.remember()
     items = _items(plan, inputs, recipe)
     parent_kept = items["kept"].to_numpy() & stage.enabled(recipe)
+    versions = {} if again else plan.earlier_versions
     record.rows_in = int(np.count_nonzero(parent_kept))
     rows = Rows(stage, items, parent_kept, measuring.run_id)
     work = _work(plan, inputs, ledger, models, rows)
@@ -119,7 +128,9 @@ def _make(
             if isinstance(step, Measurement):
                 begun = time.monotonic()
                 handed = work.with_settings(stage, recipe, step)
-                done = measuring.measure(step, plan.how.identity(step), rows, memos.pop(step.name), handed)
+                earlier = {version: plan.how.identity(step, version) for version in versions.get(step.name, ())}
+                done = measuring.measure(step, plan.how.identity(step), rows, memos.pop(step.name), handed, earlier)
+                record.left |= {step.name: done.left} if done.left else {}
                 record.errors += len(done.failures)
                 record.error_share = max(record.error_share, done.error_share)
                 record.calls[step.name] = done.asked

@@ -7,6 +7,7 @@ from pathlib import PurePath
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row, Say
 from imgdiff_assets.common.progress import Progress
@@ -23,15 +24,20 @@ from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 
 BATCH_WITHOUT_MODEL = 4_096
+NOTHING: Mapping[int, str] = {}
 
 
 @dataclass(slots=True)
 class Measured:
-    """What came of one measurement: rows that were `reused`, results that are new, and rows that failed."""
+    """What came of one measurement: rows that were `reused`, results that are new, and rows that failed.
+
+    `left` are the versions of earlier code whose results are among the reused ones.
+    """
 
     reused: int = 0
     asked: int = 0
     new: int = 0
+    left: list[int] = field(default_factory=list)
     failures: dict[int, Failure] = field(default_factory=dict)
 
     @property
@@ -99,12 +105,31 @@ class Measuring:
         for memo in memos if table is not None else ():
             memo.add_older(table, path, lost)
 
-    def measure(self, step: Measurement, identity: str, rows: Rows, memo: Memo, work: ShardWork) -> Measured:
-        """Fill the step's columns: from memory where the fingerprint holds, else by running the models."""
+    def measure(
+        self,
+        step: Measurement,
+        identity: str,
+        rows: Rows,
+        memo: Memo,
+        work: ShardWork,
+        earlier: Mapping[int, str] = NOTHING,
+    ) -> Measured:
+        """Fill the step's columns: from memory where the fingerprint holds, else by running the models.
+
+        A row that today's code has not measured is taken as `earlier` code measured it, the latest first: these are
+        identities by version.
+        """
         fingerprints = rows.fingerprints(step, identity)
-        wanted, known = rows.alive(), memo.knows(fingerprints)
+        wanted, known, left = rows.alive(), memo.knows(fingerprints), []
+        for version in sorted(earlier, reverse=True):
+            before = rows.fingerprints(step, earlier[version])
+            found = memo.knows(before) & ~known
+            if found.any():
+                fingerprints = pc.if_else(pa.array(found), before, fingerprints)
+                known |= found
+                left.append(version)
         missing = np.flatnonzero(wanted & ~known).tolist()
-        result = Measured(reused=int(np.count_nonzero(wanted & known)), asked=len(missing))
+        result = Measured(reused=int(np.count_nonzero(wanted & known)), asked=len(missing), left=left)
         if missing:
             for role in step.roles:
                 work.model(role)

@@ -21,6 +21,7 @@ from imgdiff_assets.stages.steps import Filter, Measurement
 
 LONGEST_VALUE = 40
 RETRY = "rows failed, and are tried again"
+LEFT = "rows are as an earlier release measured them"
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ class StagePlan:
     max_tries: int
     max_error_share: float
 
-    def identity(self, step: Measurement) -> str:
-        """Hash of all that a measurement depends on beside its row: the constant part of its fingerprints."""
+    def identity(self, step: Measurement, version: int | None = None) -> str:
+        """Hash of all that a measurement depends on beside its row: the constant part of its fingerprints.
+
+        With `version`, as it was when the code had that one.
+        """
         models = [self.models[role] for role in step.roles]
-        return content_hash(self.stage.name, step.name, step.version, self.measured_with[step.name], models)
+        then = step.version if version is None else version
+        return content_hash(self.stage.name, step.name, then, self.measured_with[step.name], models)
 
     @cached_property
     def hash(self) -> str:
@@ -70,9 +75,28 @@ class StagePlan:
         return frozenset(
             step.name
             for step in self.stage.measurements
-            if versions.get(step.name) != str(step.version)
-            or _recorded(record, step.settings, step.section) != self.measured_with[step.name]
-            or any(_differs(record["models"].get(role), self.models[role]) for role in step.roles)
+            if versions.get(step.name) != str(step.version) or not self._asked_alike(step, record)
+        )
+
+    def earlier_versions(self, record: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """By measurement, the versions of its code, other than today's, that measured rows of a table.
+
+        None of a measurement whose settings or models are others now: of such no row stays as it is.
+        """
+        if is_given(self.stage, record):
+            return {}
+        versions, left = self.stage.versions(record["code_version"]), record.get("left", {})
+        found: dict[str, tuple[int, ...]] = {}
+        for step in self.stage.measurements:
+            then = {*left.get(step.name, ()), *(int(versions[name]) for name in (step.name,) if name in versions)}
+            if earlier := sorted(then - {step.version}):
+                found |= {step.name: tuple(earlier)} if self._asked_alike(step, record) else {}
+        return found
+
+    def _asked_alike(self, step: Measurement, record: Mapping[str, Any]) -> bool:
+        """Whether a measurement has the settings and models that a table was made with."""
+        return _recorded(record, step.settings, step.section) == self.measured_with[step.name] and not any(
+            _differs(record["models"].get(role), self.models[role]) for role in step.roles
         )
 
     def other_items(self, record: Mapping[str, Any]) -> bool:
@@ -99,7 +123,7 @@ class StagePlan:
         for role, now in self.models.items():
             then = record["models"].get(role, now)
             yield from _differences(role, {**then, "weights": None}, {**now, "weights": None})
-            if then.get("weights") != now.get("weights"):
+            if None not in (then.get("weights"), now.get("weights")) and then["weights"] != now["weights"]:
                 yield f"{role}: other weights"
 
 
@@ -113,8 +137,8 @@ def plan_stage(stage: Stage, recipe: Recipe, models: LoadedModels | None) -> Sta
         seed=recipe.seed,
         settings=stage.settings(recipe).model_dump(mode="json"),
         models={role: _identity(stage, role, recipe, models) for role in stage.roles},
-        measured_with={step.name: stage.values(recipe, step.settings, step) for step in stage.measurements},
-        made_with=stage.values(recipe, stage.item_settings),
+        measured_with={step.name: stage.recorded_values(recipe, step.settings, step) for step in stage.measurements},
+        made_with=stage.recorded_values(recipe, stage.item_settings),
         item_versions=stage.item_versions(stage.settings(recipe)),
         max_tries=recipe.max_tries,
         max_error_share=recipe.max_error_share,
@@ -146,6 +170,16 @@ class TablePlan:
         return self.reasons in ((), (RETRY,))
 
     @property
+    def earlier_versions(self) -> dict[str, tuple[int, ...]]:
+        """See `StagePlan.earlier_versions`."""
+        return self.how.earlier_versions(self.record) if self.record is not None else {}
+
+    @property
+    def renewed(self) -> frozenset[str]:
+        """The measurements of which this release has newer code than the table was made with: a run asks first."""
+        return frozenset(self.earlier_versions) & self.how.outdated(self.record) if self.record else frozenset()
+
+    @property
     def retries(self) -> int:
         """Rows that could not be measured."""
         return int(self.record["errors"]) if self.record is not None else 0
@@ -159,10 +193,20 @@ class TablePlan:
 
 
 def plan_table(
-    how: StagePlan, ledger: Ledger, shard: str, inputs_hash: str | None, parent_is_stale: bool = False
+    how: StagePlan,
+    ledger: Ledger,
+    shard: str,
+    inputs_hash: str | None,
+    parent_is_stale: bool = False,
+    again: bool = False,
 ) -> TablePlan:
-    """What is to be done with one table, from its footer; `inputs_hash` is None where the inputs are not whole."""
+    """What is to be done with one table, from its footer; `inputs_hash` is None where the inputs are not whole.
+
+    With `again`, a table is stale, too, in which rows were left as an earlier release had measured them.
+    """
     record, reasons = _look(how, ledger, shard, inputs_hash, parent_is_stale)
+    if again and record is not None and record.get("left"):
+        reasons.append(LEFT)
     return TablePlan(how, shard, inputs_hash, record, tuple(reasons))
 
 
@@ -210,6 +254,13 @@ def recorded(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any] | None:
     known = {name: (ledger.record(name, shard) or {}).get("settings", {}) for name, _, _ in others}
     made_with = {f"{name}.{key}": known[name][key] for name, _, key in others if key in known[name]}
     return {**record, "made_with": made_with}
+
+
+def identity_then(stage: Stage, step: Measurement, version: int, record: Mapping[str, Any]) -> str:
+    """The identity of a measurement as it was when the code had a version, by the record of its table."""
+    models = [record["models"][role] for role in step.roles]
+    settings = _recorded(record, step.settings, step.section)
+    return content_hash(stage.name, step.name, version, settings, models)
 
 
 def is_given(stage: Stage, record: Mapping[str, Any]) -> bool:

@@ -40,7 +40,8 @@ class Materialization:
     the versions of what makes them, `models` the settings and the weights of each role. `error_share` is the largest
     of any measurement; `tries` counts the runs in which rows of it failed, one after another. `devices` and `versions`
     say on what its run measured: by device, the roles it loaded; by library, its version. `peak_memory` is in bytes by
-    role, on its device; see `resources.loading.devices` for what that means on a CPU.
+    role, on its device; see `resources.loading.devices` for what that means on a CPU. `left` has, by measurement, the
+    versions of earlier code whose rows the table still has, for no run was told to measure them again.
     """
 
     asset: str
@@ -69,6 +70,7 @@ class Materialization:
     seed: int = 0
     error_share: float = 0.0
     tries: int = 0
+    left: dict[str, list[int]] = field(default_factory=dict)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

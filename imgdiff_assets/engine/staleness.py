@@ -7,7 +7,7 @@ from typing import Any
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
-from imgdiff_assets.engine.plan import StagePlan, TablePlan, plan_stage, plan_table
+from imgdiff_assets.engine.plan import StagePlan, TablePlan, is_given, plan_stage, plan_table
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.entry import StoreError
@@ -18,16 +18,24 @@ from imgdiff_assets.stages.stage import Stage
 
 
 class Staleness:
-    """Compares the tables of some stages with what one recipe and its models would make."""
+    """Compares the tables of some stages with what one recipe and its models would make.
 
-    def __init__(self, home: Home, recipe: Recipe, select: Sequence[str]) -> None:
+    With `again`, tables are stale in which rows were left as an earlier release had measured them.
+    """
+
+    def __init__(self, home: Home, recipe: Recipe, select: Sequence[str], again: bool = False) -> None:
         self._stages = [stage for stage in stages_of(recipe) if stage.name in select]
-        self._home, self._recipe = home, recipe
+        self._home, self._recipe, self._again = home, recipe, again
         self._ledger = Ledger(home.ledger)
         self._models = LoadedModels(recipe.roles, {})
         self._how: dict[tuple[str, tuple[str, ...]], StagePlan] = {}
         self.fresh_records: list[Mapping[str, Any]] = []
         """The records of the tables that were found fresh."""
+        self.changed: dict[str, set[str]] = {}
+        """How the others were made otherwise than the recipe says: see `imgdiff_assets.engine.changed_values`."""
+
+        self.renewed: list[TablePlan] = []
+        """Of the tables that were looked at, those that this release would measure otherwise."""
 
     def looking(self) -> AbstractContextManager[None]:
         """For questions about many shards: what is asked in the block may be answered as of its beginning."""
@@ -46,6 +54,11 @@ class Staleness:
                 self.fresh_records.append(plan.record or {})
             else:
                 stale.add(stage.name)
+                if plan.record is not None and not is_given(plan.how.stage, plan.record):
+                    for change in plan.how.changes(plan.record):
+                        self.changed.setdefault(change, set()).add(shard)
+            if plan.renewed:
+                self.renewed.append(plan)
             plans.append(plan)
         return plans
 
@@ -77,4 +90,4 @@ class Staleness:
             raise
         except (MissingInput, OSError):
             inputs = None
-        return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale)
+        return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale, self._again)

@@ -21,7 +21,7 @@ from imgdiff_assets.ledger.checked_file import CheckedFile, DamagedTable
 from imgdiff_assets.ledger.images import DamagedImage, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import read_reviews
-from imgdiff_assets.ledger.store.store import store_of
+from imgdiff_assets.ledger.store.store import size_of
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 
@@ -120,8 +120,7 @@ class Verifying:
             self.find(path, wrong, f"moved to {set_aside(path, WRONG).name}, the next run measures all of it again")
             return
         self.result.files += 1
-        with store_of(path).open(path) as file:
-            self.result.bytes += file.size()
+        self.result.bytes += size_of(path)
         self.result.without_checksums += not whole
         if self._add and not whole:
             tables.write_again(path)

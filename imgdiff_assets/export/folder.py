@@ -13,10 +13,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from imgdiff_assets.common.own_output import MADE_BY, MARKER, is_export
 from imgdiff_assets.export.options import ExportError
 
-MARKER = "export.json"
-MADE_BY = "imgdiff export"
 PLAN = ".plan"
 PARTIAL = ".partial"
 
@@ -79,16 +78,8 @@ def whole_of(folder: Path) -> Path:
 def _check(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ExportError(f"{out}: is a file; name a folder with --out.")
-    if out.is_dir() and any(out.iterdir()) and not _is_export(out):
+    if out.is_dir() and any(out.iterdir()) and not is_export(out):
         raise ExportError(f"{out}: holds other files, which an export would remove; name a new or empty folder.")
-
-
-def _is_export(folder: Path) -> bool:
-    try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(marker, dict) and marker.get("made_by") == MADE_BY
 
 
 def _plan_of(folder: Path) -> str | None:

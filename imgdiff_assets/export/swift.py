@@ -13,7 +13,7 @@ from imgdiff_assets.export.folder import whole_of
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.export.view import View, corners
-from imgdiff_assets.method.box_text import CONVENTIONS
+from imgdiff_assets.method.language import sentences_in
 
 BOX_TAG = "<bbox>"
 
@@ -23,12 +23,12 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
         images = picture_paths(view, folder)
         # The trainer puts a box in the place of every tag; what a model said must not ask for one.
         question, answer = (text.replace(BOX_TAG, "bbox") for text in (asked(view, separator=""), view.answer))
-        sample = view.sample
+        sample, sentences = view.sample, sentences_in(view.sample.shown.question)
         if sample.box is not None:
-            question = question.replace(corners(sample), f"inside the box {BOX_TAG}")
+            question = question.replace(corners(sample, sentences), sentences.corners.format(box=BOX_TAG))
         if sample.task == "grounding":
             answer = BOX_TAG
-            for convention in CONVENTIONS.values():
+            for convention in sentences.conventions.values():
                 question = question.replace(f" {convention}", "")
         entry: Entry = {"messages": messages(question, answer), "images": images}
         if BOX_TAG in (question + answer) and sample.box is not None:

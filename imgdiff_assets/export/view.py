@@ -9,14 +9,13 @@ from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.images import encode_png
-from imgdiff_assets.method.box_text import CONVENTIONS, box_text
+from imgdiff_assets.method.box_text import box_text
+from imgdiff_assets.method.language import Sentences, sentences_in
 from imgdiff_assets.method.regions import BAR_WIDTH, draw_box, side_by_side
-from imgdiff_assets.method.tasks import MARKED_REGION
 from imgdiff_assets.reading.samples import Sample, SampleImages
 from imgdiff_assets.reading.shown import ShownImage
 
 COMPRESSION = 6
-SIDE_BY_SIDE = "The picture shows two images side by side: the first on the left, the second on the right."
 SPLITS = ("train", "validation")
 
 
@@ -45,11 +44,14 @@ def views(shard: str, samples: Sequence[Sample], images: SampleImages, options: 
     """The views of a shard's samples, in order."""
     for sample in samples:
         boxed = options.boxes and sample.shown.box is not None
-        text = sample.shown.question if boxed else sample.shown.question.replace(MARKED_REGION, corners(sample))
+        sentences = sentences_in(sample.shown.question)
+        text = sample.shown.question
+        if not boxed and sample.box is not None:
+            text = text.replace(sentences.region, corners(sample, sentences))
         yield View(
             sample,
             _pictures(shard, sample, images, boxed, options.single),
-            f"{SIDE_BY_SIDE} {text}" if options.single else text,
+            f"{sentences.side_by_side} {text}" if options.single else text,
             sample.shown.answer,
         )
 
@@ -103,10 +105,7 @@ def _joined(sample: Sample, images: SampleImages, boxed: bool) -> Pixels:
     return side_by_side(left, right, BAR_WIDTH)
 
 
-def corners(sample: Sample) -> str:
-    """Where the sample's region is, for a question about images without red boxes."""
-    if sample.box is None:
-        return ""
-    return (
-        f"inside the box {box_text(sample.box, sample.width, sample.height, 'fraction')}, {CONVENTIONS['fraction']},"
-    )
+def corners(sample: Sample, sentences: Sentences) -> str:
+    """Where the box of a sample that has one is, for a question about images without red boxes."""
+    box = box_text(sample.box, sample.width, sample.height, "fraction") if sample.box is not None else ""
+    return f"{sentences.corners.format(box=box)} ({sentences.conventions['fraction']})"

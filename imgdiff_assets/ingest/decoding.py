@@ -4,28 +4,30 @@ Pictures come from anywhere, and decoders are large programs in C. So this proce
 and may be killed; `imgdiff_assets.ingest.photograph` starts it, and gives each picture only so many seconds.
 """
 
-import contextlib
 import io
 import json
-import resource
 import struct
 import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, PngImagePlugin, UnidentifiedImageError
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import shortened
 from imgdiff_assets.ingest.colour_profiles import to_srgb
+from imgdiff_assets.ingest.own_process import MOST_MEMORY, limit_memory
 
 FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "TIFF", "BMP", "GIF", "PPM")
 """What is read. No format that is a program (EPS, PDF) and none that needs other software."""
 
 SMALLEST_SIDE = 16
 MOST_PIXELS = 64_000_000
-MOST_MEMORY = 4 * 2**30
+MOST_TEXT = 64 * 2**20
+"""Bytes of texts and colour profile in a PNG: a megabyte at most, as Pillow has it, costs good pictures of programs
+that write all that they know of a picture into it."""
+
 PAPER_WHITE = (255, 255, 255)
 EXIF, NO_EXIF = b"Exif", b"skip"
 """What EXIF is marked with in JPEG and AVIF, and what no decoder knows."""
@@ -183,7 +185,7 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(ValueError, OSError):  # a system that sets no such limit
-        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    limit_memory()
+    PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = MOST_TEXT
     Image.init()
     serve(sys.stdin.buffer, sys.stdout.buffer)

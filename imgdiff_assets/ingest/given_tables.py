@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import listed, shortened
 from imgdiff_assets.ingest.given_files import UnusableFile, open_given
 from imgdiff_assets.ingest.ingest_report import IngestError
 from imgdiff_assets.ingest.json_elements import elements
+from imgdiff_assets.ingest.parquet_file import open_parquet
 from imgdiff_assets.ingest.text_lines import LONGEST_LINE, NotUtf8, Unreadable, lines_of, text_of
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
@@ -25,8 +25,6 @@ Cells = Mapping[str, Any]
 Row = tuple[int, Cells | Unreadable]
 """Its number (its line in a text file, from 1; elsewhere its place) and its cells by column, some maybe Unreadable."""
 
-BYTES_AT_ONCE = 2**22
-MOST_ROWS_AT_ONCE = 4_096
 KEPT_BYTES = 200
 LISTED_NAMES = 12
 MOST_NAMES = 1_000
@@ -193,32 +191,15 @@ def _with_header(rows: Iterable[tuple[int, list[str]]], columns: _Columns) -> It
 
 
 def _parquet(file: BinaryIO, columns: _Columns) -> Iterator[Row]:
-    with pq.ParquetFile(file) as table:
-        columns.see(table.schema_arrow.names)
+    with open_parquet(file, list(columns.wanted)) as table:
+        columns.see(table.names)
         columns.check()
-        names = [name for name in columns.wanted if name in table.schema_arrow.names]
         number = 0
-        for batch in table.iter_batches(batch_size=_rows_at_once(table.metadata, names), columns=names):
-            values = [_values(column) for column in batch.columns]
-            for cells in zip(*values, strict=True):
+        for batch in table.batches:
+            # One row after the other: where a column has each of its values once, they are not copied for all rows.
+            for cells in zip(*(map(_value, column) for column in batch.columns), strict=True):
                 number += 1
                 yield number, dict(zip(batch.schema.names, cells, strict=True))
-
-
-def _rows_at_once(metadata: Any, names: Collection[str]) -> int:
-    """So many that they have some megabytes, as the columns are on average: pictures are large, captions small."""
-    size = 0
-    for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        chunks = map(group.column, range(group.num_columns))
-        size += sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in names)
-    return max(1, min(MOST_ROWS_AT_ONCE, BYTES_AT_ONCE * int(metadata.num_rows) // max(size, 1)))
-
-
-def _values(column: pa.Array) -> list[Any]:
-    try:
-        return list(column.to_pylist())
-    except UnicodeDecodeError:
-        return [_value(cell) for cell in column]
 
 
 def _value(cell: pa.Scalar) -> Any:

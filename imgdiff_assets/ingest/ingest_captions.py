@@ -6,7 +6,7 @@ A caption is ingested once, whatever file it comes from; a line that cannot be u
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from contextlib import nullcontext
 from pathlib import Path
 
 from imgdiff_assets.common.aliases import Row
@@ -28,14 +28,17 @@ def ingest(
     column: str | None = None,
     shard_size: int = DEFAULT_SHARD_SIZE,
     filled: Callable[[str], str] | None = None,
+    accepted: Callable[[str], None] = lambda caption: None,
+    dry_run: bool = False,
 ) -> IngestReport:
     """Add the captions of `files` as new shards of at most `shard_size` captions, each with what `filled` says of it.
 
-    A file that cannot be read is reported and the others are ingested. Two ingestions wait for each other. Raises
-    IngestError when `shard_size` is out of bounds, PermissionError when the home cannot be written.
+    A file that cannot be read is reported and the others are ingested. Two ingestions wait for each other. `accepted`
+    is told each caption that is new. With `dry_run` all is read and reported, and nothing written. Raises IngestError
+    when `shard_size` is out of bounds, PermissionError when the home cannot be written.
     """
-    with adding_shards(home):
-        ingestion = _Ingestion(home, column, shard_size, filled)
+    with nullcontext() if dry_run else adding_shards(home):
+        ingestion = _Ingestion(home, column, shard_size, filled, accepted, dry_run)
         for file in files:
             ingestion.add(file)
         return ingestion.end()
@@ -64,15 +67,24 @@ class _Ingestion:
 
     ROWS_BETWEEN_LOOKS_AT_THE_CLOCK = 1_000
 
-    def __init__(self, home: Home, column: str | None, shard_size: int, filled: Callable[[str], str] | None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        column: str | None,
+        shard_size: int,
+        filled: Callable[[str], str] | None,
+        told: Callable[[str], None] = lambda caption: None,
+        dry_run: bool = False,
+    ) -> None:
         if not 1 <= shard_size <= LARGEST_SHARD:
             raise IngestError(
                 f"--shard-size {shard_size}: a shard holds 1 to {LARGEST_SHARD:,} captions, for a run has the columns "
                 "of all its rows in memory; some thousands are handiest."
             )
         self._home, self._column, self._shard_size, self._filled = home, column, shard_size, filled
+        self._told, self._dry_run = told, dry_run
         self._known, self._keys = known_captions(home), new_keys(home)
-        self._rejections = Rejections(home)
+        self._rejections = Rejections(home, dry_run)
         self._rows: list[Row] = []
         self._shards: list[str] = []
         self._failed: list[str] = []
@@ -107,14 +119,13 @@ class _Ingestion:
 
     def _take_some(self, source: str, values: Iterator[tuple[int, object]], until: float) -> int | None:
         """Where it stopped for want of time."""
-        while some := list(islice(values, self.ROWS_BETWEEN_LOOKS_AT_THE_CLOCK)):
-            for line, value in some:
-                try:
-                    self._take(source, line, value)
-                except UnusableText as error:
-                    self._rejections.add(source, line, self._column or DEFAULT_COLUMN, str(error), str(value))
-            if time.monotonic() > until:
-                return some[-1][0]
+        for count, (line, value) in enumerate(values, 1):
+            try:
+                self._take(source, line, value)
+            except UnusableText as error:
+                self._rejections.add(source, line, self._column or DEFAULT_COLUMN, str(error), str(value))
+            if count % self.ROWS_BETWEEN_LOOKS_AT_THE_CLOCK == 0 and time.monotonic() > until:
+                return line
         return None
 
     def _take(self, source: str, line: int, value: object) -> None:
@@ -125,6 +136,7 @@ class _Ingestion:
         if not self._known.add(identity):
             self._duplicates += 1
             return
+        self._told(caption)
         self._rows.append({"caption_id": identity, "caption": caption, "source": source, "line": line})
         if len(self._rows) == self._shard_size:
             self._write()
@@ -134,7 +146,8 @@ class _Ingestion:
         if self._filled is not None:
             schema = SCHEMA.append(FILLED)
             rows = [{**row, FILLED.name: self._filled(row["caption"])} for row in rows]
-        write_rows(self._home.captions / f"{key}.parquet", rows, schema, expected=None)
+        if not self._dry_run:
+            write_rows(self._home.captions / f"{key}.parquet", rows, schema, expected=None)
         self._shards.append(key)
         self._accepted += len(rows)
         self._rows = []

@@ -7,6 +7,7 @@ row that cannot be used is kept in `<home>/captions/rejected.jsonl` with its rea
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -55,18 +56,19 @@ def ingest_pairs(
     shard_size: int = DEFAULT_SHARD_SIZE,
     progress: Progress = lambda what, done, total: None,
     root: Path | None = None,
+    dry_run: bool = False,
 ) -> IngestReport:
     """Add the pairs of `sources` (folders, tables) as new shards of at most `shard_size` pairs.
 
     Images that are named by paths lie in the folder of their table, or in `root`. A shard is there whole or not at
     all, so that a kill costs the shard under way; the same call then goes on. A source that cannot be read is reported
-    and the others are ingested. Raises IngestError when `shard_size` is not positive, PermissionError when the home
-    cannot be written.
+    and the others are ingested. With `dry_run` all is read and reported, and nothing written. Raises IngestError when
+    `shard_size` is not positive, PermissionError when the home cannot be written.
     """
     if shard_size < 1:
         raise IngestError(f"--shard-size {shard_size}: a shard holds at least one pair.")
-    with adding_shards(home), PictureReader() as reader:
-        ingestion = _Ingestion(home, reader, fit, shard_size)
+    with nullcontext() if dry_run else adding_shards(home), PictureReader() as reader:
+        ingestion = _Ingestion(home, reader, fit, shard_size, dry_run)
         for source in sources:
             ingestion.add(source, columns or {}, suffixes, root, progress)
         return ingestion.end()
@@ -75,11 +77,12 @@ def ingest_pairs(
 class _Ingestion:
     """One call of `ingest_pairs`, which holds the lock."""
 
-    def __init__(self, home: Home, reader: PictureReader, fit: str, shard_size: int) -> None:
+    def __init__(self, home: Home, reader: PictureReader, fit: str, shard_size: int, dry_run: bool) -> None:
         self._home, self._reader, self._fit, self._shard_size = home, reader, fit, shard_size
+        self._dry_run = dry_run
         self._known, self._keys = known_captions(home), new_keys(home)
         self._before_profiles = pairs_of_before_profiles(home)
-        self._rejections = Rejections(home)
+        self._rejections = Rejections(home, dry_run)
         self._rows: list[dict[str, Any]] = []
         self._bytes_held = 0
         self._shards: list[str] = []
@@ -166,8 +169,9 @@ class _Ingestion:
     def _write(self) -> None:
         """The images first: a shard begins to exist with its caption file."""
         key = next(self._keys)
-        write_rows(pair_images_path(self._home, key), self._rows, IMAGES_SCHEMA, expected=None)
-        write_rows(self._home.captions / f"{key}.parquet", self._rows, SHARD_SCHEMA, expected=None)
+        if not self._dry_run:
+            write_rows(pair_images_path(self._home, key), self._rows, IMAGES_SCHEMA, expected=None)
+            write_rows(self._home.captions / f"{key}.parquet", self._rows, SHARD_SCHEMA, expected=None)
         self._shards.append(key)
         self._accepted += len(self._rows)
         self._rows, self._bytes_held = [], 0

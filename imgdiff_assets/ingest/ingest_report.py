@@ -55,11 +55,15 @@ class IngestReport:
 
 
 class Rejections:
-    """The rejected rows of one ingestion: all counted and kept in `<home>/captions/rejected.jsonl`, the first held."""
+    """The rejected rows of one ingestion: all counted and kept in `<home>/captions/rejected.jsonl`, the first held.
+
+    With `dry_run` they are not kept.
+    """
 
     AT_ONCE = 1_000
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, dry_run: bool = False) -> None:
+        self._dry_run = dry_run
         self._path = home.captions / "rejected.jsonl"
         self._known: KnownIds | None = None
         self._lines: list[str] = []
@@ -74,7 +78,8 @@ class Rejections:
         self.count += 1
         if len(self.first) < REPORTED:
             self.first.append(rejected)
-        self._lines.append(json.dumps(asdict(rejected)))
+        if not self._dry_run:
+            self._lines.append(json.dumps(asdict(rejected)))
         if len(self._lines) >= self.AT_ONCE:
             self.write()
 

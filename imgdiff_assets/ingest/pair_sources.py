@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-import pyarrow.parquet as pq
-
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.own_output import export_around
 from imgdiff_assets.common.plain_text import shortened
 from imgdiff_assets.ingest.given_files import UnusableFile, open_given, read_inside
 from imgdiff_assets.ingest.given_tables import SUFFIXES, missing, read_table
 from imgdiff_assets.ingest.ingest_report import IngestError
 from imgdiff_assets.ingest.pair_folders import NAME_ENDS, PairFolder, find_pairs
+from imgdiff_assets.ingest.parquet_file import UnreadableParquet, open_parquet
 from imgdiff_assets.ingest.photograph import MOST_BYTES
 from imgdiff_assets.ingest.text_lines import Unreadable
 
@@ -102,6 +102,12 @@ def open_source(
     IngestError for a source that cannot be read, as its rows do.
     """
     roots = () if root is None else (root,)
+    if (ours := export_around(source)) is not None:
+        which = "it" if ours == source.absolute() else str(ours)
+        raise IngestError(
+            f"{source}: {which} is an export of imgdiff, whose pairs come from a home, with boxes drawn in: name the "
+            "folder of your own pairs."
+        )
     if source.is_dir():
         return _open_folder(source, suffixes, roots)
     if suffixes is not None:
@@ -159,7 +165,7 @@ def _row_count(file: Path) -> int:
     if file.suffix.lower() != ".parquet":
         return 0
     try:
-        with open_given(file) as data, pq.ParquetFile(data) as table:
-            return int(table.metadata.num_rows)
-    except Exception:  # told when its rows are read
+        with open_given(file) as data, open_parquet(data, ()) as table:
+            return table.count
+    except (UnusableFile, UnreadableParquet):  # told when its rows are read
         return 0

@@ -5,10 +5,8 @@ import os
 import select
 import struct
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -17,6 +15,7 @@ from PIL import Image
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.plain_text import bytes_text
 from imgdiff_assets.ingest.decoding import MOST_PIXELS, UnusableImage
+from imgdiff_assets.ingest.own_process import started
 
 FITS = ("refuse", "resize", "pad")
 MOST_BYTES = 256_000_000
@@ -26,7 +25,6 @@ MOST_SECONDS = 60.0
 """For one picture; the largest that are read take some 20."""
 
 CHUNK = 2**20
-ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,9 @@ class PictureReader:
 
     def _ask(self, data: bytes) -> Photograph:
         if self._process is None:
-            self._process = _started()
+            self._process = started(
+                "imgdiff_assets.ingest.decoding", stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+            )
         assert self._process.stdin is not None
         self._process.stdin.write(struct.pack(">Q", len(data)))
         self._process.stdin.write(data)
@@ -124,20 +124,6 @@ class PictureReader:
         process.kill()
         process.communicate()
         return process.returncode if code is None else code
-
-
-def _started() -> "subprocess.Popen[bytes]":
-    """Without `site`, whose hooks take as long as all the rest, and without the current folder among the modules."""
-    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
-    paths = [str(ROOT), *(path for path in sys.path if path)]
-    return subprocess.Popen(
-        [sys.executable, "-S", "-P", "-m", "imgdiff_assets.ingest.decoding"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**kept, "PYTHONPATH": os.pathsep.join(paths)},
-        bufsize=0,
-    )
 
 
 def align(source: Pixels, target: Pixels, fit: str) -> tuple[Pixels, Pixels]:

@@ -84,6 +84,12 @@ def shard_keys(home: Home) -> list[str]:
     return sorted(name for name in names if SHARD_KEY.fullmatch(name))
 
 
+def removed_keys(home: Home) -> list[str]:
+    """The keys of the shards in the trash, in order: see `imgdiff_assets.ingest.removed_shards`."""
+    found = {entry.address.parents[1].name for entry in store_of(home.trash).find(home.trash, "shard-*/*/*")}
+    return sorted(name for name in found if SHARD_KEY.fullmatch(name))
+
+
 def known_shards(home: Home, keys: Sequence[str]) -> list[str]:
     """The shards meant: `keys`, or all. Raises ShardError for one that does not exist, or when there are none."""
     for key in keys:
@@ -92,6 +98,11 @@ def known_shards(home: Home, keys: Sequence[str]) -> list[str]:
     if not known:
         raise ShardError(f"There are no shards in {home.captions}: ingest captions first (`imgdiff ingest FILE`).")
     return known
+
+
+def ids_of(file: PurePath) -> list[str]:
+    """The `caption_id` of each row of a caption file, wherever it lies. Raises DamagedTable."""
+    return [str(identity) for identity in read_table(file, SCHEMA)["caption_id"].to_pylist()]
 
 
 def caption_path(home: Home, key: str) -> PurePath:
@@ -188,12 +199,13 @@ def adding_shards(home: Home) -> AbstractContextManager[Any]:
 
 
 def new_keys(home: Home) -> Iterator[str]:
-    """The keys of the next new shards, without end; for whoever holds the lock."""
-    keys, store = shard_keys(home), store_of(home.captions)
+    """The keys of the next new shards, without end, those of removed ones left out; for whoever holds the lock."""
+    known, store = shard_keys(home), store_of(home.captions)
     for entry in store.find(home.captions, "shard-*.images.parquet"):
-        if entry.address.name.partition(".")[0] not in keys:  # a kill came before its captions
+        if entry.address.name.partition(".")[0] not in known:  # a kill came before its captions
             store.delete(entry.address)
-    first = int(keys[-1].removeprefix("shard-")) + 1 if keys else 0
+    keys = [*known, *removed_keys(home)]
+    first = int(max(keys).removeprefix("shard-")) + 1 if keys else 0
     return (f"shard-{number:06d}" for number in count(first))
 
 

@@ -4,7 +4,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 
 from imgdiff_assets.common.errors import ImgDiffError
@@ -14,6 +14,9 @@ TEMPORARY = ".tmp"
 
 LONGEST_NAME = 255 - len(TEMPORARY)
 """In bytes: what file systems take, less what is added while a file is written."""
+
+
+FULL_FLUSH: int | None = getattr(fcntl, "F_FULLFSYNC", None)
 
 
 class NotWritten(ImgDiffError, OSError):
@@ -33,6 +36,10 @@ def atomic_file(path: Path, durable: bool = True, shared: bool = False) -> Itera
     temporary = path.with_name(f"{path.name}{mark}{TEMPORARY}")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise OSError(
+                "there is something that is no file; it would be replaced"
+            )  # /dev/null, for an administrator
         try:
             yield temporary
             if durable:
@@ -82,12 +89,21 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
                 file.write(b"\n")
         file.write("".join(line + "\n" for line in lines).encode("utf-8"))
         file.flush()
-        os.fsync(file.fileno())
+        _wait_for_disk(file.fileno())
 
 
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _wait_for_disk(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _wait_for_disk(descriptor: int) -> None:
+    """Return when the disk has it. On macOS `fsync` leaves it in the drive's own memory, and another call does not."""
+    if FULL_FLUSH is not None:
+        with suppress(OSError):  # a file system that does not know the call, such as a network's
+            fcntl.fcntl(descriptor, FULL_FLUSH)
+            return
+    os.fsync(descriptor)

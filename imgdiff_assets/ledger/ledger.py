@@ -89,6 +89,11 @@ class Ledger:
         """The same, and which lines are unreadable."""
         return read_lines(self.table_path(asset, shard).with_name("history.jsonl"), RECORD, last)
 
+    def written_at(self, asset: str, shard: str) -> float:
+        """When the table's history was last written to, in seconds of the epoch; 0 where there is none."""
+        pieces = self._store.pieces(self.table_path(asset, shard).with_name("history.jsonl"))
+        return max((piece.modified for piece in pieces), default=0.0)
+
     def commit(
         self,
         asset: str,

@@ -52,6 +52,7 @@ class Record(TypedDict):
     item_versions: NotRequired[dict[str, int]]
     error_share: NotRequired[float]
     tries: NotRequired[int]
+    left: NotRequired[dict[str, list[int]]]
     devices: NotRequired[dict[str, str]]
     versions: NotRequired[dict[str, str]]
     peak_memory: NotRequired[dict[str, int]]

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import ID_LENGTH
+from imgdiff_assets.engine.earlier import earlier_versions_of_row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import COLOURS_SCHEMA, read_captions, shard_keys
 from imgdiff_assets.ledger.cells import is_image
@@ -214,6 +215,7 @@ def _node(stage: Stage, row: Row, shard: str, recipe: Recipe, record: Mapping[st
             "run_id": row["run_id"],
             "measured_at": f"{row['measured_at']:%Y-%m-%d %H:%M:%S} UTC" if row["measured_at"] else None,
             **{name: record.get(name) for name in RECORDED},
+            "left": earlier_versions_of_row(stage, row, record),
             **{name: record.get(name) if record.get("run_id") == row["run_id"] else None for name in RECORDED_OF_RUN},
         },
     )

@@ -45,6 +45,10 @@ def _body(node: Node) -> list[str]:
     lines.append(" · ".join(_score_text(score) for score in scores if not score.limits))
     if node.made:
         lines += [_made(node)]
+        lines += [
+            f"{step}: as version {version} of its code measured it, which was left when this release came"
+            for step, version in node.made["left"].items()
+        ]
         lines += [f"{role}: {_model(identity)}" for role, identity in (node.made["models"] or {}).items()]
     return [line for line in lines if line]
 

@@ -1,16 +1,10 @@
 """Boxes as text, in the conventions that vision-language models are trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 Coordinates = Literal["fraction", "thousandths", "pixels"]
-
-CONVENTIONS: Mapping[str, str] = {
-    "fraction": "as [x1, y1, x2, y2] in fractions of the width and the height",
-    "thousandths": "as [x1, y1, x2, y2] in thousandths of the width and the height",
-    "pixels": "as [x1, y1, x2, y2] in pixels",
-}
-"""What is said of each convention in a question. All count from the top left; x2 and y2 are the box's far edges."""
+"""All count from the top left; x2 and y2 are the box's far edges. A language says in words what each is."""
 
 
 def box_text(box: Sequence[float], width: int, height: int, coordinates: Coordinates) -> str:

@@ -6,6 +6,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import regex  # knows scripts and grapheme clusters
+
 ARTICLES = frozenset({"a", "an", "the"})
 
 
@@ -29,14 +31,41 @@ class _Spaced(dict[int, str]):
 
 _SPACED = _Spaced()
 _ASCII_WORDS = re.compile(r"[a-z0-9]+(?:['-]+[a-z0-9]+)*")
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\u30fc]"
+_SIGNS = regex.compile(rf"(?={_UNSPACED})\X|(?:(?!{_UNSPACED})\X)+")
+_TWO_SIGNS = regex.compile(rf"(?<={_UNSPACED}\p{{M}}*) (?={_UNSPACED})")
+SIGNS_OF_A_WORD = 2
+"""Of a script without spaces, about so many signs are a word."""
 
 
 def words(caption: str) -> list[str]:
-    """The words of a caption in lower case, in any script; punctuation counts only inside a word ("t-shirt")."""
+    """The words of a caption in lower case, in any script; punctuation counts only inside a word ("t-shirt").
+
+    Of scripts that write no spaces, such as Chinese, Japanese and Thai, every sign that a reader sees is a word.
+    """
     if caption.isascii():  # the same, several times as fast
         return _ASCII_WORDS.findall(caption.lower())
     text = unicodedata.normalize("NFC", caption.lower()).replace("’", "'")
-    return [word for part in text.translate(_SPACED).split() if (word := part.strip("'-"))]
+    parts = (part.strip("'-") for part in text.translate(_SPACED).split())
+    return [word for part in parts for word in _SIGNS.findall(part)]
+
+
+def joined(phrase: Sequence[str]) -> str:
+    """Words as they are written: with spaces between, but for the signs of scripts that write none."""
+    text = " ".join(phrase)
+    return text if text.isascii() else _TWO_SIGNS.sub("", text)
+
+
+def length(phrase: Sequence[str]) -> int:
+    """How many words there are, where some signs together count as one."""
+    signs = sum(regex.match(_UNSPACED, word) is not None for word in phrase)
+    return len(phrase) - signs + -(-signs // SIGNS_OF_A_WORD)
+
+
+def same_words(one: str, other: str) -> bool:
+    """Whether two captions differ in nothing but articles, case and punctuation."""
+    said = ([word for word in words(text) if word not in ARTICLES] for text in (one, other))
+    return next(said) == next(said)
 
 
 def edits(source_caption: str, target_caption: str) -> list[CaptionEdit]:
@@ -58,33 +87,7 @@ def edits(source_caption: str, target_caption: str) -> list[CaptionEdit]:
 def _without_article(phrase: list[str]) -> str:
     while phrase and phrase[0] in ARTICLES:
         phrase = phrase[1:]
-    return " ".join(phrase)
-
-
-def agreement(difference: str, source_text: str, target_text: str) -> float:
-    """How well a difference caption names what both region captions say, each on its own side.
-
-    The share of the content words (no articles) of `source_text` and `target_text` that are found in `difference` in
-    order, the source's before the target's; 0 when either text has no words. Other words between them are free.
-    """
-    expected = [word for word in words(source_text) if word not in ARTICLES]
-    expected_target = [word for word in words(target_text) if word not in ARTICLES]
-    if not expected or not expected_target:
-        return 0.0
-    both = expected + expected_target
-    return _longest_common_subsequence(both, words(difference)) / len(both)
-
-
-def _longest_common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """How many words the two sequences have in common, in order."""
-    longest = [0] * (len(second) + 1)
-    for word in first:
-        diagonal = 0
-        for position, other in enumerate(second, 1):
-            above = longest[position]
-            longest[position] = diagonal + 1 if word == other else max(above, longest[position - 1])
-            diagonal = above
-    return longest[-1]
+    return joined(phrase)
 
 
 def marked(source_text: str, target_text: str) -> tuple[list[tuple[str, bool]], list[tuple[str, bool]]]:

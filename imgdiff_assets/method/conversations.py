@@ -1,27 +1,33 @@
 """Question and answer of a sample, and which split it belongs to."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from imgdiff_assets.common.hashing import seed_of
+from imgdiff_assets.method.special_tokens import without_tokens
 
 IMAGE_TOKEN = "<image>"
+IMAGE_TOKENS = f"{IMAGE_TOKEN}\n" * 2
+"""What every question begins with."""
+
+_ENDED = re.compile(r"[.!?。！？…][\"”“’»」』)]*$")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff][”」』)]?$")
 
 
 def conversation(question: str, answer: str) -> list[dict[str, str]]:
-    """One turn over two images, in the form that LLaVA trainers read."""
+    """One turn over two images, in the form that LLaVA trainers read; its image tokens are the only tokens in it."""
     return [
-        {"from": "human", "value": f"{IMAGE_TOKEN}\n{IMAGE_TOKEN}\n{question}"},
-        {"from": "gpt", "value": answer},
+        {"from": "human", "value": f"{IMAGE_TOKENS}{without_tokens(question)}"},
+        {"from": "gpt", "value": without_tokens(answer)},
     ]
 
 
 def sentence(text: str) -> str:
     """The text with a capital letter and a full stop, as an answer reads."""
     text = " ".join(text.split())
-    if not text:
-        return text
-    return text[0].upper() + text[1:] + ("" if text[-1] in ".!?" else ".")
+    stop = "" if not text or _ENDED.search(text) else "。" if _UNSPACED.search(text) else "."
+    return text[:1].upper() + text[1:] + stop
 
 
 def pick(options: Sequence[str], *identity: Any) -> str:

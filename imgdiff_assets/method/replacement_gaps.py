@@ -26,7 +26,7 @@ def filled_cells(cells: Mapping[tuple[str, str], int]) -> Callable[[str], str]:
 
     def filled(caption: str) -> str:
         text = f" {' '.join(words(caption))} "
-        named = {source: counts for source, counts in by_object.items() if f" {source} " in text}
+        named = {source: counts for source, counts in by_object.items() if f" {' '.join(words(source))} " in text}
         return json.dumps(named, sort_keys=True, ensure_ascii=False)
 
     return filled

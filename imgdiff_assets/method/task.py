@@ -16,14 +16,18 @@ class Task:
     the `subject` asked about (or None) and the `answer`, as texts; None where the task has nothing to ask. It must
     give the same each time. Known, by name, are
 
-    - of the caption: `caption_id`, `source_caption`, `target_caption`, `split` (`train` or `validation`);
+    - of the caption: `caption_id`, `source_caption`, `target_caption`, `split` (`train` or `validation`), and what was
+      replaced by what: `source_object`, `target_object`, `change_kind`, where it is known;
     - of the pair: `pair_id`, `source_hash`, `target_hash`, `width`, `height` (pixels), `image_similarity` (cosine),
       `too_similar` (whether the pair was rejected as such, for the two images show the same);
     - of the region: `region_id`, `x1`, `y1`, `x2`, `y2` (pixels), `box_text` (the box as answers tell it),
       `source_region_caption`, `target_region_caption`, `difference_caption` (which calls the source the left image),
+      as the captioner gave them, `source_phrase`, `target_phrase`, `difference`, as sentences need them,
       `caption_similarity` (cosine), and how well each caption fits its own side's crop and the other side's:
       `source_match_itc`, `source_mismatch_itc`, the same of `target`, and the same with `itm`. `kept` says whether
       the region's captions passed their filters; where they did not, the sample is set aside.
+
+    `language` is the recipe's. Special tokens are taken out of subjects and answers.
 
     Only `which_image` is asked of erased regions too, and only `same_or_different` of pairs that are too similar: the
     one knows `about` as well (the side that the text asked about is of), the other knows no region.

@@ -5,20 +5,30 @@ way round it gives the answer for that order: `flip` says how the two are relate
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.method.caption_edit import ARTICLES, words
+from imgdiff_assets.method.caption_edit import joined, words
+from imgdiff_assets.method.change import OBJECT
 from imgdiff_assets.method.conversations import sentence
+from imgdiff_assets.method.language import (
+    DEFAULT_LANGUAGE,
+    Language,
+    Sentences,
+    language_named,
+    sentences_of,
+    spoken_sentences,
+)
+from imgdiff_assets.method.noun_phrases import begun, is_determiner, is_noun_phrase
+from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.task import Task
 from resources.installed import offers
 
-MARKED_REGION = "inside the red box"
-"""What `{region}` in a question becomes; an export without red boxes says the corners instead."""
-
-SAME, DIFFERENT = "Same.", "Different."
+SAME = frozenset(sentences.same for sentences in spoken_sentences())
+"""What is answered, in any language, where two images show the same."""
 LETTERS = ("A", "B")
 SIDES = ("source", "target")
 MOST_WORDS_BEFORE = 3
@@ -26,6 +36,7 @@ CONNECTING = frozenset(
     ["and", "or", "with", "on", "in", "of", "at", "to", "by", "near", "from", "for", "over", "under", "is", "are"]
 )
 """Words that end one phrase and begin another."""
+EDGES = ' .,;:!?"“”'
 
 
 def other(side: str) -> str:
@@ -33,157 +44,147 @@ def other(side: str) -> str:
     return SIDES[1 - SIDES.index(side)]
 
 
-def phrase(text: str) -> str:
-    """A caption as part of a sentence: without a full stop, an article at its beginning in lower case."""
-    text = " ".join(text.split()).rstrip(".")
-    first, space, rest = text.partition(" ")
-    return first.lower() + space + rest if first.lower() in ARTICLES else text
-
-
 def ask_difference(known: Mapping[str, Any], first: str) -> Row | None:
-    """The difference caption, which speaks of the source as the left image."""
-    return {"subject": None, "answer": sentence(known["difference_caption"])}
+    """The difference, which speaks of the source as the left image."""
+    return {"subject": None, "answer": sentence(known["difference"])}
 
 
 def ask_which_image(known: Mapping[str, Any], first: str) -> Row | None:
-    """Which image shows what one of the two region captions says; `about` is the side that it was written of."""
+    """Which image shows what one of the two region captions names; `about` is the side that it was written of."""
     about = known["about"]
-    return {"subject": phrase(known[f"{about}_region_caption"]), "answer": LETTERS[first != about]}
+    return {"subject": known[f"{about}_phrase"], "answer": LETTERS[first != about]}
 
 
 def ask_same_or_different(known: Mapping[str, Any], first: str) -> Row | None:
     """Whether the two images show the same: they do when the pair was rejected as too similar."""
-    return {"subject": None, "answer": SAME if known["too_similar"] else DIFFERENT}
+    sentences = _sentences(known)
+    return {"subject": None, "answer": sentences.same if known["too_similar"] else sentences.different}
 
 
 def ask_grounding(known: Mapping[str, Any], first: str) -> Row | None:
     """Where in both images the one shows this and the other that; the answer is the region's box."""
-    shown = [phrase(known[f"{side}_region_caption"]) for side in (first, other(first))]
-    return {"subject": f"{shown[0]} in the first image and {shown[1]} in the second", "answer": known["box_text"]}
+    shown = {"first": known[f"{first}_phrase"], "second": known[f"{other(first)}_phrase"]}
+    return {"subject": _sentences(known).both_shown.format(**shown), "answer": known["box_text"]}
 
 
 def ask_edit_instruction(known: Mapping[str, Any], first: str) -> Row | None:
-    """The edit that makes the second image of the first, from the words in which the two captions differ."""
-    parts = _compared(known[f"{first}_caption"], known[f"{other(first)}_caption"])
+    """The edit that makes the second image of the first: one object replaced by another."""
+    parts = _compared(known, first)
     if parts is None:
         return None
-    _, (_, old), (article, new), _ = parts
-    return {"subject": None, "answer": f"Replace the {old} with {' '.join(filter(None, [article, new]))}."}
+    old, new = _sentences(known).definite(parts.phrases[0]), parts.phrases[1]
+    return {"subject": None, "answer": _sentences(known).replaced.format(old=old, new=new)}
 
 
 def ask_commonality(known: Mapping[str, Any], first: str) -> Row | None:
     """What both images show: the words that the two captions share, and something in the place of the rest."""
-    parts = _compared(known["source_caption"], known["target_caption"])
-    if parts is None:
+    parts, sentences, language = _compared(known, "source"), _sentences(known), _language(known)
+    if parts is None or len({*parts.before, *parts.after} - language.articles) < 2:
         return None
-    before, _, _, after = parts
-    if len({*before, *after} - ARTICLES) < 2:
-        return None
-    return {"subject": None, "answer": f"Both images show {' '.join([*before, 'something', *after])}."}
+    shown = _joined([*parts.before, sentences.something, *parts.after], language)
+    form = sentences.in_common if is_noun_phrase(shown, language.phrases) else sentences.in_common_quoted
+    return {"subject": None, "answer": form.format(shown=shown)}
 
 
-Phrase = tuple[str, str]
-"""An article (or nothing) and what follows it."""
+def _language(known: Mapping[str, Any]) -> Language:
+    return language_named(known.get("language") or DEFAULT_LANGUAGE)
 
 
-def _compared(first_caption: str, second_caption: str) -> tuple[list[str], Phrase, Phrase, list[str]] | None:
-    """The words both captions begin with, the phrase of each that differs, and the words both end with.
+def _sentences(known: Mapping[str, Any]) -> Sentences:
+    return sentences_of(_language(known))
 
-    A phrase begins after the nearest article of the few words before it, so that "red ball" is not torn apart. None
-    when one caption has nothing in the place of the other's phrase.
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """The words both captions begin with, the phrase of each that differs, and the words both end with."""
+
+    before: list[str]
+    phrases: tuple[str, str]
+    after: list[str]
+
+
+def _compared(known: Mapping[str, Any], first: str) -> _Compared | None:
+    """The captions compared, the one of the first image first; None where no object was replaced by another.
+
+    What differs is widened to the named objects, so that "wine glass" is not torn apart, and to where their phrases
+    begin: at the nearest article of the few words before, or where a number or an adjective stands.
     """
-    first, second = words(first_caption), words(second_caption)
-    shortest = min(len(first), len(second))
-    start = next((index for index in range(shortest) if first[index] != second[index]), shortest)
-    end = next((n for n in range(shortest - start) if first[-1 - n] != second[-1 - n]), shortest - start)
-    if start == shortest - end:
+    language = _language(known)
+    captions = [_tokens(known[f"{side}_caption"], language) for side in (first, other(first))]
+    keys = [[joined(words(token)) for token in caption] for caption in captions]
+    shortest = min(map(len, keys))
+    start = next((index for index in range(shortest) if keys[0][index] != keys[1][index]), shortest)
+    end = next((n for n in range(shortest - start) if keys[0][-1 - n] != keys[1][-1 - n]), shortest - start)
+    differing = [key[start : len(key) - end] for key in keys]
+    if known.get("change_kind") not in (None, OBJECT) or _is_no_object(differing, language):
         return None
-    start = _phrase_start(first, start)
-    phrases = [_split_article(caption[start : len(caption) - end]) for caption in (first, second)]
-    if not all(text for _, text in phrases):
+    for key, side in zip(keys, (first, other(first)), strict=True):
+        named = words(known.get(f"{side}_object") or "")
+        for place in range(len(key) - len(named) + 1 if named else 0):
+            if key[place : place + len(named)] == named and place <= start <= len(key) - end <= place + len(named):
+                start, end = min(start, place), min(end, len(key) - place - len(named))
+    start = _phrase_start(keys[0], start, language)
+    old, new = (_joined(caption[start : len(caption) - end], language).strip(EDGES) for caption in captions)
+    if not old or not new:
         return None
-    return first[:start], phrases[0], phrases[1], first[len(first) - end :]
+    before, after = captions[0][:start], captions[0][len(captions[0]) - end :]
+    return _Compared(before, (old, _with_article(new, language)), after)
 
 
-def _phrase_start(caption: list[str], start: int) -> int:
-    """The place of the nearest article, unless another phrase lies between."""
+def _tokens(caption: str, language: Language) -> list[str]:
+    """The words of a caption with the punctuation around them."""
+    text = begun(without_tokens(caption).strip(EDGES), language.phrases)
+    return [token for token in (text.split() if language.spaces else words(text)) if words(token)]
+
+
+def _joined(tokens: Sequence[str], language: Language) -> str:
+    return " ".join(tokens) if language.spaces else joined(tokens)
+
+
+def _is_no_object(differing: Sequence[Sequence[str]], language: Language) -> bool:
+    """Whether a colour, a number, a place or what is done was replaced, or something only added."""
+    qualities = frozenset().union(*language.kinds.values())
+    done = tuple(language.verb_endings) or ("\0",)
+    return not all(differing) or any(
+        all(word in qualities or (len(differing[0]) == len(run) == 1 and word.endswith(done)) for word in run)
+        for run in differing
+    )
+
+
+def _phrase_start(caption: Sequence[str], start: int, language: Language) -> int:
+    """The place of the nearest article, unless another phrase lies between; else of words that qualify the next."""
     for index in range(min(start, len(caption) - 1), max(start - 1 - MOST_WORDS_BEFORE, -1), -1):
-        if caption[index] in ARTICLES:
+        if caption[index] in language.articles:
             return index
         if index < start and caption[index] in CONNECTING:
             break
+    qualities = language.kinds.get("attribute", frozenset()) | language.kinds.get("count", frozenset())
+    while start and (caption[start - 1] in qualities or is_determiner(caption[start - 1], language.phrases)):
+        start -= 1
     return start
 
 
-def _split_article(phrase_words: list[str]) -> Phrase:
-    if phrase_words and phrase_words[0] in ARTICLES:
-        return phrase_words[0], " ".join(phrase_words[1:])
-    return "", " ".join(phrase_words)
+def _with_article(phrase: str, language: Language) -> str:
+    """With the right article of those that say no more than that there is one thing."""
+    article, _, rest = phrase.partition(" ")
+    if rest and article.lower() in language.articles and language.phrases.article(rest) != rest:
+        return phrase if article.lower() == "the" else language.phrases.article(rest)
+    return phrase if is_determiner(phrase, language.phrases) else language.phrases.article(phrase)
+
+
+def _task(name: str, ask: Callable[[Mapping[str, Any], str], Row | None], **traits: Any) -> Task:
+    return Task(name, sentences_of(language_named(DEFAULT_LANGUAGE)).questions[name], ask, **traits)
 
 
 OURS: Mapping[str, Task] = {
     task.name: task
     for task in (
-        Task(
-            "difference",
-            (
-                "What is different between the two images {region}?",
-                "Compare what the two images show {region}: how does the second differ from the first?",
-                "Look {region} in both images and describe the change.",
-            ),
-            ask_difference,
-            marked=True,
-            shuffled=False,
-        ),
-        Task(
-            "which_image",
-            (
-                "Which of the two images shows {subject} {region}? Answer A for the first or B for the second.",
-                "{subject}: in which image is that to be seen {region}? Answer with A (first) or B (second).",
-                "Look {region}. Is {subject} in image A (the first) or in image B (the second)? Answer A or B.",
-            ),
-            ask_which_image,
-            marked=True,
-        ),
-        Task(
-            "same_or_different",
-            (
-                "Do the two images show the same? Answer Same or Different.",
-                "Compare the two images. Is anything in them different? Answer Same or Different.",
-                "Are these two images the same, or do they differ? Answer Same or Different.",
-            ),
-            ask_same_or_different,
-            once_per_pair=True,
-        ),
-        Task(
-            "grounding",
-            (
-                "At one place there is {subject}. Give its box {coordinates}.",
-                "Find the region that holds {subject}, and answer with its box {coordinates}.",
-                "Where do the images differ by {subject}? Answer with the box {coordinates}.",
-            ),
-            ask_grounding,
-        ),
-        Task(
-            "edit_instruction",
-            (
-                "Which edit turns the first image into the second?",
-                "Write the instruction for an image editor that makes the second image of the first.",
-                "What would you have to change in the first image to get the second? Answer with one instruction.",
-            ),
-            ask_edit_instruction,
-            once_per_pair=True,
-        ),
-        Task(
-            "commonality",
-            (
-                "What do the two images have in common?",
-                "Describe what is the same in both images.",
-                "What is to be seen in the first image and in the second alike?",
-            ),
-            ask_commonality,
-            once_per_pair=True,
-        ),
+        _task("difference", ask_difference, marked=True, shuffled=False, version=2),
+        _task("which_image", ask_which_image, marked=True, version=2),
+        _task("same_or_different", ask_same_or_different, once_per_pair=True),
+        _task("grounding", ask_grounding, version=2),
+        _task("edit_instruction", ask_edit_instruction, once_per_pair=True, version=2),
+        _task("commonality", ask_commonality, once_per_pair=True, version=2),
     )
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.tasks import TASKS
 
 ERASED = "erased"
@@ -63,11 +64,6 @@ def shown(sample: Mapping[str, Any]) -> Shown:
     return Shown(
         images=shown_images(sample["pair_id"], sample["region_id"], sample["erased_from"], sample["first"]),
         box=(x1, y1, x2, y2) if marked else None,
-        question=_without_tokens(question.replace(f"{IMAGE_TOKEN}\n", "")),
-        answer=_without_tokens(sample["answer"] or ""),
+        question=without_tokens(question.replace(f"{IMAGE_TOKEN}\n", "")),
+        answer=without_tokens(sample["answer"] or ""),
     )
-
-
-def _without_tokens(text: str) -> str:
-    """Trainers put an image in the place of every token; what a model said must not ask for more."""
-    return text.replace(IMAGE_TOKEN, "image")

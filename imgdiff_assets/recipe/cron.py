@@ -4,8 +4,11 @@ Numbers, names, lists, ranges (also over the end, as in fri-mon), steps, and `?`
 read besides, such as `L` and `#`, is refused.
 """
 
+import datetime
 import re
 from collections.abc import Sequence
+from itertools import count, product
+from zoneinfo import ZoneInfo
 
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -34,6 +37,29 @@ def check_cron(text: str) -> str:
     if all(min(days) > LONGEST_MONTHS.get(month, 31) for month in months):
         raise ValueError(f"there is no day {fields[2]} in month {fields[3]}")
     return text
+
+
+def next_time(text: str, timezone: str, moment: datetime.datetime, back: bool = False) -> datetime.datetime:
+    """The first time after a moment that a cron expression names, or with `back` the last one not after it.
+
+    `moment` has a time zone. The answer is in `timezone`.
+    """
+    zone = ZoneInfo(timezone)
+    now = moment.astimezone(zone)
+    fields = text.split()
+    minutes, hours, days, months, weekdays = (
+        sorted(_values("*" if field == "?" else field, *about)) for field, about in zip(fields, FIELDS, strict=True)
+    )
+    either = fields[2] not in "*?" and fields[4] not in "*?"
+    for distance in count():
+        date = now.date() + datetime.timedelta(days=-distance if back else distance)
+        fits = date.day in days, bool({date.isoweekday(), date.isoweekday() % 7} & {*weekdays})
+        if date.month in months and (any(fits) if either else all(fits)):
+            times = [datetime.datetime.combine(date, datetime.time(*at), zone) for at in product(hours, minutes)]
+            found = [time for time in times if (time.timestamp() <= now.timestamp()) == back]
+            if found:
+                return found[-1 if back else 0]
+    raise AssertionError("a cron expression names some time")
 
 
 def _values(field: str, name: str, low: int, high: int, names: Sequence[str]) -> set[int]:

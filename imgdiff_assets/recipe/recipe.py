@@ -2,9 +2,10 @@
 
 import difflib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -12,8 +13,10 @@ from pydantic import BaseModel, Field, ValidationError, create_model, field_vali
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import Home, expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.recipe.cron import check_cron
+from imgdiff_assets.recipe.editions import SHIPPED, shipped_file, shipped_recipes
 from imgdiff_assets.stages.graph import STAGES, stages_of
 from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
@@ -30,14 +33,46 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 
-SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT_RECIPE = "miniature"
+BY_NAME, BY_ENVIRONMENT, BY_HOME, BY_DEFAULT = "--recipe", "IMGDIFF_RECIPE", "recipe.yaml of the home", "default"
 TOLD_MISTAKES = 100
 LONGEST_GIVEN = 80
 
 
 class RecipeError(ImgDiffError, ValueError):
     """A recipe that cannot be used; the message names file, key and what to do."""
+
+
+class BudgetSettings(StageSettings):
+    """How long models may work in runs that nobody starts by hand."""
+
+    hours: float = Field(gt=0, description="Hours; what people start counts, and is not stopped.")
+    per: Literal["day", "week"] = Field("day", description="Days begin at midnight, weeks on Monday, in `timezone`.")
+
+
+class TellSettings(StageSettings):
+    """Who is told of what goes wrong by night: a command, a web address, or both."""
+
+    command: list[str] = Field(
+        [],
+        description="A program and its arguments, as in `[mail, -s, imgdiff, me@example.org]`: it reads the text on "
+        "standard input, no shell is between. IMGDIFF_TELL_COMMAND names another.",
+    )
+    url: str | None = Field(
+        None,
+        description="Gets a POST of JSON with the key `text`, as Slack and Mattermost take it. An address that is "
+        "itself a secret belongs into IMGDIFF_TELL_URL.",
+    )
+    room_gb: float = Field(
+        10.0, ge=0, description="Free space on the disk of the home below which that is told, in GB."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_one(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("https://", "http://")):
+            raise ValueError("write an address that begins with https:// or http://")
+        return url
 
 
 class AutomationSettings(StageSettings):
@@ -60,6 +95,11 @@ class AutomationSettings(StageSettings):
         description="Whether captions of the inbox are noted with the replacements made so far, as "
         "`imgdiff ingest --fill-gaps` notes them, for prompt_pairs.keep_attempts to go by.",
     )
+
+    budget: BudgetSettings | None = Field(
+        None, description="Schedule, inbox and sensors ask for no run when it is spent, nor for more than is left."
+    )
+    tell: TellSettings = TellSettings()
 
     @field_validator("cron")
     @classmethod
@@ -169,37 +209,91 @@ else:
     )
 
 
-def shipped_recipes() -> list[str]:
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+@dataclass(frozen=True, slots=True)
+class ChosenRecipe:
+    """Which recipe is meant, where it lies, and what said so: one of the `BY_` words."""
+
+    name: str
+    path: Path
+    by: str
+
+    @property
+    def is_shipped(self) -> bool:
+        return self.path.is_relative_to(SHIPPED)
+
+    def text(self) -> str:
+        """The YAML, with its comments. Raises RecipeError."""
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise RecipeError(
+                f"{self.name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
+            ) from None
+        except (OSError, ValueError) as error:
+            raise RecipeError(f"{self.path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+
+    def values(self) -> dict[str, Any]:
+        """What the YAML says. Raises RecipeError."""
+        try:
+            values = load_yaml(self.text())
+        except (ValueError, yaml.YAMLError) as error:
+            if isinstance(error, RecipeError):
+                raise
+            raise RecipeError(f"{self.path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(values, dict):
+            raise RecipeError(f"{self.path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
+        return values
 
 
-def load_recipe(name: str | None = None, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe `name` (a shipped one, or a YAML file), else `IMGDIFF_RECIPE`, else `miniature`.
+def chosen_recipe(name: str | None = None, anew: bool = False) -> ChosenRecipe:
+    """The recipe `name`, else `IMGDIFF_RECIPE`, else `recipe.yaml` of the home, else `miniature`.
+
+    A shipped one is as the home was begun with it, or `anew` as this release ships it. Raises UnreadableEditions.
+    """
+    by, home = BY_NAME, Home.from_environment()
+    if not name and (name := os.environ.get("IMGDIFF_RECIPE")):
+        by = BY_ENVIRONMENT
+    if not name:
+        own = home.recipe
+        name, by = (str(own), BY_HOME) if own.is_file() else (DEFAULT_RECIPE, BY_DEFAULT)
+    if name not in shipped_recipes():
+        return ChosenRecipe(name, expanded(Path(name)), by)
+    return ChosenRecipe(name, SHIPPED / f"{name}.yaml" if anew else shipped_file(home, name), by)
+
+
+def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bool = False) -> Recipe:
+    """The recipe `name` (a shipped one, or a YAML file), or the one that `chosen_recipe` tells, `anew` as it says.
 
     `overrides` are `section.key=value` with YAML values. The servers that it names may be sent the key: nobody but
-    the user writes them here. Raises RecipeError.
+    the user writes them here. Those of a recipe that was merely found in the home may not. Raises RecipeError,
+    UnreadableEditions.
     """
-    name = name or os.environ.get("IMGDIFF_RECIPE") or DEFAULT_RECIPE
-    path = SHIPPED / f"{name}.yaml" if name in shipped_recipes() else Path(name).expanduser()
-    try:
-        values = load_yaml(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError(
-            f"{name}: no such recipe; give a YAML file or one of {', '.join(shipped_recipes())}."
-        ) from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path}: cannot be read as YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of sections; see {SHIPPED / 'miniature.yaml'}.")
-    try:
-        recipe = Recipe.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError(_explain(path.name, error)) from None
-    recipe = override_recipe(recipe, overrides)
+    chosen = chosen_recipe(name, anew)
+    recipe = override_recipe(_read(chosen), overrides)
+    typed = {override.partition("=")[2].strip() for override in overrides}
     for settings in recipe.roles.values():
-        if isinstance(settings, ChatModelSettings) and settings.base_url is not None:
-            name_server(settings.base_url)
+        url = settings.base_url if isinstance(settings, ChatModelSettings) else None
+        if url is not None and (chosen.by != BY_HOME or url in typed):
+            name_server(url)
     return recipe
+
+
+def changed_since(name: str | None = None) -> str | None:
+    """A sentence where this release ships the recipe otherwise than `IMGDIFF_HOME` goes on with it."""
+    then, now = chosen_recipe(name), chosen_recipe(name, anew=True)
+    if then == now or _read(then) == _read(now):
+        return None
+    return (
+        f"This release ships another {then.name} than this home was begun with (that of {then.path.parent.name}), "
+        "with which it goes on: `imgdiff run --new-recipe --dry-run` tells what today's would make anew."
+    )
+
+
+def _read(chosen: ChosenRecipe) -> Recipe:
+    try:
+        return Recipe.model_validate(chosen.values())
+    except ValidationError as error:
+        raise RecipeError(_explain(chosen.path.name, error)) from None
 
 
 def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
@@ -207,19 +301,28 @@ def override_recipe(recipe: Recipe, overrides: Sequence[str]) -> Recipe:
     values = recipe.model_dump(mode="json")
     for override in overrides:
         _apply(values, override)
+    return recipe_of("--set", values)
+
+
+def recipe_of(source: str, values: Mapping[str, Any]) -> Recipe:
+    """The recipe that has these values; `source` says where they were written. Raises RecipeError."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError(_explain("--set", error)) from None
+        raise RecipeError(_explain(source, error)) from None
+
+
+def key_path(key: str) -> list[str]:
+    """Where a key lies that is written as in `--set`: a role's without `models.` before it."""
+    parts = key.strip().split(".")
+    return ["models", *parts] if parts[0] in RoleModels.model_fields else parts
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
+    parts = key_path(key)
     if not equals or not all(parts):
         raise RecipeError(f"--set {override}: write section.key=value, as in filtered_pairs.min_similarity=0.85.")
-    if parts[0] in RoleModels.model_fields:
-        parts.insert(0, "models")
     section: Any = values
     for index, part in enumerate(parts[:-1]):
         if part not in _known_keys(parts[:index]):
@@ -295,6 +398,8 @@ def _explain(source: str, error: ValidationError) -> str:
             lines.append(f"{source}: {where}: this key is required.")
         elif mistake["type"] == "model_type":
             lines.append(f"{source}: {where}: should be a section with keys of its own (given: {given}).")
+        elif not where:  # of several sections, which the message names
+            lines.append(f"{source}: {mistake['msg'].removeprefix('Value error, ')}")
         else:
             lines.append(f"{source}: {where}: {mistake['msg'].removeprefix('Value error, ')} (given: {given}).")
     if len(mistakes) > TOLD_MISTAKES:

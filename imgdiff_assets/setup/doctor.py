@@ -3,7 +3,7 @@
 import os
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 from imgdiff_assets.common.environment import library_versions
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, shipped_recipes
+from imgdiff_assets.recipe.editions import shipped_recipes
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from imgdiff_assets.setup.installed_parts import Part, installed_parts
 from imgdiff_assets.setup.model_list import ModelState, model_states, role_settings
 from resources.backends.choice import OWN, backend_of, backends
@@ -71,8 +72,11 @@ class Report:
         return asdict(self)
 
 
-def examine(home: Home, recipe: Recipe) -> Report:
-    """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first."""
+def examine(home: Home, recipe: Recipe, options: str, needed: Collection[str]) -> Report:
+    """Look at this machine, and at `recipe` and the shipped recipes; `recipe` comes first.
+
+    `options` are those that name it to another command, `needed` the roles that this home's shards need.
+    """
     found = available_devices()
     folders = (home.local, weights_cache())
     parts, broken = installed_parts(recipe)
@@ -84,10 +88,25 @@ def examine(home: Home, recipe: Recipe) -> Report:
         disk_free={str(folder): _disk_free(folder) for folder in folders},
         versions=library_versions(),
         devices=found,
-        recipes=[examine_recipe(each, model_states(each), found) for each in (recipe, *others)],
+        recipes=[
+            _of_home(recipe, found, options, needed),
+            *(examine_recipe(each, model_states(each), found, f" --recipe {each.name}") for each in others),
+        ],
         installed=parts,
         remarks=list(dict.fromkeys([*_remarks(found), *broken])),
     )
+
+
+def _of_home(recipe: Recipe, found: Sequence[Device], options: str, needed: Collection[str]) -> RecipeReport:
+    """The recipe with those of its models that this home needs."""
+    states = model_states(recipe)
+    there = [state for state in states if state.role in needed]
+    if len(there) == len(states):
+        return examine_recipe(recipe, states, found, options)
+    report = examine_recipe(recipe, there, found, f"{options} --roles {' '.join(state.role for state in there)}")
+    others = ", ".join(state.role for state in states if state not in there)
+    report.remarks.append(f"this home has given pairs alone, which need no {others}")
+    return report
 
 
 def available_devices() -> list[Device]:
@@ -108,7 +127,9 @@ def weights_cache() -> Path:
     return Path(constants.HF_HUB_CACHE)
 
 
-def examine_recipe(recipe: Recipe, states: Sequence[ModelState], available: Sequence[Device]) -> RecipeReport:
+def examine_recipe(
+    recipe: Recipe, states: Sequence[ModelState], available: Sequence[Device], options: str = ""
+) -> RecipeReport:
     """Whether the models in `states` are here, and fit into the memory of the devices they are meant for."""
     report = RecipeReport(recipe.name, sum(state.present for state in states), len(states), 0, 0, 0, "together")
     fetchable = [state for state in states if state.fetchable and not state.present]
@@ -127,11 +148,10 @@ def examine_recipe(recipe: Recipe, states: Sequence[ModelState], available: Sequ
         memory = next((each for each in available if each.device == name), None)
         if memory is not None:
             _weigh(report, there, memory)
-    option = f" --recipe {recipe.name}" if recipe.name in shipped_recipes() else ""
     if fetchable:
         report.problems.append(
             f"{counted(len(fetchable), 'model')} missing, {bytes_text(report.to_fetch)}: "
-            f"fetch with `imgdiff models pull{option}`"
+            f"fetch with `imgdiff models pull{options}`"
         )
     report.problems += [str(state.missing) for state in states if not state.present and not state.fetchable]
     if any(state.disk_bytes is None for state in fetchable):

@@ -1,6 +1,6 @@
 """What a recipe's models are: how large, where they are on this machine, on what terms; and fetching those missing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
 from resources.backends.choice import backend_name, backend_of
 from resources.loading.settings import ModelSettings
+
+WIDTH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def model_state(role: str, settings: ModelSettings) -> ModelState:
         dtype=found.dtype,
         backend=backend_name(settings),
         present=found.missing is None,
-        fetchable=backend.fetches(settings),
+        fetchable=backend.fetches(settings) and found.where is None,
         where=found.where,
         disk_bytes=found.disk_bytes,
         memory_bytes=found.memory_bytes,
@@ -87,34 +89,50 @@ def model_state(role: str, settings: ModelSettings) -> ModelState:
     )
 
 
-def states_text(states: Sequence[ModelState]) -> str:
-    """A line per model; below, what is missing and how to get it."""
-    rows = [("role", "model", "size", "type", "licence", "where")]
-    for state in states:
-        rows.append(
-            (
-                state.role,
-                state.model + (f"@{state.revision}" if state.revision else ""),
-                "" if state.disk_bytes is None else bytes_text(state.disk_bytes),
-                state.dtype or state.backend,
-                state.licence,
-                (state.where or "") if state.present else "missing",
-            )
+def states_text(states: Sequence[ModelState], options: str = "") -> str:
+    """Two lines per model, for a terminal of 100 columns; below, what is missing and how to get it.
+
+    `options` are those that name the recipe to another command.
+    """
+    rows = [
+        (
+            "" if state.disk_bytes is None else bytes_text(state.disk_bytes),
+            state.dtype or state.backend,
+            _here(state),
+            state.licence,
         )
+        for state in states
+    ]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    lines.insert(1, "─" * max(map(len, lines)))
+    lines = []
+    for state, row in zip(states, rows, strict=True):
+        lines.append(f"{state.role:<19} {state.model}{f'@{state.revision}' if state.revision else ''}")
+        lines.append((" " * 20 + "  ".join(map(str.ljust, row, widths))).rstrip())
+        if state.present and state.where is not None:
+            lines.append(f"{'':19} {_shortened_path(state.where)}")
+    return "\n".join([*lines, *_missing_lines(states, options)])
+
+
+def _here(state: ModelState) -> str:
+    return "here" if state.present else "missing" if state.fetchable else "not usable"
+
+
+def _shortened_path(where: str) -> str:
+    """The end of a path, which tells more than its beginning."""
+    return where if len(where) <= WIDTH - 20 else f"...{where[-(WIDTH - 23) :]}"
+
+
+def _missing_lines(states: Sequence[ModelState], options: str) -> Iterator[str]:
     absent = [state for state in states if not state.present]
     if absent:
-        lines.append("")
-    lines += [f"{state.role}: {state.missing}" for state in absent if state.disk_bytes is None]
-    sizes = [state.disk_bytes for state in absent if state.disk_bytes is not None]
+        yield ""
+    for state in absent:
+        if not state.fetchable or state.disk_bytes is None:
+            yield f"{state.role}: {state.missing}"
+    sizes = [state.disk_bytes for state in absent if state.fetchable and state.disk_bytes is not None]
     if sizes:
-        lines.append(
-            f"{counted(len(sizes), 'model')} missing, {bytes_text(sum(sizes))}: fetch with "
-            "`imgdiff models pull` and the same options"
-        )
-    return "\n".join(lines)
+        yield f"{counted(len(sizes), 'model')} missing, {bytes_text(sum(sizes))}: fetch with"
+        yield f"  imgdiff models pull{options}"
 
 
 def pull(recipe: Recipe, roles: Sequence[str], log: Callable[[str], None]) -> dict[str, str | None]:

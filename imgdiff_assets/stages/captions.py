@@ -11,20 +11,26 @@ from pydantic import Field, field_validator
 from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.templates import fillable
-from imgdiff_assets.method.caption_edit import agreement
+from imgdiff_assets.method.agreement import agreement
+from imgdiff_assets.method.noun_phrases import statement
 from imgdiff_assets.method.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
+from imgdiff_assets.method.special_tokens import without_tokens
+from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
+from imgdiff_assets.stages.confirmation import ConfirmationSettings
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
-from imgdiff_assets.stages.settings import StageSettings
+from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, texts, told
+from imgdiff_assets.stages.settings import off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Canaries, Derivation, Measurement, Work, at_least, below, cosine, share
 from resources.images.crops import cut
 
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
 REGION_CAPTIONS = ("source_region_caption", "target_region_caption")
+PHRASES = ("source_phrase", "target_phrase")
 REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)
 
 
-class CaptionsSettings(StageSettings):
+class CaptionsSettings(SpokenSettings):
     """What each region shows in each image, then what the difference is."""
 
     region_view: Literal["crop", "full"] = Field(
@@ -60,7 +66,12 @@ class CaptionsSettings(StageSettings):
         0.0,
         ge=0,
         le=1,
-        description="Share of the words of both region captions that the difference must name, in order.",
+        description="How much of both region captions the difference must say, each of its own side; what it says "
+        "against them takes most of the score away.",
+    )
+
+    confirmation: ConfirmationSettings | None = off_unless_named(
+        "The prompt rewriter is asked whether the difference caption is true: `{}` has it on."
     )
 
     @field_validator("region_question")
@@ -100,7 +111,7 @@ def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
                     else cut(image, (x1, y1, x2, y2), settings["crop_padding"])
                 ]
             )
-            questions.append(settings["region_question"].format(**box, object=name or "object"))
+            questions.append(settings["region_question"].format(**box, object=without_tokens(name or "object")))
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     results: list[Row | NoAnswer] = []
     for both in zip(answers[0::2], answers[1::2], strict=True):
@@ -149,7 +160,7 @@ def _match(rows: Sequence[Row], work: Work, kind: Literal["match", "mismatch"]) 
 
 
 def tell_apart(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
-    """The difference caption, and how much of both region captions it names on the right sides."""
+    """The difference caption."""
     settings = work.settings
     views, questions = [], []
     for row in rows:
@@ -160,19 +171,27 @@ def tell_apart(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
         else:
             left, right = (draw_box(image, box) for image in images)
             views.append([side_by_side(left, right, BAR_WIDTH)])
-        captions = {"source_caption": row["source_region_caption"], "target_caption": row["target_region_caption"]}
+        said = [without_tokens(row[name]) for name in REGION_CAPTIONS]
+        captions = dict(zip(("source_caption", "target_caption"), said, strict=True))
         questions.append(settings["difference_question"].format(**captions))
     answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     return [
-        {"difference_caption": answer, "agreement": agreement(answer, *(row[name] for name in REGION_CAPTIONS))}
-        if answer
-        else NoAnswer("the captioner named no difference")
-        for row, answer in zip(rows, answers, strict=True)
+        {"difference_caption": answer} if answer else NoAnswer("the captioner named no difference")
+        for answer in answers
     ]
 
 
 def _tidy(answer: str) -> str:
     return " ".join(answer.split())
+
+
+def _stated(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
+    return texts(statement(answer, settings.spoken.phrases) for answer in columns["difference_caption"])
+
+
+def _agreement(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
+    rows = zip(*(columns[name] for name in ("difference", *PHRASES)), strict=True)
+    return np.array([agreement(*row, settings.spoken) for row in rows], dtype=np.float64)
 
 
 def _weaker_match(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
@@ -216,6 +235,9 @@ STAGE = Stage(
             roles=("captioner",),
             version=2,
         ),
+        *(phrase_in(answer, name) for answer, name in zip(REGION_CAPTIONS, PHRASES, strict=True)),
+        told("nothing_named", REGION_CAPTIONS, PHRASES, "the captioner named nothing that the region shows"),
+        spoken(REGION_CAPTIONS),
         Measurement(
             name="compare",
             columns=(cosine("caption_similarity"),),
@@ -246,19 +268,24 @@ STAGE = Stage(
         at_least("caption_misfits", "match", "min_match", "a region caption does not fit its image", _canary_misfit),
         Measurement(
             name="tell_apart",
-            columns=(pa.field("difference_caption", pa.string()), share("agreement")),
+            columns=(pa.field("difference_caption", pa.string()),),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
             run=tell_apart,
             settings=("difference_view", "difference_question", "crop_padding"),
             roles=("captioner",),
             version=2,
         ),
+        Derivation(pa.field("difference", pa.string()), ("difference_caption",), _stated),
+        told("nothing_told", ("difference_caption",), ("difference",), "the captioner did not say what differs"),
+        spoken(("difference_caption",), "difference_in_other_language"),
+        Derivation(share("agreement"), ("difference", *PHRASES), _agreement),
         at_least(
             "difference_disagrees",
             "agreement",
             "min_agreement",
-            "the difference caption contradicts the region captions",
+            "the difference caption does not say what the region captions do",
         ),
+        *CONFIRMATION,
         Measurement(
             name="mismatch",
             columns=matches("source_mismatch", "target_mismatch"),

@@ -9,7 +9,6 @@ region: these are its source and its target.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,16 +22,29 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up, rows_of, values_of
 from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.ledger.reviews import ACCEPT, REJECT
-from imgdiff_assets.method.box_text import CONVENTIONS, Coordinates, box_text
+from imgdiff_assets.method.box_text import Coordinates, box_text
 from imgdiff_assets.method.conversations import conversation, pick, split
+from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named, sentences_of, spoken_sentences
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.task import Task
-from imgdiff_assets.method.tasks import MARKED_REGION, OURS, SAME, SIDES, TASKS, task_named
+from imgdiff_assets.method.tasks import OURS, SAME, SIDES, TASKS, task_named
 from imgdiff_assets.method.wordings import INSTALLED, check, written_out
-from imgdiff_assets.stages.settings import StageSettings
+from imgdiff_assets.stages.phrases import known_language
+from imgdiff_assets.stages.settings import StageSettings, left_out
 from imgdiff_assets.stages.stage import Above, Beside, Stage
-from imgdiff_assets.stages.steps import Canaries, Filter, Measurement, Work, at_least, below, cosine, score
+from imgdiff_assets.stages.steps import (
+    Canaries,
+    Filter,
+    Measurement,
+    Work,
+    at_least,
+    below,
+    cosine,
+    score,
+    unless_missing,
+)
 
 IDENTITY = ("task", "pair_id", "region_id", "erased_from", "first", "about", "subject", "answer")
 REMOVAL_COLUMNS = (
@@ -42,6 +54,7 @@ REMOVAL_COLUMNS = (
     "found_in",
     "erased_hash",
     "region_caption",
+    "region_phrase",
     "original_match",
     "erased_match",
     *BOX_COLUMNS,
@@ -52,11 +65,21 @@ REGION_COLUMNS = (
     "kept",
     "source_region_caption",
     "target_region_caption",
+    "source_phrase",
+    "target_phrase",
     "difference_caption",
+    "difference",
     "caption_similarity",
     *(f"{side}_{kind}_{head}" for side in SIDES for kind in ("match", "mismatch") for head in ("itc", "itm")),
     *BOX_COLUMNS,
 )
+SPOKEN = (
+    *((f"{side}_phrase", f"{side}_region_caption") for side in SIDES),
+    ("difference", "difference_caption"),
+    ("region_phrase", "region_caption"),
+)
+"""What sentences are made of, and what it was taken from: of a row that was rejected before, it may be missing."""
+PROMPTS = ("caption_id", "source_caption", "target_caption", "source_object", "target_object", "change_kind")
 NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 OF_PAIRS = "same_or_different"
@@ -72,6 +95,9 @@ class FineTuneSetSettings(StageSettings):
 
     tasks: list[str] = Field(
         ["difference"], min_length=1, description=f"What samples train; any of {', '.join(TASKS)}."
+    )
+    language: str | None = left_out(
+        None, "The language of the questions and of the answers, as in `english`, which it is without it."
     )
     questions: dict[str, list[str]] = Field(
         {},
@@ -117,6 +143,15 @@ class FineTuneSetSettings(StageSettings):
             task_named(name)
         return sorted(set(tasks), key=list(TASKS).index)
 
+    @field_validator("language")
+    @classmethod
+    def _language_is_spoken(cls, language: str | None) -> str | None:
+        try:
+            sentences_of(language_named(known_language(language) or DEFAULT_LANGUAGE))
+        except LookupError as error:
+            raise ValueError(str(error)) from None
+        return language
+
     @field_validator("questions")
     @classmethod
     def _questions_can_be_asked(cls, questions: dict[str, list[str]], values: ValidationInfo) -> dict[str, list[str]]:
@@ -128,7 +163,14 @@ class FineTuneSetSettings(StageSettings):
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
         asked = dict.fromkeys([*OURS, *values.data.get("tasks", ())])
-        return {name: wordings.get(name) or list(TASKS[name].questions) for name in asked}
+        spoken = sentences_of(language_named(values.data.get("language") or DEFAULT_LANGUAGE)).questions
+        own = {name: given for name, given in wordings.items() if given not in _defaults(name)}
+        return {name: own.get(name) or list(spoken.get(name, TASKS[name].questions)) for name in asked}
+
+
+def _defaults(task: str) -> list[list[str]]:
+    """A task's own wordings in every language: where a recipe has those of another than its own, it was given none."""
+    return [list(sentences.questions.get(task, ())) for sentences in spoken_sentences()]
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
@@ -170,7 +212,7 @@ def _pairs(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> dict[
     known: dict[str, Row] = {}
     rows = zip(
         rows_of(compared, ["pair_id", "image_similarity", "rejected_by"]),
-        rows_of(prompts, ["caption_id", "source_caption", "target_caption"]),
+        rows_of(prompts, PROMPTS),
         rows_of(drawn, [*HASH_COLUMNS, "width", "height"]),
         strict=True,
     )
@@ -194,6 +236,7 @@ def _removal(region: Row) -> Row:
         **region,
         "erased_from": region["found_in"],
         "source_region_caption": region["region_caption"],
+        "source_phrase": region["region_phrase"],
     }
 
 
@@ -216,15 +259,18 @@ def _ask(task: Task, known: Row, settings: Mapping[str, Any]) -> Iterator[Row]:
     if known["region_id"] is not None:
         box = [known[name] for name in BOX_COLUMNS]
         known["box_text"] = box_text(box, known["width"], known["height"], settings["box_coordinates"])
+    known = {**known, "language": settings["language"] or DEFAULT_LANGUAGE}
+    known |= {name: known[name] or without_tokens(known[answer]) for name, answer in SPOKEN if known.get(answer)}
     try:
         asked = task.ask(known, first)
     except Exception as error:
         raise TaskFailed(f"the task {task.name} fails on the pair {known['pair_id']}: {error!r}") from error
     if asked is not None:
+        asked = {name: text if text is None else without_tokens(text) for name, text in asked.items()}
         names = [field.name for field in ITEM_COLUMNS]
         scores = {
             "match_margin": _margin(known, settings["captions.match_score"]) if known["about"] else None,
-            "same_similarity": known["image_similarity"] if asked["answer"] == SAME else None,
+            "same_similarity": known["image_similarity"] if asked["answer"] in SAME else None,
         }
         row = {**known, "task": task.name, "first": first, **asked, **scores}
         yield {name: row.get(name) for name in (*names, "kept")}
@@ -256,27 +302,18 @@ def row_id(row: Row) -> str:
 def converse(rows: Sequence[Row], work: Work) -> list[Row]:
     """Question (a wording by the sample's seed) and answer."""
     settings = work.settings
+    sentences = sentences_of(language_named(settings["language"] or DEFAULT_LANGUAGE))
     results = []
     for row in rows:
         wording = pick(settings["questions"][row["task"]], settings["seed"], *(row[name] for name in IDENTITY))
         values = {
             "subject": row["subject"],
-            "region": MARKED_REGION,
-            "coordinates": CONVENTIONS[settings["box_coordinates"]],
+            "region": sentences.region,
+            "coordinates": sentences.conventions[settings["box_coordinates"]],
         }
         question = wording.format(**values)
         results.append({"conversations": conversation(question[:1].upper() + question[1:], row["answer"])})
     return results
-
-
-def _unless_missing(judge: Filter) -> Filter:
-    """The filter, for rows that have its score: a score is measured only for the tasks that it is about."""
-
-    def passes(columns: Columns, settings: Any) -> Booleans:
-        scores = np.asarray(columns[judge.reads[0]], dtype=np.float64)
-        return np.asarray(np.isnan(scores) | judge.passes({judge.reads[0]: scores}, settings), dtype=bool)
-
-    return replace(judge, passes=passes, unless_missing=True)
 
 
 def _not_rejected(columns: Columns, settings: FineTuneSetSettings) -> Booleans:
@@ -289,14 +326,15 @@ def _canary_reviewed(settings: FineTuneSetSettings) -> Canaries:
 
 def _two_images_or_same(columns: Columns, settings: FineTuneSetSettings) -> Booleans:
     rows = zip(columns["source_hash"], columns["target_hash"], columns["answer"], strict=True)
-    return np.array([source != target or answer == SAME for source, target, answer in rows], dtype=bool)
+    return np.array([source != target or answer in SAME for source, target, answer in rows], dtype=bool)
 
 
 def _canary_identical(settings: FineTuneSetSettings) -> Canaries:
     def row(target: str, answer: str) -> Row:
         return {"source_hash": "one", "target_hash": target, "answer": answer}
 
-    return Canaries([row("one", SAME), row("another", "It is a cat.")], [row("one", "It is a cat.")])
+    same = [row("one", answer) for answer in sorted(SAME)]
+    return Canaries([*same, row("another", "It is a cat.")], [row("one", "It is a cat.")])
 
 
 def contents(row: Mapping[str, Any]) -> list[str]:
@@ -335,6 +373,7 @@ STAGE = Stage(
     item_versions=item_versions,
     item_settings=(
         "seed",
+        "language",
         "tasks",
         "validation_fraction",
         "box_coordinates",
@@ -358,7 +397,7 @@ STAGE = Stage(
             "the two images are the same, and the answer tells of a difference",
             _canary_identical,
         ),
-        _unless_missing(
+        unless_missing(
             at_least(
                 "not_the_same",
                 "same_similarity",
@@ -366,7 +405,7 @@ STAGE = Stage(
                 "the two images are not enough alike to be called the same",
             )
         ),
-        _unless_missing(
+        unless_missing(
             at_least(
                 "answer_not_seen",
                 "match_margin",
@@ -374,7 +413,7 @@ STAGE = Stage(
                 "the text fits the other image as well as the one that the answer names",
             )
         ),
-        _unless_missing(
+        unless_missing(
             at_least(
                 "near_validation_hash",
                 "validation_bits",
@@ -382,7 +421,7 @@ STAGE = Stage(
                 "its image is a near-duplicate of an image of the validation split (perceptual hash)",
             )
         ),
-        _unless_missing(
+        unless_missing(
             below(
                 "near_validation",
                 "validation_similarity",
@@ -395,7 +434,7 @@ STAGE = Stage(
             columns=(pa.field("conversations", pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))),),
             inputs=IDENTITY,
             run=converse,
-            settings=("seed", "questions", "box_coordinates"),
+            settings=("seed", "language", "questions", "box_coordinates"),
             version=2,
         ),
     ),

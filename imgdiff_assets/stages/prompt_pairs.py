@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.common.hashing import content_id, seed_of
-from imgdiff_assets.method.caption_edit import edits, words
+from imgdiff_assets.method.caption_edit import edits, length, words
+from imgdiff_assets.method.change import KINDS, OBJECT
+from imgdiff_assets.method.language import is_of, language_named, language_names
 from imgdiff_assets.method.replacement_gaps import places
-from imgdiff_assets.stages.settings import StageSettings
+from imgdiff_assets.stages import named_rewrites
+from imgdiff_assets.stages.named_rewrites import CAPTION, CHANGE_QUESTION, NEW_CAPTION, OBJECT_QUESTION
+from imgdiff_assets.stages.settings import StageSettings, left_out
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Canaries, Derivation, Filter, Measurement, Work
 
@@ -40,6 +44,52 @@ class PromptPairsSettings(StageSettings):
         description="A rewritten caption with one of these, unless the source has it too, talks about the task.",
     )
     max_object_words: int = Field(4, ge=1, description="More changed words in a row than this are not one object.")
+    language: str | None = left_out(
+        None,
+        "The language of the captions: as in `english`. Captions in another are rejected, unmeasured; "
+        "without it none is, and they are compared as English ones.",
+        examples=language_names(),
+    )
+    answer: Literal["words", "caption", "json"] = left_out(
+        "words",
+        "Who says what was replaced by what: with `json` and `caption` the rewriter, in the JSON object that it is "
+        "asked for or in a second question; with `words` the words in which the two captions differ.",
+    )
+    kinds: list[str] = left_out(
+        [OBJECT], f"The kinds of change that are kept, where the rewriter names them: {', '.join(KINDS)}."
+    )
+    object_question: str = left_out(
+        OBJECT_QUESTION, f"What the rewriter is asked, with `answer: json`; `{CAPTION}` stands for the caption."
+    )
+    change_question: str = left_out(
+        CHANGE_QUESTION,
+        f"What it is asked about a change not yet named; `{CAPTION}` and `{NEW_CAPTION}` stand for the captions.",
+    )
+
+    @field_validator("kinds")
+    @classmethod
+    def _kinds_are_known(cls, kinds: list[str]) -> list[str]:
+        if unknown := [kind for kind in kinds if kind not in KINDS]:
+            raise ValueError(f"there is no kind {unknown[0]!r}; there are {', '.join(KINDS)}")
+        return kinds
+
+    @field_validator("language")
+    @classmethod
+    def _language_is_known(cls, language: str | None) -> str | None:
+        if language is not None:
+            try:
+                language_named(language)
+            except LookupError as error:
+                raise ValueError(str(error)) from None
+        return language
+
+    @field_validator("object_question", "change_question")
+    @classmethod
+    def _questions_have_their_captions(cls, question: str, info: ValidationInfo) -> str:
+        for placeholder in (CAPTION, NEW_CAPTION) if info.field_name == "change_question" else (CAPTION,):
+            if placeholder not in question:
+                raise ValueError(f"must contain {placeholder}, where the caption goes")
+        return question
 
     @field_validator("answer_pattern")
     @classmethod
@@ -73,7 +123,12 @@ def row_id(row: Row) -> str:
 
 
 def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
-    """Ask the language model; the answer is kept as it was given, the caption in it by the recipe's pattern."""
+    """Ask the language model; the answer is kept as it was given, the caption in it by the recipe's pattern.
+
+    Where the rewriter names what it changed, see `named_rewrites`.
+    """
+    if work.settings["answer"] != "words":
+        return named_rewrites.rewrite(rows, work)
     pattern = re.compile(work.settings["answer_pattern"])
     seeds = [seed_of(work.settings["seed"], "rewrite", row["caption_id"], row["attempt"]) for row in rows]
     answers = work.model("prompt_rewriter").rewrite([row["source_caption"] for row in rows], seeds)
@@ -90,6 +145,7 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
                 "edit_count": len(changes),
                 "source_object": edit.source if edit else None,
                 "target_object": edit.target if edit else None,
+                **dict.fromkeys(column.name for column in named_rewrites.COLUMNS),
             }
         )
     return results
@@ -100,8 +156,22 @@ def _known(columns: Columns, settings: PromptPairsSettings) -> Booleans:
     return np.array([not known or known.issuperset(words(text)) for text in columns["source_caption"]], dtype=bool)
 
 
+def _of_the_language(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    language = language_named(settings.language) if settings.language is not None else None
+    return np.array([language is None or is_of(text, language) for text in columns["source_caption"]], dtype=bool)
+
+
+def _canary_foreign(settings: PromptPairsSettings) -> Canaries:
+    """One row in the language, and one in another script."""
+    if settings.language is None:
+        return Canaries([{"source_caption": "a dog"}], [])
+    spoken = language_named(settings.language)
+    own = " ".join(sorted(spoken.common)) if spoken.spaces else "一只狗"
+    return Canaries([{"source_caption": own}], [{"source_caption": "собака на диване"}])
+
+
 def _short(columns: Columns, settings: PromptPairsSettings) -> Booleans:
-    return np.array([len(words(text)) <= settings.max_words for text in columns["source_caption"]], dtype=bool)
+    return np.array([length(words(text)) <= settings.max_words for text in columns["source_caption"]], dtype=bool)
 
 
 def _answered(columns: Columns, settings: PromptPairsSettings) -> Booleans:
@@ -130,10 +200,19 @@ def _one_change(columns: Columns, settings: PromptPairsSettings) -> Booleans:
 
 def _replaced(columns: Columns, settings: PromptPairsSettings) -> Booleans:
     def one_object(text: Any) -> bool:
-        return 1 <= len(words(text or "")) <= settings.max_object_words
+        return 1 <= length(words(text or "")) <= settings.max_object_words
 
     pairs = zip(columns["source_object"], columns["target_object"], strict=True)
     return np.array([one_object(source) and one_object(target) for source, target in pairs], dtype=bool)
+
+
+def _wanted(columns: Columns, settings: PromptPairsSettings) -> Booleans:
+    return np.array([kind is None or kind in settings.kinds for kind in columns["change_kind"]], dtype=bool)
+
+
+def _canary_kinds(settings: PromptPairsSettings) -> Canaries:
+    kept = [{"change_kind": kind} for kind in (None, *settings.kinds)]
+    return Canaries(kept, [{"change_kind": kind} for kind in (*KINDS, "thing") if kind not in settings.kinds])
 
 
 def _place(columns: Columns, settings: PromptPairsSettings) -> Any:
@@ -214,12 +293,13 @@ def _canary_repeated(settings: PromptPairsSettings) -> Canaries:
 
 
 def contents(row: Mapping[str, Any]) -> list[str]:
-    """Both captions, the two objects, and the answer as it was given."""
+    """Both captions, the two objects, and the answers as they were given."""
     target, objects = row["target_caption"], (row["source_object"], row["target_object"])
     return [
         f"{row['source_caption']} → {target}" if target else row["source_caption"],
         " → ".join(objects) + f" (attempt {row['attempt']})" if all(objects) else "",
         "" if row["answer"] is None else f"answer: {row['answer']}",
+        "" if row["change_answer"] is None else f"asked what was replaced: {row['change_answer']}",
     ]
 
 
@@ -256,6 +336,13 @@ STAGE = Stage(
             "the caption has words that the models have never seen",
             _canary_unknown,
         ),
+        Filter(
+            "other_language",
+            ("source_caption",),
+            _of_the_language,
+            "the caption is in another language than the recipe's",
+            _canary_foreign,
+        ),
         Measurement(
             name="rewrite",
             columns=(
@@ -264,12 +351,14 @@ STAGE = Stage(
                 pa.field("edit_count", pa.int32()),
                 pa.field("source_object", pa.string()),
                 pa.field("target_object", pa.string()),
+                *named_rewrites.COLUMNS,
             ),
             inputs=("caption_id", "attempt", "source_caption"),
             run=rewrite,
-            settings=("seed", "answer_pattern"),
+            settings=("seed", "answer_pattern", "answer", "language", "object_question", "change_question"),
             roles=("prompt_rewriter",),
         ),
+        *named_rewrites.UNREADABLE,
         Filter("no_answer", ("target_caption",), _answered, "the rewriter gave no caption", _canary_silent),
         Filter(
             "about_the_task",
@@ -279,6 +368,14 @@ STAGE = Stage(
             _canary_talking,
         ),
         Filter("unchanged", ("edit_count",), _changed, "the rewritten caption says the same", _canary_edits(1, 0)),
+        *named_rewrites.WRONGLY_NAMED,
+        Filter(
+            "other_kind",
+            ("change_kind",),
+            _wanted,
+            "the change is of another kind than the recipe wants",
+            _canary_kinds,
+        ),
         Filter(
             "several_changes",
             ("edit_count",),

@@ -13,18 +13,19 @@ from imgdiff_assets.common.templates import fillable
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.stages.captions import NoAnswer
 from imgdiff_assets.stages.matches import HEADS, matches
+from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, told
 from imgdiff_assets.stages.removed_pairs import REGION_COLUMNS, REGION_INPUTS, box_of, shown_in
-from imgdiff_assets.stages.settings import StageSettings, in_order
+from imgdiff_assets.stages.settings import in_order
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement, Work, at_least, below, cosine
 from resources.images.crops import cut
 
 ITEM_COLUMNS = (*REGION_COLUMNS, "erased_hash")
-CAPTION = "region_caption"
+CAPTION, PHRASE = "region_caption", "region_phrase"
 VIEWS = ("original", "erased")
 
 
-class RemovalCaptionsSettings(StageSettings):
+class RemovalCaptionsSettings(SpokenSettings):
     """What stood in each erased region, seen in the one image and not in the other."""
 
     region_view: Literal["crop", "full"] = Field(
@@ -132,6 +133,9 @@ STAGE = Stage(
             settings=("region_view", "region_question", "crop_padding"),
             roles=("captioner",),
         ),
+        phrase_in(CAPTION, PHRASE),
+        told("nothing_named", (CAPTION,), (PHRASE,), "the captioner named nothing that the region shows"),
+        spoken((CAPTION,)),
         Measurement(
             name="score",
             columns=matches(*(f"{view}_match" for view in VIEWS)),

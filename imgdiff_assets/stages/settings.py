@@ -24,6 +24,14 @@ def off_unless_named(description: str) -> Any:
     return Field(None, exclude_if=lambda section: section is None, description=description)
 
 
+def left_out(default: Any, description: str, examples: list[Any] | None = None) -> Any:
+    """The field of a setting that came later: with its default it is in nothing that is recorded and hashed.
+
+    So what was made before goes on as it is. The default never changes.
+    """
+    return Field(default, exclude_if=lambda value: value == default, description=description, examples=examples)
+
+
 class Sections(Protocol):
     """A recipe as stages see it: its seed, and a section for each stage by the stage's name."""
 
@@ -42,6 +50,14 @@ def value_of(recipe: Sections, section: str, name: str) -> Any:
     if name == SEED:
         return recipe.seed
     return attrgetter(name if "." in name else f"{section}.{name}")(recipe)
+
+
+def is_recorded(recipe: Sections, section: str, name: str) -> bool:
+    """Whether the value that goes by a name, as `value_of` takes it, is in what is recorded and hashed."""
+    if name == SEED:
+        return True
+    place, _, key = (name if "." in name else f"{section}.{name}").rpartition(".")
+    return key in attrgetter(place)(recipe).model_dump(include={key})
 
 
 def in_order(settings: Settings, low: str, high: str) -> Settings:

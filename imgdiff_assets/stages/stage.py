@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Row
-from imgdiff_assets.stages.settings import Sections, StageSettings, value_of
+from imgdiff_assets.stages.settings import Sections, StageSettings, is_recorded, value_of
 from imgdiff_assets.stages.steps import Derivation, Filter, Measurement, Step, range_of
 
 UPSTREAM = "upstream"
@@ -198,5 +198,12 @@ class Stage:
 
     def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
         """The settings that go by these names, for the items or for a step."""
-        section = f"{self.name}.{step.section}" if step is not None and step.section else self.name
-        return {name: value_of(recipe, section, name) for name in names}
+        return {name: value_of(recipe, self._section(step), name) for name in names}
+
+    def recorded_values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
+        """Those of `values` that are recorded and hashed."""
+        names = [name for name in names if is_recorded(recipe, self._section(step), name)]
+        return self.values(recipe, names, step)
+
+    def _section(self, step: Step | None) -> str:
+        return f"{self.name}.{step.section}" if step is not None and step.section else self.name

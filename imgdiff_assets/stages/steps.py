@@ -7,7 +7,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -198,6 +198,16 @@ def below(
         return np.asarray(columns[score] < getattr(settings, threshold), dtype=bool)
 
     return Filter(name, (score,), passes, reason, canaries or _around(score, threshold, -1), score, threshold)
+
+
+def unless_missing(judge: Filter) -> Filter:
+    """The filter, for rows that have its score; the others, of which none was measured, pass."""
+
+    def passes(columns: Columns, settings: Any) -> Booleans:
+        scores = np.asarray(columns[judge.reads[0]], dtype=np.float64)
+        return np.asarray(np.isnan(scores) | judge.passes({judge.reads[0]: scores}, settings), dtype=bool)
+
+    return replace(judge, passes=passes, unless_missing=True)
 
 
 def _around(score: str, threshold: str, direction: int) -> Callable[[Any], Canaries]:

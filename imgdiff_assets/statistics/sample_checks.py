@@ -10,18 +10,26 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.conversations import IMAGE_TOKENS
+from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
+from imgdiff_assets.method.reading_faults import reading_faults
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.method.tasks import LETTERS, SAME, TASKS, other
+from imgdiff_assets.method.tasks import LETTERS, OURS, SAME, TASKS, other
 from imgdiff_assets.reading.scan import scan
 
-CAPTIONS = ("source_caption", "target_caption")
+CAPTIONS = ("source_caption", "target_caption", "source_object", "target_object", "change_kind")
 COLUMNS = (
     *("sample_id", "pair_id", "region_id", "caption_id", "split", "task", "first", "about", "answer", "erased_from"),
     *HASH_COLUMNS,
     *BOX_COLUMNS,
     *("width", "height"),
 )
+
+NAMING = "which_image"
+"""The task that asks about a name alone."""
+STATED = frozenset(OURS) - {NAMING, "grounding"}
+"""Tasks that answer with a sentence."""
 
 ROUNDING = 1e-6
 """Of scores in single precision, of which one is taken from the other."""
@@ -37,7 +45,7 @@ def violations(ledger: Ledger, shard: str) -> list[Finding]:
     signed = scan(ledger, "filtered_pairs", ["pair_id", *SIGNATURE_COLUMNS], shards=[shard]).to_pylist()
     settings = (ledger.record("fine_tune_set", shard) or {}).get("settings", {})
     return [
-        *wrong_sides(rows, {row["pair_id"]: row for row in prompts}),
+        *wrong_sides(rows, {row["pair_id"]: {**row, "language": settings.get("language")} for row in prompts}),
         *answers_not_seen(rows, _scores_of_sides(ledger, shard, rows), settings.get("min_match_margin", 0.0)),
         *identical_images(rows),
         *boxes_outside(rows),
@@ -54,8 +62,8 @@ def violations(ledger: Ledger, shard: str) -> list[Finding]:
 def wrong_sides(rows: Rows, prompts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     """Answers that are not those of the order in which the images are shown.
 
-    `prompts` has the two captions of each pair. The images the other way round must give the other letter, and the
-    edit backwards.
+    `prompts` has the two captions of each pair, and what was replaced in them. The images the other way round must
+    give the other letter, and the edit backwards.
     """
     found = []
     for row in rows:
@@ -121,7 +129,7 @@ def identical_images(rows: Rows) -> list[Finding]:
     return [
         _finding("identical_images", row, f"answers {row['answer']!r} of two equal images")
         for row in rows
-        if row["source_hash"] == row["target_hash"] and row["answer"] != SAME
+        if row["source_hash"] == row["target_hash"] and row["answer"] not in SAME
     ]
 
 
@@ -170,6 +178,21 @@ def near_duplicates(
         if bit < min_bits or similarity >= max_similarity
     }
     return [_finding("near_duplicate", row, close[row["pair_id"]]) for row in rows if row["pair_id"] in close]
+
+
+def unreadable(ledger: Ledger, shard: str) -> list[Finding]:
+    """What reads badly in the kept samples of one shard: one finding per fault. Raises DamagedTable."""
+    names = ("sample_id", "task", "subject", "answer", "conversations")
+    rows = scan(ledger, "fine_tune_set", names, pc.field("kept"), [shard]).to_pylist()
+    settings = (ledger.record("fine_tune_set", shard) or {}).get("settings", {})
+    language = language_named(settings.get("language") or DEFAULT_LANGUAGE)
+    found = []
+    for row in rows:
+        question = row["conversations"][0]["value"].removeprefix(IMAGE_TOKENS)
+        subject = row["subject"] if row["task"] == NAMING else None
+        for fault in reading_faults(question, row["answer"], subject, row["task"] in STATED, language):
+            found.append(_finding("reads_badly", row, fault))
+    return found
 
 
 def _finding(invariant: str, row: Mapping[str, Any], what: str) -> Finding:

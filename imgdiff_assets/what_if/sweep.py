@@ -1,5 +1,6 @@
 """Survival curves: what is kept as one setting of the recipe takes value after value."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -113,6 +114,8 @@ def _read(text: str, recipe: Recipe) -> tuple[str, str, list[float]]:
         if match is None:
             raise ValueError
         first, last, count = float(match[3]), float(match[4]), int(match[5])
+        if not (math.isfinite(first) and math.isfinite(last)):
+            raise ValueError
     except ValueError:
         raise SweepError(
             f"--sweep {text}: write stage.key=first:last:count, as in filtered_pairs.min_similarity=0.7:0.99:30."

@@ -80,17 +80,19 @@ class WhatIf:
 
     def to_text(self) -> str:
         lines = [str(change) for change in self.changes] or ["The tables were made with this recipe: nothing changes."]
-        lines += ["", f"{'stage':<15} {'':<22}{'now':>10}{'then':>10}{'change':>10}", "─" * 68]
+        lines += ["", f"{'stage':<17} {'':<22}{'now':>10}{'then':>10}{'change':>10}", "─" * 70]
         lines += [line for stage in self.stages for line in _table_lines(stage)]
         lines.append("")
         lines += [line for stage in self.stages for line in _moving_lines(stage)]
         if self.to_measure:
             lines += ["Would need measuring; what becomes of these rows is in no score yet:"]
             lines += [f"  {item}" for item in self.to_measure]
-        lines += [*self.notes, self._summary()]
+        lines += [*self.notes, self.summary]
         return "\n".join(lines)
 
-    def _summary(self) -> str:
+    @property
+    def summary(self) -> str:
+        """What becomes of the samples, in a sentence."""
         last = next(stage for stage in self.stages if stage.then.stage == SAMPLES)
         samples = f"{last.present.kept:,} → {last.then.kept:,}{_signed(last.then.kept - last.present.kept, ' ({})')}"
         measuring = ", not counting what the rows that need measuring give" if self._undecided() else ""
@@ -197,7 +199,7 @@ def _table_lines(change: StageChange) -> list[str]:
     for name, before, after in counts:
         if name == "kept" or (moved and (before or after)):
             stage = present.stage if name == "kept" else ""
-            lines.append(f"{stage:<15} {name:<22}{before:>10,}{after:>10,}{_signed(after - before):>10}".rstrip())
+            lines.append(f"{stage:<17} {name:<22}{before:>10,}{after:>10,}{_signed(after - before):>10}".rstrip())
     return lines
 
 

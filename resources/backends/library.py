@@ -12,8 +12,10 @@ from resources.image_text_matcher import ImageTextMatcher
 from resources.inpainter import Inpainter
 from resources.loading import devices, weights
 from resources.loading.downloads import Fetched, fetch, is_remote
+from resources.loading.failures import WeightsMissing
 from resources.loading.known_models import KNOWN_MODELS
 from resources.loading.licences import licence_of
+from resources.loading.model_kinds import wrong_kind
 from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGenerator
 from resources.prompt_rewriter import PromptRewriter
@@ -51,9 +53,13 @@ class Library:
             if known is None:
                 return Presence(missing=str(error), dtype=dtype)
             return Presence(None, str(error), known.download_bytes(dtype), known.memory_bytes(dtype), dtype)
-        return Presence(str(path), None, weights.size(path, dtype), weights.memory(path, dtype), dtype)
+        wrong = wrong_kind(settings, path)
+        return Presence(str(path), wrong, weights.size(path, dtype), weights.memory(path, dtype), dtype)
 
     def load(self, settings: ModelSettings) -> Any:
+        """As the protocol says; a model of another kind than the role runs is WeightsMissing."""
+        if wrong := wrong_kind(settings, weights.locate(settings.model, settings.revision)):
+            raise WeightsMissing(wrong)
         return devices.load(CLASSES[settings.role], settings)
 
     def device(self, settings: ModelSettings) -> str:

@@ -213,6 +213,8 @@ def release_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
 
 
 def _bytes_needed(settings: ModelSettings) -> int:
@@ -241,6 +243,9 @@ def memory(device: str) -> tuple[int, int]:
         return machine.available, machine.total
     import torch
 
+    if device.startswith("mps"):  # which shares the machine's memory, and keeps no peak
+        limit = torch.mps.recommended_max_memory()
+        return limit - torch.mps.driver_allocated_memory(), limit
     free, total = torch.cuda.mem_get_info(device)
     return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device), total
 

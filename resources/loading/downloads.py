@@ -41,7 +41,7 @@ class Fetched:
 
 def is_remote(model: str) -> bool:
     """Whether `model` names something that can be fetched, and not a path or a model of this package."""
-    return not model.startswith(weights.MINIATURE_PREFIX) and not Path(model).expanduser().exists()
+    return weights.HUB_ID.fullmatch(model) is not None and not Path(model).expanduser().exists()
 
 
 def fetch(model: str, revision: str | None = None, dtype: str = "float32") -> Fetched:

@@ -6,7 +6,7 @@ The numbers of parameters are those of the published configurations, which the t
 from dataclasses import dataclass
 from typing import Literal
 
-from resources.loading.weights import ITEM_SIZES
+from resources.loading.weights import ITEM_SIZES, MINIATURE_PREFIX
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +49,12 @@ KNOWN_MODELS: dict[str, KnownModel] = {
     "Qwen/Qwen3-4B-Instruct-2507": KnownModel(4_022_468_096, "bfloat16", "Apache-2.0"),
     "Qwen/Qwen3-VL-8B-Instruct": KnownModel(8_767_123_696, "bfloat16", "Apache-2.0"),
 }
+
+
+def words_drawn(model: str) -> frozenset[str] | None:
+    """The words of the captions that an image model was trained on; None for one that takes any."""
+    if not model.startswith(MINIATURE_PREFIX):
+        return None
+    from resources.miniature.vocabulary import CAPTION_WORDS
+
+    return CAPTION_WORDS

@@ -10,6 +10,8 @@ from resources.installed import BrokenPart, offers
 BACKENDS = "imgdiff_assets.backends"
 LIBRARY, SERVER = "library", "server"
 LARGEST_INTEGER = 2**63 - 1
+LONGEST_WAIT = 1_000_000
+"""Seconds; a system counts no number of them."""
 
 
 def storable(value: Any) -> Any:
@@ -106,7 +108,9 @@ class ChatModelSettings(ModelSettings):
         "sent to no server but those that the recipe, `--set` or IMGDIFF_API_KEY_URLS names.",
     )
     concurrency: int = Field(default=16, ge=1, description="Requests of a batch that a server is sent at once.")
-    timeout_seconds: float = Field(default=120, gt=0, description="How long a server may take for one answer.")
+    timeout_seconds: float = Field(
+        default=120, gt=0, le=LONGEST_WAIT, description="How long a server may take for one answer."
+    )
     max_retries: int = Field(
         default=5, ge=0, description="How often a request is repeated that a busy or ailing server did not answer."
     )

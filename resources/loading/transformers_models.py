@@ -59,19 +59,19 @@ def prepare_to_answer(model: Any, tokenizer: Any, settings: ChatModelSettings) -
 
 
 def answer(
-    model: Any, tokenizer: Any, inputs: Mapping[str, Any], sampler: Callable[[Any, Any], Any] | None = None
+    model: Any, tokenizer: Any, inputs: Mapping[str, Any], processors: Sequence[Callable[[Any, Any], Any]] = ()
 ) -> list[str]:
     """Return what `model` says after each prompt of a left-padded batch, up to the first of its stop strings, without
     special tokens and outer spaces.
 
-    `sampler`, if given, gets the tokens so far (N, length) and the scores of the next (N, vocabulary), and returns the
-    scores that the greedy choice follows.
+    Each of `processors` gets the tokens so far (N, length) and the scores of the next (N, vocabulary), and returns the
+    scores that the next one gets; the greedy choice follows the last.
     """
     stops = model.generation_config.stop_strings or []
     tokens = model.generate(
         **inputs,
         generation_config=model.generation_config,
-        logits_processor=[sampler] if sampler else [],
+        logits_processor=list(processors),
         tokenizer=tokenizer,
     )
     new_tokens = tokens[:, inputs["input_ids"].shape[1] :]

@@ -18,7 +18,7 @@ CHECKPOINTS = ("sam_vit_b_01ec64.pth", "sam_vit_l_0b3195.pth", "sam_vit_h_4b8939
 
 ITEM_SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -47,7 +47,7 @@ def locate(model: str, revision: str | None = None) -> Path:
         if not weight_files(local):
             raise WeightsMissing(f"The folder {local} holds no weight files: correct the path in the field `model`.")
         return local.resolve()
-    if not _HUB_ID.fullmatch(model):
+    if not HUB_ID.fullmatch(model):
         raise WeightsMissing(f"There are no weights at {local}: correct the path in the field `model`.")
     return _locate_in_hub_cache(model, revision)
 

@@ -23,12 +23,11 @@ QUESTION_WORDS = (
     "other picture replace replaced rewrite right same see show shows so that the there this to top two what "
     "which with word write yes you"
 )
-WORDS: tuple[str, ...] = tuple(
-    sorted(
-        {word for phrase in (*OBJECTS, *COLOURS, *BACKGROUNDS) for word in phrase.split()}
-        | set(QUESTION_WORDS.split())
-    )
-)
+SCENE_WORDS = frozenset(word for phrase in (*OBJECTS, *COLOURS, *BACKGROUNDS) for word in phrase.split())
+CAPTION_WORDS = SCENE_WORDS | {"a", "an", "and", "on", "the"}
+"""The words of all captions that the miniature's images were drawn for."""
+
+WORDS: tuple[str, ...] = tuple(sorted(SCENE_WORDS | set(QUESTION_WORDS.split())))
 
 
 def _split(word: str, ranks: dict[tuple[str, str], int]) -> list[str]:

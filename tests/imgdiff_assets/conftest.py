@@ -398,12 +398,15 @@ class Measured:
         stages: Sequence[Stage] = STAGES,
         run_id: str = "run-1",
         progress: Progress = lambda what, done, total: None,
+        again: bool = False,
     ) -> MeasuredRun:
         models, measured = CountedModels(recipe), Counter[str]()
         for shard in shard_keys(home):
             for stage in stages:
                 inputs, ledger = read_inputs(stage, home, shard), Ledger(home.ledger)
-                record = materialize(stage, shard, inputs, recipe, ledger, models, run_id, progress=progress)
+                record = materialize(
+                    stage, shard, inputs, recipe, ledger, models, run_id, progress=progress, again=again
+                )
                 measured.update({f"{stage.name}.{step}": rows for step, rows in record.calls.items() if rows})
         return MeasuredRun(dict(models.calls), dict(measured), models.opened)
 

@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.definitions import defs
+from imgdiff_assets.recipe.recipe import load_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
 
@@ -44,6 +45,7 @@ def test_definitions_are_valid() -> None:
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_every_asset_says_what_it_is(stage: Stage) -> None:
     spec = defs.resolve_asset_graph().get(dg.AssetKey(stage.name))
+    stage = stage.under(load_recipe())
     assert spec.group_name
     assert spec.owners == ["team:imgdiff"]
     assert "parquet" in spec.kinds
@@ -54,8 +56,12 @@ def test_every_asset_says_what_it_is(stage: Stage) -> None:
         assert f"**{step.name}**" in spec.description, "each reason to be rejected is told"
     (source,) = spec.metadata["dagster/code_references"].code_references
     assert Path(source.file_path).name == f"{stage.name}.py"
-    columns = {column.name for column in spec.metadata["dagster/column_schema"].columns}
-    assert columns == set(stage.schema.names)
+    columns = {column.name: column.description for column in spec.metadata["dagster/column_schema"].columns}
+    assert columns.keys() == set(stage.schema.names)
+    assert all(columns.values())
+    for step in stage.filters:
+        if step.score:
+            assert f"`{step.name}`" in columns[step.score]
 
 
 def fields_without_description(field: dg.Field, name: str) -> list[str]:
@@ -67,7 +73,7 @@ def fields_without_description(field: dg.Field, name: str) -> list[str]:
 
 def test_every_field_of_the_launchpad_has_a_description() -> None:
     resources: Any = defs.resolve_implicit_global_asset_job_def().resource_defs
-    for name in ("home", "recipe", *{role for stage in STAGES for role in stage.roles}):
+    for name in ("recipe", *{role for stage in STAGES for role in stage.roles}):
         field = resources[name].config_schema.as_field()
         assert field.config_type.fields
         assert fields_without_description(field, name) == []

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imgdiff_assets.defs.role_resources import CaptionerResource, PromptRewriterResource
+from imgdiff_assets.defs.role_resources import role_resource
 from resources import chat_server
 from resources.captioner import Captioner, CaptionerSettings
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter, served_identity
@@ -76,10 +76,10 @@ def test_length_and_stop_strings_are_the_server_s_to_heed(server: str) -> None:
 
 
 def test_the_role_is_played_where_the_settings_say(server: str) -> None:
-    here = PromptRewriterResource(model="miniature:prompt_rewriter", prompt=PROMPT)
-    there = PromptRewriterResource(model=REWRITER, prompt=PROMPT, base_url=server)
+    here = role_resource(PromptRewriterSettings(model="miniature:prompt_rewriter", prompt=PROMPT))
+    there = role_resource(PromptRewriterSettings(model=REWRITER, prompt=PROMPT, base_url=server))
     assert (type(here.open()), type(there.open())) == (PromptRewriter, ServedPromptRewriter)
-    assert type(CaptionerResource(model=CAPTIONER, base_url=server).open()) is ServedCaptioner
+    assert type(role_resource(CaptionerSettings(model=CAPTIONER, base_url=server)).open()) is ServedCaptioner
 
 
 @pytest.mark.parametrize("failures", [[503, 429], ["cut"], [500, "cut", 502]])
@@ -179,3 +179,14 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("IMGDIFF_API_KEY_URLS", "http://localhost/v1")
     with chat_server._connect(settings) as client:
         assert client.api_key == "a key"
+
+
+def test_a_server_that_takes_no_schema_is_asked_without_one(proxy: Proxy) -> None:
+    """`transformers serve` refuses every request with one."""
+    settings = rewriter(proxy.base_url).settings
+    questions = [settings.question(caption) for caption in CAPTIONS]
+    answers = rewriter(proxy.base_url).ask(questions, None, {"type": "object"})
+    assert answers == rewriter(proxy.base_url).rewrite(CAPTIONS, [0] * 3)
+    assert proxy.asked == 1 + 3 + 3, "it was tried once"
+    assert rewriter(proxy.base_url).ask([], None, {"type": "string"}) == []
+    assert proxy.asked == 7

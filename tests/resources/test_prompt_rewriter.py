@@ -70,14 +70,16 @@ def test_the_answer_is_only_what_is_new_and_is_cut_off():
 
 def test_braces_in_prompt_and_caption_mean_themselves():
     braces, bare = changed(prompt="{} {caption} {0}"), changed(prompt="{caption}")
-    assert braces._prompt("a {caption} b") == bare._prompt("{} a {caption} b {0}")
+    assert braces.settings.question("a {caption} b") == bare.settings.question("{} a {caption} b {0}")
+    assert braces._prompt("{} {0}") == bare._prompt("{} {0}").replace("{{", "{")
 
 
 def test_a_model_without_a_chat_template_is_given_plain_text(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "plain")
     (tmp_path / "plain" / "chat_template.jinja").unlink()
     plain = changed(model=str(tmp_path / "plain"))
-    assert plain._prompt("a red ball") == PROMPT.replace("{caption}", "a red ball")
+    question = plain.settings.question("a red ball")
+    assert plain._prompt(question) == question == PROMPT.replace("{caption}", "a red ball")
     assert len(plain.rewrite(CAPTIONS, SEEDS)) == len(CAPTIONS)
 
 

@@ -2,22 +2,31 @@ import dagster as dg
 
 from imgdiff_assets.common.progress import logging_progress
 from imgdiff_assets.defs.asset_stage import OWNER
-from imgdiff_assets.defs.home_resource import HomeResource
-from imgdiff_assets.defs.recipe_resource import RecipeResource
+from imgdiff_assets.defs.names import Names
+from imgdiff_assets.stages.graph import SAMPLES
 
 
-@dg.asset(
-    deps=[dg.AssetDep("fine_tune_set", partition_mapping=dg.AllPartitionMapping())],
-    group_name="image_difference",
-    kinds={"parquet"},
-    owners=[OWNER],
-    description="All shards that are up to date, as one folder with dataset card, checksums, Croissant metadata and "
-    "the changes since the release before. Nothing is made when nothing has changed.",
-)
-def release(context: dg.AssetExecutionContext, home: HomeResource, recipe: RecipeResource) -> None:
-    from imgdiff_assets.defs.release_metadata import metadata_of
-    from imgdiff_assets.release.making import make_release
+def release_asset(names: Names) -> dg.AssetsDefinition:
+    """The asset of all shards together."""
+    home, recipe = names.of("home"), names.of("recipe")
 
-    say = context.log.info
-    made = make_release(home.home, recipe.recipe({}), progress=logging_progress(say), log=say)
-    context.add_asset_metadata(metadata_of(made))
+    @dg.asset(
+        key=names.key("release"),
+        deps=[dg.AssetDep(names.key(SAMPLES), partition_mapping=dg.AllPartitionMapping())],
+        group_name="image_difference",
+        required_resource_keys={home, recipe},
+        kinds={"parquet"},
+        owners=[OWNER],
+        description="All shards that are up to date, as one folder with dataset card, checksums, Croissant metadata "
+        "and the changes since the release before. Nothing is made when nothing has changed.",
+    )
+    def release(context: dg.AssetExecutionContext) -> None:
+        from imgdiff_assets.defs.release_metadata import metadata_of
+        from imgdiff_assets.release.making import make_release
+
+        say = context.log.info
+        values = getattr(context.resources, recipe).recipe({})
+        made = make_release(getattr(context.resources, home).home, values, progress=logging_progress(say), log=say)
+        context.add_asset_metadata(metadata_of(made))
+
+    return release

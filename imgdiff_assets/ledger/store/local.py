@@ -39,8 +39,8 @@ class LocalStore:
         return nullcontext()
 
     @contextmanager
-    def writing(self, address: PurePath, expected: Expected = ANY) -> Iterator[Path]:
-        with atomic_file(Path(address)) as temporary:
+    def writing(self, address: PurePath, expected: Expected = ANY, shared: bool = False) -> Iterator[Path]:
+        with atomic_file(Path(address), shared=shared) as temporary:
             yield temporary
             # Whoever writes what others write too holds a lock, which the kernel lets nobody else have meanwhile.
             if expected is not ANY and self.version(address) != expected:
@@ -63,6 +63,10 @@ class LocalStore:
         # Taken before the rename, which would overwrite: only the file system knows which names are free.
         Path(to).touch(exist_ok=False)
         os.replace(address, to)
+
+    def rename(self, address: PurePath, to: PurePath) -> None:
+        Path(to).parent.mkdir(parents=True, exist_ok=True)
+        os.rename(address, to)
 
     def delete(self, address: PurePath) -> None:
         path = Path(address)

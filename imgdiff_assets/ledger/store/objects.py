@@ -100,7 +100,7 @@ class ObjectStore:
         return sorted(entries, key=lambda entry: entry.address)
 
     @contextmanager
-    def writing(self, address: PurePath, expected: Expected = ANY) -> Iterator[Path]:
+    def writing(self, address: PurePath, expected: Expected = ANY, shared: bool = False) -> Iterator[Path]:
         with explained(address), tempfile.TemporaryDirectory(prefix="imgdiff-") as folder:
             file = Path(folder, "object")
             yield file
@@ -141,6 +141,12 @@ class ObjectStore:
     def move(self, address: PurePath, to: PurePath) -> None:
         self.copy(address, to)
         self.delete(address)
+
+    def rename(self, address: PurePath, to: PurePath) -> None:
+        below = [entry.address for entry in self._below(address)]
+        for each, place in [(each, to / each.relative_to(address)) for each in below] or [(address, to)]:
+            self.put(place, self.read(each)[0])
+            self.delete(each)
 
     def delete(self, address: PurePath) -> None:
         keys = [_key(address), *(_key(entry.address) for entry in self._below(address))]

@@ -32,10 +32,13 @@ class Store(Protocol):
     def looking(self, folder: PurePath) -> AbstractContextManager[None]:
         """While the block lasts, this thread may be told what was below a folder when it began, and reads only."""
 
-    def writing(self, address: PurePath, expected: Expected = ANY) -> AbstractContextManager[Path]:
+    def writing(
+        self, address: PurePath, expected: Expected = ANY, shared: bool = False
+    ) -> AbstractContextManager[Path]:
         """A file of this machine that becomes the one at `address`, durably, when the block ends without an error.
 
-        If only `expected` is there then: that version, or none for None. Raises Replaced, NotWritten.
+        If only `expected` is there then: that version, or none for None. A `shared` file is written by several at
+        once, who hold no lock. Raises Replaced, NotWritten.
         """
 
     def append(self, address: PurePath, lines: Sequence[str]) -> None:
@@ -49,6 +52,9 @@ class Store(Protocol):
 
     def move(self, address: PurePath, to: PurePath) -> None:
         """The same; there is always one of the two."""
+
+    def rename(self, address: PurePath, to: PurePath) -> None:
+        """A file, or all below a folder, over what is there; called again, it goes on where it was stopped."""
 
     def delete(self, address: PurePath) -> None:
         """A file, or all below a folder, if it is there."""
@@ -83,6 +89,15 @@ def read_bytes(address: PurePath) -> bytes:
     """A whole file. Raises FileNotFoundError."""
     with store_of(address).open(address) as file:
         return bytes(file.read())
+
+
+def size_of(address: PurePath) -> int:
+    """The bytes of a file; none where there is no such file."""
+    try:
+        with store_of(address).open(address) as file:
+            return int(file.size())
+    except FileNotFoundError:
+        return 0
 
 
 def lines_of(address: PurePath) -> Iterator[bytes]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -106,6 +107,23 @@ def test_ingest_tells_what_became_of_every_line(invoke: Any, tmp_path: Path) -> 
     assert report["rejected"][0]["line"] == 3
 
 
+def test_ingest_tells_what_can_be_drawn_and_may_be_tried_first(invoke: Any, tmp_path: Path) -> None:
+    file = tmp_path / "captions.txt"
+    file.write_text("a red ball on the grass\ntwo dogs\n")
+    tried = invoke(tmp_path / "home", "ingest", str(file), "--dry-run")
+    assert tried.stdout.startswith("Dry run, nothing was written: 2 new captions in 1 shard (shard-000000)\n1 of 2")
+    assert not (tmp_path / "home").exists()
+    done = invoke(tmp_path / "home", "ingest", str(file))
+    assert (
+        "1 of 2 captions names things that the miniature recipe cannot draw (dogs); `--recipe modern`" in done.stdout
+    )
+    assert "can draw all 2" in invoke(tmp_path / "other", "ingest", str(file), "--recipe", "modern").stdout
+
+
+def test_version(invoke: Any, tmp_path: Path) -> None:
+    assert re.fullmatch(r"imgdiff \d+\.\d+\.\d+\S*\n", invoke(tmp_path, "--version").stdout)
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\n", b"\n \n"])
 def test_ingest_of_nothing_usable_fails(invoke: Any, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "captions.txt"
@@ -190,6 +208,16 @@ def test_lineage_as_text_and_json(invoke: Any, drawn_home: Home) -> None:
     assert tree["children"][0]["id"] == row["pair_id"]
 
 
+def test_what_was_made_with_other_values_is_not_exported_without_a_word(
+    invoke: Any, drawn_home: Home, tmp_path: Path
+) -> None:
+    done = invoke(drawn_home.root, "export", "--format", "llava", "--out", str(tmp_path / "out"))
+    assert done.stderr.startswith("Warning: samples were made with other values than the miniature recipe has")
+    assert "filtered_pairs.min_similarity: 0.7 → 0.0 (2 shards)" in done.stderr
+    assert "(3 shards)" not in done.stderr
+    assert "2 shards" in invoke(drawn_home.root, "recipe", "diff").stdout
+
+
 def test_export_as_text_and_json(invoke: Any, drawn_home: Home, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = invoke(drawn_home.root, "export", "--format", "llava", "--out", str(out))
@@ -227,8 +255,8 @@ def test_rows_that_failed_are_tried_again_on_request(
 ) -> None:
     asked: list[Any] = []
 
-    def run(*arguments: Any) -> None:
-        asked.append(arguments[-1])
+    def run(*arguments: Any, **options: Any) -> None:
+        asked.append(arguments[6])
         raise KeyboardInterrupt
 
     monkeypatch.setattr("imgdiff_assets.cli.run_graph.run_graph", run)
@@ -238,7 +266,7 @@ def test_rows_that_failed_are_tried_again_on_request(
 
 
 def test_a_stopped_run_says_that_it_goes_on(invoke: Any, own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*arguments: Any) -> None:
+    def interrupted(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("imgdiff_assets.cli.run_graph.run_graph", interrupted)

@@ -60,7 +60,9 @@ class TestList:
         assert not any("AGPL" in state["licence"] for state in states)
         assert sum(state["disk_bytes"] for state in states) == pytest.approx(total, rel=0.02)
         text = call("models", "list", "--recipe", recipe).output
-        assert f"6 models missing, {round(total / GB)} GB: fetch with `imgdiff models pull`" in text
+        assert (
+            f"6 models missing, {round(total / GB)} GB: fetch with\n  imgdiff models pull --recipe {recipe}\n" in text
+        )
         assert f"{states[0]['model']}@main" in text
 
     def test_a_stage_that_is_switched_off_needs_no_model(self) -> None:
@@ -73,9 +75,29 @@ class TestList:
         text = call("models", "list", "--set", f"captioner.model={tmp_path / 'typo'}").output
         assert f"captioner: There are no weights at {tmp_path / 'typo'}: correct the path" in text
 
-    def test_lines_align(self) -> None:
-        head, _, *rows = call("models", "list").output.splitlines()
-        assert len({row.index("float32") for row in rows} | {head.index("type")}) == 1
+    @pytest.mark.parametrize("recipe", ["miniature", "modern"])
+    def test_lines_align_in_a_terminal_of_100_columns(self, recipe: str) -> None:
+        lines = call("models", "list", "--recipe", recipe, "--set", "removed_pairs.enabled=true").output.splitlines()
+        assert max(map(len, lines)) <= 100
+        told = [line for line in lines if line.startswith(" ") and ("  here  " in line or "  missing  " in line)]
+        assert len(told) == len(RoleModels.model_fields)
+        assert len({max(line.find("  here  "), line.find("  missing  ")) for line in told}) == 1
+
+
+class TestRun:
+    def test_all_that_is_missing_is_told_at_once_with_the_command(self, tmp_path: Path) -> None:
+        (tmp_path / "captions.txt").write_text("two dogs\n")
+        assert call("ingest", str(tmp_path / "captions.txt")).exit_code == 0
+        options = ("--recipe", "modern", "--set", "captioner.model=team/reader", "seed=1")
+        result = call("run", "--dry-run", *options)
+        assert (result.exit_code, result.stdout) == (1, "")
+        lines = result.stderr.splitlines()
+        assert lines[0] == "Error: 6 models of the modern recipe cannot be run here:"
+        assert [line.split()[0] for line in lines[1:7]] == list(RoleModels.model_fields)[:6]
+        assert "  captioner           team/reader@main" in lines
+        assert lines[-1] == "  imgdiff models pull --recipe modern --set captioner.model=team/reader seed=1"
+        few = call("run", "--dry-run", "--recipe", "modern", "--select", "prompt_pairs").stderr
+        assert few.startswith("Error: 1 model of the modern recipe cannot be run here:\n  prompt_rewriter ")
 
 
 class TestPull:
@@ -131,7 +153,7 @@ class TestServed:
         assert (state["dtype"], state["disk_bytes"], state["licence"]) == (None, None, "not known here")
         text = call("models", "list", *self.SERVED).stdout
         assert "start it, or correct the field `base_url`" in text
-        assert "server   not known here" in text
+        assert "server   not usable  not known here" in text
 
     def test_the_doctor_names_it_among_the_problems_and_counts_no_memory_for_it(self) -> None:
         _, report = answer("doctor", *self.SERVED)

@@ -177,3 +177,24 @@ def test_failed_checks_are_told_at_the_end_and_are_errors_to_the_strict(home: Ho
         (told,) = json.loads(result.stdout)["failed_checks"]
         assert last == f"{kind}: {told}"
     assert invoke(home.root, "run", "--select", "prompt_pairs", "--shards", KEYS[0], "--strict").exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_run_ends_with_what_to_do_and_begins_with_what_it_takes_back(home: Home, invoke: Any) -> None:
+    first = invoke(home.root, "run", "--set", "bounding_boxes.max_boxes=2")
+    assert first.exit_code == 0
+    frame = first.stderr.split("═" * 98)[1].splitlines()
+    assert frame[1:3] == ["WARNING", "NO SAMPLE AT ALL came of 3 captions."]
+    assert "3 of 3 captions name things that the miniature recipe cannot draw (number, quokka); " in " ".join(frame)
+    assert "Next: " not in first.stdout
+    assert "To keep it: `imgdiff recipe copy --set bounding_boxes.max_boxes=2`\n" in first.stderr
+    value = "  bounding_boxes.max_boxes: 2 → 5 (3 shards)"
+    told = f"Tables were made with other values, which this run does not have:\n{value}\n"
+    again = invoke(home.root, "run", "--strict")
+    assert again.exit_code == 1
+    assert told in again.stderr
+    assert again.stderr.index(told) < again.stderr.index("running shard-000000")
+    third = invoke(home.root, "run")
+    assert third.stdout.startswith("Nothing to do, up to date already: shard-000000, shard-000001, shard-000002\nNo ")
+    assert told not in third.stderr
+    assert "To keep it" not in again.stderr + third.stderr

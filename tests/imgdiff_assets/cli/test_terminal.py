@@ -10,7 +10,7 @@ import termios
 
 import pytest
 
-from imgdiff_assets.cli.terminal import ProgressBars
+from imgdiff_assets.cli.terminal import ProgressBars, begin
 
 
 def test_progress_is_a_line_per_measurement_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,6 +24,17 @@ def test_progress_is_a_line_per_measurement_where_there_is_no_terminal(capsys: p
         "prompt_pairs: rewrite: 20 rows",
         "image_pairs: generate: 20 rows",
     ]
+
+
+def test_what_is_under_way_is_said_to_people_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin("Looking")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    begin("Looking", quiet=True)
+    assert capsys.readouterr() == ("", "")
+    begin("Looking")
+    assert capsys.readouterr() == ("", "Looking ...\n")
 
 
 def test_progress_is_a_bar_on_a_terminal() -> None:

@@ -57,10 +57,13 @@ def test_seconds_and_memory_are_told_by_model(drawn_home: Home) -> None:
     assert (shown["propose_seconds"], shown["compare_seconds"]) == (2.0, 1.0)
 
 
-def test_a_table_that_was_up_to_date_shows_no_pictures_and_no_speed(drawn_home: Home) -> None:
+def test_a_table_that_was_up_to_date_shows_the_same_pictures_and_numbers_and_no_speed(drawn_home: Home) -> None:
+    made = metadata_of(drawn_home, stage_named("bounding_boxes"))
     shown = metadata_of(drawn_home, stage_named("bounding_boxes"), changed=False, calls={}, measured=0)
     assert "(run run-1)" in shown["unchanged_since"]
-    assert not {"kept_examples", "rejected_examples", "items_per_second", "models"} & set(shown)
+    for name in ("kept_examples", "rejected_examples", "rejections", "keep_rate", "region_similarity_median"):
+        assert shown[name] == made[name]
+    assert not {"items_per_second", "models"} & set(shown)
 
 
 def test_pictures_are_as_wide_as_the_page_and_the_same_each_time(drawn_home: Home) -> None:

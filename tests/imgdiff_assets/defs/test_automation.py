@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from imgdiff_assets.definitions import build_definitions
-from imgdiff_assets.defs import automation
-from imgdiff_assets.defs.automation import AS_SOON_AS_STALE, inbox, lost_runs, stale_shards
-from imgdiff_assets.defs.home_resource import HomeResource
+from imgdiff_assets.defs import placed_graph
+from imgdiff_assets.defs.automation import as_soon_as_stale, bring_up_to_date, inbox, lost_runs, stale_shards
+from imgdiff_assets.defs.home_resource import home_resource
+from imgdiff_assets.defs.names import PLAIN
+from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.runs_in_progress import alive, fail_lost_runs, shards_in_progress, stoppable
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions
@@ -45,7 +47,7 @@ def interruptible() -> Iterator[None]:
 def recipe(drawn_models: type, drawn_recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Recipe]]:
     """The recipe file as each tick finds it, in a list of one; its models are known as the artist's."""
     current = [drawn_recipe]
-    monkeypatch.setattr(automation, "load_recipe", lambda: current[0])
+    monkeypatch.setattr(placed_graph, "load_recipe", lambda name: current[0])
     monkeypatch.setattr(
         "imgdiff_assets.engine.staleness.LoadedModels", lambda settings, openers: drawn_models(current[0])
     )
@@ -60,10 +62,20 @@ def requested(requests: list[dg.RunRequest]) -> list[tuple[str, str, list[str]]]
     ]
 
 
+def schedule_of(home: Home, settings: AutomationSettings) -> dg.ScheduleDefinition:
+    graph = PlacedGraph(home)
+    return stale_shards(graph, bring_up_to_date(graph, ALL), settings)
+
+
+def inbox_of(home: Home, settings: AutomationSettings) -> dg.SensorDefinition:
+    graph = PlacedGraph(home)
+    return inbox(graph, bring_up_to_date(graph, ALL), settings)
+
+
 def tick(home: Home, instance: dg.DagsterInstance) -> list[tuple[str, str, list[str]]]:
     """One tick of the schedule."""
     with dg.build_schedule_context(instance=instance) as context:
-        data = stale_shards(home, AutomationSettings()).evaluate_tick(context)
+        data = schedule_of(home, AutomationSettings()).evaluate_tick(context)
     return requested(list(data.run_requests or []))
 
 
@@ -139,7 +151,7 @@ def test_conditions_show_what_the_schedule_asks_for(
 def test_the_inbox_asks_for_its_shards_once_even_when_a_tick_was_lost(
     own_home: Home, instance: dg.DagsterInstance
 ) -> None:
-    sensor = inbox(own_home, AutomationSettings(shard_size=1))
+    sensor = inbox_of(own_home, AutomationSettings(shard_size=1))
 
     def look(cursor: str | None) -> dg.SensorEvaluationContext | object:
         with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
@@ -167,7 +179,7 @@ def test_the_inbox_notes_the_replacements_made_so_far_if_it_is_told_to(
     os.utime(path, (time.time() - 60, time.time() - 60))
     expected = filled_so_far(own_home)("a red ball on the sand")
     with dg.build_sensor_context(instance=instance) as context:
-        inbox(own_home, AutomationSettings(fill_gaps=fill_gaps)).evaluate_tick(context)
+        inbox_of(own_home, AutomationSettings(fill_gaps=fill_gaps)).evaluate_tick(context)
     (caption,) = read_captions(own_home, "shard-000003").to_pylist()
     assert json.loads(expected)["ball"]
     assert caption.get("filled") == (expected if fill_gaps else None)
@@ -191,7 +203,7 @@ def test_a_run_whose_process_is_gone_is_failed_and_a_living_one_is_not(
     (home.dagster / "live" / lost.run_id).touch()
     with alive(home, living.run_id):
         with dg.build_sensor_context(instance=instance) as context:
-            assert lost.run_id in (lost_runs(home).evaluate_tick(context).skip_message or "")
+            assert lost.run_id in (lost_runs(PlacedGraph(home)).evaluate_tick(context).skip_message or "")
         assert fail_lost_runs(home, instance) == []
     statuses = [instance.get_run_by_id(run.run_id).status for run in (lost, living, elsewhere)]
     assert statuses == [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTED]
@@ -199,11 +211,11 @@ def test_a_run_whose_process_is_gone_is_failed_and_a_living_one_is_not(
 
 
 def test_a_run_holds_its_lock_from_first_to_last_step(tmp_path: Path) -> None:
-    @dg.op
-    def look(context: dg.OpExecutionContext, home: HomeResource) -> None:
-        assert (home.home.dagster / "live" / context.run_id).exists()
+    @dg.op(required_resource_keys={"home"})
+    def look(context: dg.OpExecutionContext) -> None:
+        assert (context.resources.home.home.dagster / "live" / context.run_id).exists()
 
-    @dg.job(resource_defs={"home": HomeResource(root=str(tmp_path))})
+    @dg.job(resource_defs={"home": home_resource(Home(tmp_path), "")})
     def looking() -> None:
         look()
 
@@ -212,11 +224,11 @@ def test_a_run_holds_its_lock_from_first_to_last_step(tmp_path: Path) -> None:
 
 
 def test_a_schedule_is_on_when_the_recipe_has_one_and_the_conditions_are_off(tmp_path: Path) -> None:
-    assert stale_shards(Home(tmp_path), AutomationSettings()).default_status == dg.DefaultScheduleStatus.STOPPED
-    nightly = stale_shards(Home(tmp_path), AutomationSettings(cron="30 2 * * 1-5", timezone="Europe/Berlin"))
+    assert schedule_of(Home(tmp_path), AutomationSettings()).default_status == dg.DefaultScheduleStatus.STOPPED
+    nightly = schedule_of(Home(tmp_path), AutomationSettings(cron="30 2 * * 1-5", timezone="Europe/Berlin"))
     assert nightly.default_status == dg.DefaultScheduleStatus.RUNNING
     assert (nightly.cron_schedule, nightly.execution_timezone) == ("30 2 * * 1-5", "Europe/Berlin")
-    assert AS_SOON_AS_STALE.default_status == dg.DefaultSensorStatus.STOPPED
+    assert as_soon_as_stale(PLAIN, ALL).default_status == dg.DefaultSensorStatus.STOPPED
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from starlette.websockets import WebSocketDisconnect
 from imgdiff_assets.browser.security import HEADERS, POLICY
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.defs.dagster_instance import dagster_instance
-from imgdiff_assets.defs.door import LARGEST_QUERY, GraphWebserver, create_door
+from imgdiff_assets.defs.door import LARGEST_QUERY, GraphWebserver, create_door, read_launchpad
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import load_recipe
 
@@ -274,3 +274,12 @@ def test_a_page_of_another_origin_in_a_browser(
             page.get_by_text("Welcome to GraphiQL").first.wait_for()
     assert limits.get_concurrency_keys() == set()
     assert {way for way, what in came.items() if what == "refused"} >= {"image", "script", "json", "read", "socket"}
+
+
+def test_words_of_a_launchpad_are_no_booleans() -> None:
+    said = (
+        "resources: {recipe: {config: {prompt_pairs: {known_words: [on, off, yes, No, true]}}}, other: {dry: False}}"
+    )
+    values = read_launchpad(said)["resources"]
+    assert values["recipe"]["config"]["prompt_pairs"]["known_words"] == ["on", "off", "yes", "No", True]
+    assert values["other"]["dry"] is False

@@ -4,13 +4,11 @@ import sys
 import dagster as dg
 import pydantic
 import pytest
-from dagster._config.pythonic_config import infer_schema_from_config_class
 
 from imgdiff_assets.defs.role_resources import (
     ROLES,
-    ImageTextEncoderResource,
     SegmenterResource,
-    launchable_class,
+    role_resource,
     role_resources,
 )
 from resources.captioner import CaptionerSettings
@@ -74,18 +72,19 @@ def test_each_role_has_a_resource_of_its_settings():
 
 
 @pytest.mark.parametrize("name", ROLES)
-def test_the_launchpad_shows_every_setting_with_its_description_and_the_recipe_s_value(name):
+def test_the_launchpad_shows_every_setting_with_its_description_and_the_recipe_s_value_and_none_as_default(name):
     settings = getattr(Models(), name)
-    shown = infer_schema_from_config_class(launchable_class(ROLES[name], settings)).config_type.fields
+    shown = role_resource(settings).to_config_schema().as_field().config_type.fields
     assert shown.keys() == type(settings).model_fields.keys()
     for field, value in settings:
-        assert shown[field].description == type(settings).model_fields[field].description
-        assert (shown[field].default_value if shown[field].default_provided else None) == value
+        described = f"{type(settings).model_fields[field].description} The recipe has {value!r}."
+        assert shown[field].description == described
+        assert shown[field].default_value is None
 
 
 def test_a_resource_loads_its_model_once_and_only_when_it_is_opened():
     devices.unload_all()
-    resource = ImageTextEncoderResource(model="miniature:image_text_encoder")
+    resource = role_resource(Models().image_text_encoder)
     role = f"{ImageTextEncoder.__module__}.{ImageTextEncoder.__qualname__}"
 
     def loads():
@@ -94,7 +93,7 @@ def test_a_resource_loads_its_model_once_and_only_when_it_is_opened():
     before = loads()
     encoder = resource.open()
     assert isinstance(encoder, ImageTextEncoder)
-    assert encoder is ImageTextEncoderResource(model="miniature:image_text_encoder").open()
+    assert encoder is role_resource(Models().image_text_encoder).open()
     assert loads() == before + 1
     devices.unload_all()
 

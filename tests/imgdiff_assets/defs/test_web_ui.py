@@ -67,6 +67,9 @@ SCHEDULE = """mutation($schedule: ScheduleSelector!, $now: Float!) {
 SENSOR = """mutation($sensor: SensorSelector!) { sensorDryRun(selectorData: $sensor, cursor: "{}") { __typename
   ... on PythonError { message } ... on DryRunInstigationTick { evaluationResult {
     skipReason error { message } runRequests { runKey } } } } }"""
+VALID = """query($selector: PipelineSelector!, $config: RunConfigData) {
+  isPipelineConfigValid(pipeline: $selector, runConfigData: $config, mode: "default") { __typename
+  ... on RunConfigValidationInvalid { errors { reason } } } }"""
 BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) { __typename
   ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
 
@@ -277,6 +280,15 @@ def test_a_changed_model_asks_for_its_stage_and_what_depends_on_it(deployment: D
     assert not {"prompt_pairs", "image_pairs", "filtered_pairs", "bounding_boxes"} & set(assets)
     deployment.change_recipe(filtered_pairs={"min_similarity": 0.01})
     assert deployment.tick()[0] == []
+
+
+@pytest.mark.slow
+def test_a_launchpad_takes_three_lines_and_its_words_are_no_booleans(deployment: Deployment) -> None:
+    selector = {**REPOSITORY, "pipelineName": "what_if"}
+    for section in ("filtered_pairs: {min_similarity: 0.85}", "prompt_pairs: {known_words: [on, no]}"):
+        config = f"resources:\n  recipe:\n    config: {{{section}}}\n"
+        answer = deployment.graphql(VALID, selector=selector, config=config)
+        assert answer == {"__typename": "PipelineConfigValidationValid"}, answer
 
 
 @pytest.mark.slow

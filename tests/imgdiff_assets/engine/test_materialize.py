@@ -133,11 +133,13 @@ def go(
     rejected: Sequence[int] = (),
     log: Callable[[str], None] = lambda text: None,
     shard: str = SHARD,
+    again: bool = False,
 ) -> tuple[Materialization, Calls]:
     calls = calls or Calls()
     stage = build_stage(calls, version)
     inputs = numbers(values, rejected)
-    record = materialize(stage, shard, inputs, recipe or limits(), Ledger(root), Arithmetic(batch), "run", log)
+    models = Arithmetic(batch)
+    record = materialize(stage, shard, inputs, recipe or limits(), Ledger(root), models, "run", log, again=again)
     return record, calls
 
 
@@ -194,9 +196,15 @@ def test_appended_items_alone_are_measured(tmp_path: Path) -> None:
     assert (record.reused, record.measured) == (40, 10)
 
 
-def test_a_raised_code_version_measures_again(tmp_path: Path) -> None:
-    go(tmp_path)
-    _, calls = go(tmp_path, version=2)
+def test_a_raised_code_version_measures_again_what_it_is_told_to(tmp_path: Path) -> None:
+    go(tmp_path, values=range(50))
+    record, calls = go(tmp_path, version=2)
+    assert calls.counts["multiply"] == 10, "what is new is measured by new code, the rest is left"
+    assert record.left == {"multiply": [1]}
+    record, calls = go(tmp_path, version=3, values=range(65))
+    assert calls.counts["multiply"] == 5
+    assert record.left == {"multiply": [2, 1]}
+    _, calls = go(tmp_path, version=3, again=True)
     assert calls.counts["multiply"] == 60
     assert "square" not in calls.counts, "the later measurement depends on the product, which is the same"
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imgdiff_assets.engine.earlier import earlier_versions_of_row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import SCHEMA, caption_id, caption_path
 from imgdiff_assets.ledger.ledger import Ledger
@@ -165,8 +166,21 @@ def test_a_batch_size(home: Home, measured: Any) -> None:
 
 @proves("raise a measurement's code version")
 def test_a_code_version(home: Home, measured: Any) -> None:
-    ran = measured.run(home, measured.recipe(), newer("propose", stage_named("bounding_boxes")))
+    """Rows that are there are left, however they are judged; told to, all are measured again."""
+    stages = newer("propose", stage_named("bounding_boxes"))
+    before = [row["propose_fingerprint"] for row in rows_of(home, "bounding_boxes")]
+    assert measured.run(home, measured.recipe(), stages).calls == {}
+    assert [row["propose_fingerprint"] for row in rows_of(home, "bounding_boxes")] == before
+    record = Ledger(home.ledger).record("bounding_boxes", SHARD) or {}
+    assert record["left"] == {"propose": [1]}
+    for row in rows_of(home, "bounding_boxes"):
+        assert row["propose_fingerprint"] is None or earlier_versions_of_row(stages[3], row, record) == {"propose": 1}
+    assert measured.run(home, measured.recipe("bounding_boxes.max_overlap=0.4"), stages).calls == {}
+    ran = measured.run(home, measured.recipe(), stages, again=True)
     assert ran.calls == {"segmenter.propose": 12}, "the boxes are the same, so their scores are"
+    record = Ledger(home.ledger).record("bounding_boxes", SHARD) or {}
+    assert record["left"] == {}
+    assert not any(earlier_versions_of_row(stages[3], row, record) for row in rows_of(home, "bounding_boxes"))
 
 
 @proves("hit an error on a row")

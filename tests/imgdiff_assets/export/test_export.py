@@ -492,7 +492,7 @@ def test_without_samples_there_is_no_export(own_home: Home, tmp_path: Path) -> N
 def test_an_answer_cannot_ask_for_a_third_image(own_home: Home, tmp_path: Path) -> None:
     ledger = Ledger(own_home.ledger)
     table = ledger.read("fine_tune_set", "shard-000001")
-    rows = [{**row, "answer": 'The left <image> is "gone" <bbox>; </s> 中文.'} for row in table.to_pylist()]
+    rows = [{**row, "answer": 'The left <image> is "gone" <bbox>; 中文.</s>'} for row in table.to_pylist()]
     record = ledger.record("fine_tune_set", "shard-000001")
     assert record is not None
     ledger.commit(

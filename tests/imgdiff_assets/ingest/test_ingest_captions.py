@@ -5,8 +5,11 @@ import io
 import json
 import multiprocessing
 import os
+import signal
+import tracemalloc
 import unicodedata
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pyarrow as pa
@@ -16,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest import json_elements
+from imgdiff_assets.ingest import json_elements, parquet_file
 from imgdiff_assets.ingest.cleaning import MAX_CHARACTERS, UnusableText, clean
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport
@@ -479,3 +482,35 @@ def test_elements_of_json_are_those_of_the_whole(value: object) -> None:
             found = list(json_elements.elements(io.StringIO(json.dumps(document, indent=1))))
         lists = [(name, element) for name, list_ in document.items() if isinstance(list_, list) for element in list_]
         assert found == lists
+
+
+def test_a_value_that_parquet_has_once_is_not_in_memory_for_each_row(home: Home) -> None:
+    """A kilobyte on disk; 400 megabytes if the rows are taken at once."""
+    texts = pa.DictionaryArray.from_arrays(pa.array([0] * 200, pa.int32()), pa.array(["x" * 2**21]))
+    path = home.root.parent / "a.parquet"
+    pq.write_table(pa.table({"caption": texts}), path, compression="zstd", dictionary_pagesize_limit=2**30)
+    tracemalloc.start()
+    report = ingest([path], home)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert report.rejected_count == 200
+    assert peak < 100_000_000
+
+
+def test_a_parquet_file_that_its_decoder_dies_of_costs_itself_alone(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow aborts the process on some damaged files."""
+    started = parquet_file.started
+
+    def aborting(*arguments: Any, **options: Any) -> Any:
+        process = started(*arguments, **options)
+        os.kill(process.pid, signal.SIGABRT)
+        return process
+
+    monkeypatch.setattr(parquet_file, "started", aborting)
+    path = home.root.parent / "a.parquet"
+    pq.write_table(pa.table({"caption": ["a dog"]}), path)
+    report = ingest([path, _file(home, "good.txt", "a red ball\n")], home)
+    assert "its decoder died of it, exit status -6" in report.files_failed[0]
+    assert _captions(home) == ["a red ball"]

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms
 
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.materialize import materialize
+from imgdiff_assets.engine.needed_roles import needed_roles
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
@@ -33,7 +34,9 @@ from imgdiff_assets.lineage.lineage import lineage
 from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.lineage.replay import replay
 from imgdiff_assets.reading.samples import SampleImages, read_samples
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.setup.doctor import examine
+from imgdiff_assets.setup.missing_models import missing_text
 from imgdiff_assets.stages.graph import STAGES
 from resources.miniature.scene_pairs import draw_pair
 
@@ -241,6 +244,28 @@ def _ingest_and_die(folder: Path, home: Home) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     ingest_pairs([folder], home, shard_size=2, progress=die)
+
+
+def test_a_dry_run_tells_the_same_and_writes_nothing(home: Home, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "photos", 3)
+    (folder / "pair0_1.png").write_bytes(b"no picture")
+    told = ingest_pairs([folder], home, shard_size=1, dry_run=True)
+    assert not home.root.exists()
+    assert told == ingest_pairs([folder], home, shard_size=1)
+    assert (told.accepted, told.rejected_count, told.shards) == (2, 1, [SHARD, "shard-000001"])
+
+
+@pytest.mark.parametrize("source", ["exported", "exported/images", "", "exported/table.jsonl"])
+def test_what_we_exported_does_not_come_in_again(home: Home, tmp_path: Path, source: str) -> None:
+    exported = tmp_path / "work" / "exported"
+    write_folder(exported / "images", 1)
+    (exported / "table.jsonl").write_text(json.dumps({"source_image": "images/pair0_0.png"}) + "\n")
+    (exported / "export.json").write_text(json.dumps({"samples": {"train": 1}}))
+    assert not ingest_pairs([exported / "images"], home, dry_run=True).files_failed, "the marker of another program"
+    (exported / "export.json").write_text(json.dumps({"made_by": "imgdiff export", "samples": {"train": 1}}))
+    report = ingest_pairs([tmp_path / "work" / source], home)
+    assert (report.accepted, shard_keys(home)) == (0, [])
+    assert f"{'it' if source == 'exported' else exported} is an export of imgdiff" in report.files_failed[0]
 
 
 def test_a_kill_loses_nothing(home: Home, tmp_path: Path) -> None:
@@ -525,6 +550,30 @@ def test_weights_that_given_pairs_do_not_need_may_be_missing(home: Home, tmp_pat
     ingest([ingest_captions], home)
     with pytest.raises(FileNotFoundError):
         Staleness(home, recipe, ["prompt_pairs"]).stages("shard-000001")
+
+
+def test_models_that_given_pairs_do_not_need_are_not_asked_for(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    modern, drawing = load_recipe("modern"), {"prompt_rewriter", "pair_generator"}
+    (tmp_path / "captions.txt").write_text("two dogs\n")
+    everything = needed_roles(home, modern, [])
+    ingest_pairs([write_folder(tmp_path / "photos", 1)], home)
+    for_pairs = needed_roles(home, modern, [SHARD])
+    assert for_pairs == everything - drawing
+    text = str(missing_text(modern, for_pairs, " --recipe modern"))
+    wanted = "image_text_encoder image_text_matcher segmenter captioner"
+    assert text.endswith(f"  imgdiff models pull --recipe modern --roles {wanted}")
+    told = examine(home, modern, "", for_pairs).recipes[0]
+    assert (told.models, told.remarks[-1]) == (
+        4,
+        "this home has given pairs alone, which need no prompt_rewriter, pair_generator",
+    )
+    ingest([tmp_path / "captions.txt"], home)
+    assert needed_roles(home, modern, shard_keys(home)) == everything
+    assert needed_roles(home, modern, shard_keys(home), ["captions"]) < everything
 
 
 def test_lineage_and_replay_know_given_pairs(given_home: Any) -> None:

@@ -247,7 +247,7 @@ def test_exif_that_its_decoder_does_not_take_costs_no_picture() -> None:
 
 def test_a_broken_picture_is_told_whatever_its_decoder_raises() -> None:
     text = PngImagePlugin.PngInfo()
-    text.add_text("comment", "x" * 2_000_000, zip=True)
+    text.add_text("comment", "x" * 70_000_000, zip=True)
     huge_text = encoded(picture(), pnginfo=text)
     short_header = (
         b"\x89PNG\r\n\x1a\n"
@@ -370,3 +370,9 @@ def test_the_decoder_knows_no_secret_and_not_the_current_folder(
         assert own._process is not None
         with open(f"/proc/{own._process.pid}/environ", "rb") as environment:
             assert b"secret" not in environment.read()
+
+
+def test_a_long_text_in_a_picture_costs_it_nothing() -> None:
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("workflow", "x" * 3_000_000, zip=True)
+    np.testing.assert_array_equal(read_image(encoded(picture(), pnginfo=notes)), PLAIN)

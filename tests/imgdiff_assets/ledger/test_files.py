@@ -1,6 +1,7 @@
 """Files that are there whole or not at all: for one writer or several, with and without waiting for the disk."""
 
 import datetime
+import fcntl
 import multiprocessing
 import os
 import signal
@@ -9,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from imgdiff_assets.ledger import files
 from imgdiff_assets.ledger.aside import set_aside
-from imgdiff_assets.ledger.files import append_lines, atomic_file, remove_leftovers
+from imgdiff_assets.ledger.files import NotWritten, append_lines, atomic_file, remove_leftovers
 
 
 @pytest.fixture
@@ -35,6 +37,17 @@ def test_a_durable_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, fl
     assert path.read_bytes() == b"whole"
     assert flushed == [temporary, path.parent]
     assert os.listdir(path.parent) == ["file"]
+
+
+def test_a_system_with_a_fuller_flush_gets_it_and_a_file_system_without_gets_the_other(
+    tmp_path: Path, flushed: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As macOS has one; here a harmless call stands for it, and one that no system knows."""
+    for call, waited in ((fcntl.F_GETFD, 0), (123_456, 2)):
+        monkeypatch.setattr(files, "FULL_FLUSH", call)
+        with atomic_file(tmp_path / "file") as temporary:
+            temporary.write_bytes(b"whole")
+        assert len(flushed) == waited
 
 
 def test_a_file_that_can_be_made_again_waits_for_no_disk(tmp_path: Path, flushed: list[Path]) -> None:
@@ -135,3 +148,11 @@ def test_files_set_aside_sort_by_time(tmp_path: Path) -> None:
         _put_aside(tmp_path / "rows.parquet", content)
     found = sorted(tmp_path.glob("rows.parquet.damaged-*"))
     assert [path.read_bytes() for path in found] == contents
+
+
+def test_no_file_takes_the_place_of_what_is_none(tmp_path: Path) -> None:
+    """`--out /dev/null`, given by an administrator."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(NotWritten, match="something that is no file"), atomic_file(tmp_path / "pipe") as temporary:
+        temporary.write_bytes(b"")
+    assert (tmp_path / "pipe").is_fifo()

@@ -1,11 +1,12 @@
 """Cron expressions: what is taken, Dagster takes; the likeliest mistakes are told in words."""
 
+import datetime
 import random
 
 import pytest
 from dagster._utils.schedules import is_valid_cron_string
 
-from imgdiff_assets.recipe.cron import check_cron
+from imgdiff_assets.recipe.cron import check_cron, next_time
 
 PARTS = (
     *("*", "0", "7", "12", "23", "31", "59", "60", "07", "jan", "FEB", "sun", "xyz", "1-5", "5-1", "fri-mon"),
@@ -50,3 +51,19 @@ def test_mistakes_are_told(text: str, told: str) -> None:
     with pytest.raises(ValueError, match=told) as caught:
         check_cron(text)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "following", "before"),
+    [
+        ("0 3 * * *", "UTC", "2026-11-29T03:00:00+00:00", "2026-11-28T03:00:00+00:00"),
+        ("*/20 7-9 * * *", "UTC", "2026-11-28T07:20:00+00:00", "2026-11-28T07:00:00+00:00"),
+        ("0 3 * * 7", "Europe/Berlin", "2026-11-29T03:00:00+01:00", "2026-11-22T03:00:00+01:00"),
+        ("0 0 1 * mon", "UTC", "2026-11-30T00:00:00+00:00", "2026-11-23T00:00:00+00:00"),
+        ("0 0 29 2 *", "UTC", "2028-02-29T00:00:00+00:00", "2024-02-29T00:00:00+00:00"),
+    ],
+)
+def test_the_times_that_it_names(text: str, zone: str, following: str, before: str) -> None:
+    now = datetime.datetime(2026, 11, 28, 7, 5, tzinfo=datetime.UTC)
+    assert next_time(text, zone, now).isoformat() == following
+    assert next_time(text, zone, now, back=True).isoformat() == before

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
@@ -61,3 +62,15 @@ def test_a_role_that_several_models_played_has_a_line_for_each(
     alone = contents(ledger, STAGES, gather(ledger, shards[1:]), []).manifest["models"]
     assert alone["captioner"]["model"] == str(tmp_path)
     assert "captioner 2" not in alone
+
+
+def test_the_samples_of_0_1_0_keep_their_words(home_of_0_1_0: Home, judge_again: Callable[[Home], None]) -> None:
+    def words() -> dict[str, Any]:
+        ledger = Ledger(home_of_0_1_0.ledger)
+        rows = [row for shard in shard_keys(home_of_0_1_0) for row in ledger.read("fine_tune_set", shard).to_pylist()]
+        return {row["sample_id"]: (row["kept"], row["conversations"]) for row in rows}
+
+    before = words()
+    judge_again(home_of_0_1_0)
+    assert any(kept for kept, _ in before.values())
+    assert words() == before

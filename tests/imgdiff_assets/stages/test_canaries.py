@@ -40,7 +40,20 @@ NEXT = {stage.name: other.name for other in STAGES for stage in STAGES if stage.
 
 
 def settings_of(stage: Stage, *overrides: str) -> Any:
-    return stage.settings(load_recipe("miniature", overrides))
+    """The miniature's, with what it has switched off."""
+    return stage.settings(
+        load_recipe(
+            "miniature",
+            (
+                "prompt_pairs.language=english",
+                "captions.language=english",
+                "captions.confirmation={}",
+                "captions.confirmation.min_confirmation=0.5",
+                "removal_captions.language=english",
+                *overrides,
+            ),
+        )
+    )
 
 
 def with_filter(stage: Stage, old: Filter, passes: Callable[[Columns, Any], Any]) -> Stage:

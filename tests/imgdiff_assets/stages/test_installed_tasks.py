@@ -103,13 +103,14 @@ def test_a_task_of_a_new_version_makes_its_samples_anew_and_the_first_is_in_no_h
     plan = planned(drawn_home, drawn_recipe, drawn_models)
     record = dict(plan.record or {})
     assert plan.fresh
-    assert record.pop("item_versions") == {"difference": 1, "which_image": 1}
-    assert not plan.how.newer_items(record), "a table of 0.1.0 does not tell of versions"
-    assert replace(plan.how, item_versions={}).hash == plan.how.hash
+    assert record.pop("item_versions") == {"difference": 2, "which_image": 2}
+    first = replace(plan.how, item_versions={"difference": 1, "which_image": 1})
+    assert not first.newer_items(record), "a table of 0.1.0 does not tell of versions"
+    assert replace(plan.how, item_versions={}).hash == first.hash != plan.how.hash
     # One that the recipe does not ask changes nothing.
-    monkeypatch.setitem(TASKS, "grounding", replace(TASKS["grounding"], version=2))  # type: ignore[arg-type]
+    monkeypatch.setitem(TASKS, "grounding", replace(TASKS["grounding"], version=9))  # type: ignore[arg-type]
     assert planned(drawn_home, drawn_recipe, drawn_models).how.hash == plan.how.hash
-    monkeypatch.setitem(TASKS, "difference", replace(TASKS["difference"], version=2))  # type: ignore[arg-type]
+    monkeypatch.setitem(TASKS, "difference", replace(TASKS["difference"], version=9))  # type: ignore[arg-type]
     newer = planned(drawn_home, drawn_recipe, drawn_models)
     assert newer.reasons == ("the code is newer",)
     assert newer.how.other_items(record)

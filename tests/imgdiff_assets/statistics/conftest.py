@@ -31,7 +31,8 @@ def loosest(recipe: Recipe) -> Iterator[str]:
     for stage in (stage for stage in STAGES if stage.name != "removal_captions"):
         settings = stage.settings(recipe)
         for step in stage.filters:
-            if step.score and step.threshold:
+            # A section of its own is off unless a recipe names it.
+            if step.score and step.threshold and not step.section:
                 bounds = {
                     type(bound).__name__: bound for bound in type(settings).model_fields[step.threshold].metadata
                 }

@@ -15,6 +15,7 @@ import pytest
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import refuse_blind_filters
 from imgdiff_assets.defs.checks import ALL_INVARIANTS, stage_checks
+from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
@@ -187,7 +188,7 @@ def run_checks(home: Home, recipe: Recipe, *stages: str) -> dict[str, dg.AssetCh
     """The checks of some stages, as Dagster runs them by themselves: over all shards."""
     definitions = build_definitions(home, recipe)
     job = definitions.resolve_implicit_global_asset_job_def()
-    keys = {key for stage in stages for key in stage_checks(stage_named(stage)).check_keys}
+    keys = {key for stage in stages for key in stage_checks(stage_named(stage), PLAIN).check_keys}
     subset = job.get_subset(asset_selection=set(), asset_check_selection=keys)
     result = subset.execute_in_process(raise_on_error=False)
     return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
@@ -197,7 +198,8 @@ def test_checks_show_the_offending_rows_and_say_which_warn(own_home: Home, drawn
     edit(own_home, "filtered_pairs", set_value("image_similarity", 1.5))
     strict = drawn_recipe.model_copy(update={"kept_share": {"filtered_pairs": (0.99, 1.0)}})
     results = run_checks(own_home, strict, "filtered_pairs")
-    assert {name for name, result in results.items() if not result.passed} == {"scores_in_range", "kept_share"}
+    failed = {name for name, result in results.items() if not result.passed}
+    assert failed == {"scores_in_range", "kept_share", "stale"}
     (row,) = results["scores_in_range"].metadata["rows"].records
     assert row.data["problem"].startswith("image_similarity is 1.5")
     assert row.data["shard"] == SHARDS[0]
@@ -205,6 +207,8 @@ def test_checks_show_the_offending_rows_and_say_which_warn(own_home: Home, drawn
     assert results["kept_share"].severity == dg.AssetCheckSeverity.WARN
     assert "the filter too_" in results["kept_share"].metadata["shards"].records[0].data["problem"]
     assert results["canaries"].passed
+    assert results["stale"].severity == dg.AssetCheckSeverity.WARN
+    assert "image_text_encoder: other weights" in results["stale"].metadata["stale"].records[0].data["because"]
 
 
 def test_findings_of_several_kinds_are_shown_together(whole_home: Home, drawn_recipe: Recipe, tmp_path: Path) -> None:

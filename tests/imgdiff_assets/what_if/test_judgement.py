@@ -86,7 +86,8 @@ class Dice:
             chance = dice("answer", question, *[image.mean() for image in group])
             words = [f"a {name}" for name in chance.sample(OBJECTS, 2)]
             if question.startswith("tell"):
-                words = [chance.choice([words[0], question.split("/")[1]]), "and", question.split("/")[2]]
+                left, right = chance.choice([words[0], question.split("/")[1]]), question.split("/")[2]
+                words = ["the left image shows", left, "and the right image shows", right]
             answers.append(" ".join(words) if chance.random() < 0.95 else "")
         return answers
 

@@ -58,7 +58,8 @@ def listener(monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     """Nothing is named, and there is a key."""
     monkeypatch.setattr(api_key, "_named", set())
     monkeypatch.setenv("IMGDIFF_API_KEY", KEY)
-    monkeypatch.delenv("IMGDIFF_API_KEY_URLS", raising=False)
+    for name in ("IMGDIFF_API_KEY_URLS", "IMGDIFF_API_KEYS", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
     with listening() as listener:
         yield listener
 
@@ -114,6 +115,42 @@ def test_a_server_that_leads_elsewhere_does_not_take_the_key_there(listener: Lis
         listener.redirect = f"{other.base_url}/models"
         ask(listener.base_url)
     assert (listener.heard, other.heard) == ([f"Bearer {KEY}"], [None])
+
+
+def test_each_server_gets_its_own_key(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening() as other:
+        monkeypatch.setenv("IMGDIFF_API_KEYS", f"{listener.base_url}/=one= {other.base_url}=two")
+        for server in (listener, other):
+            ask(server.base_url)
+        assert (listener.heard, other.heard) == (["Bearer one="], ["Bearer two"])
+    with listening() as third:
+        assert "IMGDIFF_API_KEY is not sent to" in ask(third.base_url)
+        assert third.heard == []
+
+
+@pytest.mark.parametrize("entry", ["secret", "=secret", "http://server/v1=", "http://server/v1"])
+def test_an_entry_that_is_none_is_refused_without_what_it_holds(
+    listener: Listener, entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMGDIFF_API_KEYS", f"http://elsewhere/v1=fine {entry}")
+    told = ask(listener.base_url)
+    assert told.startswith("IMGDIFF_API_KEYS: entry 2 is not of the form")
+    assert "secret" not in told
+    assert listener.heard == []
+
+
+def test_openai_s_key_goes_to_its_server_alone(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IMGDIFF_API_KEY")
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "openai's")
+    api_key.name_server(listener.base_url)
+    ask(listener.base_url)
+    assert listener.heard == ["Bearer none"]
+    assert api_key.key_for("https://api.openai.com/v1/") == "openai's"
+    assert api_key.key_for("https://api.openai.com.example/v1") == "none"
+    monkeypatch.setenv("OPENAI_BASE_URL", listener.base_url)
+    assert api_key.key_for("https://api.openai.com/v1") == "none"
+    assert api_key.key_for(listener.base_url) == "openai's"
 
 
 def test_without_a_key_any_server_is_asked(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:

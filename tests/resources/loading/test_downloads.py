@@ -177,6 +177,7 @@ def test_what_is_on_this_machine_is_not_fetched(tmp_path: Path) -> None:
     assert is_remote("sam_vit_b_01ec64.pth")
     assert not is_remote("miniature:captioner")
     assert not is_remote(str(tmp_path))
+    assert not is_remote(str(tmp_path / "mistyped"))
 
 
 class TestCheckpoint:

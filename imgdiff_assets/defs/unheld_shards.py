@@ -1,0 +1,56 @@
+"""Shards that nobody is at work on, for as long as they are moved."""
+
+import os
+import platform
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import dagster as dg
+
+from imgdiff_assets.defs.catalog_index import rebuild
+from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.partitions import SHARDS, register_shards
+from imgdiff_assets.defs.runs_in_progress import fail_lost_runs, shards_in_progress
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.removed_shards import remove_shard, restore_shard
+from imgdiff_assets.ingest.shards import ShardError, shard_keys
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.stages.graph import STAGE_NAMES
+
+
+def remove_shards(home: Home, keys: Sequence[str]) -> None:
+    """Move shards into the trash, out of Dagster's partitions and the catalog too.
+
+    Raises ShardError for one that there is not, or that a run holds; then none is moved.
+    """
+    with _unheld(home, keys) as instance:
+        for key in keys:
+            remove_shard(home, key)
+            instance.delete_dynamic_partition(str(SHARDS.name), key)
+    rebuild(home)
+
+
+def restore_shards(home: Home, keys: Sequence[str]) -> None:
+    """Undo `remove_shards`. Raises ShardError."""
+    with _unheld(home, keys) as instance:
+        for key in keys:
+            restore_shard(home, key)
+        register_shards(instance, home)
+    rebuild(home)
+
+
+@contextmanager
+def _unheld(home: Home, keys: Sequence[str]) -> Iterator[dg.DagsterInstance]:
+    ledger, holder = Ledger(home.ledger), f"process {os.getpid()} on {platform.node()}, which moves the shard"
+
+    def refuse(text: str) -> None:
+        raise ShardError(f"{text.partition('; waiting')[0]}: stop that first, or wait for its end. Nothing was moved.")
+
+    with dagster_instance(home) as instance, ExitStack() as locks:
+        fail_lost_runs(home, instance)
+        if held := sorted(shards_in_progress(instance, shard_keys(home)) & set(keys)):
+            raise ShardError(f"{', '.join(held)}: a run holds it; cancel it, or wait for its end. Nothing was moved.")
+        for key in keys:
+            for stage in STAGE_NAMES:
+                locks.enter_context(ledger.lock(stage, key, holder, refuse))
+        yield instance

@@ -1,0 +1,100 @@
+"""What kind of model a folder or file of weights is, as far as its configuration tells, and which kind a role wants.
+
+Told before anything is loaded: a library that is given another kind stops in the middle of its own code.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resources.loading.settings import ModelSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`family` is the library's own format, `name` the class that the configuration names, if any."""
+
+    family: str
+    name: str = ""
+    reads_images: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.family} ({self.name})" if self.name else self.family
+
+
+PIPELINE, TRANSFORMERS = "a diffusers pipeline", "a transformers model"
+OPEN_CLIP, SAM, FILE = "an open_clip model", "a Segment Anything model", "a single file"
+
+WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
+    "prompt_rewriter": (
+        "a transformers language model (such as Qwen3ForCausalLM)",
+        lambda kind: kind.family == TRANSFORMERS and _names(kind, "CausalLM", "ConditionalGeneration"),
+    ),
+    "pair_generator": (
+        "a diffusers StableDiffusionXLPipeline: Prompt-to-Prompt needs cross-attention of its own",
+        lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL") and "Inpaint" not in kind.name,
+    ),
+    "image_text_encoder": ("an open_clip model (open_clip_config.json)", lambda kind: kind.family == OPEN_CLIP),
+    "image_text_matcher": (
+        "a transformers BlipForImageTextRetrieval",
+        lambda kind: kind.family == TRANSFORMERS and _names(kind, "BlipForImageTextRetrieval"),
+    ),
+    "segmenter": (
+        "a Segment Anything model: one of the published checkpoints, or a folder with its config.json",
+        lambda kind: kind.family in (SAM, FILE),
+    ),
+    "captioner": (
+        "a transformers model that reads images (such as Qwen3VLForConditionalGeneration)",
+        lambda kind: (
+            kind.family == TRANSFORMERS and _names(kind, "ConditionalGeneration", *(["CausalLM"] * kind.reads_images))
+        ),
+    ),
+    "inpainter": (
+        "a diffusers pipeline of Stable Diffusion XL",
+        lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL"),
+    ),
+}
+
+
+def wrong_kind(settings: ModelSettings, path: Path) -> str | None:
+    """Why the role cannot run what is at `path`: what it is, and what is wanted; None for what it may run."""
+    kind = kind_of(path)
+    if kind is None or settings.role not in WANTED:
+        return None
+    wanted, takes = WANTED[settings.role]
+    if takes(kind):
+        return None
+    return f"The model {settings.model!r} is {kind}, and the role {settings.role} wants {wanted}: name such a model."
+
+
+def kind_of(path: Path) -> Kind | None:
+    """The kind of what is at `path`; None where its configuration tells nothing of it."""
+    if path.is_file():
+        return Kind(FILE)
+    pipeline, config = _read(path / "model_index.json"), _read(path / "config.json")
+    if pipeline is not None:
+        return Kind(PIPELINE, str(pipeline.get("_class_name", "")))
+    if (path / "open_clip_config.json").is_file():
+        return Kind(OPEN_CLIP)
+    if config is None:
+        return None
+    if {"image_encoder", "mask_decoder"} <= config.keys():
+        return Kind(SAM)
+    names = config.get("architectures") or [""]
+    return Kind(TRANSFORMERS, str(names[0]), "vision_config" in config)
+
+
+def _names(kind: Kind, *parts: str) -> bool:
+    """Whether the class has one of the parts in its name, or is not named."""
+    return not kind.name or any(part in kind.name for part in parts)
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    """A configuration; None where there is none. What is damaged is told where it is loaded."""
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
