@@ -50,10 +50,9 @@ def note_edition(home: Home, name: str, anew: bool = False) -> None:
 
     Recipes of your own are not noted. Raises UnreadableEditions, NotWritten.
     """
-    told = _told(home)
-    if name not in shipped_recipes() or (
-        store_of(_file(home)).version(_file(home)) is not None and name in told and not anew
-    ):
+    told, store = _told(home), store_of(_file(home))
+    noted = name in told and store.version(_file(home)) is not None
+    if name not in shipped_recipes() or (noted and not anew):
         return
     release = RELEASE if anew else told.get(name, RELEASE)
     with store.writing(_file(home), shared=True) as temporary:
