@@ -56,7 +56,10 @@ def test_the_reference_tells_every_key_and_why_rows_are_rejected() -> None:
 def test_the_reference_shows_examples_as_a_shell_takes_them() -> None:
     lines = list(commands_page())
     assert "imgdiff run --strict  # for a script: what is not sound is an error" in lines
-    assert any(line.startswith("| `--recipe` NAME\\|FILE | $IMGDIFF_RECIPE or miniature |") for line in lines)
+    assert any(
+        line.startswith("| `--recipe` NAME\\|FILE | $IMGDIFF_RECIPE, recipe.yaml of the home, or miniature |")
+        for line in lines
+    )
 
 
 @pytest.mark.slow

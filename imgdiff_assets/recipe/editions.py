@@ -63,7 +63,7 @@ def _told(home: Home) -> Mapping[str, str]:
     """The release by recipe; of a home without the file, by what its tables say."""
     try:
         told = json.loads(read_bytes(_file(home)))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         ledger = Ledger(home.ledger)
         first = ((stage, shard) for stage in STAGE_NAMES for shard in ledger.shards(stage)[:1])
         return {record["recipe"]: BEFORE for table in first if (record := ledger.record(*table)) is not None}

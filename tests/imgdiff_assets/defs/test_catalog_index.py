@@ -13,8 +13,9 @@ from imgdiff_assets.engine.record import FilterStatistic, Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.filtered_pairs import STAGE
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stages_of
 from resources.catalog import TABLES, Catalog, CatalogUnavailable
 
 SHARDS = ("shard-000000", "shard-000001")
@@ -38,7 +39,7 @@ def _commit(home: Home, shard: str, finished_at: str) -> dict[str, Any]:
     return record
 
 
-def test_a_deleted_catalog_is_made_again_the_same(own_home: Home) -> None:
+def test_a_deleted_catalog_is_made_again_the_same(own_home: Home, drawn_recipe: Recipe) -> None:
     """Over a ledger that the real stages made, recorded as each table was written."""
     ledger = Ledger(own_home.ledger)
     for shard in SHARDS:
@@ -48,7 +49,9 @@ def test_a_deleted_catalog_is_made_again_the_same(own_home: Home) -> None:
         refresh_view(own_home, stage)
     before = _contents(own_home)
     assert len(before["materializations"]) == len(STAGES) * len(SHARDS)
-    assert len(before["filter_statistics"]) == len(SHARDS) * sum(len(stage.filters) for stage in STAGES)
+    assert len(before["filter_statistics"]) == len(SHARDS) * sum(
+        len(stage.filters) for stage in stages_of(drawn_recipe)
+    )
     own_home.catalog.unlink()
     assert rebuild(own_home) == len(before["materializations"])
     assert _contents(own_home) == before
@@ -67,10 +70,10 @@ def test_a_run_that_was_killed_before_it_could_say_what_it_made(own_home: Home) 
     assert _contents(own_home, list(TABLES)) == caught_up
 
 
-def test_views_show_the_ledger_without_images(own_home: Home) -> None:
+def test_views_show_the_ledger_without_images(own_home: Home, drawn_recipe: Recipe) -> None:
     rebuild(own_home)
     catalog, ledger = Catalog(own_home.catalog), Ledger(own_home.ledger)
-    for stage in STAGES:
+    for stage in stages_of(drawn_recipe):
         shown = catalog.query(f"SELECT * FROM {stage.name}")
         expected = ["shard", *(field.name for field in stage.schema if not is_image(field))]
         assert shown.column_names == expected

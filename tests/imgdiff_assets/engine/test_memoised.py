@@ -15,7 +15,7 @@ from imgdiff_assets.engine.earlier import earlier_versions_of_row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import SCHEMA, caption_id, caption_path
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import STAGES, stage_named, stages_of
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 from resources.loading import devices
@@ -100,7 +100,7 @@ def test_more_captions(home: Home, measured: Any) -> None:
     ran = measured.run(home, measured.recipe(), run_id="run-2")
     assert ran.calls["prompt_rewriter.rewrite"] == ran.calls["pair_generator.generate"] == 1
     assert ran.calls["segmenter.propose"] == 2
-    for stage in STAGES:
+    for stage in stages_of(measured.recipe()):
         for step in stage.measurements:
             new = {row[step.fingerprint_column] for row in rows_of(home, stage.name) if row["run_id"] == "run-2"}
             assert len(new - {None}) == ran.measured.get(f"{stage.name}.{step.name}", 0)

@@ -183,7 +183,9 @@ def test_a_text_that_was_altered_is_shown_beside_the_one_that_is_made(home: Home
     ledger = Ledger(home.ledger)
     table, record = ledger.read("captions", SHARD), ledger.record("captions", SHARD)
     assert record is not None
-    altered = [{**row, "difference_caption": "nothing at all"} for row in table.to_pylist()]
+    altered = [
+        {**row, "difference_caption": "nothing at all", "difference": "Nothing at all."} for row in table.to_pylist()
+    ]
     ledger.commit("captions", SHARD, table.schema, type(table).from_pylist(altered, table.schema), [], record)
     result = replay(home, miniature_recipe, sample_id(home))
     (text,) = differing(result)["captions", "tell_apart"]

@@ -11,7 +11,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe, override_recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named, stages_of
 from imgdiff_assets.statistics.funnel import Funnel, funnel
 
 SHARDS = ["shard-000000", "shard-000001"]
@@ -22,11 +22,11 @@ def rows_of(ledger: Ledger, asset: str, shards: list[str]) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("shards", [SHARDS, SHARDS[:1], SHARDS[1:]])
-def test_counts_are_those_of_the_tables(drawn_home: Home, shards: list[str]) -> None:
+def test_counts_are_those_of_the_tables(drawn_home: Home, drawn_recipe: Recipe, shards: list[str]) -> None:
     ledger = Ledger(drawn_home.ledger)
     result = funnel(ledger, shards)
     assert tuple(stage.stage for stage in result.stages) == STAGE_NAMES
-    for stage, definition in zip(result.stages, STAGES, strict=True):
+    for stage, definition in zip(result.stages, stages_of(drawn_recipe), strict=True):
         rows = rows_of(ledger, stage.stage, shards)
         verdicts = Counter(row["rejected_by"] for row in rows)
         errors = {name: count for name, count in verdicts.items() if str(name).startswith("error:")}
