@@ -231,9 +231,10 @@ def durable_rows(home: Home) -> Rows:
                 paths = list(ledger.staging(stage.name, shard).glob(f"{step.name}-*.parquet"))
                 paths += [ledger.table_path(stage.name, shard)] if ledger.exists(stage.name, shard) else []
                 column = step.fingerprint_column
-                found = {
-                    value for path in paths for value in pq.read_table(path, columns=[column])[column].to_pylist()
-                }
+                tables = [pq.read_table(path, partitioning=None) for path in paths]
+                # A measurement that the recipe does not make has no columns.
+                measured = [table for table in tables if column in table.column_names]
+                found = {value for table in measured for value in table[column].to_pylist()}
                 rows[f"{stage.name}: {step.name}"] += len(found - {None})
     return rows
 
