@@ -81,11 +81,14 @@ def pages(recipe: Recipe, *addresses: str) -> dict[str, dict[str, Any]]:
 
 
 def launchpad(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's fields in the launchpad, with what is said of them."""
+    """The recipe's fields in the launchpad, with the values that are told of the recipe."""
+
+    def told(description: str | None) -> str:
+        return (description or "").rpartition("The recipe has ")[2]
 
     def fields(config: Any) -> dict[str, Any]:
         return {
-            name: fields(field.config_type) if hasattr(field.config_type, "fields") else field.description
+            name: fields(field.config_type) if hasattr(field.config_type, "fields") else told(field.description)
             for name, field in config.fields.items()
         }
 
