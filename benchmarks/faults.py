@@ -40,7 +40,8 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stages_of
 from resources.catalog import TABLES, Catalog
 from resources.miniature.scenes import random_caption
 
@@ -225,7 +226,7 @@ def files(home: Home) -> set[str]:
 def durable_rows(home: Home) -> Rows:
     """Measured rows that are on disk: in tables, and in batches that are in no table yet."""
     ledger, rows = Ledger(home.ledger), Rows()
-    for stage in STAGES:
+    for stage in stages_of(load_recipe("miniature")):
         for shard in shard_keys(home):
             for step in stage.measurements:
                 paths = list(ledger.staging(stage.name, shard).glob(f"{step.name}-*.parquet"))

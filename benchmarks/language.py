@@ -8,7 +8,7 @@ made of it; *lost* is what was rejected without need, *wrong* what was kept and 
 difference is kept from an agreement of `KEPT_FROM`; how well its score tells true ones from false ones is its AUC
 besides. No model runs: the cases hold what models say, and the filters of the stages judge it.
 
-`--cases` names a folder of cases other than `benchmarks/cases`. Those in `held_out_1` to `held_out_6` were held out:
+`--cases` names a folder of cases other than `benchmarks/cases`. Those in `held_out_1` to `held_out_7` were held out:
 each set was measured once, as soon as it was written, and what it showed was mended before the next. What came out
 then is in `benchmarks/results/language_held_out.json`; a later run says nothing new of them. `--tables` adds tables
 with tabs from a folder, as `handed_cases` says.

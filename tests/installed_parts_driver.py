@@ -46,7 +46,9 @@ def recipe_file(min_brightness: float, max_shift: float, **samples: Any) -> str:
     values = yaml.safe_load((SHIPPED / "miniature.yaml").read_text(encoding="utf-8"))
     values["filtered_pairs"]["filters"] = {"too_dark": {"min_brightness": min_brightness}}
     values["palettes"] = {"max_shift": max_shift}
-    values["fine_tune_set"] = samples
+    shipped = values["fine_tune_set"]
+    questions = {**shipped["questions"], **samples.get("questions", {})}
+    values["fine_tune_set"] = {**shipped, **samples, "questions": questions}
     path = HOME.root.parent / f"recipe_{len(samples)}.yaml"
     path.write_text(yaml.safe_dump(values), encoding="utf-8")
     return str(path)
@@ -79,11 +81,14 @@ def pages(recipe: Recipe, *addresses: str) -> dict[str, dict[str, Any]]:
 
 
 def launchpad(recipe: Recipe) -> dict[str, Any]:
-    """The recipe's fields in the launchpad, with their defaults."""
+    """The recipe's fields in the launchpad, with the values that are told of the recipe."""
+
+    def told(description: str | None) -> str:
+        return (description or "").rpartition("The recipe has ")[2]
 
     def fields(config: Any) -> dict[str, Any]:
         return {
-            name: fields(field.config_type) if hasattr(field.config_type, "fields") else field.default_value
+            name: fields(field.config_type) if hasattr(field.config_type, "fields") else told(field.description)
             for name, field in config.fields.items()
         }
 

@@ -21,6 +21,7 @@ NOT_RUN = {
     "export IMGDIFF_HOME=": ("is for a shell", ".ci/run", "IMGDIFF_HOME"),
     "ssh -L ": ("needs a second machine", "", ""),
     "duckdb ": ("needs DuckDB's shell", "tests/imgdiff_assets/defs/test_catalog_index.py", "filter_statistics"),
+    "imgdiff init ~/my_pairs": ("asks", "tests/imgdiff_assets/setup/test_new_home.py", "input=answers"),
     "watch -n ": ("goes on until Ctrl-C", "tests/imgdiff_assets/cli/test_status.py", "status"),
     "imgdiff ui": ("serves until Ctrl-C", "tests/imgdiff_assets/defs/test_web_ui.py", "deployment"),
     "imgdiff browse": ("serves until Ctrl-C", "tests/imgdiff_assets/cli/test_main.py", "browse_ends_well_by_ctrl_c"),

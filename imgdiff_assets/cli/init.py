@@ -28,7 +28,7 @@ def init(folder: Path | None, as_json: bool, source: str | None, **answers: Any)
 
     \b
     imgdiff init ~/my_pairs
-    imgdiff init ~/my_pairs --have captions --on card --from coco.txt
+    imgdiff init ~/my_captions --have captions --on card --from coco.txt
     imgdiff init ~/my_photos --have photographs --on server --url http://gpu:8000/v1 --model Qwen/Qwen3-VL-8B-Instruct
     """
     from imgdiff_assets.ledger.files import atomic_file

@@ -40,7 +40,7 @@ def main() -> None:
 
     \b
     imgdiff demo                              see it work, in a few minutes
-    imgdiff init                              a home for what you have, with a recipe of its own
+    imgdiff init ~/my_pairs                   a home for what you have, with a recipe of its own
     imgdiff ingest captions.txt               your own captions
     imgdiff run                               all stages, over all captions
     imgdiff stats                             what was kept, and why the rest was not

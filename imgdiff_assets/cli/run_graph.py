@@ -13,6 +13,7 @@ from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.common.progress import Progress, hearing, listening
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import AGAIN_TAG, RETRY_TAG
+from imgdiff_assets.defs.automation import JOB
 from imgdiff_assets.defs.catalog_index import catch_up
 from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.ledger_told import STALE, tell_of_red
@@ -130,7 +131,7 @@ def run_graph(
         report.made_at = max((record["finished_at"] for record in already), default=None)
         report.left_failed = sum(record["errors"] for record in already)
         todo = stale = {key: names for key, names in stages.items() if names}
-        job = build_definitions(home, recipe).resolve_implicit_global_asset_job_def()
+        job = build_definitions(home, recipe).resolve_job_def(JOB)
         while todo:
             failed: set[str] = set()
             for request in group(keys, todo, fresh):

@@ -117,8 +117,8 @@ def test_what_they_need_is_measured_once_and_nothing_else_is(facts: dict[str, An
 
 def test_their_settings_are_in_the_launchpad_with_the_recipe_s_values(facts: dict[str, Any]) -> None:
     shown = facts["on"]["launchpad"]
-    assert shown["filtered_pairs"]["filters"] == {"too_dark": {"min_brightness": 0.0}}
-    assert shown["palettes"] == {"max_shift": 1.0}
+    assert shown["filtered_pairs"]["filters"] == {"too_dark": {"min_brightness": "0.0."}}
+    assert shown["palettes"] == {"max_shift": "1.0."}
 
 
 @pytest.mark.parametrize(("before", "after"), [("measured", "darker"), ("darker", "lighter")])

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def threshold(home: Home, monkeypatch: pytest.MonkeyPatch, **options: Any) -> float:
     monkeypatch.setenv("IMGDIFF_HOME", str(home.root))
     return float(load_recipe("miniature", **options).filtered_pairs.max_similarity)
+
+
+def test_todays_recipes_are_of_this_release() -> None:
+    pyproject = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert pyproject["project"]["version"] == RELEASE
 
 
 @pytest.mark.usefixtures("shipped")
