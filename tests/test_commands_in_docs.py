@@ -77,6 +77,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "source_image,target_image\nafter.png,before.png\n", encoding="utf-8"
     )
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("IMGDIFF_HOME", str(tmp_path / "home"))
     for variable in ("IMGDIFF_RECIPE", "DAGSTER_HOME"):
         monkeypatch.delenv(variable, raising=False)

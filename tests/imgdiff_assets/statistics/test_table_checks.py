@@ -14,7 +14,7 @@ import pytest
 
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import refuse_blind_filters
-from imgdiff_assets.defs.checks import ALL_INVARIANTS, stage_checks
+from imgdiff_assets.defs.checks import ALL_INVARIANTS, CHECKSUMS, stage_checks
 from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.checked_file import DamagedTable
@@ -34,7 +34,7 @@ def violations(home: Home, name: str, stage: str) -> list[dict[str, Any]]:
 
 
 def edit(home: Home, stage: str, change: Change, shard: str = SHARDS[0]) -> None:
-    """Rewrite a table with its record, rows changed by `change`."""
+    """Rewrite a table with its record as it was, rows changed by `change`."""
     path = Ledger(home.ledger).table_path(stage, shard)
     with pq.ParquetFile(path) as file:
         table = file.read()
@@ -198,7 +198,8 @@ def test_checks_show_the_offending_rows_and_say_which_warn(own_home: Home, drawn
     edit(own_home, "filtered_pairs", set_value("image_similarity", 1.5))
     strict = drawn_recipe.model_copy(update={"kept_share": {"filtered_pairs": (0.99, 1.0)}})
     results = run_checks(own_home, strict, "filtered_pairs")
-    failed = {name for name, result in results.items() if not result.passed}
+    # The record is no longer true of the rows, which is seen on the night when it is the shard's turn.
+    failed = {name for name, result in results.items() if not result.passed} - {CHECKSUMS}
     assert failed == {"scores_in_range", "kept_share", "stale"}
     (row,) = results["scores_in_range"].metadata["rows"].records
     assert row.data["problem"].startswith("image_similarity is 1.5")

@@ -289,7 +289,7 @@ def test_a_run_does_what_was_foretold(
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tasks=TASKS, first=CHANGES, then=CHANGES)
 def test_a_run_does_what_was_foretold_of_many_changes(
     chance_home: Home, tmp_path_factory: pytest.TempPathFactory, tasks: list[str], first: list[str], then: list[str]
