@@ -51,6 +51,12 @@ KNOWN_MODELS: dict[str, KnownModel] = {
 }
 
 
+AGREEMENTS: dict[str, str] = {}
+"""How far verifiers agree with truth or people, by the model: the figure, and where it was measured."""
+
+NOT_STATED = "how far its scores agree with truth or people is not stated, so they reject nothing"
+
+
 def words_drawn(model: str) -> frozenset[str] | None:
     """The words of the captions that an image model was trained on; None for one that takes any."""
     if not model.startswith(MINIATURE_PREFIX):
