@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
+from imgdiff_assets.stages.alignment import STEPS as ALIGNMENT
+from imgdiff_assets.stages.alignment import AlignmentSettings
 from imgdiff_assets.stages.plausibility import STEPS as PLAUSIBILITY
 from imgdiff_assets.stages.plausibility import PlausibilitySettings
 from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
@@ -26,6 +28,9 @@ class FilteredPairsSettings(StageSettings):
     max_similarity: float = Field(0.98, ge=-1, le=1, description="More similar pairs are rejected: `too_similar`.")
     plausibility: PlausibilitySettings | None = off_unless_named(
         "The verifier is asked whether the images look right: `{}` has it on."
+    )
+    alignment: AlignmentSettings | None = off_unless_named(
+        "Pairs whose images are shifted or zoomed against each other are rejected: `{}` has it on."
     )
 
     @model_validator(mode="after")
@@ -60,6 +65,7 @@ STAGE = Stage(
     item_columns=tuple(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
     items=items,
     steps=(
+        *ALIGNMENT,
         Measurement(
             name="compare",
             columns=(
