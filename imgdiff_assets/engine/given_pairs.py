@@ -70,6 +70,7 @@ def take_images(rows: Sequence[Row], work: Work) -> list[Row]:
                     name: {"bytes": cells[name]["bytes"], "path": f"{row['pair_id']}_{name.partition('_')[0]}.png"}
                     for name in images
                 },
+                image_pairs.ATTEMPTS.name: None,
             }
         )
     return results
@@ -93,7 +94,7 @@ def _given_prompts(stage: Stage) -> Stage:
 
 def _given_images(stage: Stage) -> Stage:
     (generate,) = stage.measurements
-    taking = replace(generate, run=take_images, settings=(), roles=())
+    taking = replace(generate, run=take_images, settings=(), roles=(), more_roles={})
     return replace(stage, steps=(taking,))
 
 

@@ -7,7 +7,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -111,6 +111,8 @@ class Measurement(InSection):
     settings: tuple[str, ...] = ()
     indifferent: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    more_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By a setting that is left out of hashes: the roles that are asked only where it is not its default."""
     version: int = 1
     expands: bool = False
 
