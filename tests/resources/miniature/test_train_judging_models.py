@@ -126,13 +126,8 @@ def test_a_verifier_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not_sto
 ) -> None:
     monkeypatch.setattr(train_verifier, "SCENES", 4)
     monkeypatch.setattr(train_verifier, "reconstruct", lambda images, autoencoder: images)
-    monkeypatch.setattr(
-        train_verifier,
-        "repaint",
-        lambda pairs, generator: np.stack([[scene.image for scene in pair.scenes] for pair in pairs]),
-    )
     monkeypatch.setattr(train_verifier, "CHECKPOINT_EVERY", 2)
-    monkeypatch.setattr(train_verifier, "PHASES", ((("drawn", "repainted"), 3),))
+    monkeypatch.setattr(train_verifier, "STEPS", 3)
     train_verifier.train(tmp_path / "whole")
 
     step = train_verifier.Optimisers.step
