@@ -56,6 +56,7 @@ class Record(TypedDict):
     devices: NotRequired[dict[str, str]]
     versions: NotRequired[dict[str, str]]
     peak_memory: NotRequired[dict[str, int]]
+    workers: NotRequired[dict[str, Any]]
 
 
 RECORD: TypeAdapter[Any] = TypeAdapter(Record)

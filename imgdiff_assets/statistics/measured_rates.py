@@ -16,7 +16,7 @@ from resources.backends.choice import BESIDE_FIELDS
 
 @dataclass(slots=True)
 class StepRate:
-    """What one measurement cost: `rows` in `seconds`, loading its models included, on `device`."""
+    """What one measurement cost: `rows` in `seconds` of one device, loading its models included."""
 
     rows: int = 0
     seconds: float = 0.0
@@ -54,7 +54,8 @@ def measured_rates(home: Home, recipe: Recipe, shards: Sequence[str]) -> HomeRat
                 if line is not None and (calls := line["calls"].get(step.name)):
                     rate = steps.setdefault(f"{stage.name}.{step.name}", StepRate())
                     rate.rows += calls
-                    rate.seconds += line["step_seconds"].get(step.name, 0.0)
+                    # Of several workers, each had a card for as long.
+                    rate.seconds += line["step_seconds"].get(step.name, 0.0) * max(len(line.get("workers", {})), 1)
                     rate.device = ", ".join(sorted(set(line.get("devices", {}).values()))) or rate.device
         if ledger.exists("image_pairs", shard) and (record := ledger.record("image_pairs", shard)) is not None:
             pairs += record["rows"]
