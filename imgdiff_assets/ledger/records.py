@@ -1,5 +1,6 @@
 """The shape of a materialisation's record, which is in its table's footer and a line of the history."""
 
+from collections.abc import Mapping
 from typing import Any, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter
@@ -60,3 +61,8 @@ class Record(TypedDict):
 
 
 RECORD: TypeAdapter[Any] = TypeAdapter(Record)
+
+
+def devices_at_once(record: Mapping[str, Any]) -> int:
+    """On how many devices a table was measured at once: those of its workers, or the one of its run's own process."""
+    return max(len(record.get("workers", {})), 1)

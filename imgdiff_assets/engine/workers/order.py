@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from imgdiff_assets.engine.given_pairs import GIVEN
 from imgdiff_assets.engine.measurer import Results, Task
 from imgdiff_assets.engine.shard_work import Sources
 from resources.loading.settings import ModelSettings
@@ -23,7 +22,6 @@ class Order:
 
     number: int
     stage: str
-    given: bool
     step: str
     version: int
     sources: Sources
@@ -38,7 +36,6 @@ class Order:
         return cls(
             number=number,
             stage=task.stage.name,
-            given=task.stage is GIVEN.get(task.stage.name),
             step=task.step.name,
             version=task.step.version,
             sources=task.work.sources,

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from threading import Lock
 
+from pydantic import ValidationError
+
 from imgdiff_assets.common.aliases import Pixels, Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.engine.batches import Batches
-from imgdiff_assets.engine.given_pairs import GIVEN
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.measurer import Results
 from imgdiff_assets.engine.workers.order import Answer, Order, Raised
@@ -21,6 +22,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from resources.loading import devices, turns
 from resources.loading.failures import is_accelerator_lost
+from resources.loading.settings import ModelSettings
 
 READ_AHEAD = 200_000_000
 """Bytes of decoded images that wait for their batch; what is beyond is read when it is asked for."""
@@ -104,9 +106,8 @@ class _Assignment:
 
     def __init__(self, order: Order, who: str) -> None:
         self.order, self._who = order, who
-        self._models = LoadedModels.shared(order.models)
-        stage = GIVEN[order.stage] if order.given else stage_named(order.stage)
-        self._step = next(step for step in stage.measurements if step.name == order.step)
+        self._models = LoadedModels.shared({role: self._usable(role) for role in order.models})
+        self._step = next(step for step in stage_named(order.stage).measurements if step.name == order.step)
         if self._step.version != order.version:
             raise OtherModel(
                 f"{who} has another version of {order.stage}.{order.step} ({self._step.version}) than the run "
@@ -120,6 +121,15 @@ class _Assignment:
             self.work.erased_images = StoredImages(ErasedImages.columns, self._made.__getitem__)
         self.batches = Batches(self._step, self.work, order.batch_size)
         devices.begin_peaks()
+
+    def _usable(self, role: str) -> ModelSettings:
+        """The settings of a role, checked against what is installed here."""
+        settings = self.order.models[role]
+        try:
+            return type(settings).model_validate(settings.model_dump())
+        except ValidationError as error:
+            told = "; ".join(mistake["msg"] for mistake in error.errors())
+            raise OtherModel(f"{self._who} cannot run the {role}: {told}.") from None
 
     def load(self) -> None:
         """Raises OtherModel before any model is loaded."""

@@ -1,6 +1,7 @@
 """Captions that a hazardous rewriter rewrites, and crews of each kind that have it done."""
 
 import multiprocessing
+import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from imgdiff_assets.stages.graph import stage_named
 from resources.installed import offers
 from tests.hazardous_backend import calls, install, write_plan
 
+ROOT = Path(__file__).parents[4]
 SHARD = "shard-000000"
 CAPTIONS = [f"a red ball and {number} cups on the grass" for number in range(24)]
 BATCH = 4
@@ -119,7 +121,9 @@ class Hired:
 def hazard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The package with the rewriter is installed."""
     with pytest.MonkeyPatch.context() as patch:
-        install(tmp_path_factory.mktemp("site"), patch)
+        site = tmp_path_factory.mktemp("site")
+        install(site, patch)
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))  # for what Ray starts
         yield
     offers.cache_clear()
 
