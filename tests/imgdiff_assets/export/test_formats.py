@@ -35,12 +35,14 @@ def write(home: Home, form: Format, out: Path) -> dict[str, Any]:
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("form", OURS, ids=lambda form: form.name)
 def test_what_a_format_says_of_reading_it_is_so(
-    form: Format, drawn_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: Format, drawn_home: Home, task_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import datasets
 
+    home = drawn_home if "difference" in (form.tasks or ["difference"]) else task_home
+
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    report = write(drawn_home, form, tmp_path / "out")
+    report = write(home, form, tmp_path / "out")
     names: dict[str, Any] = {}
     exec(form.loading_from(str(tmp_path / "out")), names)
     assert len(list(names["train"])) in (report["samples"]["train"], 2 * report["samples"]["train"]), "COCO: two sides"
