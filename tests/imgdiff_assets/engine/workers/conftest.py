@@ -1,17 +1,15 @@
 """Captions that a hazardous rewriter rewrites, and crews of each kind that have it done."""
 
-import multiprocessing
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from benchmarks.forked_crew import ForkedCrew
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
@@ -19,10 +17,8 @@ from imgdiff_assets.engine.measurer import HERE, Measurer
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.engine.workers.local_crew import LocalCrew
-from imgdiff_assets.engine.workers.local_worker import serve
 from imgdiff_assets.engine.workers.ray_crew import RayCrew
 from imgdiff_assets.engine.workers.team import Team
-from imgdiff_assets.engine.workers.worker import Worker
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
@@ -35,30 +31,6 @@ ROOT = Path(__file__).parents[4]
 SHARD = "shard-000000"
 CAPTIONS = [f"a red ball and {number} cups on the grass" for number in range(24)]
 BATCH = 4
-
-
-class Forked(multiprocessing.get_context("fork").Process):  # type: ignore[name-defined,misc]
-    """A process that is waited for as those of `subprocess` are."""
-
-    def wait(self, timeout: float | None = None) -> int:
-        self.join(timeout)
-        if self.exitcode is None:
-            raise subprocess.TimeoutExpired("worker", timeout or 0)
-        return int(self.exitcode)
-
-
-class ForkedCrew(LocalCrew):
-    """Local workers, but for that they are forks of the test: they have imported all, and begin at once."""
-
-    def _launch(self, pipe: Connection) -> Any:
-        def run() -> None:
-            for ours in self._pipes.values():
-                ours.close()  # or no worker would learn that the driver has closed it
-            serve(pipe, Worker(takes_turns=True))
-
-        process = Forked(target=run)
-        process.start()
-        return process
 
 
 @dataclass

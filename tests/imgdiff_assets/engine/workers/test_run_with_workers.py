@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks.forked_crew import ForkedCrew
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
@@ -21,7 +22,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
 from tests.hazardous_backend import calls, write_plan
-from tests.imgdiff_assets.engine.workers.conftest import BATCH, CAPTIONS, ROOT, SHARD, ForkedCrew, Shop
+from tests.imgdiff_assets.engine.workers.conftest import BATCH, CAPTIONS, ROOT, SHARD, Shop
 
 pytestmark = pytest.mark.slow
 
