@@ -76,7 +76,7 @@ class RayCrew:
             return Raised.of(RuntimeError(str(error)), f"worker {number}")
         except (errors.RayError, errors.ObjectLostError) as error:
             self._ray.kill(self._actors[number])
-            return Ended(" ".join(str(error).split())[:300])
+            return Ended(" ".join(str(error).split()).partition(". ")[0][:200])
         return reply
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from imgdiff_assets.engine.batches import Failure
 from imgdiff_assets.engine.measurer import HERE, Batch, Results, Task, WorkerUse
 from imgdiff_assets.engine.workers.crew import Crew, Ended
 from imgdiff_assets.engine.workers.order import Answer, Order, Raised
-from imgdiff_assets.engine.workers.pieces import Piece, Pieces
+from imgdiff_assets.engine.workers.pieces import FATAL, Piece, Pieces
 
 AT_ONCE = 2
 """Batches that a worker has: one that it measures, and one whose images it reads."""
@@ -50,7 +50,8 @@ class _Member:
 class Team:
     """A `Measurer` whose `crew` is called together when it is first needed, and lives until it is closed.
 
-    A worker that ends once it was ready is replaced. `patience` is how many seconds a run waits while none is ready.
+    A worker that ends is replaced, unless again and again none gets ready. `patience` is how many seconds a run waits
+    while none is ready.
     """
 
     def __init__(self, crew: Callable[[], Crew], log: Say, patience: float = math.inf) -> None:
@@ -58,8 +59,8 @@ class Team:
         self._opened: Crew | None = None
         self._members: dict[int, _Member] = {}
         self._gone: dict[str, WorkerUse] = {}
-        self._started = self._tickets = self._orders = 0
-        self._reasons: list[str] = []
+        self._started = self._tickets = self._orders = self._in_vain = 0
+        self._reasons: dict[str, None] = {}
 
     def measure(self, task: Task, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Results]]:
         """As `Measurer`. What no model of a worker's is needed for, this process measures itself: servers, too."""
@@ -112,7 +113,7 @@ class Team:
             member.who = reply.who
             member.use.add(len(reply.results), reply.seconds, reply.devices, reply.peak_memory)
             if piece is None:
-                member.ready = order.number
+                member.ready, self._in_vain = order.number, 0
             else:
                 yield piece.batch, reply.results
 
@@ -123,22 +124,23 @@ class Team:
         return member
 
     def _lost(self, member: _Member, pieces: Pieces, order: Order, reason: str) -> Iterator[tuple[Batch, Results]]:
-        """A worker has ended: its pieces go to others, and another takes its place if it ever was of use."""
+        """A worker has ended: its pieces go to others, and another takes its place."""
         del self._members[member.number]
         member.use.ended = reason
         self._gone[member.name] = member.use
-        self._reasons.append(reason)
+        self._reasons[reason] = None
         lost = pieces.give_back(member.doing)
         if lost is not None:
             text = f"the {counted(lost.ended, 'worker')} that measured it ended, the last by {reason}"
             yield lost.batch, [Failure("worker_ended", text)]
         self._log(f"{member.name} has ended ({reason}); what it had is measured by others")
-        if member.ready:
+        self._in_vain += not member.ready
+        if member.ready or self._in_vain < FATAL * self._crew.size:
             self._ask(self._start(), None, "prepare", order)
 
     def _nobody(self) -> str:
         wanted = counted(self._crew.size, "worker")
-        why = f"ended ({'; '.join(listed(self._reasons, LISTED))})" if self._reasons else "did not come"
+        why = f"ended ({'; '.join(listed([*self._reasons], LISTED))})" if self._reasons else "did not come"
         return (
             f"Of {wanted} none is left: they {why}. What was measured is kept. See to the machines, or run without "
             "workers (`--set workers.backend=none`); the next run goes on from here."
