@@ -83,12 +83,12 @@ def test_a_package_that_is_missing_is_named_and_no_other_is_needed(
 
 
 def test_no_other_file_lists_the_formats() -> None:
-    """Examples name one or two of them."""
+    """Examples name one or two of them; ms-swift is a trainer."""
     names = "|".join(form.name for form in OURS if form.name != "imgdiff")
     files = [path for form in ("py", "html", "md") for path in (ROOT / "imgdiff_assets").rglob(f"*.{form}")]
     for path in [*files, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         if path.parent != ROOT / "imgdiff_assets" / "export":
-            assert len(set(re.findall(rf"\b({names})\b", path.read_text(encoding="utf-8")))) < 3, path
+            assert len(set(re.findall(rf"(?<!ms-)\b({names})\b", path.read_text(encoding="utf-8")))) < 3, path
 
 
 PLAIN = """
