@@ -16,6 +16,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import given_pair_id, has_pairs
 from imgdiff_assets.ledger.images import decode, pixel_hash
 from imgdiff_assets.stages import image_pairs, named_rewrites, prompt_pairs
+from imgdiff_assets.stages.best_of import ATTEMPTS
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement, Work
 
@@ -70,7 +71,7 @@ def take_images(rows: Sequence[Row], work: Work) -> list[Row]:
                     name: {"bytes": cells[name]["bytes"], "path": f"{row['pair_id']}_{name.partition('_')[0]}.png"}
                     for name in images
                 },
-                image_pairs.ATTEMPTS.name: None,
+                ATTEMPTS.name: None,
             }
         )
     return results

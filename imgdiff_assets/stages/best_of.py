@@ -46,7 +46,8 @@ def scores(
     texts = [encoder.encode_texts(list(side)) for side in captions]
     pictures = [encoder.encode_images(list(side)) for side in images]
     if best_by == "fit":
-        return np.minimum(*((text * picture).sum(1) for text, picture in zip(texts, pictures, strict=True)))
+        fits = [(text * picture).sum(1) for text, picture in zip(texts, pictures, strict=True)]
+        return np.asarray(np.minimum(*fits), dtype=np.float32)
     told, seen = texts[1] - texts[0], pictures[1] - pictures[0]
     lengths = np.linalg.norm(told, axis=1) * np.linalg.norm(seen, axis=1)
     return np.asarray((told * seen).sum(1) / np.maximum(lengths, 1e-9), dtype=np.float32)

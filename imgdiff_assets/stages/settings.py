@@ -24,13 +24,16 @@ def off_unless_named(description: str) -> Any:
     return Field(None, exclude_if=lambda section: section is None, description=description)
 
 
-def left_out(default: Any, description: str, examples: list[Any] | None = None, **limits: Any) -> Any:
+def left_out(
+    default: Any, description: str, examples: list[Any] | None = None, ge: int | None = None, le: int | None = None
+) -> Any:
     """The field of a setting that came later: with its default it is in nothing that is recorded and hashed.
 
     So what was made before goes on as it is. The default never changes.
     """
-    unused = {"exclude_if": lambda value: value == default}
-    return Field(default, description=description, examples=examples, **unused, **limits)
+    return Field(
+        default, exclude_if=lambda value: value == default, description=description, examples=examples, ge=ge, le=le
+    )
 
 
 class Sections(Protocol):
