@@ -5,7 +5,7 @@ measuring: its fate, and that of all that is made of it, is undecided, unless no
 stage compare rows of one parent at most, only what the recipe or a parent's new verdict touches is judged again.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -271,7 +271,7 @@ def _walk(
     for step in stage.steps:
         if isinstance(step, Measurement):
             valid = ~remade & ~stored.where([step.name in steps for steps in outdated])
-            known = (stored.measured[step.name] & valid)[alive]
+            known = (stored.measured[step.name] & valid)[alive] & ~_asked_of_others(step, stored, scores, alive)
             # What failed before is tried again by any run, and most likely fails again.
             failed = (stored.failed & valid)[alive] & ~known
             waiting = alive[~known & ~failed]
@@ -303,6 +303,16 @@ def _walk(
         # What a rejected row is not measured to have again, it loses: its id may be of that, or what is made of it.
         lost = measured & stored.where([name in steps for steps in outdated])
         result.unsettled |= lost & _rejected(result.fates)
+
+
+def _asked_of_others(step: Measurement, stored: StoredStage, scores: Mapping[str, Any], alive: Integers) -> Booleans:
+    """Which rows a measurement would be handed with other derived values than those that it was made with."""
+    names = [each.column.name for each in stored.stage.steps if isinstance(each, Derivation)]
+    names = [name for name in names if name in step.inputs] if len(alive) else []
+    before, other = stored.columns(names), np.zeros(len(alive), dtype=bool)
+    for name in names:
+        other |= np.asarray(scores[name][alive] != before[name][alive], dtype=bool)
+    return other
 
 
 def _rejected(fates: Integers) -> Booleans:
