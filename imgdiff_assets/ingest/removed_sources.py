@@ -78,7 +78,7 @@ def note_removal(
 ) -> None:
     """Write down what is about to go, durably."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    line: Removal = {
+    line = {
         "at": now,
         "by": by,
         "captions": list(captions),
