@@ -121,6 +121,7 @@ def test_repeating_an_object_of_the_caption_is_penalised() -> None:
     assert train_prompt_rewriter.repetition_penalty(logits, ids, 9, present) < even
 
 
+@pytest.mark.slow
 def test_a_verifier_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: np.ndarray
 ) -> None:
