@@ -55,7 +55,7 @@ def body(
         ("## Examples", "![Kept samples, then rejected candidates](contact_sheet.png)\n\n" + _examples(found)),
         ("## Funnel", _fenced(counts.to_text(110))),
         ("## Scores", _scores(ledger, shards, stages, settings)),
-        ("## Models", _models(found.manifest["models"]) + _agreement(found.manifest)),
+        ("## Models", _models(found.manifest["models"]) + agreement_of_verifiers(found.manifest)),
         ("## Thresholds", _thresholds(settings)),
         ("## Diversity", _fenced(diversity_text(written, kept))),
         ("## Cost", _cost(ledger, shards, stages, counts.samples)),
@@ -135,7 +135,7 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
     return _table(["role", "model", "revision", "weights (SHA-256)", "licence"], rows)
 
 
-def _agreement(manifest: Mapping[str, Any]) -> str:
+def agreement_of_verifiers(manifest: Mapping[str, Any]) -> str:
     """What is known of the verifiers that judged the pictures; nothing where none did."""
     models = {str(told.get("model")) for role, told in manifest["models"].items() if role.startswith("verifier")}
     stated = (manifest["settings"].get("filtered_pairs", {}).get("plausibility") or {}).get("agreement")

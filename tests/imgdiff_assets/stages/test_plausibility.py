@@ -10,9 +10,13 @@ from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe, RecipeError, load_recipe, override_recipe
+from imgdiff_assets.release.card import agreement_of_verifiers
+from imgdiff_assets.setup.doctor import available_devices, examine_recipe
+from imgdiff_assets.setup.model_list import model_states
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.plausibility import SCORES
+from resources.loading.known_models import NOT_STATED
 
 SHARD = "shard-000000"
 ON = ("verifier.model=miniature:verifier", "filtered_pairs.plausibility={}")
@@ -89,3 +93,14 @@ def test_a_verifier_is_named_and_its_agreement_stated_before_it_rejects() -> Non
         load_recipe("modern", [*unknown, limit])
     stated = "filtered_pairs.plausibility.agreement='right in 64 % of 1,000 pairs that people ranked'"
     assert "64 %" in str(load_recipe("modern", [*unknown, limit, stated]).verifier_agreement)
+
+
+@pytest.mark.parametrize(("model", "told"), [("miniature:verifier", "AUC 0.98"), ("miniature:captioner", NOT_STATED)])
+def test_doctor_and_card_tell_how_far_it_is_to_be_believed(model: str, told: str) -> None:
+    recipe = load_recipe("miniature", [f"verifier.model={model}", *ON[1:]])
+    (remark,) = examine_recipe(recipe, model_states(recipe), available_devices()).remarks
+    assert told in remark
+    settings = {"filtered_pairs": recipe.filtered_pairs.model_dump()}
+    manifest = {"settings": settings, "models": {"verifier": recipe.role("verifier").identity()}}
+    assert told in agreement_of_verifiers(manifest)
+    assert agreement_of_verifiers({"settings": {}, "models": {}}) == ""
