@@ -29,6 +29,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
+from benchmarks.faults import import_libraries
 from benchmarks.forked_crew import ForkedCrew
 from imgdiff_assets.cli.demo import DEMO_CAPTIONS
 from imgdiff_assets.common.aliases import Row
@@ -94,7 +95,7 @@ class Counted:
         return getattr(self._pipe, name)
 
 
-class CountedCrew(LocalCrew):
+class CountedCrew(ForkedCrew):
     """Processes of this machine; `counts` has the bytes of each message."""
 
     def __init__(self, size: int) -> None:
@@ -161,7 +162,7 @@ def one_run(root: Path, captions: int, measurer: Measurer, counts: list[int]) ->
 
 def by_workers(root: Path, captions: int, repeats: int) -> dict[int, list[list[Stage]]]:
     """By number of workers, the stages of each run; the teams take turns."""
-    os.environ[THREADS] = "1"
+    import_libraries()
     runs: dict[int, list[list[Stage]]] = {1: [], 2: []}
     for repeat in range(repeats):
         for workers, found in runs.items():
@@ -220,6 +221,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=256, help="pairs that they answer with (default 256)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
+    os.environ[THREADS] = "1"
     with tempfile.TemporaryDirectory() as folder:
         driver = feeding(Path(folder) / "sleep", arguments.sleepers, arguments.pairs)
         print(json.dumps(asdict(driver), indent=1))
