@@ -54,7 +54,7 @@ def graph_definitions(graph: PlacedGraph, recipe: Recipe) -> dg.Definitions:
             release_asset(names),
         ],
         asset_checks=checks,
-        jobs=[job, what_if_job(names)],
+        jobs=[job, what_if_job(names, recipe.roles)],
         schedules=[stale_shards(graph, job, recipe.automation), verify_ledger(names, tables, recipe.automation)],
         sensors=[
             inbox(graph, job, recipe.automation),

@@ -176,12 +176,12 @@ def _replay_row(
         (entry for entry in reversed(ledger.history(stage.name, shard)) if entry["run_id"] == row["run_id"]), record
     )
     recipe = recorded_recipe(base, [record])
-    models = models_of(recipe)
+    models, stage = models_of(recipe), stage.under(recipe)
     sources = Sources(ledger.root, shard)
     work = ShardWork(models, sources, pair_images=pairs, erased_images=erased, given_images=given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
-    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage.under(recipe), record, models, roles)
+    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
     for step in measured:
         result.steps.append(
             _replay_step(stage, step, _with_images(step, row, work), work.with_settings(stage, recipe, step))

@@ -29,10 +29,12 @@ from resources.inpainter import InpainterSettings
 from resources.installed import BrokenPart, offers
 from resources.loading.api_key import name_server
 from resources.loading.bounded_yaml import load_yaml
+from resources.loading.known_models import AGREEMENTS
 from resources.loading.settings import ChatModelSettings, ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
+from resources.verifier import VerifierSettings
 
 DEFAULT_RECIPE = "miniature"
 BY_NAME, BY_ENVIRONMENT, BY_HOME, BY_DEFAULT = "--recipe", "IMGDIFF_RECIPE", "recipe.yaml of the home", "default"
@@ -133,6 +135,17 @@ class RoleModels(StageSettings):
     segmenter: SegmenterSettings
     captioner: CaptionerSettings
     inpainter: InpainterSettings = InpainterSettings(model="stabilityai/sdxl-turbo")
+    verifier: VerifierSettings | None = off_unless_named(
+        "Whatever says how right pictures look; `filtered_pairs.plausibility` asks it."
+    )
+
+    @classmethod
+    def settings_class(cls, role: str) -> type[ModelSettings]:
+        """The class of a role's settings. Raises KeyError for what is no role."""
+        kind = _section_in(cls.model_fields[role].annotation)
+        assert kind is not None
+        assert issubclass(kind, ModelSettings)
+        return kind
 
 
 class RecipeValues(StageSettings):
@@ -173,6 +186,34 @@ class RecipeValues(StageSettings):
                     raise ValueError(f"{stage.name} is made of {parent}: name that stage too, as in `{parent}: {{}}`")
         return self
 
+    @model_validator(mode="after")
+    def _roles_are_named(self) -> Self:
+        for stage in stages_of(self):
+            for role in stage.roles:
+                if getattr(self.models, role) is None:
+                    raise ValueError(f"{stage.name} asks the {role}: name its model, as in `models.{role}.model`")
+        return self
+
+    @model_validator(mode="after")
+    def _what_rejects_agrees_with_something(self) -> Self:
+        asked = self.section("filtered_pairs").plausibility
+        if asked is not None and asked.min_plausibility > 0 and self.verifier_agreement is None:
+            raise ValueError(
+                "filtered_pairs.plausibility.min_plausibility: of this verifier no agreement with truth or people is "
+                "stated, so it may not reject: state it in `filtered_pairs.plausibility.agreement` (the figure, and "
+                "where it was measured), or leave min_plausibility at 0"
+            )
+        return self
+
+    @property
+    def verifier_agreement(self) -> str | None:
+        """How far the verifier agrees with truth or people, as the recipe or this project states it; else None."""
+        asked = self.section("filtered_pairs").plausibility
+        if asked is None or self.models.verifier is None:
+            return None
+        stated: str | None = asked.agreement or AGREEMENTS.get(self.models.verifier.model)
+        return stated
+
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
@@ -189,8 +230,9 @@ class RecipeValues(StageSettings):
 
     @property
     def roles(self) -> dict[str, ModelSettings]:
-        """The settings of every role's model, by role."""
-        return {name: self.role(name) for name in RoleModels.model_fields}
+        """The settings of the models of all roles that the recipe names, by role."""
+        named = ((name, getattr(self.models, name)) for name in RoleModels.model_fields)
+        return {name: settings for name, settings in named if settings is not None}
 
 
 def _section_of(stage: Stage) -> tuple[Any, Any]:

@@ -147,6 +147,12 @@ class Stage:
     def roles(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(role for measurement in self.measurements for role in measurement.roles))
 
+    @property
+    def possible_roles(self) -> tuple[str, ...]:
+        """Its roles, and those that other settings would have it ask."""
+        more = (role for each in self.measurements for roles in each.more_roles.values() for role in roles)
+        return tuple(dict.fromkeys([*self.roles, *more]))
+
     @cached_property
     def schema(self) -> pa.Schema:
         """All columns of the table: id, items', measured, derived, fingerprints, verdict."""
@@ -197,7 +203,7 @@ class Stage:
     def under(self, recipe: Sections) -> "Stage":
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
-        steps = tuple(step for step in self.steps if step.on(settings))
+        steps = tuple(self._asking(step, recipe) for step in self.steps if step.on(settings))
         unasked = {
             name
             for part, names in self.columns_with.items()
@@ -210,6 +216,14 @@ class Stage:
             if (steps, columns) == (self.steps, self.item_columns)
             else replace(self, steps=steps, item_columns=columns)
         )
+
+    def _asking(self, step: Step, recipe: Sections) -> Step:
+        """The step with all roles that it asks by this recipe."""
+        if not isinstance(step, Measurement):
+            return step
+        named = self.recorded_values(recipe, tuple(step.more_roles), step)
+        more = (role for name in named for role in step.more_roles[name] if role not in step.roles)
+        return replace(step, roles=(*step.roles, *more)) if named else step
 
     def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
         """The settings that go by these names, for the items or for a step."""

@@ -14,9 +14,9 @@ def stage_asset(stage: Stage, names: Names) -> dg.AssetsDefinition:
 
     def run(context: dg.AssetExecutionContext) -> None:
         home, recipe, workers, *roles = (
-            getattr(context.resources, names.of(name)) for name in (*COMMON_RESOURCES, *stage.roles)
+            getattr(context.resources, names.of(name)) for name in (*COMMON_RESOURCES, *stage.possible_roles)
         )
-        run_asset(context, stage, home, recipe, workers, dict(zip(stage.roles, roles, strict=True)))
+        run_asset(context, stage, home, recipe, workers, dict(zip(stage.possible_roles, roles, strict=True)))
 
     with warnings.catch_warnings():
         # That all shards of a request go into one run, which loads each model once, and links to code are in beta.

@@ -36,6 +36,11 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
             (
                 "prompt_pairs.language=english",
                 "captions.language=english",
+                "verifier.model=miniature:verifier",
+                "filtered_pairs.plausibility={}",
+                "filtered_pairs.plausibility.min_plausibility=0.5",
+                "captions.inversion={}",
+                "captions.inversion.min_inversion=0.5",
                 "captions.confirmation={}",
                 "captions.confirmation.min_confirmation=0.5",
                 "filtered_pairs.alignment={}",
