@@ -29,6 +29,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
+from benchmarks.faults import import_libraries
 from benchmarks.forked_crew import ForkedCrew
 from imgdiff_assets.cli.demo import DEMO_CAPTIONS
 from imgdiff_assets.common.aliases import Row
@@ -94,7 +95,7 @@ class Counted:
         return getattr(self._pipe, name)
 
 
-class CountedCrew(LocalCrew):
+class CountedCrew(ForkedCrew):
     """Processes of this machine; `counts` has the bytes of each message."""
 
     def __init__(self, size: int) -> None:
@@ -121,6 +122,13 @@ class Sleeper:
         image, pixels = {"bytes": noise(), "path": "noise.png"}, {"width": SIDE, "height": SIDE}
         cells = {"source_image": image, "target_image": image, "source_hash": "", "target_hash": ""}
         return Answer(str(os.getpid()), [[{"seed": 0, **pixels, **cells}] for _ in rows], SECONDS_A_PAIR)
+
+
+class Rewriter(Sleeper):
+    """A worker that answers at once, with nothing: rows without images, for the driver's own cost of one."""
+
+    def measure(self, order: Order, rows: Sequence[Row], made: Mapping[str, Any]) -> Answer:
+        return Answer(str(os.getpid()), [[{}] for _ in rows])
 
 
 @cache
@@ -161,7 +169,7 @@ def one_run(root: Path, captions: int, measurer: Measurer, counts: list[int]) ->
 
 def by_workers(root: Path, captions: int, repeats: int) -> dict[int, list[list[Stage]]]:
     """By number of workers, the stages of each run; the teams take turns."""
-    os.environ[THREADS] = "1"
+    import_libraries()
     runs: dict[int, list[list[Stage]]] = {1: [], 2: []}
     for repeat in range(repeats):
         for workers, found in runs.items():
@@ -198,16 +206,31 @@ def feeding(root: Path, sleepers: int, pairs: int) -> Driver:
     )
 
 
+def row_cost(root: Path, rows: int = 4_000) -> float:
+    """Seconds of the driver's processor for a row without images, in batches of eight."""
+    root.mkdir()
+    texts = [f"a red ball and {number} cups on the grass" for number in range(rows)]
+    (root / "captions.txt").write_text("\n".join(texts), encoding="utf-8")
+    home, recipe = Home(root / "home"), load_recipe("miniature", ["prompt_pairs.known_words=[]"])
+    ingest([root / "captions.txt"], home, shard_size=rows)
+    models, stage = LoadedModels.shared(recipe.roles), stage_named("prompt_pairs")
+    inputs = read_inputs(stage, home, SHARD)
+    with team(lambda: ForkedCrew(4, Rewriter)) as measurer:
+        used = time.process_time()
+        materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "run", measurer=measurer)
+        return round((time.process_time() - used) / rows, 6)
+
+
 def table(runs: Mapping[int, Sequence[Sequence[Stage]]]) -> str:
-    """Medians by stage, and how much faster two were."""
-    heads = ("rows", "rows/s by 1", "by 2", "times", "driver", "KB a row")
+    """Medians by stage, how much faster two were, and what a row cost the driver's processor."""
+    heads = ("rows", "rows/s by 1", "by 2", "times", "driver, ms", "KB a row")
     lines = [f"{'stage':<18}" + "".join(f"{head:>13}" for head in heads)]
     for at, stage in enumerate(runs[1][0]):
         one, two = (statistics.median(run[at].seconds for run in runs[workers]) for workers in (1, 2))
-        share = statistics.median(run[at].driver / run[at].seconds for run in runs[2])
+        driver = 1000 * statistics.median(run[at].driver for run in runs[2]) / max(stage.rows, 1)
         sent = statistics.median(run[at].sent for run in runs[2]) / max(stage.rows, 1) / 1000
         values = f"{stage.rows:>13}{stage.rows / one:>13.2f}{stage.rows / two:>13.2f}{one / two:>13.2f}"
-        lines.append(f"{stage.stage:<18}{values}{share:>13.1%}{sent:>13.1f}")
+        lines.append(f"{stage.stage:<18}{values}{driver:>13.1f}{sent:>13.1f}")
     return "\n".join(lines)
 
 
@@ -220,9 +243,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=256, help="pairs that they answer with (default 256)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
+    os.environ[THREADS] = "1"
     with tempfile.TemporaryDirectory() as folder:
         driver = feeding(Path(folder) / "sleep", arguments.sleepers, arguments.pairs)
         print(json.dumps(asdict(driver), indent=1))
+        row = row_cost(Path(folder) / "rows")
+        print(f"the driver's processor for a row without images: {1000 * row:.2f} ms")
         before = psutil.cpu_times()
         runs = by_workers(Path(folder), arguments.captions, arguments.repeats) if arguments.repeats else {}
         busy = sum(psutil.cpu_times()[:3]) - sum(before[:3])
@@ -233,7 +259,8 @@ def main() -> None:
         options = {name: value for name, value in vars(arguments).items() if name != "json"}
         command = " ".join(["python -m benchmarks.scale", *(f"--{name} {value}" for name, value in options.items())])
         stages = {workers: [[asdict(stage) for stage in run] for run in found] for workers, found in runs.items()}
-        values = {"command": command, "cores": os.cpu_count(), "driver": asdict(driver), "stages_by_workers": stages}
+        values = {"command": command, "cores": os.cpu_count(), "driver": asdict(driver), "driver_seconds_a_row": row}
+        values["stages_by_workers"] = stages
         arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 

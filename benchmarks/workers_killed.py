@@ -3,8 +3,9 @@
     python -m benchmarks.workers_killed [--kills 100] [--captions 12] [--seed 0] [--json FILE]
 
 The miniature's whole graph over captions of the demo, again and again, by two workers: half of the kills meet forks of
-this process, half actors of a Ray that is started here. Every few seconds one of them ends by SIGKILL. A batch that
-three kills meet is halved, and a row may be set apart by more: that is counted, and tried again.
+this process, half actors of a Ray that is started here. Every few seconds one of them ends by SIGKILL. A batch is one
+row, for rows in batches of other sizes differ in their last bits; one that three kills meet is set apart: that is
+counted, and it is tried again.
 """
 
 import argparse
@@ -102,7 +103,7 @@ def fresh_home(root: Path, captions: int) -> Home:
 
 def whole_graph(home: Home, measurer: Measurer) -> tuple[dict[str, str], int, int]:
     """By stage the hash of its table; workers that were told to have ended; rows that this set apart."""
-    recipe = load_recipe("miniature", [*(f"{role}.batch_size=3" for role in ROLES), "max_error_share=1.0"])
+    recipe = load_recipe("miniature", [*(f"{role}.batch_size=1" for role in ROLES), "max_error_share=1.0"])
     hashes, told, apart = {}, 0, 0
     for stage in stages_of(recipe):
         inputs, models = read_inputs(stage, home, SHARD), LoadedModels.shared(recipe.roles)
@@ -125,6 +126,7 @@ def kill(
         try:
             hashes, told, apart = whole_graph(home, team)
             if apart:
+                killer.done.set()
                 hashes = whole_graph(home, team)[0]
         finally:
             killer.done.set()
@@ -158,7 +160,7 @@ def main() -> None:
     chance, half = random.Random(arguments.seed), arguments.kills // 2
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        forks = kill("forks", lambda: ForkedCrew(2), root / "forks", arguments.captions, half, 1.5, chance)
+        forks = kill("forks", lambda: ForkedCrew(2), root / "forks", arguments.captions, half, 2.5, chance)
         actors = kill(
             "ray",
             lambda: RayCrew(2, None, 1.0, None, "DEFAULT"),

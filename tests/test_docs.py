@@ -14,7 +14,7 @@ from tests.pages import FENCED, PAGES, ROOT, shell_lines
 
 NOTES = ROOT / "docs" / "architecture"
 LINKED = [*PAGES, ROOT / "CHANGELOG.md"]
-OURS = ("imgdiff_assets", "resources", "benchmarks", "tests", "docs")
+OURS = ("imgdiff_assets", "resources", "benchmarks", "tests", "docs", "deploy")
 
 
 def spans(text: str) -> list[str]:

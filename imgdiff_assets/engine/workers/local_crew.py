@@ -39,6 +39,7 @@ class LocalCrew:
             [sys.executable, "-m", MODULE, str(pipe.fileno())],
             pass_fds=[pipe.fileno()],
             stdin=subprocess.DEVNULL,
+            stdout=2,  # the driver's own output may be a document
             env={**os.environ, "PYTHONPATH": paths, THREADS: threads},
             start_new_session=True,  # Ctrl-C is for the driver, which ends its workers itself
         )

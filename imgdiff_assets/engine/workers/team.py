@@ -17,6 +17,9 @@ from imgdiff_assets.engine.workers.pieces import FATAL, Piece, Pieces
 AT_ONCE = 2
 """Batches that a worker has: one that it measures, and one whose images it reads."""
 
+TELL = 30.0
+"""Seconds after which it is told that none is."""
+
 LISTED = 3
 
 LOOK = 5.0
@@ -74,7 +77,7 @@ class Team:
         for member in self._members.values():
             member.tickets.clear()  # of a measurement that was broken off
             self._ask(member, None, "prepare", order)
-        waiting_since = time.monotonic()
+        waiting_since, told = time.monotonic(), False
         while self._hand_out(order, pieces):
             for number, ticket, reply in self._crew.replies(LOOK):
                 yield from self._took(order, pieces, number, ticket, reply)
@@ -82,6 +85,9 @@ class Team:
                 waiting_since = time.monotonic()
             elif not self._members or time.monotonic() - waiting_since > self._patience:
                 raise NoWorkers(self._nobody())
+            elif not told and time.monotonic() - waiting_since > TELL:
+                self._log("no worker is ready yet: they have no place or no card, or load their models")
+                told = True
 
     def _hand_out(self, order: Order, pieces: Pieces) -> bool:
         """Give each worker that is ready one piece, then each a second; returns whether there is anything left."""
