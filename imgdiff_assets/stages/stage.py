@@ -6,7 +6,7 @@ stored scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,9 @@ class Stage:
     rows of one). Of others what-if cannot tell how many there will be."""
 
     beside: tuple[Beside, ...] = ()
+
+    absent: Mapping[str, float] = field(default_factory=dict)
+    """By column: the value of a score that stands for none, as where there was nothing to compare with."""
 
     of_rejected: tuple[str, ...] | None = None
     """None: only kept rows of the stage before are items. Else rejected ones are too, but for those that these
