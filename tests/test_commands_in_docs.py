@@ -19,6 +19,8 @@ NOT_RUN = {
     "make ": ("is what this test is run by", ".ci/run", "make"),
     ". .venv/bin/activate": ("is for a shell", ".ci/run", "make"),
     "export IMGDIFF_HOME=": ("is for a shell", ".ci/run", "IMGDIFF_HOME"),
+    "export IMGDIFF_LOCAL=": ("is for a shell", "tests/imgdiff_assets/ledger/store/test_s3.py", "IMGDIFF_LOCAL"),
+    "export AWS_": ("is for a shell", "tests/imgdiff_assets/ledger/store/test_s3.py", "AWS_ENDPOINT_URL"),
     "ssh -L ": ("needs a second machine", "", ""),
     "duckdb ": ("needs DuckDB's shell", "tests/imgdiff_assets/defs/test_catalog_index.py", "filter_statistics"),
     "imgdiff init ~/my_pairs": ("asks", "tests/imgdiff_assets/setup/test_new_home.py", "input=answers"),

@@ -1,17 +1,17 @@
 """`imgdiff ingest`."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePath
 
 import click
 
 from imgdiff_assets.cli.ingest_report import show_ingest
-from imgdiff_assets.cli.options import as_json_option, dry_run_option, recipe_option
+from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, recipe_option
 from imgdiff_assets.home import Home
 
 
 @click.command(short_help="Add captions from files.")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=Place(), metavar="FILE...")
 @click.option("--column", help="The field that holds the captions, in all but .txt files.  [default: caption]")
 @click.option("--shard-size", type=int, default=1000, show_default=True, help="Most captions in a shard.")
 @click.option(
@@ -21,7 +21,7 @@ from imgdiff_assets.home import Home
 @recipe_option
 @as_json_option
 def ingest(
-    files: Sequence[Path],
+    files: Sequence[PurePath],
     column: str | None,
     shard_size: int,
     fill_gaps: bool,
@@ -29,7 +29,8 @@ def ingest(
     recipe: str | None,
     as_json: bool,
 ) -> None:
-    """Add captions: .txt (one a line), .jsonl, .json (COCO's, or a list), .csv, .tsv or .parquet.
+    """Add captions: .txt (one a line), .jsonl, .json (COCO's, or a list), .csv, .tsv or .parquet;
+    or a folder of such files. A place may be in a bucket, s3://bucket/prefix.
 
     They become shards, the pieces that are run and scheduled. A caption that is there already is dropped and counted;
     a line that cannot be used is reported with its reason, and the others are taken. How many of them the recipe's
@@ -39,6 +40,7 @@ def ingest(
     imgdiff ingest coco.txt
     imgdiff ingest coco.txt --dry-run
     imgdiff ingest annotations.csv --column text --shard-size 200
+    imgdiff ingest s3://bucket/captions/
     imgdiff ingest more.txt --fill-gaps                      then
     imgdiff run --set prompt_pairs.attempts=4 prompt_pairs.keep_attempts=1
     """

@@ -1,18 +1,18 @@
 """`imgdiff ingest-pairs`."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePath
 
 import click
 
 from imgdiff_assets.cli.ingest_report import show_ingest
-from imgdiff_assets.cli.options import as_json_option, dry_run_option, recipe_option
+from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, recipe_option
 from imgdiff_assets.cli.terminal import ProgressBars
 from imgdiff_assets.home import Home
 
 
 @click.command("ingest-pairs", short_help="Add image pairs that exist already.")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SOURCE...")
+@click.argument("sources", nargs=-1, required=True, type=Place(), metavar="SOURCE...")
 @click.option(
     "--suffixes",
     nargs=2,
@@ -23,7 +23,7 @@ from imgdiff_assets.home import Home
 )
 @click.option(
     "--root",
-    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    type=Place(folder=True),
     help="A folder that the paths of images may lead into, too.  [default: that of the table alone]",
 )
 @click.option(
@@ -46,9 +46,9 @@ from imgdiff_assets.home import Home
 @recipe_option
 @as_json_option
 def ingest_pairs(
-    sources: Sequence[Path],
+    sources: Sequence[PurePath],
     suffixes: tuple[str, str] | None,
-    root: Path | None,
+    root: PurePath | None,
     fit: str,
     shard_size: int,
     dry_run: bool,
@@ -72,6 +72,7 @@ def ingest_pairs(
     imgdiff ingest-pairs photos/                            NAME_0.jpg and NAME_1.jpg
     imgdiff ingest-pairs photos/                            A/NAME.jpg and B/NAME.jpg
     imgdiff ingest-pairs photos/ --suffixes "" -retouched   NAME.jpg and NAME-retouched.jpg
+    imgdiff ingest-pairs s3://bucket/photos/                the same, of a bucket
     imgdiff ingest-pairs edits.parquet --source-image input --target-image output --fit resize
     """
     from imgdiff_assets.ingest.ingest_pairs import ingest_pairs as ingest

@@ -4,11 +4,12 @@ import math
 import os
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import click
 
+from imgdiff_assets.common.addresses import address
 from imgdiff_assets.home import checked_name
 
 
@@ -22,6 +23,21 @@ class Number(click.FloatRange):
         return number
 
 
+class Count(Number):
+    """A whole number of one or more, which may be written as 1e6."""
+
+    name = "integer"
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = super().convert(value, param, ctx)
+        if number != int(number):
+            self.fail(f"{value!r} is not a whole number.", param, ctx)
+        return int(number)
+
+
 class NewPath(click.Path):
     """Where a command writes. Raises UnusableName."""
 
@@ -30,6 +46,21 @@ class NewPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return checked_name(Path(os.fsdecode(super().convert(value, param, ctx))))
+
+
+class Place(click.ParamType[PurePath]):
+    """A file or folder of this machine, or `s3://bucket/name`."""
+
+    name = "place"
+
+    def __init__(self, folder: bool = False) -> None:
+        self._folder = folder
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> PurePath:
+        place = value if isinstance(value, PurePath) else address(os.fsdecode(value))
+        if self._folder and isinstance(place, Path) and not place.is_dir():
+            self.fail(f"{place}: there is no such folder.", param, ctx)
+        return place
 
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")

@@ -10,10 +10,18 @@ MADE_BY = "imgdiff export"
 def is_export(folder: Path) -> bool:
     """Whether a folder is an export, whole."""
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return is_ours((folder / MARKER).read_bytes())
+    except OSError:
         return False
-    return isinstance(marker, dict) and marker.get("made_by") == MADE_BY
+
+
+def is_ours(marker: bytes) -> bool:
+    """Whether a file of the name MARKER is one that an export wrote."""
+    try:
+        told = json.loads(marker)
+    except ValueError:
+        return False
+    return isinstance(told, dict) and told.get("made_by") == MADE_BY
 
 
 def export_around(path: Path) -> Path | None:

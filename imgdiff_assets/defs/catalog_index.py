@@ -9,6 +9,7 @@ from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 from resources.catalog import Catalog, CatalogDamaged, CatalogUnavailable
@@ -58,15 +59,19 @@ def refresh_view(home: Home, stage: Stage) -> None:
 
 
 def rebuild(home: Home) -> int:
-    """Make the catalog anew from the ledger's histories and footers; returns how many materialisations it knows."""
+    """Make the catalog anew from the ledger's histories and footers; returns how many materialisations it knows.
+
+    Of a bucket, that is one listing, and what this machine has not read before.
+    """
     ledger = Ledger(home.ledger)
     records: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for stage in STAGES:
-        for shard in ledger.shards(stage.name):
-            # The footer too: a kill between the table's rename and the history's line loses only the line.
-            latest = ledger.record(stage.name, shard)
-            for record in [*ledger.history(stage.name, shard), *([latest] if latest else [])]:
-                records[record["asset"], record["shard"], record["finished_at"]] = record
+    with store_of(home.root).looking(home.root):
+        for stage in STAGES:
+            for shard in ledger.shards(stage.name):
+                # The footer too: a kill between the table's rename and the history's line loses only the line.
+                latest = ledger.record(stage.name, shard)
+                for record in [*ledger.history(stage.name, shard), *([latest] if latest else [])]:
+                    records[record["asset"], record["shard"], record["finished_at"]] = record
     Catalog(home.catalog).replace(list(records.values()))
     for stage in STAGES:
         refresh_view(home, stage)

@@ -13,7 +13,7 @@ from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.export.folder import export_folder
 from imgdiff_assets.export.format import Entry, Format, require
-from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.options import ExportError, Options
 from imgdiff_assets.export.view import SPLITS, views
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.ledger import Ledger
@@ -35,6 +35,11 @@ def export(
     options = form.options(options)
     require(form.name, form.needs)
     gathered = gather(ledger, shards, options.tasks)
+    if options.tasks is not None and not len(gathered):
+        raise ExportError(
+            f"{form.name}: there are no kept samples of {', '.join(options.tasks)}; `fine_tune_set.tasks` of the "
+            "recipe says which samples are made, `imgdiff stats` what was rejected and why."
+        )
     samples = [[shard, [asdict(sample) for sample in samples]] for shard, samples in gathered.samples.items()]
     plan = plan_of(form, options, samples)
     return export_folder(out, plan, lambda folder: write_samples(ledger, form, gathered, folder, options, progress))

@@ -31,10 +31,10 @@ class Format:
     one entry per view, in order; a shard that is begun anew may find files of the first attempt. `finish(folder,
     entries, options)` writes what needs all entries. Equal samples must give equal bytes.
 
-    `boxes`, `single` and `tasks` are what the format fixes of the options; None where it leaves the choice. `needs`
-    names the packages that writing imports, beside those that are always there. `entries_are_text` says that an entry
-    is what a reader finds of the sample, but for the pictures, so that a page can show it. `package` is the installed
-    package that offers the format, with its version; None for ours.
+    `boxes` and `single` are what the format fixes of the options, None where it leaves the choice; `tasks` are those
+    that it has, None for all. `needs` names the packages that writing imports, beside those that are always there.
+    `entries_are_text` says that an entry is what a reader finds of the sample but for the pictures, so that a page can
+    show it. `package` is the installed package that offers the format, with its version; None for ours.
     """
 
     name: str
@@ -56,10 +56,14 @@ class Format:
         fixed = [
             {None: "", True: "always with red boxes", False: "clean images"}[self.boxes],
             {None: "", True: "both images in one picture", False: "two images"}[self.single],
-            f"only the task {', '.join(self.tasks)}" if self.tasks else "",
+            f"only {self._tasks}" if self.tasks else "",
         ]
         notes = "; ".join(filter(None, [*fixed, f"from {self.package}" if self.package else ""]))
         return f"{self.reads}: {self.files}" + (f" ({notes})" if notes else "")
+
+    @property
+    def _tasks(self) -> str:
+        return f"the task{'s' * (len(self.tasks or ()) > 1)} {', '.join(self.tasks or ())}"
 
     def loading_from(self, folder: str) -> str:
         """The lines of Python that read the training samples in `folder` as `train`."""
@@ -71,10 +75,10 @@ class Format:
             raise ExportError(f"{self.name}: has two images; leave out --single-image.")
         if not wished.boxes and self.boxes:
             raise ExportError(f"{self.name}: has red boxes in its images; leave out --clean.")
-        if self.tasks is not None and wished.tasks is not None and wished.tasks != self.tasks:
-            raise ExportError(f"{self.name}: has only the task {', '.join(self.tasks)}; leave out --task.")
+        if self.tasks is not None and not set(wished.tasks or ()) <= set(self.tasks):
+            raise ExportError(f"{self.name}: has only {self._tasks}; leave out --task.")
         return Options(
-            tasks=wished.tasks if self.tasks is None else self.tasks,
+            tasks=wished.tasks or self.tasks,
             boxes=wished.boxes if self.boxes is None else self.boxes,
             single=wished.single if self.single is None else self.single,
         )

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from imgdiff_assets.export import coco, hf, imgdiff, llava, sharegpt, swift, web_dataset
+from imgdiff_assets.export import coco, grpo, hf, imgdiff, llava, sharegpt, swift, web_dataset
 from imgdiff_assets.export.format import Format
 from resources.installed import BrokenPart, Offer, offers
 
@@ -12,6 +12,7 @@ OURS: tuple[Format, ...] = (
     sharegpt.FORMAT,
     swift.FORMAT,
     hf.FORMAT,
+    grpo.FORMAT,
     web_dataset.FORMAT,
     coco.FORMAT,
     imgdiff.FORMAT,

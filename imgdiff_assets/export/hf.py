@@ -4,20 +4,15 @@ One file per shard and split; `image_1` is shown first, or is the only one; `box
 about no region. `images` has the same pictures as a list, beside the `messages`, where trainers such as TRL look.
 """
 
-import re
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from imgdiff_assets.export.conversation_files import asked, messages
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.row_groups import pictures_of, write_row_groups
 from imgdiff_assets.export.view import SPLITS, View
-from imgdiff_assets.ledger.files import atomic_file
 
 LOADING = """\
 from datasets import load_dataset
@@ -31,31 +26,19 @@ for_trl = train.map(lambda row: {"messages": [
 ]})"""
 """TRL puts a placeholder for each of the `images` before the first message itself, whatever stands in it."""
 
-ROW_GROUP_BYTES = 64_000_000
-ROW_GROUP_ROWS = 256
 IMAGES = ("image_1", "image_2")
 TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id")
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
-    """Row group after row group: of a shard's pictures no more than ROW_GROUP_BYTES and one sample's are in memory."""
-    name = re.sub(r"[^0-9a-z]+", "-", shard)
-    schema = _features(options).arrow_schema
-    with ExitStack() as stack:
-        files: dict[str, _RowGroups] = {}
-        for view in views:
-            split = view.sample.split
-            if split not in files:
-                path = folder / "data" / f"{split}-{name}.parquet"
-                temporary = stack.enter_context(atomic_file(path, durable=False))
-                files[split] = stack.enter_context(_RowGroups(temporary, schema))
-            files[split].add(_row(view))
-            yield {"task": view.sample.task}
+    rows = ((view.sample.split, _row(view)) for view in views)
+    for _, row in write_row_groups(folder, shard, rows, _features(options).arrow_schema):
+        yield {"task": row["task"]}
 
 
 def _row(view: View) -> dict[str, Any]:
     sample = view.sample
-    pictures = [{"bytes": picture.encoded(), "path": picture.path.name} for picture in view.pictures]
+    pictures = pictures_of(view)
     return {
         **dict(zip(IMAGES, pictures, strict=False)),
         **{name: getattr(sample, name) for name in TEXTS if name not in ("question", "answer")},
@@ -65,34 +48,6 @@ def _row(view: View) -> dict[str, Any]:
         "images": pictures,
         "box": list(sample.box) if sample.box is not None else None,
     }
-
-
-class _RowGroups:
-    """A Parquet file in the making, whose rows are written as soon as there are enough for a group."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._schema, self._writer = schema, pq.ParquetWriter(path, schema)
-        self._rows: list[dict[str, Any]] = []
-        self._bytes = 0
-
-    def add(self, row: dict[str, Any]) -> None:
-        self._rows.append(row)
-        # Each picture is there twice.
-        self._bytes += 2 * sum(len(picture["bytes"]) for picture in row["images"])
-        if self._bytes >= ROW_GROUP_BYTES or len(self._rows) == ROW_GROUP_ROWS:
-            self._write()
-
-    def _write(self) -> None:
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, self._schema))
-        self._rows, self._bytes = [], 0
-
-    def __enter__(self) -> "_RowGroups":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._write()
-        self._writer.close()
 
 
 def _features(options: Options) -> Any:

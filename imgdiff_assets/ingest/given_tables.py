@@ -4,7 +4,7 @@ import csv
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import zip_longest
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -16,6 +16,7 @@ from imgdiff_assets.ingest.ingest_report import IngestError
 from imgdiff_assets.ingest.json_elements import elements
 from imgdiff_assets.ingest.parquet_file import open_parquet
 from imgdiff_assets.ingest.text_lines import LONGEST_LINE, NotUtf8, Unreadable, lines_of, text_of
+from imgdiff_assets.ledger.store.entry import StoreError
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 ANNOTATIONS = "annotations"
@@ -30,7 +31,7 @@ LISTED_NAMES = 12
 MOST_NAMES = 1_000
 
 
-def read_file(path: Path, rows: Callable[[BinaryIO], Iterator[Row]], follow: bool = True) -> Iterator[Row]:
+def read_file(path: PurePath, rows: Callable[[BinaryIO], Iterator[Row]], follow: bool = True) -> Iterator[Row]:
     """The rows that a function reads from a regular file: whatever is raised on the way is the file's fault.
 
     With `follow`, the file may be a link. Raises IngestError.
@@ -45,12 +46,16 @@ def read_file(path: Path, rows: Callable[[BinaryIO], Iterator[Row]], follow: boo
         raise IngestError(f"{path}:{line}: is not UTF-8 (byte {place}); save the file as UTF-8.") from None
     except NotCsv as error:
         raise IngestError(f"{path}:{error.args[0]}: is not CSV ({error.args[1]}).") from None
+    except StoreError as error:  # which names the file, and of which the file is not guilty
+        raise IngestError(str(error)) from None
     except Exception as error:
         kind = {".parquet": "a readable Parquet file", ".json": "JSON"}.get(path.suffix.lower(), "readable")
         raise IngestError(f"{path}: is not {kind} ({shortened(' '.join(str(error).split()))}).") from None
 
 
-def read_table(path: Path, wanted: Mapping[str, str], needed: Collection[str], follow: bool = True) -> Iterator[Row]:
+def read_table(
+    path: PurePath, wanted: Mapping[str, str], needed: Collection[str], follow: bool = True
+) -> Iterator[Row]:
     """The rows of a table, one at a time.
 
     `wanted` are its columns that are read at least, each with the option that names another; `needed` are those of

@@ -7,15 +7,16 @@ A caption is ingested once, whatever file it comes from; a line that cannot be u
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.caption_files import DEFAULT_COLUMN, read_values
+from imgdiff_assets.ingest.caption_files import DEFAULT_COLUMN, caption_files, read_values
 from imgdiff_assets.ingest.cleaning import UnusableText, clean
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport, Rejections, storable
 from imgdiff_assets.ingest.shards import FILLED, SCHEMA, adding_shards, caption_id, known_captions, new_keys
 from imgdiff_assets.ingest.text_lines import Unreadable
+from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.ledger.tables import write_rows
 
 DEFAULT_SHARD_SIZE = 1_000
@@ -23,7 +24,7 @@ LARGEST_SHARD = 1_000_000
 
 
 def ingest(
-    files: Sequence[Path],
+    files: Sequence[PurePath],
     home: Home,
     column: str | None = None,
     shard_size: int = DEFAULT_SHARD_SIZE,
@@ -33,14 +34,15 @@ def ingest(
 ) -> IngestReport:
     """Add the captions of `files` as new shards of at most `shard_size` captions, each with what `filled` says of it.
 
-    A file that cannot be read is reported and the others are ingested. Two ingestions wait for each other. `accepted`
-    is told each caption that is new. With `dry_run` all is read and reported, and nothing written. Raises IngestError
-    when `shard_size` is out of bounds, PermissionError when the home cannot be written.
+    Of a folder, those of all files below it. A file that cannot be read is reported and the others are ingested. Two
+    ingestions wait for each other. `accepted` is told each caption that is new. With `dry_run` all is read and
+    reported, and nothing written. Raises IngestError when `shard_size` is out of bounds, PermissionError when the home
+    cannot be written.
     """
     with nullcontext() if dry_run else adding_shards(home):
         ingestion = _Ingestion(home, column, shard_size, filled, accepted, dry_run)
-        for file in files:
-            ingestion.add(file)
+        for place in files:
+            ingestion.add_all(place)
         return ingestion.end()
 
 
@@ -91,7 +93,17 @@ class _Ingestion:
         self._accepted = self._duplicates = 0
         self._stopped_at: int | None = None
 
-    def add(self, file: Path, follow: bool = True, after: int = 0, until: float = float("inf")) -> None:
+    def add_all(self, place: PurePath) -> None:
+        """Take the captions of a file, or of all files below a folder."""
+        try:
+            files = caption_files(place)
+        except (IngestError, StoreError) as error:
+            self._failed.append(storable(str(error)))
+            return
+        for file in files:
+            self.add(file)
+
+    def add(self, file: PurePath, follow: bool = True, after: int = 0, until: float = float("inf")) -> None:
         """Take the captions of one file, or none of them: one that cannot be read to its end is reported."""
         try:
             # To the end first: one that breaks off in the middle contributes nothing, and can be ingested again.

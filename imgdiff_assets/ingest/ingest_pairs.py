@@ -8,7 +8,7 @@ row that cannot be used is kept in `<home>/captions/rejected.jsonl` with its rea
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import pyarrow as pa
@@ -35,6 +35,7 @@ from imgdiff_assets.ingest.shards import (
 from imgdiff_assets.ingest.text_lines import Unreadable
 from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
+from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.ledger.tables import write_rows
 from imgdiff_assets.method.caption_edit import edits
 
@@ -48,14 +49,14 @@ IMAGES_SCHEMA = pa.schema([pa.field("pair_id", pa.string()), *(pa.field(name, IM
 
 
 def ingest_pairs(
-    sources: Sequence[Path],
+    sources: Sequence[PurePath],
     home: Home,
     columns: Mapping[str, str] | None = None,
     suffixes: Sequence[str] | None = None,
     fit: str = "refuse",
     shard_size: int = DEFAULT_SHARD_SIZE,
     progress: Progress = lambda what, done, total: None,
-    root: Path | None = None,
+    root: PurePath | None = None,
     dry_run: bool = False,
 ) -> IngestReport:
     """Add the pairs of `sources` (folders, tables) as new shards of at most `shard_size` pairs.
@@ -92,10 +93,10 @@ class _Ingestion:
 
     def add(
         self,
-        source: Path,
+        source: PurePath,
         columns: Mapping[str, str],
         suffixes: Sequence[str] | None,
-        root: Path | None,
+        root: PurePath | None,
         progress: Progress,
     ) -> None:
         """Take the pairs of one source, up to where it cannot be read further."""
@@ -112,7 +113,7 @@ class _Ingestion:
                 progress(f"ingest {source.name}", done, done)
             if done == 0:
                 raise IngestError(f"{source}: holds no pairs; nothing was ingested from it.")
-        except IngestError as error:
+        except (IngestError, StoreError) as error:
             self._failed.append(storable(str(error)))
         except OSError as error:  # of a folder that is looked through
             self._failed.append(storable(f"{source}: cannot be read: {error.strerror}."))

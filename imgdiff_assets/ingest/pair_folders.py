@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from PIL import Image
 
 from imgdiff_assets.ingest.decoding import FORMATS
+from imgdiff_assets.ledger.store.store import store_of
 
 NAME_ENDS = (
     ("_0", "_1"),
@@ -55,17 +56,17 @@ def image_extensions() -> frozenset[str]:
     return frozenset(end for end, name in Image.registered_extensions().items() if name in formats)
 
 
-def find_pairs(folder: Path, ends: Sequence[str] | None = None) -> PairFolder:
+def find_pairs(folder: PurePath, ends: Sequence[str] | None = None) -> PairFolder:
     """Look through a folder and those below it; `ends` are the only ones of file names and of folders' names."""
     name_ends = NAME_ENDS if ends is None else [(ends[0], ends[1])]
     folder_ends = FOLDER_ENDS if ends is None else name_ends
     found = PairFolder()
-    paths = sorted(folder.rglob("*"))
-    folders = {path.relative_to(folder).as_posix() for path in paths if path.is_dir()}
+    paths, folder_paths = _below(folder)
+    folders = {path.relative_to(folder).as_posix() for path in folder_paths}
     for path in paths:
         name = path.relative_to(folder).as_posix()
-        if path.is_dir():
-            if path.is_symlink():
+        if path in folder_paths:
+            if isinstance(path, Path) and path.is_symlink():
                 found.not_looked_at.append(f"{path}: is a link to a folder, which is not followed")
         elif path.suffix.lower() not in image_extensions():
             found.not_looked_at.append(f"{path}: {path.suffix or 'a name without a suffix'} is no image that is read")
@@ -82,6 +83,15 @@ def find_pairs(folder: Path, ends: Sequence[str] | None = None) -> PairFolder:
             del found.pairs[halves]
             found.not_looked_at += [f"{folder / name}: has no {halves.path(1 - alone)}.*" for name in sides[alone]]
     return found
+
+
+def _below(folder: PurePath) -> tuple[Sequence[PurePath], set[PurePath]]:
+    """All paths below a folder, in order, and which of them are folders. A bucket has files alone."""
+    if isinstance(folder, Path):
+        paths = sorted(folder.rglob("*"))
+        return paths, {path for path in paths if path.is_dir()}
+    files = [entry.address for entry in store_of(folder).below(folder)]
+    return files, {above for file in files for above in file.parents[: -len(folder.parts)]}
 
 
 def _half_by_folder(name: str, folders: set[str], ends: Sequence[tuple[str, str]]) -> tuple[Halves, int] | None:

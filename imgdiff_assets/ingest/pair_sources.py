@@ -4,21 +4,23 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.common.own_output import export_around
+from imgdiff_assets.common.own_output import MARKER, export_around, is_ours
 from imgdiff_assets.common.plain_text import shortened
-from imgdiff_assets.ingest.given_files import UnusableFile, open_given, read_inside
+from imgdiff_assets.ingest.given_files import UnusableFile, is_folder, open_given, read_inside
 from imgdiff_assets.ingest.given_tables import SUFFIXES, missing, read_table
 from imgdiff_assets.ingest.ingest_report import IngestError
 from imgdiff_assets.ingest.pair_folders import NAME_ENDS, PairFolder, find_pairs
 from imgdiff_assets.ingest.parquet_file import UnreadableParquet, open_parquet
 from imgdiff_assets.ingest.photograph import MOST_BYTES
 from imgdiff_assets.ingest.text_lines import Unreadable
+from imgdiff_assets.ledger.store.store import read_bytes, store_of
 
 IMAGE_FIELDS = ("source_image", "target_image")
 TEXT_FIELDS = ("source_caption", "target_caption", "source_object", "target_object")
@@ -47,7 +49,7 @@ class GivenPair:
     line: int
     values: Mapping[str, Any] = field(default_factory=dict)
     problem: UnusableField | None = None
-    folders: Sequence[Path] = ()
+    folders: Sequence[PurePath] = ()
 
     def image(self, name: str) -> bytes:
         """The encoded bytes of an image. Raises UnusableField."""
@@ -94,32 +96,44 @@ class PairSource:
 
 
 def open_source(
-    source: Path, columns: Mapping[str, str], suffixes: Sequence[str] | None = None, root: Path | None = None
+    source: PurePath, columns: Mapping[str, str], suffixes: Sequence[str] | None = None, root: PurePath | None = None
 ) -> PairSource:
-    """A folder or a table of pairs.
+    """A folder or a table of pairs, here or in a bucket.
 
     `columns` maps FIELDS to the names they have in a table. Paths lead into the source's folder or `root`. Raises
     IngestError for a source that cannot be read, as its rows do.
     """
     roots = () if root is None else (root,)
-    if (ours := export_around(source)) is not None:
-        which = "it" if ours == source.absolute() else str(ours)
+    if (ours := _export_around(source)) is not None:
+        which = "it" if ours.parts[-len(source.parts) :] == source.parts else str(ours)
         raise IngestError(
             f"{source}: {which} is an export of imgdiff, whose pairs come from a home, with boxes drawn in: name the "
             "folder of your own pairs."
         )
-    if source.is_dir():
+    if is_folder(source, SUFFIXES):
         return _open_folder(source, suffixes, roots)
     if suffixes is not None:
         raise IngestError(f"{source}: --suffixes is about the files of a folder.")
-    if not source.exists():
+    if isinstance(source, Path) and not source.exists():
         raise IngestError(f"{source}: there is no such file or folder.")
     if source.suffix.lower() not in SUFFIXES:
         raise IngestError(f"{source}: unknown kind of file; pairs come as a folder, {', '.join(SUFFIXES)}.")
     return PairSource(_table(source, columns, (source.parent, *roots)), _row_count(source))
 
 
-def _open_folder(folder: Path, suffixes: Sequence[str] | None, roots: Sequence[Path]) -> PairSource:
+def _export_around(source: PurePath) -> PurePath | None:
+    """See `export_around`; in a bucket, no further up than one step."""
+    if isinstance(source, Path):
+        return export_around(source)
+    inside = (entry.address for entry in store_of(source).below(source) if entry.address.name == MARKER)
+    for marker in (source.parent / MARKER, *inside):
+        with suppress(FileNotFoundError):
+            if is_ours(read_bytes(marker)):
+                return marker.parent
+    return None
+
+
+def _open_folder(folder: PurePath, suffixes: Sequence[str] | None, roots: Sequence[PurePath]) -> PairSource:
     found = find_pairs(folder, suffixes)
     if not found.pairs:
         ends = ", ".join(
@@ -131,7 +145,7 @@ def _open_folder(folder: Path, suffixes: Sequence[str] | None, roots: Sequence[P
     return PairSource(_pairs(folder, found, (folder, *roots)), len(found.pairs), found.not_looked_at)
 
 
-def _pairs(folder: Path, found: PairFolder, folders: Sequence[Path]) -> Iterator[GivenPair]:
+def _pairs(folder: PurePath, found: PairFolder, folders: Sequence[PurePath]) -> Iterator[GivenPair]:
     for line, (halves, sides) in enumerate(sorted(found.pairs.items(), key=lambda each: (each[0].name, each[0])), 1):
         values: dict[str, Any] = {}
         problem = None
@@ -147,7 +161,7 @@ def _pairs(folder: Path, found: PairFolder, folders: Sequence[Path]) -> Iterator
         yield GivenPair(str(folder / halves.name), line, values, problem, folders)
 
 
-def _table(file: Path, columns: Mapping[str, str], folders: Sequence[Path]) -> Iterator[GivenPair]:
+def _table(file: PurePath, columns: Mapping[str, str], folders: Sequence[PurePath]) -> Iterator[GivenPair]:
     named = {name: columns.get(name, name) for name in FIELDS}
     options = {column: f"--{name.replace('_', '-')}" for name, column in named.items()}
     for line, cells in read_table(file, options, [named[name] for name in IMAGE_FIELDS]):
@@ -161,8 +175,8 @@ def _table(file: Path, columns: Mapping[str, str], folders: Sequence[Path]) -> I
         yield GivenPair(str(file), line, values, folders=folders)
 
 
-def _row_count(file: Path) -> int:
-    if file.suffix.lower() != ".parquet":
+def _row_count(file: PurePath) -> int:
+    if file.suffix.lower() != ".parquet" or not isinstance(file, Path):  # which would be fetched once more
         return 0
     try:
         with open_given(file) as data, open_parquet(data, ()) as table:

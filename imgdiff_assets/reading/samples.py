@@ -51,7 +51,8 @@ class Sample:
 
     `shown` says which images are shown of it and in which order, and `SampleImages` gives them; `first` is the side
     (`source` or `target`) that comes first. The box is xyxy in pixels of both images, None for a sample that is about
-    no region. Objects and region captions are those of the pair's region, None for any other sample.
+    no region. Objects and region captions are those of the pair's region, None for any other sample. `similarity` is
+    the cosine of the pair's image vectors, None where it was not measured, or one image is an erased one.
     """
 
     sample_id: str
@@ -75,6 +76,7 @@ class Sample:
     target_object: str | None
     source_region_caption: str | None
     target_region_caption: str | None
+    similarity: float | None
     shown: Shown
 
 
@@ -110,6 +112,8 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
     rows = scan(ledger, "fine_tune_set", (*SAMPLE_COLUMNS, *BOX_COLUMNS), where, [shard]).to_pylist()
     pairs = scan(ledger, "image_pairs", ("pair_id", *HASH_COLUMNS), pc.field("kept"), [shard]).to_pylist()
     drawn = {row["pair_id"]: row for row in pairs}
+    scores = scan(ledger, "filtered_pairs", ("pair_id", "image_similarity"), None, [shard]).to_pydict()
+    alike = dict(zip(scores["pair_id"], scores["image_similarity"], strict=True))
     erased: dict[str, str] = {}
     if any(row["erased_from"] for row in rows):
         regions = scan(ledger, "removed_pairs", ("region_id", "erased_hash"), pc.field("kept"), [shard]).to_pylist()
@@ -129,5 +133,6 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
             )
         box = None if row["x1"] is None else (row["x1"], row["y1"], row["x2"], row["y2"])
         values = {name: row[name] for name in SAMPLE_COLUMNS}
-        samples.append(Sample(**values, box=box, **region, shown=shown(row)))
+        similarity = None if row["erased_from"] else alike.get(row["pair_id"])
+        samples.append(Sample(**values, box=box, **region, similarity=similarity, shown=shown(row)))
     return samples

@@ -17,6 +17,7 @@ from imgdiff_assets.home import Home, expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.recipe.cron import check_cron
 from imgdiff_assets.recipe.editions import SHIPPED, shipped_file, shipped_recipes
+from imgdiff_assets.recipe.worker_settings import WorkersSettings
 from imgdiff_assets.stages.graph import STAGES, stages_of
 from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
@@ -90,6 +91,12 @@ class AutomationSettings(StageSettings):
     shard_size: int = Field(
         1_000, ge=1, le=LARGEST_SHARD, description="Most captions of a file of the inbox in one shard."
     )
+    max_shards_per_run: int | None = Field(
+        None,
+        ge=1,
+        description="Most shards that one run is asked for, so that runs beside it get some; none: as many as follow "
+        "one another.",
+    )
     fill_gaps: bool = Field(
         False,
         description="Whether captions of the inbox are noted with the replacements made so far, as "
@@ -145,6 +152,7 @@ class RecipeValues(StageSettings):
     )
     models: RoleModels
     automation: AutomationSettings = AutomationSettings()
+    workers: WorkersSettings = WorkersSettings()
 
     @model_validator(mode="after")
     def _shares_are_of_stages(self) -> Self:
@@ -168,7 +176,7 @@ class RecipeValues(StageSettings):
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude={"automation"}))[:16]
+        return content_hash(self.model_dump(mode="json", exclude={"automation", "workers"}))[:16]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""

@@ -12,7 +12,9 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
-from imgdiff_assets.stages.settings import StageSettings, in_order
+from imgdiff_assets.stages.preservation import STEPS as PRESERVATION
+from imgdiff_assets.stages.preservation import PreservedSettings
+from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import (
     Canaries,
@@ -54,6 +56,9 @@ class BoundingBoxesSettings(StageSettings):
     min_match: float = Field(0.35, ge=-1, le=1, description="A crop that matches its object less does not show it.")
     max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the most different is kept.")
     max_boxes: int = Field(5, ge=1, description="Boxes kept per pair, most different first.")
+    preserved: PreservedSettings | None = off_unless_named(
+        "Pairs that differ outside their kept regions, too, are rejected: `{}` measures how much they do."
+    )
 
     @model_validator(mode="after")
     def _some_box_can_pass(self) -> "BoundingBoxesSettings":
@@ -272,5 +277,6 @@ STAGE = Stage(
         ),
         Derivation(pa.field("rank", pa.int32()), RANKED_BY, _rank),
         below("beyond_the_first", "rank", "max_boxes", "there are enough boxes that are more different", _canary_many),
+        *PRESERVATION,
     ),
 )

@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
-from imgdiff_assets.stages.settings import StageSettings, in_order
+from imgdiff_assets.stages.alignment import STEPS as ALIGNMENT
+from imgdiff_assets.stages.alignment import AlignmentSettings
+from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work, at_least, below, cosine
 
@@ -22,6 +24,9 @@ class FilteredPairsSettings(StageSettings):
 
     min_similarity: float = Field(0.90, ge=-1, le=1, description="Less similar pairs are rejected: `too_different`.")
     max_similarity: float = Field(0.98, ge=-1, le=1, description="More similar pairs are rejected: `too_similar`.")
+    alignment: AlignmentSettings | None = off_unless_named(
+        "Pairs whose images are shifted or zoomed against each other are rejected: `{}` has it on."
+    )
 
     @model_validator(mode="after")
     def _some_pair_can_pass(self) -> "FilteredPairsSettings":
@@ -55,6 +60,7 @@ STAGE = Stage(
     item_columns=tuple(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
     items=items,
     steps=(
+        *ALIGNMENT,
         Measurement(
             name="compare",
             columns=(

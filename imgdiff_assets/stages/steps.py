@@ -116,12 +116,16 @@ class Measurement(InSection):
 
 @dataclass(frozen=True, slots=True)
 class Derivation(InSection):
-    """Computes one column from the rows that are still in the running; `version` is raised when its values change."""
+    """Computes one column from the rows that are still in the running; `version` is raised when its values change.
+
+    It compares rows of one parent at most, unless it says that it is `of_shard`, and compares all.
+    """
 
     column: pa.Field
     reads: tuple[str, ...]
     compute: Callable[[Columns, Any], npt.NDArray[Any]]
     version: int = 1
+    of_shard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

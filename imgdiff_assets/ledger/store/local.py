@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePath
 
 import pyarrow as pa
@@ -27,13 +27,10 @@ class LocalStore:
             return None
 
     def find(self, folder: PurePath, pattern: str) -> list[Entry]:
-        found = []
-        for path in sorted(Path(folder).glob(pattern)):
-            try:
-                found.append(_entry(path))
-            except FileNotFoundError:  # removed just now
-                continue
-        return found
+        return _entries(Path(folder).glob(pattern))
+
+    def below(self, folder: PurePath) -> list[Entry]:
+        return _entries(path for path in Path(folder).rglob("*") if path.is_file())
 
     def looking(self, folder: PurePath) -> AbstractContextManager[None]:
         return nullcontext()
@@ -84,6 +81,14 @@ class LocalStore:
     ) -> Iterator[Callable[[], None]]:
         with held(Path(address), what, holder, on_wait):
             yield lambda: None
+
+
+def _entries(paths: Iterable[Path]) -> list[Entry]:
+    found = []
+    for path in sorted(paths):
+        with suppress(FileNotFoundError):  # removed just now
+            found.append(_entry(path))
+    return found
 
 
 def _entry(path: Path) -> Entry:

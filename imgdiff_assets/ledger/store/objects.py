@@ -81,12 +81,12 @@ class ObjectStore:
 
     def find(self, folder: PurePath, pattern: str) -> list[Entry]:
         wanted = pattern.split("/")
-        return [entry for entry in self._below(folder) if _matches(entry.address.relative_to(folder).parts, wanted)]
+        return [entry for entry in self.below(folder) if _matches(entry.address.relative_to(folder).parts, wanted)]
 
     def looking(self, folder: PurePath) -> AbstractContextManager[None]:
-        return self._listing.known(folder, self._below(folder))
+        return self._listing.known(folder, self.below(folder))
 
-    def _below(self, folder: PurePath) -> list[Entry]:
+    def below(self, folder: PurePath) -> list[Entry]:
         if self._listing.of(folder) is not None:
             return self._listing.below(folder)
         bucket = ObjectAddress(*folder.parts[:2])
@@ -143,13 +143,13 @@ class ObjectStore:
         self.delete(address)
 
     def rename(self, address: PurePath, to: PurePath) -> None:
-        below = [entry.address for entry in self._below(address)]
+        below = [entry.address for entry in self.below(address)]
         for each, place in [(each, to / each.relative_to(address)) for each in below] or [(address, to)]:
             self.put(place, self.read(each)[0])
             self.delete(each)
 
     def delete(self, address: PurePath) -> None:
-        keys = [_key(address), *(_key(entry.address) for entry in self._below(address))]
+        keys = [_key(address), *(_key(entry.address) for entry in self.below(address))]
         self._ask(address, lambda: self._bucket.delete(keys), "deleted")
 
     def tidy(self, folder: PurePath) -> None:

@@ -29,6 +29,9 @@ class Store(Protocol):
     def find(self, folder: PurePath, pattern: str) -> list[Entry]:
         """The files below a folder whose path from there matches, part by part; by name."""
 
+    def below(self, folder: PurePath) -> list[Entry]:
+        """All files below a folder, however deep; by name. There are none where there is no such folder."""
+
     def looking(self, folder: PurePath) -> AbstractContextManager[None]:
         """While the block lasts, this thread may be told what was below a folder when it began, and reads only."""
 

@@ -8,11 +8,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from benchmarks.buckets import Misbehaving
+from imgdiff_assets.common.addresses import address
 from imgdiff_assets.defs.catalog_index import catch_up, index, rebuild, refresh_view
 from imgdiff_assets.engine.record import FilterStatistic, Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.store import store
+from imgdiff_assets.ledger.store.objects import ObjectStore
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.filtered_pairs import STAGE
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stages_of
@@ -89,6 +93,23 @@ def test_every_materialisation_of_a_table_is_known(tmp_path: Path) -> None:
     home.catalog.unlink()
     assert rebuild(home) == 3
     assert Catalog(home.catalog).query("SELECT * FROM materializations ORDER BY ALL").to_pylist() == before
+
+
+def test_of_a_bucket_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMGDIFF_LOCAL", str(tmp_path))
+    bucket = Misbehaving()
+    monkeypatch.setitem(store.OPENED, "s3://bucket", ObjectStore(bucket))
+    home = Home(address("s3://bucket/home"))
+    for shard in SHARDS:
+        _commit(home, shard, "2030")
+    assert rebuild(home) == 2
+    bucket.requests.clear()
+    assert rebuild(home) == 2
+    assert bucket.requests == ["list"]
+    _commit(home, SHARDS[0], "2031")
+    bucket.requests.clear()
+    assert rebuild(home) == 3
+    assert sorted(bucket.requests) == ["get", "get", "list"], "the table, and the new line of its history"
 
 
 def test_a_kill_before_the_history_was_written_loses_nothing(tmp_path: Path) -> None:

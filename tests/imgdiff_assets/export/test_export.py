@@ -481,7 +481,7 @@ def test_images_made_anew_are_not_exported_with_old_boxes(
 
 
 def test_without_samples_there_is_no_export(own_home: Home, tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="no kept samples to export"):
+    with pytest.raises(ExportError, match="no kept samples of grounding"):
         export(own_home, tmp_path / "out", tasks=("grounding",))
     shutil.rmtree(own_home.ledger / "fine_tune_set")
     with pytest.raises(ExportError, match="no kept samples to export"):

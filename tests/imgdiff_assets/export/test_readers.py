@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from imgdiff_assets.export import hf
+from imgdiff_assets.export import hf, row_groups
 from imgdiff_assets.export.exporting import export as export_samples
 from imgdiff_assets.export.folder import partial_of, whole_of
 from imgdiff_assets.export.formats import formats
@@ -167,7 +167,7 @@ def test_rows_are_written_a_group_at_a_time(task_home: Home, tmp_path: Path, mon
     """By their bytes or their number, whichever is reached first."""
     for limit, value in (("ROW_GROUP_ROWS", 3), ("ROW_GROUP_BYTES", 1)):
         with monkeypatch.context() as patched:
-            patched.setattr(hf, limit, value)
+            patched.setattr(row_groups, limit, value)
             report = export(task_home, tmp_path / limit, "hf")
         files = [pq.ParquetFile(path) for path in (tmp_path / limit / "data").glob("train-*.parquet")]
         groups = [file.metadata.row_group(number).num_rows for file in files for number in range(file.num_row_groups)]

@@ -253,7 +253,7 @@ def test_files_that_are_not_there(home: Home) -> None:
     report = ingest([*missing, folder], home)
     assert "missing.txt: cannot be read: No such file" in report.files_failed[0]
     assert "missing.parquet" in report.files_failed[1]
-    assert "folder.csv: cannot be read: Is a directory" in report.files_failed[2]
+    assert "folder.csv: holds no caption files" in report.files_failed[2]
     assert shard_keys(home) == []
 
 

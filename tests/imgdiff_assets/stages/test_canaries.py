@@ -38,6 +38,11 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
                 "captions.language=english",
                 "captions.confirmation={}",
                 "captions.confirmation.min_confirmation=0.5",
+                "filtered_pairs.alignment={}",
+                "bounding_boxes.preserved={}",
+                "bounding_boxes.preserved.min_psnr=20",
+                "fine_tune_set.balance={}",
+                "fine_tune_set.balance.caps={task: 2, kind: 2, object: 2, replacement: 2}",
                 "removal_captions.language=english",
                 *overrides,
             ),
@@ -110,7 +115,8 @@ def test_a_filter_the_wrong_way_round_is_noticed(stage: Stage, step: Filter) -> 
 
 def test_a_filter_that_raises_is_noticed() -> None:
     stage = stage_named("filtered_pairs")
-    broken = with_filter(stage, stage.filters[0], lambda columns, settings: columns["no such column"])
+    too_different = next(step for step in stage.filters if step.name == "too_different")
+    broken = with_filter(stage, too_different, lambda columns, settings: columns["no such column"])
     assert mistakes(broken, settings_of(stage)) == [
         "the filter too_different cannot judge the rows planted for it: KeyError: 'no such column'"
     ]
@@ -155,6 +161,9 @@ def rank_among_all(columns: Columns, settings: Any) -> np.ndarray:
         ("bounding_boxes", "rank", "beyond_the_first", lambda columns, settings: -rank_among_all(columns, settings)),
         ("captions", "match", "caption_misfits", lambda columns, settings: columns["target_match_itc"]),
         ("captions", "match", "caption_misfits", always(1.0)),
+        ("filtered_pairs", "displacement", "misaligned", lambda columns, settings: columns["corner_shift"]),
+        ("filtered_pairs", "displacement", "misaligned", always(0.0)),
+        ("fine_tune_set", "enough_of", "enough_of_", lambda columns, settings: np.full(len(columns["task"]), None)),
     ],
 )
 def test_a_broken_derivation_is_noticed(
@@ -163,7 +172,7 @@ def test_a_broken_derivation_is_noticed(
     stage = with_derivation(name, column, compute)
     found = mistakes(stage, settings_of(stage))
     assert found
-    assert all(text.startswith(f"the filter {noticed} ") for text in found)
+    assert all(text.startswith(f"the filter {noticed}") for text in found)
 
 
 @pytest.mark.parametrize("score", ["itc", "itm"])

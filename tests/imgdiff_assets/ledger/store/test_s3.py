@@ -1,6 +1,7 @@
 """The same over HTTP: obstore's own client and a server of S3, one that is busy and drops connections by seed."""
 
 import logging
+import multiprocessing
 import os
 import random
 import socket
@@ -18,6 +19,7 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import ACCEPT, Review, add_review, read_reviews
 from imgdiff_assets.ledger.store import store
 from imgdiff_assets.ledger.store.entry import Replaced
 from imgdiff_assets.ledger.store.store import read_bytes, store_of
@@ -132,3 +134,28 @@ def test_a_home_in_a_bucket_is_what_it_is_on_a_disk(
     server.requests.clear()
     assert len(Ledger(address("s3://bucket/home/ledger")).shards("captions")) == 1
     assert server.requests == ["GET /bucket"]
+
+
+def _review(reviewer: str, count: int) -> None:
+    home = Home(address("s3://bucket/home"))
+    for number in range(count):
+        add_review(home, Review(f"sample {number}", SHARD, reviewer, ACCEPT))
+
+
+@pytest.mark.slow
+def test_reviewers_on_two_machines_lose_nothing(server: Server) -> None:
+    """Two processes at once, over a bucket that fails one request in ten."""
+    server.share = 0.1
+    apart = multiprocessing.get_context("spawn")
+    reviewers = [apart.Process(target=_review, args=(name, 8)) for name in ("ada", "bob")]
+    for process in reviewers:
+        process.start()
+    for process in reviewers:
+        process.join()
+        assert process.exitcode == 0
+    server.share = 0.0
+    said = read_reviews(Home(address("s3://bucket/home")))
+    assert said.unreadable == ()
+    assert {name: sorted(by) for name, by in said.by_sample.items()} == {
+        f"sample {number}": ["ada", "bob"] for number in range(8)
+    }
