@@ -218,9 +218,13 @@ def test_without_a_mouse_from_the_funnel_to_a_verdict(visit: Any, home: Home) ->
     page.keyboard.press("u")
     page.locator(".undo").wait_for(state="detached")
     assert read_reviews(home).by_sample[sample_id]["Ann"].verdict == "withdrawn"
-    page.keyboard.press("r")
+    page.keyboard.press("4")
     page.wait_for_url("**last=**")
-    assert "Rejected" in page.locator(".undo").inner_text()
+    assert "Rejected as invented" in page.locator(".undo").inner_text()
+    queued = page.locator("[name=sample_id]").first.input_value()
+    page.keyboard.press("k")
+    page.wait_for_url(f"**after={queued}**")
+    assert page.locator("[name=sample_id]").first.input_value() != queued
 
 
 def test_every_shortcut_is_listed(visit: Any, sample: dict[str, Any]) -> None:
