@@ -84,7 +84,7 @@ def _identity(request: Request) -> str:
 
 
 def _row(request: Request) -> Response:
-    page = row_page(_site(request), _identity(request), "erased" in request.query_params)
+    page = row_page(_site(request), _identity(request), dict(request.query_params))
     return HTMLResponse(page, headers={"cache-control": "no-store"})
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.browser.joins import columns_of, first_with, scores_of, source_of
-from imgdiff_assets.browser.question import LEDGER_ORDER, BadQuestion, Question
+from imgdiff_assets.browser.joins import columns_of, first_with, scores_of, source_of, words_of
+from imgdiff_assets.browser.question import COLUMNS, LEDGER_ORDER, BadQuestion, Question
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.reading.shown import shown, shown_images
 from imgdiff_assets.stages.graph import stage_named
@@ -38,18 +38,21 @@ def conditions(question: Question) -> tuple[str, list[Any]]:
 
     if question.reason:
         add("t.rejected_by = ?", question.reason)
-    elif question.verdict == "kept":
+    if question.wanted == "kept":
         add("t.rejected_by IS NULL")
-    elif question.verdict == "rejected":
+    elif question.wanted == "rejected" and not question.reason:
         add("t.rejected_by IS NOT NULL AND t.rejected_by <> ?", UPSTREAM)
     if question.shard:
         add("t.shard = ?", question.shard)
+    for name in ("task", "kind", "split"):
+        if value := getattr(question, name):
+            add(f"{first_with(stage, COLUMNS[name])} = ?", value)
+    for word in question.text.split():
+        add(f"contains({words_of(stage)}, lower(?))", word)
     if question.object:
         names = [first_with(stage, name) for name in ("source_object", "target_object")]
         like = " OR ".join(f"contains(lower({name}), lower(?))" for name in names)
         add(f"({like})", question.object, question.object)
-    if question.split:
-        add(f"{first_with(stage, 'split')} = ?", question.split)
     if question.review and stage.id_column == "sample_id":
         add("coalesce(reviewed.review, 'none') = ?", question.review)
     if question.score:
@@ -65,7 +68,7 @@ def read_page(index: Index, question: Question, size: int = PAGE_SIZE) -> Page:
     stage = stage_named(question.stage)
     where, values = conditions(question)
     total = index.rows(f"SELECT count(*) AS n FROM {source_of(stage, where)} WHERE {where}", values)[0]["n"]
-    first, second = _order(question)
+    first, second = order_of(question)
     backwards = bool(question.before)
     upwards = question.descending == backwards
     place = question.before or question.after
@@ -120,7 +123,7 @@ def _shown(stage: Stage, row: Mapping[str, Any]) -> dict[str, Any]:
     return {"shown": None, "images": images, "box": None if row.get("x1") is None else [row[x] for x in BOX_COLUMNS]}
 
 
-def _order(question: Question) -> tuple[str, str]:
+def order_of(question: Question) -> tuple[str, str]:
     """The two keys that every row is placed by; rows without the score come last."""
     stage = stage_named(question.stage)
     if question.sort == LEDGER_ORDER:

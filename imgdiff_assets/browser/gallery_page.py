@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 
 from imgdiff_assets.browser.candidates import read_page
-from imgdiff_assets.browser.joins import scores_of
-from imgdiff_assets.browser.question import REVIEWS, SPLITS, VERDICTS, BadQuestion, read_question
+from imgdiff_assets.browser.joins import ancestors, scores_of
+from imgdiff_assets.browser.question import COLUMNS, REVIEWS, SPLITS, VERDICTS, BadQuestion, read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.stages.graph import stage_named
-from imgdiff_assets.stages.stage import UPSTREAM
+from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 
 def gallery_page(site: Site, values: Mapping[str, str]) -> str:
@@ -25,11 +25,26 @@ def gallery_page(site: Site, values: Mapping[str, str]) -> str:
         "gallery.html",
         question=question,
         page=read_page(site.index, question),
+        contradictions=list(question.contradictions(reasons)),
         stage_names=[stage.name for stage in site.stages],
         reasons=reasons,
         scores=[name for name in scores_of(stage_named(stage.name)) if name in columns],
         verdicts=VERDICTS,
+        tasks=_values(site, stage, "task"),
+        kinds=_values(site, stage, "kind"),
         splits=SPLITS if "split" in stage.schema.names else (),
         reviews=REVIEWS if stage.id_column == "sample_id" else (),
         filters={step.name: step for step in stage.filters},
     )
+
+
+def _values(site: Site, stage: Stage, name: str) -> list[str]:
+    """What rows of a stage can be asked for by task or kind: the values that there are in the ledger."""
+    column = COLUMNS[name]
+    table = next((table for table in (stage, *ancestors(stage)) if column in table.schema.names), None)
+    if table is None:
+        return []
+    found = site.index.rows(
+        f"SELECT DISTINCT {column} AS name FROM {table.name} WHERE {column} IS NOT NULL ORDER BY 1"
+    )
+    return [row["name"] for row in found]

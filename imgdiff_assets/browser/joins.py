@@ -6,7 +6,10 @@ from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.stages.stage import Stage
 
-TEXT_COLUMNS = (
+NOWHERE = "NULL"
+"""Where a column is taken from that no table has."""
+
+WORDS = (
     "source_caption",
     "target_caption",
     "source_object",
@@ -14,6 +17,11 @@ TEXT_COLUMNS = (
     "source_region_caption",
     "target_region_caption",
     "difference_caption",
+)
+"""What people search in; of samples their question and answer too."""
+
+TEXT_COLUMNS = (
+    *WORDS,
     "source_hash",
     "target_hash",
     "erased_hash",
@@ -25,12 +33,18 @@ TEXT_COLUMNS = (
 def scores_of(stage: Stage) -> dict[str, str]:
     """The scores of a stage's rows and of those they come from, as `stage.column`, to SQL; the stage's own first."""
     return {
-        f"{table.name}.{field.name}": f"{_alias(stage, table)}.{field.name}"
+        f"{table.name}.{field.name}": score_of(table, field.name, f"{_alias(stage, table)}.")
         for table in [stage, *reversed(ancestors(stage))]
         for field in table.schema
         if (pa.types.is_floating(field.type) and field.name not in BOX_COLUMNS)
         or field.name in {step.score for step in table.filters}
     }
+
+
+def score_of(table: Stage, name: str, alias: str = "") -> str:
+    """A score of a table's rows, null where its value stands for none."""
+    absent = table.absent.get(name)
+    return f"{alias}{name}" if absent is None else f"nullif({alias}{name}, {absent})"
 
 
 def ancestors(stage: Stage) -> list[Stage]:
@@ -61,7 +75,15 @@ def first_with(stage: Stage, name: str) -> str:
     for table in [stage, *reversed(ancestors(stage))]:
         if name in table.schema.names:
             return f"{_alias(stage, table)}.{name}"
-    return "NULL"
+    return NOWHERE
+
+
+def words_of(stage: Stage) -> str:
+    """All that a row says, in small letters."""
+    texts = [first_with(stage, name) for name in WORDS]
+    if stage.id_column == "sample_id":
+        texts += ["t.answer", "t.conversations[1].value"]
+    return f"lower(concat_ws(' ', {', '.join(texts)}))"
 
 
 def columns_of(stage: Stage) -> str:

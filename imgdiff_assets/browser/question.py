@@ -1,12 +1,14 @@
 """What the gallery is asked: which rows of a stage, in which order; read from an address, and written into one."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 from urllib.parse import urlencode
 
-from imgdiff_assets.browser.joins import scores_of
+from imgdiff_assets.browser.joins import NOWHERE, first_with, scores_of
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
 
 VERDICTS = ("kept", "rejected", "all")
@@ -14,6 +16,8 @@ SPLITS = ("train", "validation")
 REVIEWS = ("accept", "reject", "none")
 LEDGER_ORDER = ""
 LONGEST_TEXT = 200
+COLUMNS = {"task": "task", "kind": "change_kind", "split": "split", "review": "review", "object": "source_object"}
+"""What rows of some stages alone can be asked by, and the column that it is."""
 
 
 class BadQuestion(ImgDiffError, ValueError):
@@ -24,13 +28,18 @@ class BadQuestion(ImgDiffError, ValueError):
 class Question:
     """Which rows of a stage, in which order. Empty text means no condition; the order is the ledger's, or a score's.
 
-    `after` and `before` name the row that the page follows or precedes: its place in the order, and its id.
+    Of no `verdict`, kept rows are meant; with a `reason`, those that it rejected. `text` are words that captions,
+    question or answer have, all of them. `after` and `before` name the row that the page follows or precedes: its
+    place in the order, and its id.
     """
 
     stage: str = SAMPLES
-    verdict: str = "kept"
+    verdict: str = ""
     reason: str = ""
     shard: str = ""
+    task: str = ""
+    kind: str = ""
+    text: str = ""
     object: str = ""
     split: str = ""
     review: str = ""
@@ -42,15 +51,41 @@ class Question:
     after: str = ""
     before: str = ""
 
+    @property
+    def wanted(self) -> str:
+        """The verdict that is meant."""
+        return self.verdict or ("rejected" if self.reason else "kept")
+
     def address(self, **changes: Any) -> str:
         """The gallery's address of this question with some values changed; on the first page unless told."""
+        return f"/gallery?{self.query(**changes)}"
+
+    def query(self, **changes: Any) -> str:
+        """The question as an address ends with it."""
         question = replace(self, **{"after": "", "before": "", **changes})
         values = {name: getattr(question, name) for name in Question.__dataclass_fields__}
         values["descending"] = "1" if question.descending else ""
-        defaults = {"verdict": "kept"}
-        return "/gallery?" + urlencode(
-            {name: value for name, value in values.items() if value not in (None, "", defaults.get(name))}
-        )
+        if question.verdict == replace(question, verdict="").wanted:
+            values["verdict"] = ""
+        return urlencode({name: value for name, value in values.items() if value not in (None, "")})
+
+    def contradictions(self, reasons: Collection[str]) -> Iterator[tuple[str, str]]:
+        """Why no row can be like that, or what asks nothing; each with the address of the question without it.
+
+        `reasons` are those of the stage.
+        """
+        stage = stage_named(self.stage)
+        if self.reason and self.verdict == "kept":
+            yield f"What {self.reason} rejected is not kept.", self.address(verdict="")
+        if self.reason and self.reason not in reasons:
+            yield f"{self.reason} rejects no row of {self.stage}.", self.address(reason="", verdict=self.wanted)
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            yield f"No score is at least {self.low:g} and below {self.high:g}.", self.address(low=None, high=None)
+        if not self.score and (self.low, self.high) != (None, None):
+            yield "Which score is to lie between these limits is not said.", self.address(low=None, high=None)
+        for name, column in COLUMNS.items():
+            if getattr(self, name) and first_with(stage, column) == NOWHERE:
+                yield f"A row of {self.stage} has no {name}.", self.address(**{name: ""})
 
 
 def read_question(values: Mapping[str, str]) -> Question:
@@ -65,9 +100,12 @@ def read_question(values: Mapping[str, str]) -> Question:
     scores = list(scores_of(stage_named(stage)))
     return Question(
         stage=stage,
-        verdict=_one_of("verdict", text.get("verdict", "kept"), VERDICTS),
+        verdict=_one_of("verdict", text.get("verdict", ""), ("", *VERDICTS)),
         reason=text.get("reason", ""),
         shard=text.get("shard", ""),
+        task=_one_of("task", text.get("task", ""), ("", *TASKS)),
+        kind=text.get("kind", ""),
+        text=text.get("text", ""),
         object=text.get("object", ""),
         split=_one_of("split", text.get("split", ""), ("", *SPLITS)),
         review=_one_of("review", text.get("review", ""), ("", *REVIEWS)),
@@ -91,6 +129,9 @@ def _number(name: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return float(text)
+        value = float(text)
+        if not isfinite(value):
+            raise ValueError(text)
+        return value
     except ValueError:
         raise BadQuestion(f"{name}: {text!r} is not a number") from None

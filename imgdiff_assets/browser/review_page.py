@@ -1,6 +1,8 @@
 """Review: one sample at a time, from a queue; a verdict is written, and the next sample follows."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
+from operator import attrgetter
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -11,17 +13,21 @@ from imgdiff_assets.browser.story import story_of
 from imgdiff_assets.common.errors import ImgDiffError, sentence
 from imgdiff_assets.ledger.reviews import (
     CHOSEN,
+    DOUBT,
     QUEUES,
     RANDOM,
+    REJECT,
     STRATIFIED,
+    VERDICTS,
     WITHDRAWN,
     Review,
     ReviewError,
+    Reviews,
     add_review,
     read_reviews,
 )
 
-FIELDS = ("reviewer", "queue", "score", "sample", "last")
+FIELDS = ("reviewer", "queue", "score", "sample", "last", "after", "undone", "undid")
 
 
 class NotKept(ImgDiffError):
@@ -31,6 +37,7 @@ class NotKept(ImgDiffError):
 def review_page(site: Site, values: Mapping[str, str]) -> str:
     """`reviewer`, `queue`, `score` of a stratified queue; `sample` is one that was chosen, `last` the one before.
 
+    `after` is the one that was skipped last, `undone` the one whose verdict was taken back, `undid` that verdict.
     Raises BadQuestion.
     """
     asked = _read(site, values)
@@ -44,7 +51,10 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
         and review.verdict != WITHDRAWN
         and not review.misled(sides.get(sample_id, "source"))
     }
-    sample_id = asked["sample"] or next_sample(scores, mine, asked["queue"])
+    back = asked["undone"] if asked["undone"] in scores.keys() - mine else ""
+    stage, _, setting = judged_scores(site.recipe)[asked["score"]]
+    threshold = attrgetter(f"{stage}.{setting}")(site.recipe)
+    sample_id = asked["sample"] or back or next_sample(scores, mine, asked["queue"], asked["after"], threshold)
     story = None
     if asked["reviewer"] and sample_id:
         _sample(site, sample_id)
@@ -57,20 +67,32 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
         story=story,
         said=None if said is None or said.verdict == WITHDRAWN else said,
         misled=said is not None and said.misled(sides.get(said.sample_id, "source")),
+        undone=reviews.by_sample.get(asked["undone"], {}).get(asked["reviewer"]),
+        skip=_address(asked, after=sample_id or "", last="", sample="", undone="", undid=""),
+        reasons=site.recipe.review.reasons,
         last=None if last is None or last.verdict == WITHDRAWN else last,
         total=len(scores),
         mine=len(mine & scores.keys()),
         reviewers=reviews.reviewers,
         unreadable=reviews.unreadable,
         scores=list(judged_scores(site.recipe)),
-        queues=(RANDOM, STRATIFIED),
+        progress=_progress(reviews, scores),
     )
+
+
+def _progress(reviews: Reviews, samples: Collection[str]) -> dict[str, Counter[str]]:
+    """How many of the samples each reviewer has judged, by verdict."""
+    progress: dict[str, Counter[str]] = {name: Counter() for name in reviews.reviewers}
+    for sample_id, of_sample in reviews.by_sample.items():
+        for name, review in of_sample.items():
+            progress[name][review.verdict] += sample_id in samples
+    return progress
 
 
 def take_review(site: Site, body: bytes) -> str:
     """Record what the form says; returns the address of what to review next. Raises BadQuestion, NotKept."""
     try:
-        values = dict(parse_qsl(body.decode("utf-8"), strict_parsing=True, max_num_fields=12))
+        values = dict(parse_qsl(body.decode("utf-8"), strict_parsing=True, max_num_fields=16))
     except ValueError:
         raise BadQuestion("this is not a form of the review page") from None
     asked = _read(site, {name: values.get(name, "") for name in FIELDS})
@@ -79,6 +101,13 @@ def take_review(site: Site, body: bytes) -> str:
     # A page that an earlier release made, and that is still open, does not say which image was first.
     if first not in ("", sample["first"]):
         raise BadQuestion(f"first: the {first} image is not shown first")
+    reason, note = values.get("reason", ""), values.get("note", "")
+    if reason not in ("", *site.recipe.review.reasons):
+        raise BadQuestion(f"reason: {reason!r} is none of {', '.join(site.recipe.review.reasons)}")
+    verdict = values.get("verdict", "") or (REJECT if reason else "")
+    said = read_reviews(site.home).by_sample.get(sample_id, {}).get(asked["reviewer"])
+    if verdict == WITHDRAWN and said is not None:
+        reason, note = said.reason, said.note
     try:
         add_review(
             site.home,
@@ -86,21 +115,22 @@ def take_review(site: Site, body: bytes) -> str:
                 sample_id=sample_id,
                 shard=sample["shard"],
                 reviewer=asked["reviewer"],
-                verdict=values.get("verdict", ""),
-                note=values.get("note", ""),
+                verdict=verdict,
+                note=note,
                 queue=CHOSEN if asked["sample"] else asked["queue"],
-                score="" if asked["sample"] or asked["queue"] != STRATIFIED else asked["score"],
+                score="" if asked["sample"] or asked["queue"] not in (STRATIFIED, DOUBT) else asked["score"],
                 first=first,
+                reason=reason,
             ),
         )
     except ReviewError as error:
         raise BadQuestion(str(error)) from None
     except OSError as error:
         raise NotKept(f"The verdict was not kept, for the home cannot be written. {sentence(error)}") from error
-    if values.get("verdict") == WITHDRAWN:
+    if verdict == WITHDRAWN:
         # Back to the sample; it keeps its place in the queue.
-        return _address(asked, last="", sample="")
-    return _address(asked, last=sample_id, sample="")
+        return _address(asked, last="", sample="", undone=sample_id, undid=said.verdict if said is not None else "")
+    return _address(asked, last=sample_id, sample="", undone="", undid="")
 
 
 def _read(site: Site, values: Mapping[str, str]) -> dict[str, str]:
@@ -110,6 +140,8 @@ def _read(site: Site, values: Mapping[str, str]) -> dict[str, str]:
     asked["reviewer"] = " ".join(asked["reviewer"].split())
     if asked["queue"] not in QUEUES:
         raise BadQuestion(f"queue: {asked['queue']!r} is none of {', '.join(QUEUES)}")
+    if asked["undid"] not in ("", *VERDICTS):
+        raise BadQuestion(f"undid: {asked['undid']!r} is none of {', '.join(VERDICTS)}")
     if asked["score"] not in judged_scores(site.recipe):
         raise BadQuestion(f"score: {asked['score']!r} is none of {', '.join(judged_scores(site.recipe))}")
     return asked

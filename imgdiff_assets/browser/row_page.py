@@ -1,10 +1,13 @@
 """The page of one row, found by its id or how it begins."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from imgdiff_assets.browser.exports import exported
+from imgdiff_assets.browser.neighbours import neighbours
+from imgdiff_assets.browser.question import read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow, id_columns, story_of
 from imgdiff_assets.common.hashing import ID_LENGTH
@@ -16,9 +19,14 @@ from imgdiff_assets.reading.samples import StaleSample
 from resources.installed import BrokenPart
 
 
-def row_page(site: Site, identity: str, erased: bool = False) -> str:
-    """Raises NoRow."""
-    story = story_of(site, identity, erased)
+def row_page(site: Site, identity: str, values: Mapping[str, str]) -> str:
+    """`erased` asks for what came of erasing a region; all else for the rows around, as the gallery has them.
+
+    Raises NoRow, BadQuestion.
+    """
+    asked = {name: value for name, value in values.items() if name != "erased"}
+    around = neighbours(site.index, read_question(asked), identity) if asked else None
+    story = story_of(site, identity, "erased" in values)
     exports: list[tuple[str, str]] = []
     if story.sample is not None:
         # A sample that is older than its images is exported by nobody, until the next run; and none is while an
@@ -26,7 +34,7 @@ def row_page(site: Site, identity: str, erased: bool = False) -> str:
         with suppress(StaleSample, DamagedTable, LookupError, OSError, BrokenPart):
             exports = exported(site.index.ledger, story.sample.shard, story.sample.id)
     dagster = _Dagster(site.dagster_url)
-    return site.render("row.html", story=story, exports=exports, dagster=dagster)
+    return site.render("row.html", story=story, around=around, exports=exports, dagster=dagster)
 
 
 def find_page(site: Site, text: str) -> str:

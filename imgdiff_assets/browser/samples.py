@@ -7,7 +7,7 @@ import numpy as np
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.joins import ancestors, scores_of, source_of
-from imgdiff_assets.ledger.reviews import STRATIFIED, read_reviews
+from imgdiff_assets.ledger.reviews import DOUBT, STRATIFIED, read_reviews
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages import graph
 from imgdiff_assets.stages.graph import stage_named
@@ -55,13 +55,18 @@ def certificate(
     larger = step.keeps_larger(stage.settings(recipe))
     reviews = read_reviews(index.home).by_sample
     scores, sides = sample_scores(index, score), first_sides(index, reviews)
-    return certify(score, larger, scores, reviews, bands, confidence, sides)
+    return certify(score, larger, scores, reviews, bands, confidence, sides, recipe.review.critical)
 
 
-def next_sample(scores: Mapping[str, float], reviewed: Collection[str], queue: str) -> str | None:
+def next_sample(
+    scores: Mapping[str, float], reviewed: Collection[str], queue: str, after: str = "", threshold: float = 0.0
+) -> str | None:
     """The first sample of a queue that is not `reviewed`; every reviewer gets the same order.
 
-    `random`: as the ids fall. `stratified`: one from each band of the score in turn.
+    Behind `after`, which was skipped, if there is one; what was skipped comes again when there is none.
+
+    `random`: as the ids fall. `stratified`: one from each band of the score in turn. `doubt`: the nearest to the
+    threshold first.
     """
     ids = list(scores)
     order: Any = range(len(ids))
@@ -72,4 +77,8 @@ def next_sample(scores: Mapping[str, float], reviewed: Collection[str], queue: s
         for place in np.unique(places):
             turns[places == place] = np.arange(np.count_nonzero(places == place))
         order = np.lexsort([places, turns]).tolist()
-    return next((ids[number] for number in order if ids[number] not in reviewed), None)
+    if queue == DOUBT:
+        order = np.argsort(np.abs(np.array(list(scores.values())) - threshold), kind="stable").tolist()
+    queued = [ids[number] for number in order]
+    behind = queued[queued.index(after) + 1 :] if after in scores else []
+    return next((name for name in (*behind, *queued) if name not in reviewed), None)

@@ -70,10 +70,11 @@ def block(text: str) -> Markup:
     return Markup(escape(kept))
 
 
-def row_address(table: str, identity: str) -> str:
-    """Where a row's story is; a region and the region erased have one id."""
+def row_address(table: str, identity: str, question: Question | None = None) -> str:
+    """Where a row's story is, and the rows around it that a question finds; a region has one id with and without."""
     erased = table != SAMPLES and table in STAGE_NAMES and ERASED in line(table)
-    return f"/row/{identity}" + ("?erased=1" if erased else "")
+    query = [*(["erased=1"] if erased else []), *([question.query()] if question else [])]
+    return f"/row/{identity}" + (f"?{'&'.join(query)}" if query else "")
 
 
 def thumbnail_address(row: Mapping[str, Any]) -> str:

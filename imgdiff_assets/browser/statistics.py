@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.browser.joins import score_of
 from imgdiff_assets.reading.scan import keys_above
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
@@ -109,9 +110,10 @@ def _histogram(
     index: Index, stage: Stage, score: str, thresholds: Sequence[Threshold], shard: str
 ) -> Histogram | None:
     where, values = ("AND shard = ?", [shard]) if shard else ("", [])
+    column = score_of(stage, score)
     table = index.table(
-        f"SELECT {score}::DOUBLE AS score, rejected_by IS NULL AS kept FROM {stage.name} "
-        f"WHERE {score} IS NOT NULL AND rejected_by IS DISTINCT FROM ? {where}",
+        f"SELECT {column}::DOUBLE AS score, rejected_by IS NULL AS kept FROM {stage.name} "
+        f"WHERE {column} IS NOT NULL AND rejected_by IS DISTINCT FROM ? {where}",
         [UPSTREAM, *values],
     )
     scores, kept = table["score"].to_numpy(), table["kept"].to_numpy()

@@ -23,6 +23,7 @@ from imgdiff_assets.lineage.lineage import (
     lineage_of,
 )
 from imgdiff_assets.method.caption_edit import marked
+from imgdiff_assets.method.near_duplicates import VECTOR_COLUMNS
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
@@ -36,7 +37,7 @@ TO_SAMPLES = line(SAMPLES)
 """The stages whose rows samples are made of; beside them stand stages that packages add."""
 
 
-HIDDEN = {"conversations", *TABLE_OF_ID, *BOX_COLUMNS}
+HIDDEN = {"conversations", *TABLE_OF_ID, *BOX_COLUMNS, *VECTOR_COLUMNS}
 """Values of rows that the page shows in another way."""
 
 

@@ -23,12 +23,15 @@ from imgdiff_assets.ledger.store.store import store_of
 
 ACCEPT, REJECT, WITHDRAWN = "accept", "reject", "withdrawn"
 VERDICTS = (ACCEPT, REJECT, WITHDRAWN)
-RANDOM, STRATIFIED, CHOSEN = "random", "stratified", "chosen"
-QUEUES = (RANDOM, STRATIFIED, CHOSEN)
-"""How a sample came before the reviewer; from samples that were chosen nothing can be inferred about the others."""
+RANDOM, STRATIFIED, DOUBT, CHOSEN = "random", "stratified", "doubt", "chosen"
+QUEUES = (RANDOM, STRATIFIED, DOUBT, CHOSEN)
+"""How a sample came before the reviewer; from samples that were chosen, or came for being doubtful, nothing can be
+inferred about the others."""
 
 LONGEST_NOTE = 2000
 LONGEST_NAME = 60
+LONGEST_REASON = 60
+MOST_REASONS = 9
 TABLE = pa.schema([("sample_id", pa.string()), ("review", pa.string())])
 
 
@@ -38,8 +41,9 @@ class ReviewError(ImgDiffError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what a stratified queue was drawn by.
+    """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what the queue was drawn by.
 
+    `reason` is why it was rejected, in a word of the recipe's; a withdrawn verdict keeps it, and the note.
     `first` is the side of the sample that the page showed first; empty in lines of earlier pages, which always showed
     the source first.
     """
@@ -53,6 +57,7 @@ class Review:
     score: str = ""
     at: str = ""
     first: str = ""
+    reason: str = ""
 
     def misled(self, first: str) -> bool:
         """Whether it is a verdict on a sample whose first image is `first`, and that was shown the wrong way round."""
@@ -101,15 +106,22 @@ def consensus(reviews: Iterable[Review]) -> str | None:
     return REJECT if rejected >= accepted else ACCEPT
 
 
+def is_line(text: str, longest: int) -> bool:
+    """Whether it is a name or a reason: 1 to `longest` printable characters."""
+    return bool(text.strip()) and len(text) <= longest and text.isprintable()
+
+
 def add_review(home: Home, review: Review) -> Review:
     """Record one verdict durably; returns it with its time. Raises ReviewError, OSError."""
     name = " ".join(review.reviewer.split())
-    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+    if not is_line(name, LONGEST_NAME):
         raise ReviewError(f"a reviewer's name has 1 to {LONGEST_NAME} printable characters")
     if review.verdict not in VERDICTS:
         raise ReviewError(f"{review.verdict!r} is not a verdict; say {', '.join(VERDICTS)}")
     if review.queue not in QUEUES:
         raise ReviewError(f"{review.queue!r} is not a queue; there are {', '.join(QUEUES)}")
+    if review.reason and (review.verdict == ACCEPT or not is_line(review.reason, LONGEST_REASON)):
+        raise ReviewError(f"what is rejected has a reason, of 1 to {LONGEST_REASON} printable characters")
     if len(review.note) > LONGEST_NOTE:
         raise ReviewError(f"a note has at most {LONGEST_NOTE:,} characters")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

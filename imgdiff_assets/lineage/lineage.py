@@ -235,7 +235,8 @@ def _scores(stage: Stage, row: Row, recipe: Recipe, record: Mapping[str, Any]) -
     measured = [column for step in stage.measurements for column in step.columns]
     names = [column.name for column in measured if range_of(column) is not None]
     names += [name for name in limits if name not in names]
-    return tuple(Score(name, row[name], tuple(limits.get(name, ()))) for name in names)
+    values = {name: None if row[name] == stage.absent.get(name) else row[name] for name in names}
+    return tuple(Score(name, value, tuple(limits.get(name, ()))) for name, value in values.items())
 
 
 def _mark(node: Node, table: str, identity: str) -> None:

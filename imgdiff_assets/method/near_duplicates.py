@@ -15,7 +15,10 @@ from PIL import Image
 from imgdiff_assets.common.aliases import Floats, Pixels
 
 HASH_BITS = 64
-SIGNATURE_COLUMNS = ("source_phash", "target_phash", "source_vector", "target_vector")
+VECTOR_COLUMNS = ("source_vector", "target_vector")
+"""Half-precision floats in base64, which nobody reads."""
+
+SIGNATURE_COLUMNS = ("source_phash", "target_phash", *VECTOR_COLUMNS)
 """What a table of pairs holds of its two images, as `signatures` makes it."""
 
 _SIDE = 32

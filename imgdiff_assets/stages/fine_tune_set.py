@@ -27,7 +27,7 @@ from imgdiff_assets.method.box_text import Coordinates, box_text
 from imgdiff_assets.method.change import OBJECT
 from imgdiff_assets.method.conversations import conversation, pick, split
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named, sentences_of, spoken_sentences
-from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
+from imgdiff_assets.method.near_duplicates import HASH_BITS, SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.task import Task
@@ -431,6 +431,7 @@ STAGE = Stage(
             for table in ("captions", "removal_captions", "filtered_pairs")
         ),
     ),
+    absent={"validation_bits": HASH_BITS, "validation_similarity": -1.0},
     row_id=row_id,
     contents=contents,
     steps=(

@@ -110,6 +110,9 @@ class Stage:
 
     beside: tuple[Beside, ...] = ()
 
+    absent: Mapping[str, float] = field(default_factory=dict)
+    """By column: the value of a score that stands for none, as where there was nothing to compare with."""
+
     of_rejected: tuple[str, ...] | None = None
     """None: only kept rows of the stage before are items. Else rejected ones are too, but for those that these
     filters rejected; then rows of one grandparent are compared."""

@@ -1,7 +1,8 @@
 """How good the samples are, as far as reviewers have looked: precision with an interval, by score, and agreement."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any
@@ -61,8 +62,24 @@ class Agreement:
 
 
 @dataclass(frozen=True, slots=True)
+class Critical:
+    """The share of samples that were rejected for a critical reason, as estimated from those `reviewed`.
+
+    All of the estimate and its interval are None when none was reviewed.
+    """
+
+    reviewed: int
+    found: int
+    estimate: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
-    """`chosen` reviewed samples were drawn by no queue, or by another score: nothing about the others follows from
+    """`reasons` counts the drawn samples that were rejected for each reason; empty text is for none.
+
+    `chosen` reviewed samples were drawn by no queue, or by another score: nothing about the others follows from
     them, and they are left out. `unseen` samples are in bands without any review: of them nothing is known. `misled`
     are the ids of samples with a verdict that was given when a page showed their images the wrong way round; such
     verdicts are left out too.
@@ -72,6 +89,8 @@ class Certificate:
     keeps_larger: bool
     confidence: float
     overall: Precision
+    critical: Critical
+    reasons: Mapping[str, int]
     bands: tuple[Band, ...]
     thresholds: tuple[AtThreshold, ...]
     agreements: tuple[Agreement, ...]
@@ -115,10 +134,12 @@ def certify(
     bands: int = BANDS,
     confidence: float = CONFIDENCE,
     first_sides: Mapping[str, str] | None = None,
+    critical: Collection[str] = (),
 ) -> Certificate:
     """The certificate of the samples in `scores` (by id; NaN for none), from the reviews by sample and reviewer.
 
-    `first_sides` says which side of a sample is shown first, where it is not the source.
+    `first_sides` says which side of a sample is shown first, where it is not the source; `critical` are the reasons
+    that are counted apart.
 
     Samples are drawn at random, or evenly from bands of the score. Each reviewed sample therefore stands for as many
     as its band has per review, and the interval is Wilson's with Kish's effective number of reviews (1965).
@@ -133,19 +154,29 @@ def certify(
     sizes = np.bincount(places, minlength=len(edges) + 1)
     drawn = np.bincount(places[reviewed], minlength=len(sizes))
     weights = (sizes / np.maximum(drawn, 1))[places] if len(ids) else values
+    why = [
+        {review.reason for review in reviews[identity].values() if review.verdict == REJECT}
+        if verdict == REJECT
+        else set()
+        for identity, verdict in zip(ids, verdicts, strict=True)
+    ]
+    grave = np.array([not reasons.isdisjoint(critical) for reasons in why], dtype=bool)
 
-    def precision(among: npt.NDArray[np.bool_]) -> Precision:
+    def estimated(
+        among: npt.NDArray[np.bool_], having: npt.NDArray[np.bool_]
+    ) -> tuple[int, int, float | None, float | None, float | None]:
+        """Reviewed, those of them `having` it, and the share of all with its interval."""
         seen = among & reviewed
         count = int(np.count_nonzero(seen))
-        right = int(np.count_nonzero(seen & accepted))
-        population = int(np.count_nonzero(among))
         if not count:
-            return Precision(population, 0, 0, None, None, None)
+            return 0, 0, None, None, None
         total = float(weights[seen].sum())
-        share = float(weights[seen & accepted].sum()) / total
+        share = float(weights[seen & having].sum()) / total
         effective = total**2 / float((weights[seen] ** 2).sum())
-        low, high = wilson(share * effective, effective, confidence)
-        return Precision(population, count, right, share, low, high)
+        return count, int(np.count_nonzero(seen & having)), share, *wilson(share * effective, effective, confidence)
+
+    def precision(among: npt.NDArray[np.bool_]) -> Precision:
+        return Precision(int(np.count_nonzero(among)), *estimated(among, accepted))
 
     # No threshold on the score touches a sample without it; NaN passes no comparison.
     passing = [(edge, values >= edge if keeps_larger else values < edge) for edge in edges[:-1]]
@@ -156,6 +187,8 @@ def certify(
         keeps_larger=keeps_larger,
         confidence=confidence,
         overall=precision(np.ones(len(ids), dtype=bool)),
+        critical=Critical(*estimated(np.ones(len(ids), dtype=bool), grave)),
+        reasons=dict(Counter(reason for reasons in why for reason in reasons).most_common()),
         bands=tuple(
             Band(float(low), float(high), precision(places == number))
             for number, (low, high) in enumerate(itertools.pairwise(edges))

@@ -8,6 +8,15 @@ def to_text(certificate: Certificate) -> str:
     """The estimate, then a table by band, a table by threshold, and how far reviewers agree."""
     overall = certificate.overall
     lines = [_sentence(certificate)]
+    critical = certificate.critical
+    if critical.estimate is not None and critical.low is not None and critical.high is not None:
+        lines.append(
+            f"Critical faults: {critical.found:,} of {critical.reviewed:,} reviewed, {critical.estimate:.1%} "
+            f"(interval: {critical.low:.1%} to {critical.high:.1%})."
+        )
+    if certificate.reasons:
+        reasons = (f"{printable(name) or 'no reason'} {count:,}" for name, count in certificate.reasons.items())
+        lines.append(f"Rejected for: {', '.join(reasons)}.")
     if certificate.chosen:
         lines.append(f"Left out: {counted(certificate.chosen, 'sample')} chosen by hand, or drawn by another score.")
     if certificate.misled:

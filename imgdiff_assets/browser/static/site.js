@@ -1,7 +1,7 @@
 // Every page: keyboard shortcuts (whatever carries aria-keyshortcuts), their list, copying, forms that submit themselves.
 "use strict";
 
-const NAMES = { ArrowLeft: "←", ArrowRight: "→" };
+const NAMES = { ArrowLeft: "←", ArrowRight: "→", Backspace: "⌫" };
 
 function withShortcut(key) {
   return [...document.querySelectorAll("[aria-keyshortcuts]")].find(
@@ -85,6 +85,10 @@ for (const fold of document.querySelectorAll("[data-fold]")) fold.open = innerWi
 for (const form of document.querySelectorAll("form[data-submits]")) {
   form.addEventListener("change", (event) => {
     const stage = form.querySelector("[name=stage]");
+    const [verdict, reason] = ["verdict", "reason"].map((name) => form.querySelector(`[name=${name}]`));
+    // What is chosen last holds: no row is kept and rejected by something.
+    if (event.target === reason && reason.value && verdict.value === "kept") verdict.value = "rejected";
+    if (event.target === verdict && reason && verdict.value === "kept") reason.value = "";
     // Another stage has other reasons and scores.
     if (event.target === stage) for (const field of form.elements) if (field !== stage) field.disabled = true;
     form.requestSubmit();

@@ -1,14 +1,21 @@
 """The gallery's questions against a plain recount, and its pages against each other."""
 
+import html
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
+from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.joins import scores_of
+from imgdiff_assets.browser.neighbours import neighbours
 from imgdiff_assets.browser.question import BadQuestion, Question, read_question
+from imgdiff_assets.browser.row_page import row_page
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.browser.statistics import histograms
+from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 
 
@@ -79,12 +86,107 @@ def test_filters_agree_with_a_recount(site: Site) -> None:
             Question("bounding_boxes", "all", score="filtered_pairs.image_similarity", low=0.9),
             lambda row: row["filtered_pairs.image_similarity"] >= 0.9,
         ),
+        (
+            Question("bounding_boxes", "all", text=f"{name.upper()} THE"),
+            lambda row: all(word in texts(row) for word in (name, "the")),
+        ),
+        (Question("bounding_boxes", "kept", reason="too_small"), lambda row: False),
     ):
         expected = [row["id"] for row in rows if keeps(row)]
         page = read_page(site.index, question, 1000)
         assert [row["id"] for row in page.rows] == expected
         assert page.total == len(expected)
         assert follow(question.address()) == question
+
+
+def texts(row: dict[str, Any]) -> str:
+    """What a row of regions says."""
+    return " ".join(row[name] or "" for name in (f"{side}_{kind}" for side in SIDES for kind in ("caption", "object")))
+
+
+def test_samples_are_found_by_task_and_by_what_they_ask_and_answer(site: Site) -> None:
+    rows = read_page(site.index, Question(verdict="all"), 1000).rows
+    for task in sorted({row["task"] for row in rows}):
+        found = read_page(site.index, Question(verdict="all", task=task), 1000).rows
+        assert [row["id"] for row in found] == [row["id"] for row in rows if row["task"] == task]
+    for shown in (rows[0]["shown"], rows[-1]["shown"]):
+        asked, answered = shown.question.split()[-2], shown.answer.split()[-1]
+        found = read_page(site.index, Question(verdict="all", text=f"{asked} {answered}"), 1000).rows
+        assert any(row["shown"] == shown for row in found)
+    assert read_page(site.index, Question(verdict="all", text=TEXTS[1])).total == 0
+
+
+def test_kinds_are_those_of_the_edit(own_site: Site, commit_rows: Any) -> None:
+    pairs = own_site.index.ledger.read("prompt_pairs", "shard-000000").to_pylist()
+    for number, row in enumerate(pairs):
+        row["change_kind"] = ("object", "attribute")[number % 2]
+    commit_rows(own_site.index.ledger, "prompt_pairs", "shard-000000", pairs)
+    own_site.index.refresh(at_once=True)
+    kinds = {row["pair_id"]: row["change_kind"] for row in pairs}
+    for kind in ("object", "attribute"):
+        found = read_page(own_site.index, Question("bounding_boxes", "all", kind=kind), 1000).rows
+        assert found
+        assert {kinds[row["pair_id"]] for row in found} == {kind}
+
+
+def test_what_contradicts_itself_is_said(client: TestClient) -> None:
+    for query, sentence, instead in (
+        (
+            "stage=bounding_boxes&verdict=kept&reason=too_small",
+            "What too_small rejected is not kept",
+            "reason=too_small",
+        ),
+        ("stage=bounding_boxes&reason=review", "review rejects no row of bounding_boxes", "verdict=rejected"),
+        ("score=captions.match&low=0.9&high=0.5", "No score is at least 0.9 and below 0.5", "score=captions.match"),
+        ("low=0.9", "Which score is to lie between these limits is not said", ""),
+        ("stage=image_pairs&task=grounding", "A row of image_pairs has no task", "stage=image_pairs"),
+    ):
+        page = client.get(f"/gallery?{query}").text
+        warning = re.search(r'class="warning".*?href="([^"]*)"', page, re.DOTALL)
+        assert sentence in page
+        assert warning is not None
+        address = html.unescape(warning[1])
+        assert instead in address
+        assert 'class="warning"' not in client.get(address).text
+    assert 'class="warning"' not in client.get("/gallery?stage=bounding_boxes&reason=too_small").text
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("sort", ["", "captions.caption_similarity"])
+def test_from_row_to_row_as_the_gallery_has_them(site: Site, sort: str, descending: bool) -> None:
+    question = Question(task="difference", sort=sort, descending=descending)
+    expected = [row["id"] for row in read_page(site.index, question, 1000).rows]
+    found, here = [], expected[0]
+    while here:
+        found.append(here)
+        around = neighbours(site.index, question, here)
+        assert around is not None
+        assert (around.number, around.total) == (len(found), len(expected))
+        assert around.previous == (found[-2] if len(found) > 1 else None)
+        here = around.next or ""
+    assert found == expected
+    outside = neighbours(site.index, Question(task="which_image"), expected[0])
+    assert outside is not None
+    assert outside.number is None
+    assert neighbours(site.index, question, "0" * 16) is None
+
+
+def test_no_score_is_shown_where_nothing_was_compared(own_site: Site, commit_rows: Any) -> None:
+    """64 bits and a cosine of -1 stand for it in the table."""
+    ledger, shard = own_site.index.ledger, "shard-000000"
+    rows = ledger.read("fine_tune_set", shard).to_pylist()
+    for row in rows:
+        row |= {"validation_bits": 64, "validation_similarity": -1.0}
+    commit_rows(ledger, "fine_tune_set", shard, rows)
+    own_site.index.refresh(at_once=True)
+    found = read_page(own_site.index, Question(verdict="all", shard=shard), 1000).rows
+    assert {row["fine_tune_set.validation_bits"] for row in found} == {None}
+    assert {row["fine_tune_set.validation_similarity"] for row in found} == {None}
+    shown = [(chart.stage, chart.score) for chart in histograms(own_site.index, own_site.recipe, shard)]
+    assert ("fine_tune_set", "validation_bits") not in shown
+    page = row_page(own_site, rows[0]["sample_id"], {})
+    assert "validation_similarity" not in page
+    assert "_vector" not in page, "nobody reads base64"
 
 
 def test_splits_and_reviews(site: Site) -> None:
@@ -105,6 +207,8 @@ def test_splits_and_reviews(site: Site) -> None:
         ({"split": "test"}, "none of train, validation"),
         ({"review": "yes"}, "none of accept, reject, none"),
         ({"low": "much"}, "is not a number"),
+        ({"high": "nan"}, "is not a number"),
+        ({"task": "guessing"}, "none of difference"),
         ({"object": "x" * 201}, "at most 200 characters"),
         ({"nonesuch": "1"}, "nonesuch is not something to filter by"),
     ],
@@ -132,7 +236,7 @@ def test_a_place_that_is_none(site: Site, sort: str, place: str) -> None:
 TEXTS = ["'", "'; DROP TABLE captions; --", "\\", "%", "\x00", "🐙", "'' OR 1=1"]
 
 
-@pytest.mark.parametrize("field", ["reason", "shard", "object"])
+@pytest.mark.parametrize("field", ["reason", "shard", "object", "kind"])
 def test_text_is_compared_not_executed(site: Site, field: str) -> None:
     """Each text of one stage, and of each stage one."""
     for stage, text in [*((STAGE_NAMES[-1], text) for text in TEXTS), *((stage, TEXTS[1]) for stage in STAGE_NAMES)]:

@@ -117,6 +117,24 @@ def test_the_gallery_filters_itself_and_shows_every_picture(visit: Any) -> None:
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
 
 
+def test_the_arrows_lead_through_what_the_gallery_found(visit: Any) -> None:
+    """And what is chosen last holds: whoever chooses a reason among kept rows wants rejected ones."""
+    page = visit("/gallery?stage=bounding_boxes")
+    page.select_option("select[name=reason]", "too_small")
+    page.wait_for_url("**reason=too_small**")
+    assert page.locator("select[name=verdict]").input_value() == "rejected"
+    shown = [card.get_attribute("href").partition("?")[0] for card in page.locator(".card").all()]
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    for address in (shown[0], shown[1], shown[2]):
+        page.wait_for_url(f"**{address}?**")
+        page.keyboard.press("ArrowRight")
+    page.wait_for_url(f"**{shown[3]}?**")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(f"**{shown[2]}?**")
+    assert page.locator(".around").inner_text().split()[1:4] == ["3", "of", str(len(shown))]
+
+
 def test_both_boxes_light_up_together(visit: Any, sample: dict[str, Any]) -> None:
     page = visit(f"/row/{sample['sample_id']}")
     region = page.locator(f'.siblings li[data-region="{sample["region_id"]}"]')
@@ -181,7 +199,8 @@ def test_without_a_mouse_from_the_funnel_to_a_verdict(visit: Any, home: Home) ->
     first = page.evaluate("document.activeElement.getAttribute('href')")
     assert first == page.locator(".card").nth(1).get_attribute("href")
     page.keyboard.press("Enter")
-    page.wait_for_url(f"**{first}")
+    page.wait_for_url("**/row/**")
+    sample_id = first.partition("?")[0].rpartition("/")[2]
     page.keyboard.press("r")
     page.wait_for_url("**/review?sample=*")
     assert page.evaluate("document.activeElement.name") == "reviewer"
@@ -194,14 +213,18 @@ def test_without_a_mouse_from_the_funnel_to_a_verdict(visit: Any, home: Home) ->
     assert not read_reviews(home).by_sample, "Enter ends the note and says nothing of the sample"
     page.keyboard.press("a")
     page.wait_for_url("**last=**")
-    (said,) = read_reviews(home).by_sample[first.rpartition("/")[2]].values()
+    (said,) = read_reviews(home).by_sample[sample_id].values()
     assert (said.verdict, said.note, said.queue) == ("accept", "a rather good one", "chosen")
     page.keyboard.press("u")
     page.locator(".undo").wait_for(state="detached")
-    assert read_reviews(home).by_sample[first.rpartition("/")[2]]["Ann"].verdict == "withdrawn"
-    page.keyboard.press("r")
+    assert read_reviews(home).by_sample[sample_id]["Ann"].verdict == "withdrawn"
+    page.keyboard.press("4")
     page.wait_for_url("**last=**")
-    assert "Rejected" in page.locator(".undo").inner_text()
+    assert "Rejected as invented" in page.locator(".undo").inner_text()
+    queued = page.locator("[name=sample_id]").first.input_value()
+    page.keyboard.press("k")
+    page.wait_for_url(f"**after={queued}**")
+    assert page.locator("[name=sample_id]").first.input_value() != queued
 
 
 def test_every_shortcut_is_listed(visit: Any, sample: dict[str, Any]) -> None:

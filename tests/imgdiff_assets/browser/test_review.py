@@ -76,6 +76,56 @@ def test_undo_brings_the_sample_back(own_site: Site, own_client: TestClient) -> 
     assert [line["verdict"] for line in lines(own_site)] == ["reject", "withdrawn"]
 
 
+def test_a_reason_rejects_and_undoing_it_says_so(own_site: Site, own_client: TestClient) -> None:
+    values = fields(own_client.get("/review?reviewer=Ann").text)
+    body = urlencode({**values, "reason": "wrong side", "note": "it is the left one"})
+    address = own_client.post("/review", content=body, headers=ORIGIN, follow_redirects=False).headers["location"]
+    page = own_client.get(address).text
+    assert "Rejected as <bdi>wrong side</bdi>" in page
+    undo = re.search(r'class="undo".*?</form>', page, re.DOTALL)
+    assert undo is not None
+    body = urlencode({**dict(re.findall(r'name="(\w+)" value="([^"]*)"', undo[0])), "verdict": "withdrawn"})
+    address = own_client.post("/review", content=body, headers=ORIGIN, follow_redirects=False).headers["location"]
+    page = own_client.get(address).text
+    assert "was rejected as <bdi>wrong side</bdi>, with the note <bdi>it is the left one</bdi>" in page
+    assert 'value="it is the left one"' in page, "nobody types it again"
+    told = [(line["verdict"], line["reason"], line["note"]) for line in lines(own_site)]
+    assert told == [(verdict, "wrong side", "it is the left one") for verdict in ("reject", "withdrawn")]
+
+
+def test_what_is_skipped_comes_again_at_the_end(own_site: Site, own_client: TestClient) -> None:
+    total = len(sample_scores(own_site.index, "captions.match"))
+    page = own_client.get("/review?reviewer=Ann").text
+    skipped = fields(page)["sample_id"]
+    skip = re.search(r'href="([^"]*)" aria-keyshortcuts="k"', page)
+    assert skip is not None
+    address, seen = html.unescape(skip[1]), []
+    for _ in range(total):
+        sample, address = say(own_client, "accept", address)
+        seen.append(sample)
+    assert seen[-1] == skipped
+    assert len(set(seen)) == total
+    assert not any(line["verdict"] == "skipped" for line in lines(own_site))
+
+
+def test_doubtful_samples_are_those_near_the_threshold(own_site: Site, own_client: TestClient) -> None:
+    scores, taken = {"a": 0.9, "b": 0.52, "c": 0.45, "d": float("nan"), "e": 0.1}, []
+    while sample := next_sample(scores, taken, "doubt", threshold=0.5):
+        taken.append(sample)
+    assert taken == ["b", "c", "a", "e", "d"]
+    say(own_client, "accept", "/review?reviewer=Ann&queue=doubt")
+    assert (lines(own_site)[0]["queue"], lines(own_site)[0]["score"]) == ("doubt", "captions.match")
+    assert "Nobody has reviewed yet" in own_client.get("/certificate").text, "doubtful ones tell nothing of others"
+
+
+def test_progress_is_told_by_reviewer(own_client: TestClient) -> None:
+    for reviewer, verdict in (("Ann", "accept"), ("Ann", "reject"), ("Bob", "accept")):
+        say(own_client, verdict, f"/review?reviewer={reviewer}")
+    page = own_client.get("/review").text
+    rows = re.findall(r'<bdi>(\w+)</bdi></th><td class="figure">(\d+)</td><td class="figure">(\d+)</td>', page)
+    assert rows == [("Ann", "2", "1"), ("Bob", "1", "1")]
+
+
 def test_a_chosen_sample_is_recorded_as_chosen(own_site: Site, own_client: TestClient) -> None:
     sample = own_site.index.rows("SELECT sample_id FROM fine_tune_set WHERE kept ORDER BY sample_id DESC")[0][
         "sample_id"
@@ -121,6 +171,9 @@ def test_the_next_run_drops_what_was_rejected(
         ({"reviewer": "x" * 61}, "name"),
         ({"note": "x" * 2001}, "at most 2,000"),
         ({"queue": "mine"}, "none of random"),
+        ({"reason": "mine"}, "none of wrong side"),
+        ({"reason": "other"}, "is rejected has a reason"),
+        ({"undid": "mine"}, "none of accept"),
         ({"score": "mine"}, "none of"),
     ],
 )

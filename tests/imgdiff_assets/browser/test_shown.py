@@ -131,7 +131,7 @@ def said_on(page: str) -> tuple[str, str]:
 def marked_on(page: str) -> list[tuple[float, ...]]:
     """The boxes that are drawn as trainers see them, of both images."""
     rects = re.findall(
-        r'<rect class="kept asked" x="([^"]*)" y="([^"]*)" width="([^"]*)" height="([^"]*)"', page.partition("<dl")[0]
+        r'<rect class="shown asked" x="([^"]*)" y="([^"]*)" width="([^"]*)" height="([^"]*)"', page.partition("<dl")[0]
     )
     return [(x, y, x + width, y + height) for x, y, width, height in (map(float, rect) for rect in rects)]
 
@@ -326,7 +326,7 @@ def halves(data: bytes) -> list[Pixels]:
 
 def test_the_gallery_shows_samples_in_their_order(pages: TestClient, samples: Rows, truth: dict[str, Pair]) -> None:
     page = pages.get("/gallery?stage=fine_tune_set").text
-    cards = re.findall(r'<a class="card" href="/row/([0-9a-f]+)">(.*?)</a>', page, re.DOTALL)
+    cards = re.findall(r'<a class="card" href="/row/([0-9a-f]+)[^"]*">(.*?)</a>', page, re.DOTALL)
     assert {samples[key]["first"] for key, _ in cards} == {"source", "target"}
     assert any(samples[key]["erased_from"] for key, _ in cards)
     for key, card in cards:

@@ -122,6 +122,8 @@ def test_reviewers_may_write_at_once(tmp_path: Any) -> None:
         ({"reviewer": "A\u202eB"}, "a reviewer's name"),
         ({"verdict": "perhaps"}, "'perhaps' is not a verdict"),
         ({"queue": "mine"}, "'mine' is not a queue"),
+        ({"reason": "wrong side"}, "is rejected has a reason"),
+        ({"verdict": REJECT, "reason": "x" * 61}, "is rejected has a reason"),
         ({"note": "x" * (LONGEST_NOTE + 1)}, "a note has at most"),
     ],
 )

@@ -45,6 +45,27 @@ def test_only_what_both_judged_counts_for_agreement() -> None:
     assert (pair.first, pair.second, pair.both, pair.agreed) == ("Ann", "Bob", 2, 1)
 
 
+def test_critical_faults_are_counted_apart() -> None:
+    """By the consensus: what one reviewer alone rejects of two is rejected, and for that one's reason."""
+    scores = dict.fromkeys("abcdefgh", 0.5)
+    faults = {"a": "wrong side", "b": "bad picture", "c": "", "d": "invented"}
+    reviews = {
+        name: {"Ann": replace(review(name, REJECT if name in faults else ACCEPT), reason=faults.get(name, ""))}
+        for name in "abcdef"
+    }
+    reviews["a"]["Bob"] = review("a", ACCEPT, reviewer="Bob")
+    reviews["e"]["Bob"] = replace(review("e", WITHDRAWN, reviewer="Bob"), reason="wrong side")
+    reviews["g"] = {"Ann": replace(review("g", REJECT, CHOSEN), reason="invented")}
+    found = certify(SCORE, True, scores, reviews, critical=("wrong side", "invented"))
+    assert (found.overall.reviewed, found.overall.accepted) == (6, 2)
+    assert (found.critical.reviewed, found.critical.found) == (6, 2)
+    assert found.critical.estimate == pytest.approx(2 / 6)
+    assert (found.critical.low, found.critical.high) == pytest.approx(wilson(2, 6))
+    assert found.reasons == {"wrong side": 1, "bad picture": 1, "": 1, "invented": 1}
+    assert "Critical faults: 2 of 6 reviewed, 33.3% (interval: 9.7% to 70.0%)." in to_text(found)
+    assert certify(SCORE, True, scores, {}).critical.estimate is None
+
+
 def test_bands_have_equally_many_samples() -> None:
     scores = np.random.default_rng(0).normal(size=1000)
     edges = band_edges(scores, 4)
