@@ -156,7 +156,7 @@ class Measuring:
         while done < len(missing):
             batch = missing[done : done + batches.batch_size]
             measured: dict[int, list[Row]] = {}
-            for index, made in zip(batch, batches.run(rows_of(table.take(batch), step.inputs)), strict=True):
+            for index, made in zip(batch, batches.run(rows_of(table.take(batch), step.reads)), strict=True):
                 if isinstance(made, Failure):
                     result.failures[index] = made
                 else:

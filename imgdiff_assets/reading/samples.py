@@ -31,6 +31,7 @@ SAMPLE_COLUMNS = (
     *HASH_COLUMNS,
     "erased_from",
     "erased_hash",
+    "kind",
 )
 REGION_COLUMNS = (
     "region_id",
@@ -51,8 +52,10 @@ class Sample:
 
     `shown` says which images are shown of it and in which order, and `SampleImages` gives them; `first` is the side
     (`source` or `target`) that comes first. The box is xyxy in pixels of both images, None for a sample that is about
-    no region. Objects and region captions are those of the pair's region, None for any other sample. `similarity` is
-    the cosine of the pair's image vectors, None where it was not measured, or one image is an erased one.
+    no region. `kind` is that of the pair's difference, None where it is not known or the sample is about no difference
+    between two prompts. Objects and region captions are those of the pair's region, None for any other sample.
+    `similarity` is the cosine of the pair's image vectors, None where it was not measured, or one image is an erased
+    one.
     """
 
     sample_id: str
@@ -71,6 +74,7 @@ class Sample:
     target_hash: str
     erased_from: str | None
     erased_hash: str | None
+    kind: str | None
     box: tuple[float, float, float, float] | None
     source_object: str | None
     target_object: str | None

@@ -24,6 +24,7 @@ from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.ledger.reviews import ACCEPT, REJECT
 from imgdiff_assets.method.box_text import Coordinates, box_text
 from imgdiff_assets.method.conversations import conversation, pick, split
+from imgdiff_assets.method.kind import kind_of
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named, sentences_of, spoken_sentences
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.method.regions import BOX_COLUMNS
@@ -79,7 +80,7 @@ SPOKEN = (
     ("region_phrase", "region_caption"),
 )
 """What sentences are made of, and what it was taken from: of a row that was rejected before, it may be missing."""
-PROMPTS = ("caption_id", "source_caption", "target_caption", "source_object", "target_object", "change_kind")
+PROMPTS = ("caption_id", "source_caption", "target_caption", "source_object", "target_object", "change_kind", "kind")
 NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 OF_PAIRS = "same_or_different"
@@ -221,6 +222,7 @@ def _pairs(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> dict[
         known[pair["pair_id"]] = {
             **pair,
             **prompt,
+            "kind": kind_of(prompt["kind"], prompt["source_object"]),
             **image,
             "too_similar": pair["rejected_by"] == NEGATIVES,
             "split": side,
@@ -271,6 +273,8 @@ def _ask(task: Task, known: Row, settings: Mapping[str, Any]) -> Iterator[Row]:
         scores = {
             "match_margin": _margin(known, settings["captions.match_score"]) if known["about"] else None,
             "same_similarity": known["image_similarity"] if asked["answer"] in SAME else None,
+            # Of erased regions and of what shows the same, the prompts' difference is not what the sample is about.
+            "kind": known["kind"] if known.get("erased_from") is None and asked["answer"] not in SAME else None,
         }
         row = {**known, "task": task.name, "first": first, **asked, **scores}
         yield {name: row.get(name) for name in (*names, "kept")}
@@ -348,6 +352,7 @@ ITEM_COLUMNS = (
     *(pa.field(name, pa.string()) for name in ("split", "task", "first", "about", "subject", "answer", "review")),
     pa.field("erased_from", pa.string()),
     pa.field("erased_hash", pa.string()),
+    pa.field("kind", pa.string()),
     *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),
