@@ -19,7 +19,8 @@ def check_action(source: str, target: str, named: Mapping[str, str], language: L
     # "a building", "the running shoes": no verb stands behind an article.
     named_as_thing = bool(before) and before[-1] in language.articles
     acts = all(run and is_done(run[0], language) and joining.issuperset(run[1:]) for run in runs)
-    return Change(*map(joined, found.phrases), ACTION if acts and not named_as_thing else OBJECT)
+    source_phrase, target_phrase = map(joined, found.phrases)
+    return Change(source_phrase, target_phrase, ACTION if acts and not named_as_thing else OBJECT)
 
 
 KIND = Kind(

@@ -28,7 +28,7 @@ def check_attribute(source: str, target: str, named: Mapping[str, str], language
     alike = behind == _name(found.new[differing[1].stop :], language)
     if not all(runs) or change.kind not in (ATTRIBUTE, OBJECT) or not (known or (behind and alike)):
         return replace(change, kind=OBJECT if change.kind == ATTRIBUTE else change.kind)
-    return Change(*(_whole(found, side, language) for side in (0, 1)), ATTRIBUTE)
+    return Change(_whole(found, 0, language), _whole(found, 1, language), ATTRIBUTE)
 
 
 def _name(behind: list[str], language: Language) -> list[str]:

@@ -16,7 +16,8 @@ def check_position(source: str, target: str, named: Mapping[str, str], language:
     places = language.kinds.get(POSITION, frozenset()) | language.articles
     runs = [caption[place] for caption, place in zip((found.old, found.new), found.differing, strict=True)]
     moved = all(set(run) - language.articles and places.issuperset(run) for run in runs)
-    return Change(*map(joined, found.phrases), POSITION if moved else OBJECT)
+    source_phrase, target_phrase = map(joined, found.phrases)
+    return Change(source_phrase, target_phrase, POSITION if moved else OBJECT)
 
 
 KIND = Kind(
