@@ -83,9 +83,13 @@ def photographs() -> list[Pixels]:
 
 
 def drawn(rng: random.Random) -> Pixels:
-    """A scene with what is around it: mirrored, so that a window of the middle is as large as a scene."""
+    """A scene with what is around it: a window of it is as large as a scene."""
+    return surrounded(draw_scene(rng, *random_content(rng)).image)
+
+
+def surrounded(scene: Pixels) -> Pixels:
+    """A scene in the middle of its mirror images."""
     margin = round(IMAGE_SIZE * (1 / WINDOW - 1) / 2) + 1
-    scene = draw_scene(rng, *random_content(rng)).image
     return np.pad(scene, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
 
 

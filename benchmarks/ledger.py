@@ -8,6 +8,8 @@ Three parts, each in a process of its own, so that its peak memory is its own:
   because one of their prompt pairs has been rejected; encoding is timed apart;
 - shards: all stages over many shards, all up to date: what is stale, `imgdiff run`, the catalog made anew, and a job
   of Dagster over the first hundred of them, as a click on Materialize starts it.
+
+With `--store`, a fourth part instead of these: what a bucket costs beside a folder (`benchmarks/store_costs.py`).
 """
 
 import argparse
@@ -84,7 +86,7 @@ class Clock:
         return medians
 
 
-class _NoModels(LoadedModels):
+class NoModels(LoadedModels):
     """A model that is asked for nothing."""
 
     def __init__(self, recipe: Recipe) -> None:
@@ -135,7 +137,7 @@ def measure_rows(count: int) -> Figures:
             "kept": np.ones(count, dtype=bool),
         }
     )
-    inputs, models, clock = Inputs("captions", lambda: {"captions": captions}), _NoModels(recipe), Clock()
+    inputs, models, clock = Inputs("captions", lambda: {"captions": captions}), NoModels(recipe), Clock()
     before = psutil.Process().memory_info().rss
     for _ in range(5 if count <= 10_000 else 1):
         with tempfile.TemporaryDirectory() as folder:
@@ -149,9 +151,9 @@ def measure_rows(count: int) -> Figures:
     return {"rows": count, **clock.figures(), **sizes}
 
 
-def measure_pairs(count: int) -> Figures:
-    """The engine over one shard of image pairs, and how long the encoding takes that is left out."""
-    recipe, clock = load_recipe("miniature"), Clock()
+def pairs_without_drawing(clock: Clock | None = None) -> tuple[Stage, Recipe, list[int]]:
+    """The stage that draws image pairs, handed some that were encoded before, which are timed; and their bytes."""
+    recipe, clock = load_recipe("miniature"), clock or Clock()
     cells: list[Row] = []
     for seed in range(DIFFERENT_PAIRS):
         row: Row = {"seed": seed, "width": SIDE, "height": SIDE}
@@ -170,6 +172,13 @@ def measure_pairs(count: int) -> Figures:
     stage = replace(image_pairs.STAGE, steps=(replace(generate, run=drawn),))
     settings = recipe.models.pair_generator.model_copy(update={"batch_size": PAIRS_PER_BATCH})
     recipe = recipe.model_copy(update={"models": recipe.models.model_copy(update={"pair_generator": settings})})
+    return stage, recipe, encoded
+
+
+def measure_pairs(count: int) -> Figures:
+    """The engine over one shard of image pairs, and how long the encoding takes that is left out."""
+    clock = Clock()
+    stage, recipe, encoded = pairs_without_drawing(clock)
     prompts = {
         "pair_id": [content_id(number) for number in range(count)],
         "source_caption": ["a red ball on the sand"] * count,
@@ -181,7 +190,7 @@ def measure_pairs(count: int) -> Figures:
             table = pa.table({**prompts, "kept": np.arange(count) >= rejected})
             inputs = Inputs(name, lambda table=table: {"prompt_pairs": table})  # type: ignore[misc]
             with clock.timed(name):
-                materialize(stage, SHARD, inputs, recipe, Ledger(Path(folder)), _NoModels(recipe), name)
+                materialize(stage, SHARD, inputs, recipe, Ledger(Path(folder)), NoModels(recipe), name)
     sizes = {
         "megabytes_per_pair": round(2 * statistics.mean(encoded) / 1e6, 2),
         "memory_mib": round((_peak_memory() - before) / 2**20),
@@ -267,6 +276,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--pairs", type=int, nargs="*", default=[2_000])
     parser.add_argument("--shards", type=int, nargs="*", default=[1_000])
+    parser.add_argument("--store", action="store_true", help="a bucket beside a folder, over as many --shards")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.add_argument("--here", nargs=2, metavar=("PART", "COUNT"), help="one part, in this process")
     arguments = parser.parse_args()
@@ -274,8 +284,13 @@ def main() -> None:
         part, count = arguments.here
         print(json.dumps(PARTS[part](int(count))))
         return
-    results: dict[str, list[Figures]] = {}
-    for part in PARTS:
+    results: dict[str, Any] = {}
+    if arguments.store:
+        from benchmarks.store_costs import measure_store
+
+        results = measure_store(arguments.shards[0])
+        print(json.dumps(results, indent=2))
+    for part in PARTS if not arguments.store else ():
         for count in getattr(arguments, part):
             results.setdefault(part, []).append(_apart(part, count))
             print("\n".join(f"{name:38}{value:>14,.4g}" for name, value in results[part][-1].items()), flush=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import click
 
-from benchmarks import inpainter, judging_models, pair_generator
+from benchmarks import inpainter, judging_models, pair_generator, plausibility
 from benchmarks.measurement import Measurement, table
 from imgdiff_assets.recipe.recipe import load_recipe
 
@@ -26,6 +26,7 @@ ROLES: dict[str, Callable[[Any, int], list[Measurement]]] = {
     "captioner": judging_models.measure_captioner,
     "prompt_rewriter": judging_models.measure_prompt_rewriter,
     "inpainter": inpainter.measure,
+    "verifier": plausibility.measure,
 }
 
 
@@ -35,7 +36,7 @@ ROLES: dict[str, Callable[[Any, int], list[Measurement]]] = {
 @click.option("--json", "file", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures here.")
 def main(roles: tuple[str, ...], count: int, file: Path | None) -> None:
     """Print what each miniature model reaches and should reach; all roles, or the given ones."""
-    models = load_recipe("miniature").models
+    models = load_recipe("miniature", ["verifier.model=miniature:verifier"]).models
     measurements = [one for role in roles or ROLES for one in ROLES[role](getattr(models, role), count)]
     click.echo(table(measurements))
     if file:

@@ -82,7 +82,7 @@ class DrawnPair:
 
     kind: str
     scenes: tuple[Scene, Scene]
-    claim: tuple[str, str]
+    claim: tuple[str | None, str | None]
     truth: tuple[SceneObject, SceneObject] | None
     boxes: np.ndarray
 

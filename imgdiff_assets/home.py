@@ -120,6 +120,11 @@ class Home:
         return self.root / "reviews.jsonl"
 
     @property
+    def removed(self) -> PurePath:
+        """What was taken down, and is not taken again."""
+        return self.root / "removed.jsonl"
+
+    @property
     def report(self) -> Path:
         """Where `imgdiff report` writes unless told."""
         return self.local / "report.html"

@@ -13,6 +13,7 @@ from resources.images.shared_images import Question, answer_sharing, can_share
 from resources.loading import devices, weights
 from resources.loading.settings import ChatModelSettings
 from resources.loading.transformers_models import answer, load_model, prepare_to_answer
+from resources.yes_or_no import shares_of_yes
 
 
 class CaptionerSettings(ChatModelSettings):
@@ -74,18 +75,33 @@ class Captioner:
         return asked
 
     def _answer(self, questions: Sequence[Question]) -> list[str]:
-        begin = self._processor.tokenizer.bos_token
-        add_special_tokens = not (begin and questions[0].head.startswith(begin))
         if can_share(self._model, questions):
-            return answer_sharing(self._model, self._processor, questions, add_special_tokens)
-        inputs = self._processor(
+            return answer_sharing(self._model, self._processor, questions, self._adds_special_tokens(questions))
+        return answer(self._model, self._processor.tokenizer, self._inputs(questions))
+
+    def yes(self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> list[float | None]:
+        """Return how likely the answer to each question begins with yes rather than no; None where with neither."""
+        import torch
+
+        asked, shares, size = self._questions(images, questions), list[float | None](), self.settings.batch_size
+        with torch.inference_mode():
+            for start in range(0, len(asked), size):
+                inputs = self._inputs(asked[start : start + size])
+                shares += shares_of_yes(self._model, self._processor.tokenizer, inputs)
+        return shares
+
+    def _inputs(self, questions: Sequence[Question]) -> Any:
+        return self._processor(
             text=[question.head + question.tail for question in questions],
             images=[question.images for question in questions],
             padding=True,
-            add_special_tokens=add_special_tokens,
+            add_special_tokens=self._adds_special_tokens(questions),
             return_tensors="pt",
         ).to(self._device, self._model.dtype)
-        return answer(self._model, self._processor.tokenizer, inputs)
+
+    def _adds_special_tokens(self, questions: Sequence[Question]) -> bool:
+        begin = self._processor.tokenizer.bos_token
+        return not (begin and questions[0].head.startswith(begin))
 
     def _prompt(self, image_count: int, question: str) -> str:
         if not self._processor.chat_template:

@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -77,9 +77,7 @@ class ServedPromptRewriter:
 
         None where the server does not tell of the likeliest tokens, or neither is among them. Raises ModelUnavailable.
         """
-        first = {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": TOLD_TOKENS}
-        requests = [{"messages": [{"role": "user", "content": question}], **first} for question in questions]
-        return [share_told(json.loads(told)) for told in _answers(self.settings, requests, _likeliest)]
+        return _yes(self.settings, questions)
 
 
 class ServedCaptioner:
@@ -93,12 +91,27 @@ class ServedCaptioner:
 
         Raises ModelUnavailable.
         """
-        requests = []
-        for shown, question in zip(images, questions, strict=True):
-            content = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in shown]
-            content.append({"type": "text", "text": question})
-            requests.append({"messages": [{"role": "user", "content": content}], "temperature": 0})
+        asked = _shown(images, questions)
+        requests = [{"messages": [{"role": "user", "content": content}], "temperature": 0} for content in asked]
         return _answers(self.settings, requests)
+
+    def yes(self, images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> list[float | None]:
+        """As `ServedPromptRewriter.yes`, of questions about images."""
+        return _yes(self.settings, _shown(images, questions))
+
+
+def _shown(images: Sequence[Sequence[NDArray[np.uint8]]], questions: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """What is said of each question: its images, then its words."""
+    for shown, question in zip(images, questions, strict=True):
+        pictures = [{"type": "image_url", "image_url": {"url": _data_url(image)}} for image in shown]
+        yield [*pictures, {"type": "text", "text": question}]
+
+
+def _yes(settings: ChatModelSettings, contents: Iterable[Any]) -> list[float | None]:
+    """P(yes) of the first token of each answer; None where the server does not tell of it."""
+    first = {"temperature": 0, "max_tokens": 1, "logprobs": True, "top_logprobs": TOLD_TOKENS}
+    requests = [{"messages": [{"role": "user", "content": content}], **first} for content in contents]
+    return [share_told(json.loads(told)) for told in _answers(settings, requests, _likeliest)]
 
 
 def served_identity(settings: ChatModelSettings) -> dict[str, str]:

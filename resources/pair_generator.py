@@ -1,5 +1,6 @@
 """Prompt pairs to image pairs: Stable Diffusion XL under Prompt-to-Prompt control."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
@@ -144,6 +145,12 @@ class PairGenerator:
         size = self.settings.image_size
         both = np.concatenate(images, axis=1) if images else np.empty((2, 0, size, size, 3), np.uint8)
         return both[0], both[1]
+
+    def varied(self, **changes: float) -> "PairGenerator":
+        """Return one with other settings of how pairs are drawn, over the same loaded pipeline."""
+        other = copy.copy(self)
+        other.settings = self.settings.model_copy(update=changes)
+        return other
 
     def _next_batch_size(self, left: int) -> int:
         """How many of the pairs that are left come next."""

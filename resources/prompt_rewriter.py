@@ -10,7 +10,7 @@ from resources.guided import SchemaGuide, readable
 from resources.loading import devices, weights
 from resources.loading.settings import ChatModelSettings
 from resources.loading.transformers_models import answer, load_model, prepare_to_answer
-from resources.yes_or_no import first_token_chances, share_of_yes, yes_tokens
+from resources.yes_or_no import shares_of_yes
 
 if TYPE_CHECKING:
     import torch
@@ -97,13 +97,11 @@ class PromptRewriter:
         """Return how likely the answer to each question begins with yes rather than no; None where with neither."""
         import torch
 
-        said = yes_tokens(self._tokenizer)
         shares: list[float | None] = []
         with torch.inference_mode():
             for start in range(0, len(questions), self.settings.batch_size):
                 inputs = self._inputs(questions[start : start + self.settings.batch_size])
-                chances = first_token_chances(self._model, self._tokenizer, inputs)[:, list(said)]
-                shares += [share_of_yes(zip(said.values(), row, strict=True)) for row in chances.tolist()]
+                shares += shares_of_yes(self._model, self._tokenizer, inputs)
         return shares
 
     def _inputs(self, questions: Sequence[str]) -> Any:

@@ -32,6 +32,13 @@ def yes_tokens(tokenizer: Any) -> dict[int, str]:
     return {token: text for token, text in said.items() if text.strip().lower() in (YES, NO)}
 
 
+def shares_of_yes(model: Any, tokenizer: Any, inputs: Mapping[str, Any]) -> list[float | None]:
+    """Return P(yes), as `share_of_yes`, of the first token after each prompt of a left-padded batch."""
+    said = yes_tokens(tokenizer)
+    chances = first_token_chances(model, tokenizer, inputs)[:, list(said)]
+    return [share_of_yes(zip(said.values(), row, strict=True)) for row in chances.tolist()]
+
+
 def first_token_chances(model: Any, tokenizer: Any, inputs: Mapping[str, Any]) -> "torch.Tensor":
     """Return the probabilities (N, vocabulary) of the first token after each prompt of a left-padded batch."""
     settings = copy.deepcopy(model.generation_config)

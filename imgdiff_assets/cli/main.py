@@ -22,6 +22,7 @@ from imgdiff_assets.cli.lineage import lineage
 from imgdiff_assets.cli.models import models
 from imgdiff_assets.cli.recipe import recipe
 from imgdiff_assets.cli.release import release
+from imgdiff_assets.cli.remove import remove
 from imgdiff_assets.cli.replay import replay
 from imgdiff_assets.cli.report import report
 from imgdiff_assets.cli.run import run
@@ -70,6 +71,7 @@ for each in (
     models,
     recipe,
     release,
+    remove,
     replay,
     report,
     run,

@@ -23,6 +23,21 @@ class Number(click.FloatRange):
         return number
 
 
+class Count(Number):
+    """A whole number of one or more, which may be written as 1e6."""
+
+    name = "integer"
+
+    def __init__(self) -> None:
+        super().__init__(min=1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number = super().convert(value, param, ctx)
+        if number != int(number):
+            self.fail(f"{value!r} is not a whole number.", param, ctx)
+        return int(number)
+
+
 class NewPath(click.Path):
     """Where a command writes. Raises UnusableName."""
 

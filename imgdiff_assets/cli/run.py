@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--yes", is_flag=True, help="Measure again what an earlier release measured otherwise, unasked.")
 @click.option("--keep-measured", is_flag=True, help="Leave such rows as they are, unasked; lineage tells which.")
 @click.option("--new-recipe", is_flag=True, help="From now on, take the recipe as this release ships it.")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Measure with N processes, a card each.")
 @click.option("--dry-run", is_flag=True, help="Only tell which tables would be made again, and why.")
 @click.option("--strict", is_flag=True, help="Leave with status 1 when a check failed, or no sample came out, too.")
 @overrides_option
@@ -46,6 +47,7 @@ def run(
     yes: bool,
     keep_measured: bool,
     new_recipe: bool,
+    workers: int | None,
     dry_run: bool,
     strict: bool,
     overrides: Sequence[str],
@@ -63,6 +65,7 @@ def run(
     imgdiff run --set filtered_pairs.min_similarity=0.85
     imgdiff run --set captioner.max_new_tokens=128 --dry-run
     imgdiff run --retry-failed                              when what made rows fail was mended
+    imgdiff run --workers 4                                 on four cards, or by four processes on the CPU
     imgdiff run --strict                                    for a script: what is not sound is an error
     imgdiff run --keep-measured                             after an upgrade: rows stay as they were measured
     """
@@ -78,6 +81,7 @@ def run(
     if yes and keep_measured:
         raise click.UsageError("--yes and --keep-measured say the opposite of each other.")
     keys, values = known_shards(home, shards), load_recipe(recipe, overrides, new_recipe)
+    values = values.model_copy(update={"workers": values.workers.with_count(workers)})
     with all_missing_models_told(home, values, keys, select, recipe_words(recipe, overrides)):
         if dry_run:
             from imgdiff_assets.what_if.dry_run import plan, plan_text

@@ -29,16 +29,20 @@ def ui(host: str, port: int, allow_remote: bool, token: str | None) -> None:
     if importlib.util.find_spec("dagster_webserver") is None:
         raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
     begin("Opening the web UI")
+    from imgdiff_assets.common.plain_text import counted
     from imgdiff_assets.defs.dagster_instance import dagster_folder, dagster_instance
+    from imgdiff_assets.defs.gpu_places import POOL, set_places
     from imgdiff_assets.defs.partitions import register_shards
     from imgdiff_assets.defs.web_ui import serve
     from imgdiff_assets.recipe.recipe import load_recipe
 
     with listen(host, port, allow_remote, token) as listener:
         home = Home.from_environment()
-        load_recipe()
+        recipe = load_recipe()
         with dagster_instance(home) as instance:
             register_shards(instance, home)
+            if (places := set_places(instance, recipe)) > 1:
+                click.echo(f"{counted(places, 'card')}: so many runs side by side (places of the pool `{POOL}`).")
         os.environ["IMGDIFF_HOME"] = str(home.root)
         os.environ["DAGSTER_HOME"] = str(dagster_folder(home).absolute())
         log = dagster_folder(home) / "web_ui.log"

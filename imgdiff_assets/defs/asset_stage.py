@@ -11,12 +11,14 @@ from imgdiff_assets.common.errors import REPORT, is_expected, sentence
 from imgdiff_assets.common.progress import logging_progress, telling
 from imgdiff_assets.defs.asset_metadata import definition_description, definition_metadata, materialization_metadata
 from imgdiff_assets.defs.catalog_index import index, refresh_view
+from imgdiff_assets.defs.gpu_places import POOL
 from imgdiff_assets.defs.home_resource import PlacedHome
 from imgdiff_assets.defs.names import Names
 from imgdiff_assets.defs.openlineage_events import asked_for, emit
 from imgdiff_assets.defs.partitions import no_shards
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.defs.role_resources import ROLES, RoleResource
+from imgdiff_assets.defs.workers_resource import WorkersResource
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import ShardFailed, materialize
@@ -35,6 +37,9 @@ OWNER = "team:imgdiff"
 STAGE_TAG = "imgdiff/kind"
 """On the assets of stages, with the value `stage`: what schedules and sensors run."""
 
+COMMON_RESOURCES = ("home", "recipe", "workers")
+"""What every stage asks for."""
+
 PICTURED = 50
 """Of so many shards of a run pictures are shown also where the table was fresh; of those that changed always."""
 
@@ -52,10 +57,10 @@ def asset_arguments(stage: Stage, names: Names) -> dict[str, Any]:
         "deps": list(map(names.key, stage.tables)),
         "partitions_def": names.shards,
         "backfill_policy": dg.BackfillPolicy.single_run(),
-        "pool": "gpu",
+        "pool": POOL,
         "group_name": "image_difference",
-        "required_resource_keys": set(map(names.of, ("home", "recipe", *stage.roles))),
-        "kinds": {"parquet", *(ROLES[role].library for role in stage.roles)},
+        "required_resource_keys": set(map(names.of, (*COMMON_RESOURCES, *stage.possible_roles))),
+        "kinds": {"parquet", *(ROLES[role].library for role in stage.possible_roles)},
         "tags": {STAGE_TAG: "stage"},
         "owners": [OWNER],
         "code_version": stage.code_version,
@@ -69,6 +74,7 @@ def run_asset(
     stage: Stage,
     home: PlacedHome,
     recipe: RecipeResource,
+    workers: WorkersResource,
     roles: Mapping[str, RoleResource],
 ) -> None:
     """Bring the stage's table of every partition of this run up to date.
@@ -102,6 +108,7 @@ def run_asset(
                     progress=logging_progress(context.log.info),
                     retry=RETRY_TAG in context.run.tags,
                     again=AGAIN_TAG in context.run.tags,
+                    measurer=workers.measurer,
                 )
             except Exception as error:
                 failures.append(_logged(context, error, f"{stage.name} of {key}"))

@@ -58,7 +58,7 @@ def stale_runs(
             asset_selection=list(map(graph.names.key, request.stages)),
             tags={**request.tags, "imgdiff/recipe": recipe.name, "imgdiff/recipe_hash": recipe.hash},
         )
-        for request in group(keys, stages, fresh)
+        for request in group(keys, stages, fresh, recipe.automation.max_shards_per_run)
     ]
 
 

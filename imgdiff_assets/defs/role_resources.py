@@ -19,6 +19,7 @@ from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
+from resources.verifier import VerifierSettings
 
 
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -98,6 +99,13 @@ class InpainterResource(RoleResource):
     library = "pytorch"
 
 
+class VerifierResource(RoleResource):
+    """Images to how right they look, by an image classifier or a vision-language model."""
+
+    settings_class = VerifierSettings
+    library = "huggingface"
+
+
 ROLES: dict[str, type[RoleResource]] = {
     resource.settings_class.role: resource
     for resource in (
@@ -108,13 +116,15 @@ ROLES: dict[str, type[RoleResource]] = {
         SegmenterResource,
         CaptionerResource,
         InpainterResource,
+        VerifierResource,
     )
 }
 
 
 def role_resources(models: BaseModel) -> dict[str, RoleResource]:
-    """A resource for each role; `models` has a field of that name with its settings in the recipe."""
-    return {name: role_resource(getattr(models, name)) for name in ROLES}
+    """A resource for each role that the recipe names; `models` has a field of that name with its settings."""
+    named = ((name, getattr(models, name)) for name in ROLES)
+    return {name: role_resource(settings) for name, settings in named if settings is not None}
 
 
 def role_resource(settings: ModelSettings) -> RoleResource:

@@ -31,18 +31,27 @@ class Request:
         return self.first if self.first == self.last else f"{self.first} to {self.last}"
 
 
-def group(keys: Sequence[str], stale: Mapping[str, Sequence[str]], fresh: Collection[str]) -> list[Request]:
-    """The runs for the stages that are `stale` by shard; `keys` are all shards in order, `fresh` may be run over."""
+def group(
+    keys: Sequence[str], stale: Mapping[str, Sequence[str]], fresh: Collection[str], most: int | None = None
+) -> list[Request]:
+    """The runs for the stages that are `stale` by shard; `keys` are all shards in order, `fresh` may be run over.
+
+    No run has more than `most` stale shards.
+    """
     requests: list[Request] = []
+    held = 0
     gap: int | None = None
     for key in keys:
         stages = tuple(stale.get(key, ()))
         if stages:
             last = requests[-1] if requests else None
-            if last is not None and last.stages == stages and gap is not None and gap <= BRIDGED:
+            near = last is not None and last.stages == stages and gap is not None and gap <= BRIDGED
+            if last is not None and near and held != most:
                 requests[-1] = Request(last.first, key, stages)
+                held += 1
             else:
                 requests.append(Request(key, key, stages))
+                held = 1
             gap = 0
         elif gap is not None:
             gap = gap + 1 if key in fresh else None

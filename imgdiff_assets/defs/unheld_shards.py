@@ -1,4 +1,4 @@
-"""Shards that nobody is at work on, for as long as they are moved."""
+"""Shards that nobody is at work on, for as long as they are moved or changed."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ def remove_shards(home: Home, keys: Sequence[str]) -> None:
 
     Raises ShardError for one that there is not, or that a run holds; then none is moved.
     """
-    with _unheld(home, keys) as instance:
+    with unheld(home, keys) as instance:
         for key in keys:
             remove_shard(home, key)
             instance.delete_dynamic_partition(str(SHARDS.name), key)
@@ -32,7 +32,7 @@ def remove_shards(home: Home, keys: Sequence[str]) -> None:
 
 def restore_shards(home: Home, keys: Sequence[str]) -> None:
     """Undo `remove_shards`. Raises ShardError."""
-    with _unheld(home, keys) as instance:
+    with unheld(home, keys) as instance:
         for key in keys:
             restore_shard(home, key)
         register_shards(instance, home)
@@ -40,16 +40,21 @@ def restore_shards(home: Home, keys: Sequence[str]) -> None:
 
 
 @contextmanager
-def _unheld(home: Home, keys: Sequence[str]) -> Iterator[dg.DagsterInstance]:
-    ledger, holder = Ledger(home.ledger), f"process {os.getpid()} on {platform.node()}, which moves the shard"
+def unheld(home: Home, keys: Sequence[str]) -> Iterator[dg.DagsterInstance]:
+    """Hold shards while the block lasts. Raises ShardError where a run holds one."""
+    ledger, holder = Ledger(home.ledger), f"process {os.getpid()} on {platform.node()}, which changes the shard"
 
     def refuse(text: str) -> None:
-        raise ShardError(f"{text.partition('; waiting')[0]}: stop that first, or wait for its end. Nothing was moved.")
+        raise ShardError(
+            f"{text.partition('; waiting')[0]}: stop that first, or wait for its end. Nothing was changed."
+        )
 
     with dagster_instance(home) as instance, ExitStack() as locks:
         fail_lost_runs(home, instance)
         if held := sorted(shards_in_progress(instance, shard_keys(home)) & set(keys)):
-            raise ShardError(f"{', '.join(held)}: a run holds it; cancel it, or wait for its end. Nothing was moved.")
+            raise ShardError(
+                f"{', '.join(held)}: a run holds it; cancel it, or wait for its end. Nothing was changed."
+            )
         for key in keys:
             for stage in STAGE_NAMES:
                 locks.enter_context(ledger.lock(stage, key, holder, refuse))

@@ -1,34 +1,33 @@
 """What-if as a job: its launchpad takes the values to try, and its run shows what they would do."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from imgdiff_assets.defs.asset_metadata import table_of
 from imgdiff_assets.defs.names import Names
-from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.ingest.shards import shard_keys
 
 if TYPE_CHECKING:
     from imgdiff_assets.what_if.what_if import WhatIf
 
-RESOURCES = ("home", "recipe", *ROLES)
 
-
-def what_if_job(names: Names) -> dg.JobDefinition:
-    """The job; the run's recipe is compared with what the tables were made with."""
+def what_if_job(names: Names, roles: Collection[str]) -> dg.JobDefinition:
+    """The job, of a recipe that names these roles; a run's is compared with what the tables were made with."""
+    resources = ("home", "recipe", *roles)
 
     @dg.op(
         name=names.of("tell_what_it_would_do"),
-        required_resource_keys=set(map(names.of, RESOURCES)),
+        required_resource_keys=set(map(names.of, resources)),
         out=dg.Out(dg.Nothing),
         description="Judges the stored scores of all shards by the values given. No model is loaded, nothing changes.",
     )
     def tell(context: dg.OpExecutionContext) -> None:
         from imgdiff_assets.what_if.what_if import what_if
 
-        home, recipe, *roles = (getattr(context.resources, names.of(name)) for name in RESOURCES)
-        values = recipe.recipe({role: resource.settings for role, resource in zip(ROLES, roles, strict=True)})
+        home, recipe, *models = (getattr(context.resources, names.of(name)) for name in resources)
+        values = recipe.recipe({role: resource.settings for role, resource in zip(roles, models, strict=True)})
         answer = what_if(home.home, values, shard_keys(home.home))
         context.log.info(answer.summary)
         context.add_output_metadata(what_if_metadata(answer))

@@ -23,6 +23,7 @@ from imgdiff_assets.defs.recipe_resource import recipe_resource
 from imgdiff_assets.defs.role_resources import role_resources
 from imgdiff_assets.defs.watch import watch
 from imgdiff_assets.defs.what_if_job import what_if_job
+from imgdiff_assets.defs.workers_resource import workers_resource
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
 
@@ -34,6 +35,7 @@ def graph_definitions(graph: PlacedGraph, recipe: Recipe) -> dg.Definitions:
     resources = {
         "home": home_resource(graph.home, graph.browser_url),
         "recipe": recipe_resource(recipe),
+        "workers": workers_resource(recipe.workers),
         **role_resources(recipe.models),
     }
     job = bring_up_to_date(graph, tables)
@@ -52,7 +54,7 @@ def graph_definitions(graph: PlacedGraph, recipe: Recipe) -> dg.Definitions:
             release_asset(names),
         ],
         asset_checks=checks,
-        jobs=[job, what_if_job(names)],
+        jobs=[job, what_if_job(names, recipe.roles)],
         schedules=[stale_shards(graph, job, recipe.automation), verify_ledger(names, tables, recipe.automation)],
         sensors=[
             inbox(graph, job, recipe.automation),

@@ -16,6 +16,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import given_pair_id, has_pairs
 from imgdiff_assets.ledger.images import decode, pixel_hash
 from imgdiff_assets.stages import image_pairs, named_rewrites, prompt_pairs
+from imgdiff_assets.stages.best_of import ATTEMPTS
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement, Work
 
@@ -71,6 +72,7 @@ def take_images(rows: Sequence[Row], work: Work) -> list[Row]:
                     name: {"bytes": cells[name]["bytes"], "path": f"{row['pair_id']}_{name.partition('_')[0]}.png"}
                     for name in images
                 },
+                ATTEMPTS.name: None,
             }
         )
     return results
@@ -95,7 +97,7 @@ def _given_prompts(stage: Stage) -> Stage:
 
 def _given_images(stage: Stage) -> Stage:
     (generate,) = stage.measurements
-    taking = replace(generate, run=take_images, settings=(), roles=())
+    taking = replace(generate, run=take_images, settings=(), roles=(), more_roles={})
     return replace(stage, steps=(taking,))
 
 

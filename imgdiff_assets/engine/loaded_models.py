@@ -1,6 +1,7 @@
 """The models of one recipe: loaded when a measurement asks, known by the content of their weights."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from resources.backends.choice import backend_of, identity_of
@@ -19,6 +20,11 @@ class LoadedModels:
         self._openers = openers
         self.opened: set[str] = set()
 
+    @classmethod
+    def shared(cls, settings: Mapping[str, ModelSettings]) -> "LoadedModels":
+        """The models that the whole process shares, with these settings."""
+        return cls(settings, {role: partial(backend_of(each).load, each) for role, each in settings.items()})
+
     def settings(self, role: str) -> ModelSettings:
         return self._settings[role]
 
@@ -33,6 +39,14 @@ class LoadedModels:
         """Where the role's model runs: on what of this machine, or where else."""
         settings = self._settings[role]
         return backend_of(settings).runs_on(settings)
+
+    def is_in_process(self, role: str) -> bool:
+        """Whether the role's model takes a device of the process that uses it, this one or another."""
+        settings = self._settings[role]
+        try:
+            return backend_of(settings).device(settings) is not None
+        except ValueError:  # this machine has no such device
+            return True
 
     def peak_memory(self, role: str) -> int | None:
         """The role's peak memory in bytes since the stage began; see `resources.loading.devices`."""

@@ -18,14 +18,15 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.common.tables import values_of
 from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.measurer import HERE, Measurer
 from imgdiff_assets.engine.measuring import Measuring
 from imgdiff_assets.engine.parents import Inputs, MissingInput
 from imgdiff_assets.engine.plan import TablePlan, plan_stage, plan_table
 from imgdiff_assets.engine.record import Materialization, filter_statistic, output_hash
 from imgdiff_assets.engine.rows import Rows
-from imgdiff_assets.engine.shard_work import ShardWork
+from imgdiff_assets.engine.shard_work import ShardWork, Sources
 from imgdiff_assets.ledger.checked_file import DamagedTable
-from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, GivenImages, PairImages, StoredImages
+from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, PairImages, StoredImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.recipe import Recipe
@@ -50,6 +51,7 @@ def materialize(
     progress: Progress = lambda what, done, total: None,
     retry: bool = False,
     again: bool = False,
+    measurer: Measurer = HERE,
 ) -> Materialization:
     """Bring the table of `stage` for `shard` up to date with `inputs` and `recipe`; one that is, is not even read.
 
@@ -62,13 +64,14 @@ def materialize(
 
     def give_way(text: str) -> None:
         log(text)
+        measurer.give_way()
         devices.give_way()  # or two would wait for each other: one for a table or a GPU that the other has
 
     with ledger.lock(stage.name, shard, holder, on_wait=give_way), turns.taking_turns(ledger.locks, holder, give_way):
         plan = plan_table(plan_stage(stage.under(recipe), recipe, models), ledger, shard, inputs.hash, again=again)
         if plan.fresh and not (retry and plan.retries):
             return present(plan)
-        measuring = Measuring(plan.how.stage, shard, ledger, run_id, log, progress)
+        measuring = Measuring(plan.how.stage, shard, ledger, run_id, log, progress, measurer)
         try:
             return _make(plan, inputs, recipe, ledger, models, measuring, again)
         except DamagedTable as damage:
@@ -112,6 +115,7 @@ def _make(
 ) -> Materialization:
     started = time.monotonic()
     devices.begin_peaks()
+    measuring.measurer.uses()  # of another table
     stage, settings = plan.how.stage, plan.how.stage.settings(recipe)
     record = Materialization.of(plan, recipe, measuring.run_id)
     memos = measuring.remember()
@@ -145,6 +149,7 @@ def _make(
     finally:
         work.close()
     record.tries = plan.tries + 1 if record.errors else 0
+    record.workers = dict(measuring.measurer.uses())
     _commit(plan, rows, record, ledger, models, time.monotonic() - started)
     if record.error_share > recipe.max_error_share:
         raise ShardFailed(_error_summary(record, rows, recipe.max_error_share))
@@ -164,15 +169,16 @@ def _items(plan: TablePlan, inputs: Inputs, recipe: Recipe) -> pa.Table:
 
 def _work(plan: TablePlan, inputs: Inputs, ledger: Ledger, models: LoadedModels, rows: Rows) -> ShardWork:
     """What the stage's measurements may use: images of its parents, and those it makes itself."""
-    stage = plan.how.stage
-    work = ShardWork(models)
-    if PairImages.asset in stage.parents:
-        work.pair_images = PairImages(ledger, plan.shard)
-    if (given := inputs.given_images) is not None and store_of(given).version(given) is not None:
-        work.given_images = GivenImages(given)
-    if ErasedImages.asset in stage.parents:
-        work.erased_images = ErasedImages(ledger, plan.shard)
-    elif stage.name == ErasedImages.asset:
+    stage, given = plan.how.stage, inputs.given_images
+    sources = Sources(
+        ledger=ledger.root,
+        shard=plan.shard,
+        pairs=PairImages.asset in stage.parents,
+        erased=ErasedImages.asset in stage.parents,
+        given=given if given is not None and store_of(given).version(given) is not None else None,
+    )
+    work = sources.open(models)
+    if stage.name == ErasedImages.asset:
         work.erased_images = StoredImages(ErasedImages.columns, rows.made)
     return work
 
@@ -203,6 +209,7 @@ def _commit(
     record.seconds = round(seconds, 3)
     record.peak_memory = {role: peak for role in stage.roles if (peak := models.peak_memory(role)) is not None}
     record.devices = {role: models.device(role) for role in stage.roles if role in models.opened}
+    record.add_workers()
     record.versions = library_versions()
     record.finished_at = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
     ledger.commit(stage.name, plan.shard, stage.schema, table, rows.references, record.to_json())

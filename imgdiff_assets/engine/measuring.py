@@ -1,7 +1,7 @@
 """Measuring the rows of a table that no earlier run has measured: batch by batch, each durable before the next."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -12,12 +12,14 @@ import pyarrow.compute as pc
 from imgdiff_assets.common.aliases import Row, Say
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.common.tables import rows_of
-from imgdiff_assets.engine.batches import Batches, Failure
+from imgdiff_assets.engine.batches import Failure
+from imgdiff_assets.engine.measurer import Batch, Measurer, Task
 from imgdiff_assets.engine.memo import Memo
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.engine.rows import Rows
 from imgdiff_assets.engine.shard_work import ShardWork
 from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.images import ErasedImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.tables import read_undamaged
 from imgdiff_assets.stages.stage import Stage
@@ -56,6 +58,7 @@ class Measuring:
     run_id: str
     log: Say
     progress: Progress
+    measurer: Measurer
 
     def remember(self) -> dict[str, Memo]:
         """By measurement, everything measured before: by batches a killed run left behind, then by the table.
@@ -131,9 +134,7 @@ class Measuring:
         missing = np.flatnonzero(wanted & ~known).tolist()
         result = Measured(reused=int(np.count_nonzero(wanted & known)), asked=len(missing), left=left)
         if missing:
-            for role in step.roles:
-                work.model(role)
-            self._run_batches(step, missing, rows.table, fingerprints, memo, work, result)
+            self._run_batches(step, missing, rows, fingerprints, memo, work, result)
         rows.fill(step, memo, fingerprints, result.failures)
         return result
 
@@ -141,7 +142,7 @@ class Measuring:
         self,
         step: Measurement,
         missing: list[int],
-        table: pa.Table,
+        rows: Rows,
         fingerprints: pa.ChunkedArray,
         memo: Memo,
         work: ShardWork,
@@ -149,22 +150,31 @@ class Measuring:
     ) -> None:
         """Measure the rows with these indices."""
         sizes = [work.models.settings(role).batch_size for role in step.roles]
-        batches = Batches(step, work, max(sizes, default=BATCH_WITHOUT_MODEL))
+        task = Task(self.stage, step, work, max(sizes, default=BATCH_WITHOUT_MODEL))
         what = f"{self.stage.name}: {step.name}"
         self.progress(what, 0, len(missing))
         done = 0
-        while done < len(missing):
-            batch = missing[done : done + batches.batch_size]
+        for batch, results in self.measurer.measure(task, self._batches(task, missing, rows)):
             measured: dict[int, list[Row]] = {}
-            for index, made in zip(batch, batches.run(rows_of(table.take(batch), step.reads)), strict=True):
+            for index, made in zip(batch.indices, results, strict=True):
                 if isinstance(made, Failure):
                     result.failures[index] = made
                 else:
                     measured[index] = made
             self._keep(step, measured, fingerprints, memo)
             result.new += len(measured)
-            done += len(batch)
+            done += len(batch.indices)
             self.progress(what, done, len(missing))
+
+    def _batches(self, task: Task, missing: list[int], rows: Rows) -> Iterator[Batch]:
+        """The rows with these indices, as many together as a model takes."""
+        # Of this very stage's rows images are there once they have an id.
+        own = self.stage.name == ErasedImages.asset and task.step is not self.stage.measurements[0]
+        for start in range(0, len(missing), task.batch_size):
+            indices = missing[start : start + task.batch_size]
+            values = rows_of(rows.table.take(indices), task.step.reads)
+            made = {row[self.stage.id_column]: rows.made(row[self.stage.id_column]) for row in values} if own else {}
+            yield Batch(indices, values, made)
 
     def _keep(
         self, step: Measurement, measured: Mapping[int, list[Row]], fingerprints: pa.ChunkedArray, memo: Memo

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.common.hashing import table_hash
+from imgdiff_assets.engine.measurer import WorkerUse
 from imgdiff_assets.engine.plan import TablePlan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.stage import UPSTREAM
@@ -40,7 +41,8 @@ class Materialization:
     the versions of what makes them, `models` the settings and the weights of each role. `error_share` is the largest
     of any measurement; `tries` counts the runs in which rows of it failed, one after another. `devices` and `versions`
     say on what its run measured: by device, the roles it loaded; by library, its version. `peak_memory` is in bytes by
-    role, on its device; see `resources.loading.devices` for what that means on a CPU. `left` has, by measurement, the
+    role, on its device; see `resources.loading.devices` for what that means on a CPU; of several `workers`, which are
+    told by name, it is the largest. `left` has, by measurement, the
     versions of earlier code whose rows the table still has, for no run was told to measure them again.
     """
 
@@ -75,6 +77,7 @@ class Materialization:
     devices: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     peak_memory: dict[str, int] = field(default_factory=dict)
+    workers: dict[str, WorkerUse] = field(default_factory=dict)
     filters: list[FilterStatistic] = field(default_factory=list)
     changed: bool = True
 
@@ -102,7 +105,22 @@ class Materialization:
         """A record as it was stored, by this release or another."""
         known = {name.name for name in dataclasses.fields(cls)}
         values = {name: value for name, value in values.items() if name in known}
-        return cls(**{**values, "filters": [FilterStatistic(**statistic) for statistic in values["filters"]]})
+        return cls(
+            **{
+                **values,
+                "filters": [FilterStatistic(**statistic) for statistic in values["filters"]],
+                "workers": {name: WorkerUse(**use) for name, use in values.get("workers", {}).items()},
+            }
+        )
+
+    def add_workers(self) -> None:
+        """Tell devices and peaks of the workers where those of a role are told."""
+        for use in self.workers.values():
+            for role, peak in use.peak_memory.items():
+                self.peak_memory[role] = max(self.peak_memory.get(role, 0), peak)
+        for role in dict.fromkeys(role for use in self.workers.values() for role in use.devices):
+            kinds = {use.devices[role] for use in self.workers.values() if role in use.devices}
+            self.devices[role] = ", ".join(sorted(kinds))
 
     def to_json(self) -> dict[str, Any]:
         """The record as JSON values."""

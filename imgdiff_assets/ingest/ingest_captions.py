@@ -14,6 +14,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.caption_files import DEFAULT_COLUMN, caption_files, read_values
 from imgdiff_assets.ingest.cleaning import UnusableText, clean
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport, Rejections, storable
+from imgdiff_assets.ingest.removed_sources import read_removed
 from imgdiff_assets.ingest.shards import FILLED, SCHEMA, adding_shards, caption_id, known_captions, new_keys
 from imgdiff_assets.ingest.text_lines import Unreadable
 from imgdiff_assets.ledger.store.entry import StoreError
@@ -86,7 +87,7 @@ class _Ingestion:
         self._home, self._column, self._shard_size, self._filled = home, column, shard_size, filled
         self._told, self._dry_run = told, dry_run
         self._known, self._keys = known_captions(home), new_keys(home)
-        self._rejections = Rejections(home, dry_run)
+        self._rejections, self._removed = Rejections(home, dry_run), read_removed(home)
         self._rows: list[Row] = []
         self._shards: list[str] = []
         self._failed: list[str] = []
@@ -145,6 +146,9 @@ class _Ingestion:
             raise UnusableText(value.reason)
         caption = clean(value)
         identity = caption_id(caption)
+        if reason := self._removed.reason([identity]):
+            self._rejections.add(source, line, self._column or DEFAULT_COLUMN, reason)
+            return
         if not self._known.add(identity):
             self._duplicates += 1
             return

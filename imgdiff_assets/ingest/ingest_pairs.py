@@ -6,7 +6,7 @@ by the pixels of its two images: it is ingested once, whatever file it comes fro
 row that cannot be used is kept in `<home>/captions/rejected.jsonl` with its reason.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import PurePath
 from typing import Any
@@ -22,6 +22,7 @@ from imgdiff_assets.ingest.decoding import UnusableImage
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport, Rejections, storable
 from imgdiff_assets.ingest.pair_sources import IMAGE_FIELDS, TEXT_FIELDS, GivenPair, UnusableField, open_source
 from imgdiff_assets.ingest.photograph import Photograph, PictureReader, align
+from imgdiff_assets.ingest.removed_sources import read_removed
 from imgdiff_assets.ingest.shards import (
     COLOURS_SCHEMA,
     PAIR_SCHEMA,
@@ -83,7 +84,7 @@ class _Ingestion:
         self._dry_run = dry_run
         self._known, self._keys = known_captions(home), new_keys(home)
         self._before_profiles = pairs_of_before_profiles(home)
-        self._rejections = Rejections(home, dry_run)
+        self._rejections, self._removed = Rejections(home, dry_run), read_removed(home)
         self._rows: list[dict[str, Any]] = []
         self._bytes_held = 0
         self._shards: list[str] = []
@@ -145,8 +146,12 @@ class _Ingestion:
             self._rejections.add(storable(pair.file), pair.line, error.name, error.reason, text)
             return
         hashes = [pixel_hash(picture) for picture in pixels]
-        identity = content_id("given_image_pair", *hashes)
-        if self._was_known(images) or not self._known.add(identity):
+        identity, former = content_id("given_image_pair", *hashes), self._former(images)
+        seen = [*hashes, *(self._as_given(images) if self._removed.pictures else ())]
+        if reason := self._removed.reason([identity, *former], seen):
+            self._rejections.add(storable(pair.file), pair.line, IMAGE_FIELDS[0], reason)
+            return
+        if any(known in self._before_profiles for known in former) or not self._known.add(identity):
             self._duplicates += 1
             return
         self._rows.append(_row(pair, identity, texts, images, pixels, hashes))
@@ -160,12 +165,17 @@ class _Ingestion:
         except UnusableImage as error:
             raise UnusableField(name, str(error)) from None
 
-    def _was_known(self, images: Sequence[Photograph]) -> bool:
-        """Whether the pair came in before colour profiles were looked at: then it has another id, which it keeps."""
+    def _as_given(self, images: Sequence[Photograph]) -> Iterator[str]:
+        """The hashes of pictures before they were made to fit each other, and as an earlier release saw them."""
+        for image in images:
+            yield from (pixel_hash(picture) for picture in (image.pixels, image.former) if picture is not None)
+
+    def _former(self, images: Sequence[Photograph]) -> list[str]:
+        """The id that the pair has if it came in before colour profiles were looked at, where that is another."""
         if all(image.former is None for image in images):
-            return False
+            return []
         former = _aligned([image.pixels if image.former is None else image.former for image in images], self._fit)
-        return content_id("given_image_pair", *map(pixel_hash, former)) in self._before_profiles
+        return [content_id("given_image_pair", *map(pixel_hash, former))]
 
     def _write(self) -> None:
         """The images first: a shard begins to exist with its caption file."""

@@ -23,6 +23,7 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.cleaning import UnusableText, clean
 from imgdiff_assets.ingest.known_ids import Ids, KnownIds, numbers
+from imgdiff_assets.ingest.removed_sources import read_removed
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.ledger.tables import column_names, read_table, read_undamaged
@@ -176,11 +177,12 @@ def _read_known(home: Home, key: str, version: str) -> tuple[Ids, Ids, Ids]:
     rows = zip(table["caption_id"].to_pylist(), table["caption"].to_pylist(), strict=True)
     ids = numbers(identity or caption_id(caption) for identity, caption in rows if identity or caption)
     if not _are_of_pairs(list(lost)):
-        return ids, numbers(_respelt(table["caption"].drop_null())), none
+        return ids, numbers(respelt(table["caption"].drop_null())), none
     return ids, none, none if COLOURS_SCHEMA.names[0] in lost else ids
 
 
-def _respelt(captions: pa.ChunkedArray) -> Iterator[str]:
+def respelt(captions: pa.ChunkedArray) -> Iterator[str]:
+    """The ids that captions have in today's spelling, where an earlier release spelt them otherwise."""
     # An ASCII caption has one spelling.
     for caption in captions.filter(pc.invert(pc.string_is_ascii(captions))).to_pylist():
         try:
@@ -204,7 +206,7 @@ def new_keys(home: Home) -> Iterator[str]:
     for entry in store.find(home.captions, "shard-*.images.parquet"):
         if entry.address.name.partition(".")[0] not in known:  # a kill came before its captions
             store.delete(entry.address)
-    keys = [*known, *removed_keys(home)]
+    keys = [*known, *removed_keys(home), *read_removed(home).shards]
     first = int(max(keys).removeprefix("shard-")) + 1 if keys else 0
     return (f"shard-{number:06d}" for number in count(first))
 

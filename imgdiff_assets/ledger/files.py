@@ -3,9 +3,10 @@
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from imgdiff_assets.common.errors import ImgDiffError
 
@@ -80,8 +81,7 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
 
     One writer at a time: a line half written by another would be taken for one torn by a kill.
     """
-    with path.open("ab+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _alone_with(path) as file:
         size = file.seek(0, os.SEEK_END)
         if size > 0:
             file.seek(size - 1)
@@ -90,6 +90,31 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         file.write("".join(line + "\n" for line in lines).encode("utf-8"))
         file.flush()
         _wait_for_disk(file.fileno())
+
+
+def drop_lines(path: Path, goes: Callable[[bytes], bool]) -> None:
+    """Take lines out of a file, if it is there; one that is appended meanwhile stays."""
+    if not path.exists():
+        return
+    with _alone_with(path) as file:
+        file.seek(0)
+        lines = file.read().splitlines(keepends=True)
+        staying = [line for line in lines if not goes(line)]
+        if len(staying) < len(lines):
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(b"".join(staying))
+
+
+@contextmanager
+def _alone_with(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for appending, which no other process appends to or replaces meanwhile."""
+    while True:
+        with path.open("ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):  # else it was replaced before
+                    yield file
+                    return
 
 
 def _flush(path: Path) -> None:

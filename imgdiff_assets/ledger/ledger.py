@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from imgdiff_assets.common.aliases import Say
+from imgdiff_assets.common.aliases import Booleans, Say
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import tables
 from imgdiff_assets.ledger.aside import ASIDE, set_aside
@@ -115,6 +115,15 @@ class Ledger:
         self._note(asset, shard)
         self._store.append(path.with_name("history.jsonl"), [json.dumps(record, sort_keys=True)])
         self._store.delete(self.staging(asset, shard))
+
+    def keep_rows(self, asset: str, shard: str, stays: Booleans, record: Mapping[str, Any] | None) -> None:
+        """Replace the table by those of its rows for which `stays` is true. Raises as `commit`, and DamagedTable."""
+        held = self._held.get((asset, shard))
+        if held is not None:
+            held.confirm()
+        path = self.table_path(asset, shard)
+        tables.write_again(path, stays, record, ANY if held is None else held.table)
+        self._note(asset, shard)
 
     def _note(self, asset: str, shard: str) -> None:
         """What is there now, this process has put there."""

@@ -1,5 +1,6 @@
 """The shape of a materialisation's record, which is in its table's footer and a line of the history."""
 
+from collections.abc import Mapping
 from typing import Any, NotRequired
 
 from pydantic import ConfigDict, TypeAdapter
@@ -56,6 +57,12 @@ class Record(TypedDict):
     devices: NotRequired[dict[str, str]]
     versions: NotRequired[dict[str, str]]
     peak_memory: NotRequired[dict[str, int]]
+    workers: NotRequired[dict[str, Any]]
 
 
 RECORD: TypeAdapter[Any] = TypeAdapter(Record)
+
+
+def devices_at_once(record: Mapping[str, Any]) -> int:
+    """On how many devices a table was measured at once: those of its workers, or the one of its run's own process."""
+    return max(len(record.get("workers", {})), 1)

@@ -65,7 +65,7 @@ def write_table(
     names = [field.name for field in schema if is_image(field) and field.name not in rows.column_names]
     images = ImageColumns(names)
     if record is not None:
-        schema = schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
+        schema = _with_record(schema, record)
     try:
         with _writer(path, schema, expected) as writer:
             for start in range(0, max(len(rows), 1), group_rows):
@@ -131,11 +131,26 @@ def verify(path: PurePath, pace: Pace = at_once) -> bool:
         return file.has_checksums
 
 
-def write_again(path: PurePath) -> None:
-    """Write a file of before as one of today, with checksums; nothing else changes. Raises DamagedTable, OSError."""
-    with CheckedFile(path) as file, _writer(path, file.schema) as writer:
-        for group in file.groups:
-            writer.write_table(file.read(file.names, [group]).replace_schema_metadata(file.schema.metadata))
+def write_again(
+    path: PurePath,
+    stays: Booleans | None = None,
+    record: Mapping[str, Any] | None = None,
+    expected: Expected = ANY,
+) -> None:
+    """Write a file of before as one of today, with checksums; nothing else changes. Raises DamagedTable, OSError.
+
+    With `stays`, only the rows for which it is true; with `record`, another one in the footer. Raises Replaced.
+    """
+    with CheckedFile(path) as file:
+        schema = file.schema if record is None else _with_record(file.schema, record)
+        with _writer(path, schema, expected) as writer:
+            for group, first, end in zip(file.groups, file.bounds, file.bounds[1:], strict=False):
+                rows = file.read(file.names, [group]).replace_schema_metadata(schema.metadata)
+                writer.write_table(rows if stays is None else rows.filter(pa.array(stays[first:end])))
+
+
+def _with_record(schema: pa.Schema, record: Mapping[str, Any]) -> pa.Schema:
+    return schema.with_metadata({RECORD_KEY: json.dumps(record, sort_keys=True).encode()})
 
 
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

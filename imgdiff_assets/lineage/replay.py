@@ -8,7 +8,6 @@ where it arises; if there is none, the whole chain gives the same again.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow.compute as pc
@@ -20,7 +19,7 @@ from imgdiff_assets.common.tables import rows_of
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
-from imgdiff_assets.engine.shard_work import ShardWork
+from imgdiff_assets.engine.shard_work import ShardWork, Sources
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import has_pairs, pair_images_path
 from imgdiff_assets.ledger.cells import is_image
@@ -34,7 +33,6 @@ from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
 from imgdiff_assets.stages.graph import STAGES, line, stage_named
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
-from resources.backends.choice import backend_of
 
 Images = TypeVar("Images", PairImages, ErasedImages)
 
@@ -96,9 +94,7 @@ class Replay:
 
 def shared_models(recipe: Recipe) -> LoadedModels:
     """The process's models, with the settings of `recipe`."""
-    settings = recipe.roles
-    openers = {role: partial(backend_of(each).load, each) for role, each in settings.items()}
-    return LoadedModels(settings, openers)
+    return LoadedModels.shared(recipe.roles)
 
 
 def replay(
@@ -180,11 +176,12 @@ def _replay_row(
         (entry for entry in reversed(ledger.history(stage.name, shard)) if entry["run_id"] == row["run_id"]), record
     )
     recipe = recorded_recipe(base, [record])
-    models = models_of(recipe)
-    work = ShardWork(models, pair_images=pairs, erased_images=erased, given_images=given)
+    models, stage = models_of(recipe), stage.under(recipe)
+    sources = Sources(ledger.root, shard)
+    work = ShardWork(models, sources, pair_images=pairs, erased_images=erased, given_images=given)
     measured = [step for step in stage.measurements if row[step.fingerprint_column] is not None]
     roles = list(dict.fromkeys(role for step in measured for role in step.roles))
-    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage.under(recipe), record, models, roles)
+    result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
     for step in measured:
         result.steps.append(
             _replay_step(stage, step, _with_images(step, row, work), work.with_settings(stage, recipe, step))

@@ -37,5 +37,9 @@ def pick(options: Sequence[str], *identity: Any) -> str:
 
 def split(caption_id: str, seed: int, validation_fraction: float) -> str:
     """`validation` or `train`, by caption: no caption is on both sides, and no caption moves when others are added."""
-    share = (seed_of("split", seed, caption_id) >> 10) / (1 << 53)
-    return "validation" if share < validation_fraction else "train"
+    return "validation" if share_of(caption_id, seed) < validation_fraction else "train"
+
+
+def share_of(caption_id: str, seed: int) -> float:
+    """A number from 0 up to 1, by caption: those with the smallest validate."""
+    return (seed_of("split", seed, caption_id) >> 10) / (1 << 53)

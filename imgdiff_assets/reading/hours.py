@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.records import devices_at_once
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 
@@ -52,4 +53,5 @@ def _records(
 
 
 def _seconds(stage: Stage, record: Mapping[str, Any]) -> float:
-    return float(sum(record["step_seconds"].get(step.name, 0.0) for step in stage.measurements if step.roles))
+    seconds = sum(record["step_seconds"].get(step.name, 0.0) for step in stage.measurements if step.roles)
+    return float(seconds) * devices_at_once(record)

@@ -17,6 +17,7 @@ from imgdiff_assets.home import Home, expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.recipe.cron import check_cron
 from imgdiff_assets.recipe.editions import SHIPPED, shipped_file, shipped_recipes
+from imgdiff_assets.recipe.worker_settings import WorkersSettings
 from imgdiff_assets.stages.graph import STAGES, stages_of
 from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
@@ -28,10 +29,12 @@ from resources.inpainter import InpainterSettings
 from resources.installed import BrokenPart, offers
 from resources.loading.api_key import name_server
 from resources.loading.bounded_yaml import load_yaml
+from resources.loading.known_models import AGREEMENTS
 from resources.loading.settings import ChatModelSettings, ModelSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
+from resources.verifier import VerifierSettings
 
 DEFAULT_RECIPE = "miniature"
 BY_NAME, BY_ENVIRONMENT, BY_HOME, BY_DEFAULT = "--recipe", "IMGDIFF_RECIPE", "recipe.yaml of the home", "default"
@@ -90,6 +93,12 @@ class AutomationSettings(StageSettings):
     shard_size: int = Field(
         1_000, ge=1, le=LARGEST_SHARD, description="Most captions of a file of the inbox in one shard."
     )
+    max_shards_per_run: int | None = Field(
+        None,
+        ge=1,
+        description="Most shards that one run is asked for, so that runs beside it get some; none: as many as follow "
+        "one another.",
+    )
     fill_gaps: bool = Field(
         False,
         description="Whether captions of the inbox are noted with the replacements made so far, as "
@@ -126,6 +135,17 @@ class RoleModels(StageSettings):
     segmenter: SegmenterSettings
     captioner: CaptionerSettings
     inpainter: InpainterSettings = InpainterSettings(model="stabilityai/sdxl-turbo")
+    verifier: VerifierSettings | None = off_unless_named(
+        "Whatever says how right pictures look; `filtered_pairs.plausibility` asks it."
+    )
+
+    @classmethod
+    def settings_class(cls, role: str) -> type[ModelSettings]:
+        """The class of a role's settings. Raises KeyError for what is no role."""
+        kind = _section_in(cls.model_fields[role].annotation)
+        assert kind is not None
+        assert issubclass(kind, ModelSettings)
+        return kind
 
 
 class RecipeValues(StageSettings):
@@ -145,6 +165,7 @@ class RecipeValues(StageSettings):
     )
     models: RoleModels
     automation: AutomationSettings = AutomationSettings()
+    workers: WorkersSettings = WorkersSettings()
 
     @model_validator(mode="after")
     def _shares_are_of_stages(self) -> Self:
@@ -165,10 +186,38 @@ class RecipeValues(StageSettings):
                     raise ValueError(f"{stage.name} is made of {parent}: name that stage too, as in `{parent}: {{}}`")
         return self
 
+    @model_validator(mode="after")
+    def _roles_are_named(self) -> Self:
+        for stage in stages_of(self):
+            for role in stage.roles:
+                if getattr(self.models, role) is None:
+                    raise ValueError(f"{stage.name} asks the {role}: name its model, as in `models.{role}.model`")
+        return self
+
+    @model_validator(mode="after")
+    def _what_rejects_agrees_with_something(self) -> Self:
+        asked = self.section("filtered_pairs").plausibility
+        if asked is not None and asked.min_plausibility > 0 and self.verifier_agreement is None:
+            raise ValueError(
+                "filtered_pairs.plausibility.min_plausibility: of this verifier no agreement with truth or people is "
+                "stated, so it may not reject: state it in `filtered_pairs.plausibility.agreement` (the figure, and "
+                "where it was measured), or leave min_plausibility at 0"
+            )
+        return self
+
+    @property
+    def verifier_agreement(self) -> str | None:
+        """How far the verifier agrees with truth or people, as the recipe or this project states it; else None."""
+        asked = self.section("filtered_pairs").plausibility
+        if asked is None or self.models.verifier is None:
+            return None
+        stated: str | None = asked.agreement or AGREEMENTS.get(self.models.verifier.model)
+        return stated
+
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude={"automation"}))[:16]
+        return content_hash(self.model_dump(mode="json", exclude={"automation", "workers"}))[:16]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""
@@ -181,8 +230,9 @@ class RecipeValues(StageSettings):
 
     @property
     def roles(self) -> dict[str, ModelSettings]:
-        """The settings of every role's model, by role."""
-        return {name: self.role(name) for name in RoleModels.model_fields}
+        """The settings of the models of all roles that the recipe names, by role."""
+        named = ((name, getattr(self.models, name)) for name in RoleModels.model_fields)
+        return {name: settings for name, settings in named if settings is not None}
 
 
 def _section_of(stage: Stage) -> tuple[Any, Any]:

@@ -22,6 +22,7 @@ from imgdiff_assets.statistics.by_kind import by_kind, by_kind_text
 from imgdiff_assets.statistics.diversity import Diversity, diversity_text
 from imgdiff_assets.statistics.funnel import Funnel
 from imgdiff_assets.what_if.what_if import flat
+from resources.loading.known_models import AGREEMENTS, NOT_STATED
 
 EXAMPLES = 2
 LISTED = 20
@@ -56,7 +57,7 @@ def body(
         ("## Funnel", _fenced(counts.to_text(110))),
         ("## Kinds", _fenced(by_kind_text(by_kind(ledger, shards)))),
         ("## Scores", _scores(ledger, shards, stages, settings)),
-        ("## Models", _models(found.manifest["models"])),
+        ("## Models", _models(found.manifest["models"]) + _agreement(found.manifest)),
         ("## Thresholds", _thresholds(settings)),
         ("## Diversity", _fenced(diversity_text(written, kept))),
         ("## Cost", _cost(ledger, shards, stages, counts.samples)),
@@ -134,6 +135,15 @@ def _models(models: Mapping[str, Mapping[str, Any]]) -> str:
         licence = licence_of(role.partition(" ")[0], identity)  # `captioner 2` is a captioner
         rows.append([role, f"`{model}`{package}", str(revision or "—"), f"`{weights}`", licence])
     return _table(["role", "model", "revision", "weights (SHA-256)", "licence"], rows)
+
+
+def _agreement(manifest: Mapping[str, Any]) -> str:
+    """What is known of the verifiers that judged the pictures; nothing where none did."""
+    models = {str(told.get("model")) for role, told in manifest["models"].items() if role.startswith("verifier")}
+    stated = (manifest["settings"].get("filtered_pairs", {}).get("plausibility") or {}).get("agreement")
+    return "".join(
+        f"\n\nThe verifier `{model}`: {stated or AGREEMENTS.get(model, NOT_STATED)}." for model in sorted(models)
+    )
 
 
 def _thresholds(settings: Mapping[str, Mapping[str, Any]]) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.removed_sources import read_removed
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
@@ -87,10 +89,13 @@ class _Reasons:
 
     def __init__(self, ledger: Ledger, now: Contents) -> None:
         self._ledger, self._now = ledger, now
+        self._removed = read_removed(Home(ledger.root.parent)).captions
         self._verdicts: dict[tuple[str, str], dict[str, Row]] = {}
 
     def of(self, row: Row) -> str:
         manifest = self._now.manifest
+        if row["caption_id"] in self._removed:
+            return "its source was removed"
         if row["shard"] not in manifest["shards"]:
             return (
                 f"{row['shard']} is not fresh" if row["shard"] in manifest["not_fresh"] else f"{row['shard']} is gone"

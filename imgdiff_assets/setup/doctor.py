@@ -19,6 +19,7 @@ from imgdiff_assets.setup.model_list import ModelState, model_states, role_setti
 from resources.backends.choice import OWN, backend_of, backends
 from resources.installed import BrokenPart
 from resources.loading import devices
+from resources.loading.known_models import NOT_STATED
 
 SLOW_ON_A_CPU = 1_000_000_000
 """Bytes of weights from which on a CPU works, but takes minutes for a row."""
@@ -144,6 +145,8 @@ def examine_recipe(
         else:
             if device is not None:
                 by_device.setdefault(device, []).append(state)
+    if recipe.models.verifier is not None and any(state.role == "verifier" for state in states):
+        report.remarks.append(f"the verifier: {recipe.verifier_agreement or NOT_STATED}")
     for name, there in by_device.items():
         memory = next((each for each in available if each.device == name), None)
         if memory is not None:

@@ -121,6 +121,11 @@ def _erase(model: Any) -> str:
     return f"a picture with {np.mean((erased != image).any(2)[mask]):.0%} of a region painted anew"
 
 
+def _judge(model: Any) -> str:
+    (score,) = model.judge([[scene("red")]], ["Does this picture look right? Answer with one word, yes or no."])
+    return "tells nothing of a picture" if score is None else f"a picture looks right to {score:.2f}"
+
+
 PROBES: dict[str, Callable[[Any], str]] = {
     "prompt_rewriter": _rewrite,
     "pair_generator": _generate,
@@ -129,4 +134,5 @@ PROBES: dict[str, Callable[[Any], str]] = {
     "segmenter": _propose,
     "captioner": _caption,
     "inpainter": _erase,
+    "verifier": _judge,
 }

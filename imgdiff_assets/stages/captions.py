@@ -9,14 +9,23 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from imgdiff_assets.common.aliases import Columns, Row
-from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.templates import fillable
 from imgdiff_assets.method.agreement import agreement
 from imgdiff_assets.method.noun_phrases import statement
-from imgdiff_assets.method.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
+from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
 from imgdiff_assets.stages.confirmation import ConfirmationSettings
+from imgdiff_assets.stages.differences import (
+    INVERSION,
+    PHRASES,
+    REGION_CAPTIONS,
+    SETTINGS,
+    InversionSettings,
+    NoAnswer,
+    tell_apart,
+    tidy,
+)
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, texts, told
 from imgdiff_assets.stages.settings import off_unless_named
@@ -25,8 +34,6 @@ from imgdiff_assets.stages.steps import Canaries, Derivation, Measurement, Work,
 from resources.images.crops import cut
 
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
-REGION_CAPTIONS = ("source_region_caption", "target_region_caption")
-PHRASES = ("source_phrase", "target_phrase")
 REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)
 
 
@@ -70,6 +77,9 @@ class CaptionsSettings(SpokenSettings):
         "against them takes most of the score away.",
     )
 
+    inversion: InversionSettings | None = off_unless_named(
+        "The difference is asked of the images in the other order too: `{}` has it on."
+    )
     confirmation: ConfirmationSettings | None = off_unless_named(
         "The prompt rewriter is asked whether the difference caption is true: `{}` has it on."
     )
@@ -91,10 +101,6 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
     return regions.filter(pc.field("x1").is_valid())
 
 
-class NoAnswer(ImgDiffError, ValueError):
-    """The captioner said nothing, as no working one does: an error of the row, not a finding about it."""
-
-
 def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     """One caption of the region in each image."""
     settings = work.settings
@@ -112,7 +118,7 @@ def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
                 ]
             )
             questions.append(settings["region_question"].format(**box, object=without_tokens(name or "object")))
-    answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
+    answers = [tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     results: list[Row | NoAnswer] = []
     for both in zip(answers[0::2], answers[1::2], strict=True):
         silent = [image for image, answer in zip(("source", "target"), both, strict=True) if not answer]
@@ -157,32 +163,6 @@ def _match(rows: Sequence[Row], work: Work, kind: Literal["match", "mismatch"]) 
         }
         for index in range(0, 2 * len(rows), 2)
     ]
-
-
-def tell_apart(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
-    """The difference caption."""
-    settings = work.settings
-    views, questions = [], []
-    for row in rows:
-        images = work.images(row["pair_id"])
-        box = [row[name] for name in BOX_COLUMNS]
-        if settings["difference_view"] == "crops":
-            views.append([cut(image, box, settings["crop_padding"]) for image in images])
-        else:
-            left, right = (draw_box(image, box) for image in images)
-            views.append([side_by_side(left, right, BAR_WIDTH)])
-        said = [without_tokens(row[name]) for name in REGION_CAPTIONS]
-        captions = dict(zip(("source_caption", "target_caption"), said, strict=True))
-        questions.append(settings["difference_question"].format(**captions))
-    answers = [_tidy(answer) for answer in work.model("captioner").answer(views, questions)]
-    return [
-        {"difference_caption": answer} if answer else NoAnswer("the captioner named no difference")
-        for answer in answers
-    ]
-
-
-def _tidy(answer: str) -> str:
-    return " ".join(answer.split())
 
 
 def _stated(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
@@ -271,7 +251,7 @@ STAGE = Stage(
             columns=(pa.field("difference_caption", pa.string()),),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
             run=tell_apart,
-            settings=("difference_view", "difference_question", "crop_padding"),
+            settings=SETTINGS,
             roles=("captioner",),
             version=2,
         ),
@@ -285,6 +265,7 @@ STAGE = Stage(
             "min_agreement",
             "the difference caption does not say what the region captions do",
         ),
+        *INVERSION,
         *CONFIRMATION,
         Measurement(
             name="mismatch",

@@ -12,6 +12,8 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
 from imgdiff_assets.stages.alignment import STEPS as ALIGNMENT
 from imgdiff_assets.stages.alignment import AlignmentSettings
+from imgdiff_assets.stages.plausibility import STEPS as PLAUSIBILITY
+from imgdiff_assets.stages.plausibility import PlausibilitySettings
 from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work, at_least, below, cosine
@@ -24,6 +26,9 @@ class FilteredPairsSettings(StageSettings):
 
     min_similarity: float = Field(0.90, ge=-1, le=1, description="Less similar pairs are rejected: `too_different`.")
     max_similarity: float = Field(0.98, ge=-1, le=1, description="More similar pairs are rejected: `too_similar`.")
+    plausibility: PlausibilitySettings | None = off_unless_named(
+        "The verifier is asked whether the images look right: `{}` has it on."
+    )
     alignment: AlignmentSettings | None = off_unless_named(
         "Pairs whose images are shifted or zoomed against each other are rejected: `{}` has it on."
     )
@@ -74,5 +79,6 @@ STAGE = Stage(
         ),
         at_least("too_different", "image_similarity", "min_similarity", "the two images are too different to compare"),
         below("too_similar", "image_similarity", "max_similarity", "the two images are too much alike"),
+        *PLAUSIBILITY,
     ),
 )

@@ -8,7 +8,7 @@ A sample of an erased region (its `erased_from` names the image) is about that i
 region: these are its source and its target.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,9 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up, rows_of, values_of
 from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.ledger.reviews import ACCEPT, REJECT
+from imgdiff_assets.method.balance import validating
 from imgdiff_assets.method.box_text import Coordinates, box_text
+from imgdiff_assets.method.change import OBJECT
 from imgdiff_assets.method.conversations import conversation, pick, split
 from imgdiff_assets.method.kind import kind_of
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named, sentences_of, spoken_sentences
@@ -32,8 +34,12 @@ from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.task import Task
 from imgdiff_assets.method.tasks import OURS, SAME, SIDES, TASKS, task_named
 from imgdiff_assets.method.wordings import INSTALLED, check, written_out
+from imgdiff_assets.stages.balance import COLUMNS as COUNTED
+from imgdiff_assets.stages.balance import SECTION as BALANCE
+from imgdiff_assets.stages.balance import STEPS as BALANCING
+from imgdiff_assets.stages.balance import BalanceSettings
 from imgdiff_assets.stages.phrases import known_language
-from imgdiff_assets.stages.settings import StageSettings, left_out
+from imgdiff_assets.stages.settings import StageSettings, left_out, off_unless_named
 from imgdiff_assets.stages.stage import Above, Beside, Stage
 from imgdiff_assets.stages.steps import (
     Canaries,
@@ -83,6 +89,13 @@ SPOKEN = (
 PROMPTS = ("caption_id", "source_caption", "target_caption", "source_object", "target_object", "change_kind", "kind")
 NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
+OBJECTS = ("source_object", "target_object")
+SAME_KIND, ERASED_KIND = "same", "erased"
+"""Kinds of samples beside those of what was changed: two images that show the same, and an object erased."""
+
+SORTS = ("task", "kind", "source_object")
+"""By what the validation split can hold its share."""
+
 OF_PAIRS = "same_or_different"
 """The task that is asked of these pairs too."""
 
@@ -136,6 +149,14 @@ class FineTuneSetSettings(StageSettings):
         le=1.01,
         description="A training pair more alike (cosine) to a validation image is a near-duplicate. 1.01: none is.",
     )
+    validation_by: list[str] = left_out(
+        [],
+        "With any of task, kind and source_object: the validation split holds `validation_fraction` of the samples of "
+        "each, as near as whole captions can. Another threshold may then move a caption; without any, none moves.",
+    )
+    balance: BalanceSettings | None = off_unless_named(
+        "Samples are left out of which there are enough, and stay in the table: `{}` has A and B answer equally often."
+    )
 
     @field_validator("tasks")
     @classmethod
@@ -143,6 +164,13 @@ class FineTuneSetSettings(StageSettings):
         for name in tasks:
             task_named(name)
         return sorted(set(tasks), key=list(TASKS).index)
+
+    @field_validator("validation_by")
+    @classmethod
+    def _sorts_are_known(cls, by: list[str]) -> list[str]:
+        if unknown := [name for name in by if name not in SORTS]:
+            raise ValueError(f"there is no {unknown[0]!r}; there are {', '.join(SORTS)}")
+        return by
 
     @field_validator("language")
     @classmethod
@@ -176,37 +204,44 @@ def _defaults(task: str) -> list[list[str]]:
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """The samples of the recipe's tasks: of regions with a difference caption, and of pairs that are too similar."""
-    pairs = _pairs(tables, settings)
-    tasks = [TASKS[name] for name in settings["tasks"]]
-    regions = [row for row in rows_of(tables["captions"], REGION_COLUMNS) if row["difference_caption"]]
-    clearest = _clearest(regions)
-    rows = [
-        sample
-        for region in regions
-        for task in tasks
-        if not task.once_per_pair or region["region_id"] == clearest.get(region["pair_id"])
-        for sample in _ask(task, {**pairs[region["pair_id"]], **region}, settings)
-    ]
-    if TASKS[OF_PAIRS] in tasks:
-        known = {"region_id": None, "kept": True}
-        for pair in pairs.values():
-            if pair["too_similar"]:
-                rows += _ask(TASKS[OF_PAIRS], {**pair, **known}, settings)
-    for region in rows_of(tables["removal_captions"], REMOVAL_COLUMNS):
-        if region["region_caption"]:
-            rows += _ask(TASKS["which_image"], {**pairs[region["pair_id"]], **_removal(region)}, settings)
+    seed, fraction = settings["seed"], settings["validation_fraction"]
+    rows = list(_samples(tables, settings, lambda caption_id: split(caption_id, seed, fraction)))
+    if by := settings["validation_by"]:
+        chosen = validating(rows, by, seed, fraction)
+        rows = list(_samples(tables, settings, lambda caption_id: "validation" if caption_id in chosen else "train"))
     reviews = {row["sample_id"]: row["review"] for row in tables["reviews"].to_pylist()}
     rows = [{**row, "review": reviews.get(row_id(row))} for row in rows]
     return pa.Table.from_pylist(rows, pa.schema([*ITEM_COLUMNS, pa.field("kept", pa.bool_())]))
 
 
-def _pairs(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> dict[str, Row]:
+def _samples(
+    tables: Mapping[str, pa.Table], settings: Mapping[str, Any], side_of: Callable[[str], str]
+) -> Iterator[Row]:
+    """The samples, where `side_of` tells the split of a caption."""
+    pairs = _pairs(tables, side_of)
+    tasks = [TASKS[name] for name in settings["tasks"]]
+    regions = [row for row in rows_of(tables["captions"], REGION_COLUMNS) if row["difference_caption"]]
+    clearest = _clearest(regions)
+    for region in regions:
+        for task in tasks:
+            if not task.once_per_pair or region["region_id"] == clearest.get(region["pair_id"]):
+                yield from _ask(task, {**pairs[region["pair_id"]], **region}, settings)
+    if TASKS[OF_PAIRS] in tasks:
+        known = {"region_id": None, "kept": True, "kind": SAME_KIND, **dict.fromkeys(OBJECTS)}
+        for pair in pairs.values():
+            if pair["too_similar"]:
+                yield from _ask(TASKS[OF_PAIRS], {**pair, **known}, settings)
+    for region in rows_of(tables["removal_captions"], REMOVAL_COLUMNS):
+        if region["region_caption"]:
+            yield from _ask(TASKS["which_image"], {**pairs[region["pair_id"]], **_removal(region)}, settings)
+
+
+def _pairs(tables: Mapping[str, pa.Table], side_of: Callable[[str], str]) -> dict[str, Row]:
     """What is known of each pair that was compared."""
     compared = tables["filtered_pairs"].filter(pc.field("source_phash").is_valid())
     prompts = look_up(tables["prompt_pairs"], "pair_id", compared["pair_id"])
     drawn = look_up(tables["image_pairs"], "pair_id", compared["pair_id"])
-    fraction = settings["validation_fraction"]
-    splits = [split(caption_id, settings["seed"], fraction) for caption_id in values_of(prompts["caption_id"])]
+    splits = [side_of(caption_id) for caption_id in values_of(prompts["caption_id"])]
     signed = list(zip(*(values_of(compared[name]) for name in SIGNATURE_COLUMNS), strict=True))
     validating = [images for images, side in zip(signed, splits, strict=True) if side == "validation"]
     bits, cosines = nearest(unpacked(signed), unpacked(validating))
@@ -225,6 +260,7 @@ def _pairs(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> dict[
             "kind": kind_of(prompt["kind"], prompt["source_object"]),
             **image,
             "too_similar": pair["rejected_by"] == NEGATIVES,
+            "kind": prompt["change_kind"] or OBJECT,
             "split": side,
             "validation_bits": int(distance) if training else None,
             "validation_similarity": float(similarity) if training else None,
@@ -237,6 +273,8 @@ def _removal(region: Row) -> Row:
     return {
         **region,
         "erased_from": region["found_in"],
+        "kind": ERASED_KIND,
+        **dict.fromkeys(OBJECTS),
         "source_region_caption": region["region_caption"],
         "source_phrase": region["region_phrase"],
     }
@@ -360,6 +398,7 @@ ITEM_COLUMNS = (
     cosine("same_similarity"),
     pa.field("validation_bits", pa.int32()),
     cosine("validation_similarity"),
+    *(pa.field(name, pa.string()) for name in COUNTED),
 )
 
 STAGE = Stage(
@@ -381,15 +420,21 @@ STAGE = Stage(
         "language",
         "tasks",
         "validation_fraction",
+        "validation_by",
         "box_coordinates",
         "captions.match_score",
         # The margin of an erased region is of scores that this setting chose.
         "removal_captions.match_score",
     ),
+    columns_with={BALANCE: COUNTED},
     one_each=one_each,
     beside=(
         Beside("captions", "task", tuple(name for name, task in TASKS.items() if task.once_per_pair), kept=True),
         Beside("filtered_pairs", "validation_bits"),
+        *(
+            Beside(table, "split", kept=True, wanted=lambda settings: bool(settings.validation_by))
+            for table in ("captions", "removal_captions", "filtered_pairs")
+        ),
     ),
     row_id=row_id,
     contents=contents,
@@ -442,5 +487,6 @@ STAGE = Stage(
             settings=("seed", "language", "questions", "box_coordinates"),
             version=2,
         ),
+        *BALANCING,
     ),
 )

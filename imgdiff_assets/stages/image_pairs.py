@@ -1,17 +1,18 @@
 """Prompt pairs to image pairs: two images of one start noise, alike but for the replaced object."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.aliases import Pixels, Row
 from imgdiff_assets.common.hashing import seed_of
 from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
-from imgdiff_assets.stages.settings import StageSettings
+from imgdiff_assets.stages.best_of import ATTEMPTS, CHANGED, changes, scores
+from imgdiff_assets.stages.settings import StageSettings, left_out
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work
 
@@ -22,6 +23,30 @@ class ImagePairsSettings(StageSettings):
     """Prompt pairs to image pairs."""
 
     compression: int = Field(6, ge=0, le=9, description="Effort of the lossless PNG compression; no effect on pixels.")
+    attempts: int = left_out(
+        1,
+        "Pairs drawn of each prompt pair, each of its own seed, of which the best is kept; of the others seed, "
+        "settings and score stay.",
+        ge=1,
+        le=64,
+    )
+    best_by: Literal["direction", "fit"] = left_out(
+        "direction",
+        "The best: whose pictures change as the captions do (directional CLIP similarity), or whose pictures fit "
+        "their captions.",
+    )
+    attempt_cross_replace_steps: list[float] = left_out(
+        [], "One for each attempt, in turns, in place of the pair generator's `cross_replace_steps`."
+    )
+    attempt_self_replace_steps: list[float] = left_out([], "The same for its `self_replace_steps`.")
+    attempt_guidance_scale: list[float] = left_out([], "The same for its `guidance_scale`.")
+
+    @field_validator("attempt_cross_replace_steps", "attempt_self_replace_steps", "attempt_guidance_scale")
+    @classmethod
+    def _the_generator_takes_them(cls, values: list[float], info: ValidationInfo) -> list[float]:
+        if any(value < 0 or (value > 1 and info.field_name != "attempt_guidance_scale") for value in values):
+            raise ValueError("must be shares of the steps, 0 to 1; guidance, 0 or more")
+        return values
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
@@ -30,12 +55,39 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
 
 
 def generate(rows: Sequence[Row], work: Work) -> list[Row]:
-    """Draw both images of each pair; the start noise is a function of the recipe's seed and the pair."""
-    seeds = [seed_of(work.settings["seed"], "image_pair", row["pair_id"]) for row in rows]
-    sources, targets = work.model("pair_generator").generate(
-        [row["source_caption"] for row in rows], [row["target_caption"] for row in rows], seeds
-    )
-    compression = work.settings["compression"]
+    """Draw both images of each pair; the start noise is a function of the recipe's seed, the pair and the attempt."""
+    drawn = [_draw(rows, work, attempt) for attempt in range(work.settings["attempts"])]
+    if len(drawn) == 1:
+        return drawn[0]
+    told: list[Row] = []
+    for tries in zip(*drawn, strict=True):
+        best = max(tries, key=lambda row: row[ATTEMPTS.name][0]["score"])
+        told.append({**best, ATTEMPTS.name: [row[ATTEMPTS.name][0] for row in tries]})
+    return told
+
+
+def _draw(rows: Sequence[Row], work: Work, attempt: int) -> list[Row]:
+    """One attempt at each pair, scored where there are others."""
+    settings, generator = work.settings, work.model("pair_generator")
+    # The first attempt is what is drawn where there are no others.
+    which = (attempt,) if attempt else ()
+    seeds = [seed_of(settings["seed"], "image_pair", row["pair_id"], *which) for row in rows]
+    changed = changes(settings, attempt) if settings["attempts"] > 1 else {}
+    captions = [row["source_caption"] for row in rows], [row["target_caption"] for row in rows]
+    sources, targets = (generator.varied(**changed) if changed else generator).generate(*captions, seeds)
+    made = _cells(rows, seeds, sources, targets, settings["compression"])
+    if settings["attempts"] > 1:
+        best_by = settings["best_by"]
+        scored = scores(work.model("image_text_encoder"), best_by, captions, (sources, targets))
+        for row, score in zip(made, scored.tolist(), strict=True):
+            known = {name: row[name] for name in ("seed", "source_hash", "target_hash")}
+            row[ATTEMPTS.name] = [{**dict.fromkeys(CHANGED), **changed, **known, "score": score}]
+    return made
+
+
+def _cells(
+    rows: Sequence[Row], seeds: Sequence[int], sources: Sequence[Pixels], targets: Sequence[Pixels], compression: int
+) -> list[Row]:
     return [
         {
             "seed": seed,
@@ -45,6 +97,7 @@ def generate(rows: Sequence[Row], work: Work) -> list[Row]:
             "target_hash": pixel_hash(target),
             "source_image": {"bytes": encode_png(source, compression), "path": f"{row['pair_id']}_source.png"},
             "target_image": {"bytes": encode_png(target, compression), "path": f"{row['pair_id']}_target.png"},
+            ATTEMPTS.name: None,
         }
         for row, seed, source, target in zip(rows, seeds, sources, targets, strict=True)
     ]
@@ -79,12 +132,14 @@ STAGE = Stage(
                 pa.field("target_hash", pa.string()),
                 pa.field("source_image", IMAGE),
                 pa.field("target_image", IMAGE),
+                ATTEMPTS,
             ),
             inputs=PROMPT_COLUMNS,
             run=generate,
-            settings=("seed",),
+            settings=("seed", "attempts", "best_by", *(f"attempt_{name}" for name in CHANGED)),
             indifferent=("compression",),
             roles=("pair_generator",),
+            more_roles={"attempts": ("image_text_encoder",)},
         ),
     ),
 )

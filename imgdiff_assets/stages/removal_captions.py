@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.common.templates import fillable
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.stages.captions import NoAnswer
+from imgdiff_assets.stages.differences import NoAnswer
 from imgdiff_assets.stages.matches import HEADS, matches
 from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, told
 from imgdiff_assets.stages.removed_pairs import REGION_COLUMNS, REGION_INPUTS, box_of, shown_in

@@ -24,12 +24,16 @@ def off_unless_named(description: str) -> Any:
     return Field(None, exclude_if=lambda section: section is None, description=description)
 
 
-def left_out(default: Any, description: str, examples: list[Any] | None = None) -> Any:
+def left_out(
+    default: Any, description: str, examples: list[Any] | None = None, ge: int | None = None, le: int | None = None
+) -> Any:
     """The field of a setting that came later: with its default it is in nothing that is recorded and hashed.
 
     So what was made before goes on as it is. The default never changes.
     """
-    return Field(default, exclude_if=lambda value: value == default, description=description, examples=examples)
+    return Field(
+        default, exclude_if=lambda value: value == default, description=description, examples=examples, ge=ge, le=le
+    )
 
 
 class Sections(Protocol):

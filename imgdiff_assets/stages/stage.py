@@ -6,7 +6,7 @@ stored scores.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -64,13 +64,14 @@ class Beside:
     """Rows that depend on others of the shard than the row above: what-if cannot tell what becomes of them.
 
     They are those with a value in `column` (one of `values`, if any are named); they depend on all rows of `table`,
-    and where it is `kept` on which of these are kept.
+    and where it is `kept` on which of these are kept. `wanted` says of the stage's section whether they do.
     """
 
     table: str
     column: str
     values: tuple[str, ...] = ()
     kept: bool = False
+    wanted: Callable[[Any], bool] = lambda settings: True
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,9 @@ class Stage:
     row_id: Callable[[Row], str] | None = None
     item_settings: tuple[str, ...] = ()
     """The settings that items depend on, as `Measurement.settings`: what-if cannot tell what others are."""
+
+    columns_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By the name of a setting: the item columns that are there only where the recipe has it."""
 
     item_versions: Callable[[Any], Mapping[str, int]] = lambda settings: {}
     """By the stage's settings: the versions of the code that makes items, by the name of what it makes. The first is
@@ -142,6 +146,12 @@ class Stage:
     @property
     def roles(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(role for measurement in self.measurements for role in measurement.roles))
+
+    @property
+    def possible_roles(self) -> tuple[str, ...]:
+        """Its roles, and those that other settings would have it ask."""
+        more = (role for each in self.measurements for roles in each.more_roles.values() for role in roles)
+        return tuple(dict.fromkeys([*self.roles, *more]))
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -191,10 +201,29 @@ class Stage:
         return settings is not None and bool(getattr(settings, "enabled", True))
 
     def under(self, recipe: Sections) -> "Stage":
-        """The stage as this recipe has it: without the steps that are off."""
+        """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
-        steps = tuple(step for step in self.steps if step.on(settings))
-        return self if len(steps) == len(self.steps) else replace(self, steps=steps)
+        steps = tuple(self._asking(step, recipe) for step in self.steps if step.on(settings))
+        unasked = {
+            name
+            for part, names in self.columns_with.items()
+            if not value_of(recipe, self.name, part)
+            for name in names
+        }
+        columns = tuple(column for column in self.item_columns if column.name not in unasked)
+        return (
+            self
+            if (steps, columns) == (self.steps, self.item_columns)
+            else replace(self, steps=steps, item_columns=columns)
+        )
+
+    def _asking(self, step: Step, recipe: Sections) -> Step:
+        """The step with all roles that it asks by this recipe."""
+        if not isinstance(step, Measurement):
+            return step
+        named = self.recorded_values(recipe, tuple(step.more_roles), step)
+        more = (role for name in named for role in step.more_roles[name] if role not in step.roles)
+        return replace(step, roles=(*step.roles, *more)) if named else step
 
     def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
         """The settings that go by these names, for the items or for a step."""

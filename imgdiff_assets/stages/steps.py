@@ -7,7 +7,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -78,14 +78,19 @@ class InSection:
     """
 
     section: str = ""
+    of_stage: bool = False
+    """Whether a step that is on by its part is handed the whole section nonetheless."""
 
     def own(self, settings: Any) -> Any:
         """The step's part of the stage's section."""
-        return attrgetter(self.section)(settings) if self.section else settings
+        return settings if self.of_stage else self._part(settings)
 
     def on(self, settings: Any) -> bool:
         """Whether the recipe has the step."""
-        return self.own(settings) is not None
+        return self._part(settings) is not None
+
+    def _part(self, settings: Any) -> Any:
+        return attrgetter(self.section)(settings) if self.section else settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class Measurement(InSection):
     settings: tuple[str, ...] = ()
     indifferent: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    more_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By a setting that is left out of hashes: the roles that are asked only where it is not its default."""
     version: int = 1
     expands: bool = False
     later_inputs: tuple[str, ...] = ()
@@ -130,12 +137,16 @@ class Measurement(InSection):
 
 @dataclass(frozen=True, slots=True)
 class Derivation(InSection):
-    """Computes one column from the rows that are still in the running; `version` is raised when its values change."""
+    """Computes one column from the rows that are still in the running; `version` is raised when its values change.
+
+    It compares rows of one parent at most, unless it says that it is `of_shard`, and compares all.
+    """
 
     column: pa.Field
     reads: tuple[str, ...]
     compute: Callable[[Columns, Any], npt.NDArray[Any]]
     version: int = 1
+    of_shard: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,8 @@ def _rate(
 
 def _units(name: str, role: str, recipe: Recipe, each: str) -> float:
     """How many of what a published rate is about a row takes."""
-    images = {"pair_generator": 2, "segmenter": 2}.get(role, 1)
+    pictures = 2 * int(recipe.section("image_pairs").attempts)
+    images = {"pair_generator": pictures, "segmenter": 2}.get(role, 1)
     if each.startswith("denoising step"):
         return images * int(getattr(recipe.role(role), "num_inference_steps", 1))
     return images if each == "image" else ANSWERS.get(name, 1)

@@ -7,6 +7,7 @@ from typing import Any
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.records import devices_at_once
 from imgdiff_assets.ledger.store.store import size_of
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import SAMPLES, stages_of
@@ -16,7 +17,7 @@ from resources.backends.choice import BESIDE_FIELDS
 
 @dataclass(slots=True)
 class StepRate:
-    """What one measurement cost: `rows` in `seconds`, loading its models included, on `device`."""
+    """What one measurement cost: `rows` in `seconds` of one device, loading its models included."""
 
     rows: int = 0
     seconds: float = 0.0
@@ -54,7 +55,7 @@ def measured_rates(home: Home, recipe: Recipe, shards: Sequence[str]) -> HomeRat
                 if line is not None and (calls := line["calls"].get(step.name)):
                     rate = steps.setdefault(f"{stage.name}.{step.name}", StepRate())
                     rate.rows += calls
-                    rate.seconds += line["step_seconds"].get(step.name, 0.0)
+                    rate.seconds += line["step_seconds"].get(step.name, 0.0) * devices_at_once(line)
                     rate.device = ", ".join(sorted(set(line.get("devices", {}).values()))) or rate.device
         if ledger.exists("image_pairs", shard) and (record := ledger.record("image_pairs", shard)) is not None:
             pairs += record["rows"]

@@ -33,7 +33,7 @@ MACHINES = (
     Machine("a CPU alone", "miniature", "the drawn world, to try things out"),
     Machine("one card of 24 GB", "modern", "its models in turn", "L4", 0.8),
     Machine("one card of 80 GB", "modern", "all models at once", "A100", 2.0),
-    Machine("four cards of 80 GB", "modern", "a run for each, over other --shards", "A100", 2.0, share=0.25),
+    Machine("four cards of 80 GB", "modern", "all models on each; --workers 4", "A100", 2.0, share=0.25),
     Machine("a server, no card", "modern", f"pairs you have; --set {SERVED_BY}", draws=False, overrides=(SERVED_BY,)),
 )
 

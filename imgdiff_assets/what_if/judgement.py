@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Booleans, Integers, Row
 from imgdiff_assets.common.tables import columns_of_rows, columns_of_table, scattered, values_of
@@ -109,7 +110,7 @@ class StoredScores:
             elif stored.parents:
                 parents = [judgements[self.stages.index(parent)] for parent in stored.parents]
                 judgements.append(_judge_next(stored, recipe, parents))
-                _unsettle(judgements[-1], judgements)
+                _unsettle(judgements[-1], judgements, recipe)
             else:
                 judgements.append(self._judge_first(stored, recipe))
         return judgements
@@ -186,6 +187,8 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
         [not plan.judged_alike(origin) or bool(steps) for origin, steps in zip(stored.origins, outdated, strict=True)]
     )
     touched |= (stored.fates == Fate.UPSTREAM) | remade
+    if _compares_shards(stage):
+        touched |= _with_their_shards(stored, touched | (result.fates != stored.fates))
     starting = _starting(stored, recipe, parents, above)
     if stage.of_rejected is not None:
         result.unsettled |= np.isin(stored.compared, parents[0].stored.families[starting])
@@ -200,12 +203,37 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
     _walk(
         result, recipe, outdated, np.flatnonzero(touched & ~others & (parent_fates == Fate.KEPT)), remade, len(added)
     )
+    if _compares_shards(stage):
+        # Of what is added the shard is not known.
+        doubtful = (result.fates == Fate.UNDECIDED) | result.unsettled | bool(added)
+        result.unsettled |= _with_their_shards(stored, doubtful)
     return result
 
 
-def _unsettle(result: Judgement, judgements: Sequence[Judgement]) -> None:
+def _compares_shards(stage: Stage) -> bool:
+    """Whether a verdict may depend on any row of the shard."""
+    return any(isinstance(step, Derivation) and step.of_shard for step in stage.steps)
+
+
+def _with_their_shards(stored: StoredStage, rows: Booleans) -> Booleans:
+    """The rows of those shards that any of `rows` is in."""
+    shards = stored.shards.to_numpy()
+    return np.isin(shards, shards[rows])
+
+
+def _by_shard(stored: StoredStage, rows: Integers) -> Iterator[Integers]:
+    """Positions of rows, shard by shard."""
+    shards = stored.shards.to_numpy()[rows]
+    for shard in dict.fromkeys(shards.tolist()):
+        yield rows[shards == shard]
+
+
+def _unsettle(result: Judgement, judgements: Sequence[Judgement], recipe: Recipe) -> None:
     """Some rows depend on more than the row above."""
+    settings = result.stored.stage.settings(recipe)
     for beside in result.stored.stage.beside:
+        if not beside.wanted(settings):
+            continue
         *before, table = [one for one in judgements if one.stored.stage.name in line(beside.table)]
         was_kept, is_kept = (fates == Fate.KEPT for fates in (table.stored.fates, table.fates))
         if any(_moves(one) for one in (*before, table)) or (beside.kept and (was_kept != is_kept).any()):
@@ -267,7 +295,7 @@ def _walk(
     """
     stored = result.stored
     stage, settings = stored.stage.under(recipe), stored.stage.settings(recipe)
-    scores: dict[str, Any] = stored.scores if len(alive) else {}
+    scores: Mapping[str, Any] = stored.scores(stage) if len(alive) else {}
     for step in stage.steps:
         if isinstance(step, Measurement):
             valid = ~remade & ~stored.where([step.name in steps for steps in outdated])
@@ -291,8 +319,10 @@ def _walk(
             continue
         elif isinstance(step, Derivation):
             name = step.column.name
-            values = step.compute({name: scores[name][alive] for name in step.reads}, step.own(settings))
-            column = scattered(values, alive, len(stored), step.column.type)
+            column = pa.chunked_array([pa.nulls(len(stored), step.column.type)])
+            for rows in _by_shard(stored, alive) if step.of_shard else [alive]:
+                values = step.compute({name: scores[name][rows] for name in step.reads}, step.own(settings))
+                column = pc.coalesce(scattered(values, rows, len(stored), step.column.type), column)
             scores = {**scores, **columns_of_table(pa.table({name: column}), [name])}
         else:
             passes = step.judge({name: scores[name][alive] for name in step.reads}, settings)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,6 +45,7 @@ class StoredStage:
     def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parents: Sequence["StoredStage"]) -> None:
         self.stage, self.parents = stage, parents
         self._ledger, self._shards = ledger, shards
+        self._scores: dict[str, npt.NDArray[Any]] = {}
         fingerprints = [step.fingerprint_column for step in stage.measurements]
         names = dict.fromkeys([stage.id_column, *stage.columns_above, "rejected_by", *fingerprints])
         table = scan(ledger, stage.name, list(names), shards=shards)
@@ -84,12 +84,14 @@ class StoredStage:
         found = pc.is_in(column_values, pa.array(values)) if values else column_values.is_valid()
         return np.asarray(found.to_numpy(), dtype=bool)
 
-    @cached_property
-    def scores(self) -> dict[str, npt.NDArray[Any]]:
-        """The measured columns and the items' that filters and derivations read."""
-        read = [name for step in self.stage.steps if isinstance(step, Derivation | Filter) for name in step.reads]
-        derived = {step.column.name for step in self.stage.steps if isinstance(step, Derivation)}
-        return self.columns([name for name in dict.fromkeys(read) if name not in derived])
+    def scores(self, stage: Stage) -> Mapping[str, npt.NDArray[Any]]:
+        """The measured columns and the items' that filters and derivations of the stage, as a recipe has it, read."""
+        read = [name for step in stage.steps if isinstance(step, Derivation | Filter) for name in step.reads]
+        derived = {step.column.name for step in stage.steps if isinstance(step, Derivation)}
+        self._scores |= self.columns(
+            [name for name in dict.fromkeys(read) if name not in self._scores.keys() | derived]
+        )
+        return self._scores
 
     def columns(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         return columns_of_table(scan(self._ledger, self.stage.name, names, shards=self._shards), names)

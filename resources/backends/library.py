@@ -20,6 +20,7 @@ from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGenerator
 from resources.prompt_rewriter import PromptRewriter
 from resources.segmenter import Segmenter
+from resources.verifier import Verifier
 
 CLASSES: dict[str, type[Any]] = {
     "prompt_rewriter": PromptRewriter,
@@ -29,6 +30,7 @@ CLASSES: dict[str, type[Any]] = {
     "segmenter": Segmenter,
     "captioner": Captioner,
     "inpainter": Inpainter,
+    "verifier": Verifier,
 }
 
 

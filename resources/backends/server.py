@@ -14,8 +14,13 @@ from resources.loading.downloads import DownloadFailed, Fetched
 from resources.loading.failures import ModelUnavailable
 from resources.loading.licences import licence_of
 from resources.loading.settings import ModelSettings
+from resources.verifier import ServedVerifier
 
-CLASSES: dict[str, type[Any]] = {"prompt_rewriter": ServedPromptRewriter, "captioner": ServedCaptioner}
+CLASSES: dict[str, type[Any]] = {
+    "prompt_rewriter": ServedPromptRewriter,
+    "captioner": ServedCaptioner,
+    "verifier": ServedVerifier,
+}
 
 
 class Server:

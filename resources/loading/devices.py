@@ -53,6 +53,13 @@ _peaks: dict[str, int] = {}  # by role's settings, since `begin_peaks`
 _current: tuple[str, str, str | None] | None = None  # role, settings and device of the last fetch
 
 
+def cards() -> int:
+    """Return how many GPUs torch sees here."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
 def resolve(device: str) -> str:
     """Return the torch device that a `device` setting means on this machine: `cpu`, or a GPU with its number.
 
@@ -99,7 +106,8 @@ def load(role: Callable[[Settings], Role], settings: Settings, here: bool = True
     """Return the one instance of the class `role` with these settings, loading it if need be.
 
     Before a load that would not fit, the least recently fetched models on that device are let go. For an accelerator
-    that another process has it waits, where processes take turns (`resources.loading.turns`). A model that is not
+    that another process has it waits, where processes take turns (`resources.loading.turns`); `auto` is, of several,
+    the first that is free. A model that is not
     `here`, in this process, needs no room and has no peak.
 
     Raises:
@@ -109,10 +117,8 @@ def load(role: Callable[[Settings], Role], settings: Settings, here: bool = True
     with _lock:
         name = f"{role.__module__}.{role.__qualname__}"
         key = (name, settings.model_dump_json())
-        device = resolve(settings.device) if here else None
         _attribute_peak_memory()
-        if device is not None:
-            turns.wait_for(device)
+        device = _claim(settings.device) if here else None
         if key not in _loaded:
             if device is not None:
                 _make_room(device, _bytes_needed(settings))
@@ -127,6 +133,18 @@ def load(role: Callable[[Settings], Role], settings: Settings, here: bool = True
         _current = (*key, device)
         instance: Role = _loaded[key].instance
         return instance
+
+
+def _claim(device: str) -> str:
+    """The torch device that a setting means, which this process may have models on from now on."""
+    import torch
+
+    if device == "auto" and (count := cards()) > 1:
+        # From here on `auto` is this one for all that asks.
+        torch.cuda.set_device(turns.wait_for_one([f"cuda:{number}" for number in range(count)]))
+    resolved = resolve(device)
+    turns.wait_for(resolved)
+    return resolved
 
 
 @contextmanager

@@ -35,9 +35,14 @@ def is_of_the_machine(error: BaseException) -> bool:
         return False
     if isinstance(error, OSError):
         return error.errno is not None or isinstance(error, ConnectionError | FileNotFoundError | ModelUnavailable)
+    return isinstance(error, ImportError) or is_accelerator_lost(error)
+
+
+def is_accelerator_lost(error: BaseException) -> bool:
+    """Whether the accelerator answers this process nothing more; another process may well go on with it."""
     # By name, for torch is not imported to look at an error.
     lost = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
-    return isinstance(error, ImportError) or lost or "CUDA error" in str(error)
+    return not is_out_of_memory(error) and (lost or "CUDA error" in str(error))
 
 
 def not_numbers(made: str, model: str, dtype: str) -> FloatingPointError:

@@ -25,6 +25,7 @@ class Kind:
 
 
 PIPELINE, TRANSFORMERS = "a diffusers pipeline", "a transformers model"
+CLASSIFIER = "ForImageClassification"
 OPEN_CLIP, SAM, FILE = "an open_clip model", "a Segment Anything model", "a single file"
 
 WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
@@ -55,6 +56,10 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
         "a diffusers pipeline of Stable Diffusion XL",
         lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL"),
     ),
+    "verifier": (
+        "a transformers image classifier (such as ResNetForImageClassification) or model that reads images",
+        lambda kind: WANTED["captioner"][1](kind) or (kind.family == TRANSFORMERS and _names(kind, CLASSIFIER)),
+    ),
 }
 
 
@@ -67,6 +72,12 @@ def wrong_kind(settings: ModelSettings, path: Path) -> str | None:
     if takes(kind):
         return None
     return f"The model {settings.model!r} is {kind}, and the role {settings.role} wants {wanted}: name such a model."
+
+
+def classifies_images(path: Path) -> bool:
+    """Whether what is at `path` is an image classifier of transformers."""
+    kind = kind_of(path)
+    return kind is not None and kind.name.endswith(CLASSIFIER)
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -19,7 +19,6 @@ from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
-from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
@@ -379,7 +378,7 @@ class MeasuredRun:
 class Measured:
     """Real runs of the miniature's models over a few captions."""
 
-    batches_of_three = tuple(f"{role}.batch_size=3" for role in ROLES)
+    batches_of_three = tuple(f"{role}.batch_size=3" for role in load_recipe("miniature").roles)
 
     def recipe(self, *overrides: str) -> Recipe:
         return load_recipe("miniature", [*self.batches_of_three, *overrides])

@@ -18,6 +18,7 @@ from resources.miniature.scenes import draw_scene
 from resources.pair_generator import PairGenerator
 from resources.prompt_rewriter import PromptRewriter
 from resources.segmenter import Segmenter
+from resources.verifier import Verifier, VerifierSettings
 from tests.simulated_device import TwoDevices, simulated_device
 
 SCENES = [draw_scene(random.Random(seed)) for seed in range(3)]
@@ -77,7 +78,16 @@ ROLES: dict[str, tuple[str, Any, Callable[[Any], Any], dict[str, Any]]] = {
         lambda role: role.erase([IMAGES[0]], [MASK], [0]),
         {"num_inference_steps": 2},
     ),
+    "verifier": ("verifier", Verifier, lambda role: role.judge([[image] for image in IMAGES], [""] * 3), {}),
+    "verifier that is asked": (
+        "verifier",
+        Verifier,
+        lambda role: role.judge([IMAGES[:1], IMAGES[1:]], [QUESTION] * 2),
+        {"model": "miniature:captioner"},
+    ),
 }
+
+MODELS = {**load_recipe("miniature").roles, "verifier": VerifierSettings(model="miniature:verifier")}
 
 
 def _assert_same(one: Any, other: Any) -> None:
@@ -88,6 +98,8 @@ def _assert_same(one: Any, other: Any) -> None:
         assert len(one) == len(other)
         for ours, theirs in zip(one, other, strict=True):
             _assert_same(ours, theirs)
+    elif isinstance(one, float):
+        assert one == pytest.approx(other, abs=1e-3)
     else:
         assert one == other
 
@@ -95,7 +107,7 @@ def _assert_same(one: Any, other: Any) -> None:
 @pytest.mark.parametrize("name", ROLES)
 def test_a_role_computes_there_what_it_computes_here(name: str) -> None:
     role, build, use, changes = ROLES[name]
-    settings = getattr(load_recipe("miniature").models, role).model_copy(update=changes)
+    settings = MODELS[role].model_copy(update=changes)
     here = use(build(settings))
     with simulated_device() as device:
         there = use(build(settings.model_copy(update={"device": device})))
@@ -107,7 +119,7 @@ def test_a_role_computes_there_what_it_computes_here(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in ROLES if name not in ("image_text_encoder", "segmenter")])
 def test_a_role_runs_there_in_half_precision(name: str) -> None:
     role, build, use, changes = ROLES[name]
-    settings = getattr(load_recipe("miniature").models, role).model_copy(update={**changes, "dtype": "bfloat16"})
+    settings = MODELS[role].model_copy(update={**changes, "dtype": "bfloat16"})
     with simulated_device() as device:
         assert len(use(build(settings.model_copy(update={"device": device}))))
 

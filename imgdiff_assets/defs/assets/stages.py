@@ -4,19 +4,19 @@ import warnings
 
 import dagster as dg
 
-from imgdiff_assets.defs.asset_stage import asset_arguments, run_asset
+from imgdiff_assets.defs.asset_stage import COMMON_RESOURCES, asset_arguments, run_asset
 from imgdiff_assets.defs.names import Names
 from imgdiff_assets.stages.stage import Stage
 
 
 def stage_asset(stage: Stage, names: Names) -> dg.AssetsDefinition:
-    """The asset of a stage: it asks for the resources `home`, `recipe`, and those of the roles it measures with."""
+    """The asset of a stage: it asks for what all ask for, and the resources of the roles it measures with."""
 
     def run(context: dg.AssetExecutionContext) -> None:
-        home, recipe, *roles = (
-            getattr(context.resources, names.of(name)) for name in ("home", "recipe", *stage.roles)
+        home, recipe, workers, *roles = (
+            getattr(context.resources, names.of(name)) for name in (*COMMON_RESOURCES, *stage.possible_roles)
         )
-        run_asset(context, stage, home, recipe, dict(zip(stage.roles, roles, strict=True)))
+        run_asset(context, stage, home, recipe, workers, dict(zip(stage.possible_roles, roles, strict=True)))
 
     with warnings.catch_warnings():
         # That all shards of a request go into one run, which loads each model once, and links to code are in beta.

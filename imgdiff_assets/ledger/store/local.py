@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Say
-from imgdiff_assets.ledger.files import append_lines, atomic_file, remove_leftovers
+from imgdiff_assets.ledger.files import append_lines, atomic_file, drop_lines, remove_leftovers
 from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected, Replaced
 from resources.loading.file_lock import held
 
@@ -45,6 +45,9 @@ class LocalStore:
 
     def append(self, address: PurePath, lines: Sequence[str]) -> None:
         append_lines(Path(address), lines)
+
+    def drop_lines(self, address: PurePath, goes: Callable[[bytes], bool]) -> None:
+        drop_lines(Path(address), goes)
 
     def pieces(self, address: PurePath) -> list[Entry]:
         try:

@@ -128,6 +128,15 @@ class ObjectStore:
         name = f"{moment}-{secrets.token_hex(6)}.jsonl"
         self.put(address / name, "".join(line + "\n" for line in lines).encode(), None)
 
+    def drop_lines(self, address: PurePath, goes: Callable[[bytes], bool]) -> None:
+        for piece in self.pieces(address):  # each is written once, and no more after that
+            lines = self.read(piece.address)[0].splitlines(keepends=True)
+            staying = [line for line in lines if not goes(line)]
+            if not staying:
+                self.delete(piece.address)
+            elif len(staying) < len(lines):
+                self.put(piece.address, b"".join(staying), piece.version)
+
     def pieces(self, address: PurePath) -> list[Entry]:
         return self.find(address, "*.jsonl")
 

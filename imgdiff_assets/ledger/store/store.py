@@ -47,6 +47,9 @@ class Store(Protocol):
     def append(self, address: PurePath, lines: Sequence[str]) -> None:
         """Add lines, durably; whoever else does so loses none of his."""
 
+    def drop_lines(self, address: PurePath, goes: Callable[[bytes], bool]) -> None:
+        """Take out lines, durably; whoever adds some meanwhile loses none."""
+
     def pieces(self, address: PurePath) -> list[Entry]:
         """The files that hold the lines which were added, in order."""
 

@@ -19,6 +19,7 @@ from resources.loading import devices
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
+from resources.verifier import VerifierSettings
 
 
 class Models(pydantic.BaseModel):
@@ -31,6 +32,7 @@ class Models(pydantic.BaseModel):
     segmenter: SegmenterSettings = SegmenterSettings(model="miniature:segmenter", points_per_side=5)
     captioner: CaptionerSettings = CaptionerSettings(model="miniature:captioner", max_new_tokens=9)
     inpainter: InpainterSettings = InpainterSettings(model="miniature:inpainter", prompt="nothing")
+    verifier: VerifierSettings = VerifierSettings(model="miniature:verifier")
 
 
 @pytest.fixture

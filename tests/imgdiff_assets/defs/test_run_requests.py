@@ -51,3 +51,9 @@ def test_every_stale_shard_is_in_one_run_and_no_other_is_but_fresh_ones(stale: d
         covered += shards
     assert len(covered) == len(set(covered))
     assert set(stale) <= set(covered)
+
+
+def test_no_run_takes_more_stale_shards_than_one_may() -> None:
+    stale = dict.fromkeys([*KEYS[:4], KEYS[5]], ("a",))
+    runs = [request.shards for request in group(KEYS, stale, set(KEYS) - set(stale), most=2)]
+    assert runs == [f"{KEYS[0]} to {KEYS[1]}", f"{KEYS[2]} to {KEYS[3]}", KEYS[5]]

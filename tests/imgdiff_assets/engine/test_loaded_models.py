@@ -15,6 +15,8 @@ IDENTITIES = {
     "segmenter": "1f7997d69f738bfcb34bc19895cf95b60e73ab376e4c8b949412604ecb327eff",
     "captioner": "bb014e30bf78de86fab71e3b60f6846b1a0b1421762b0ae191d19e686b5db6cb",
     "inpainter": "9af79c0d087c1e27452f3bd5cf1e55db062c899eb7debf678489990681c18624",
+    # As 0.2.0, which has it first.
+    "verifier": "8e8831b5ffb263dfcb81416a8b01bf0f7668a19595fdaa51ba42ff54cc306fe6",
 }
 
 
@@ -24,7 +26,7 @@ def test_every_role_has_an_identity_to_keep() -> None:
 
 @pytest.mark.parametrize("role", IDENTITIES)
 def test_the_identities_of_the_miniature_s_models_are_kept(role: str) -> None:
-    settings = getattr(load_recipe("miniature").models, role)
+    settings = load_recipe("miniature", ["verifier.model=miniature:verifier"]).role(role)
     assert content_hash(LoadedModels({role: settings}, {}).identity(role)) == IDENTITIES[role]
 
 

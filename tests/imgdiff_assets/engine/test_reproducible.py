@@ -14,12 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.recipe import Recipe, load_recipe
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 
@@ -57,7 +56,7 @@ def come_to(measured: Any, measured_home: Home, tmp_path_factory: pytest.TempPat
         if way.shuffled is not None:
             random.Random(way.shuffled).shuffle(texts)
         home = measured.ingest(tmp_path_factory.mktemp("way"), texts, way.shard_size)
-        recipe = measured.recipe(*(f"{role}.batch_size={way.batch_size}" for role in ROLES))
+        recipe = measured.recipe(*(f"{role}.batch_size={way.batch_size}" for role in load_recipe("miniature").roles))
         for batches in way.stops:
             _run_until(measured, home, recipe, batches)
         measured.run(home, recipe)

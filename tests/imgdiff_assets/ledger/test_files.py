@@ -12,7 +12,7 @@ import pytest
 
 from imgdiff_assets.ledger import files
 from imgdiff_assets.ledger.aside import set_aside
-from imgdiff_assets.ledger.files import NotWritten, append_lines, atomic_file, remove_leftovers
+from imgdiff_assets.ledger.files import NotWritten, append_lines, atomic_file, drop_lines, remove_leftovers
 
 
 @pytest.fixture
@@ -156,3 +156,22 @@ def test_no_file_takes_the_place_of_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(NotWritten, match="something that is no file"), atomic_file(tmp_path / "pipe") as temporary:
         temporary.write_bytes(b"")
     assert (tmp_path / "pipe").is_fifo()
+
+
+def test_lines_that_are_added_while_others_are_taken_out_stay(tmp_path: Path) -> None:
+    """Whoever waits for the file finds another in its place, and takes that."""
+    path = tmp_path / "lines"
+    append_lines(path, ["goes", "stays"])
+    writers = [
+        threading.Thread(target=lambda name=name: [append_lines(path, [f"{name} {number}"]) for number in range(40)])
+        for name in ("ada", "bob")
+    ]
+    for writer in writers:
+        writer.start()
+    while any(writer.is_alive() for writer in writers):
+        append_lines(path, ["goes"])
+        drop_lines(path, lambda line: line == b"goes\n")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert sorted(lines) == sorted(["stays", *(f"{name} {number}" for name in ("ada", "bob") for number in range(40))])
+    drop_lines(tmp_path / "nothing", lambda line: True)
+    assert not (tmp_path / "nothing").exists()

@@ -220,7 +220,7 @@ def raised_version(step: Measurement) -> Iterator[None]:
 
 
 def test_other_code_is_not_what_it_was_made_of(miniature_home: Home, miniature_recipe: Recipe) -> None:
-    stage = stage_named("filtered_pairs")
+    stage = stage_named("filtered_pairs").under(miniature_recipe)
     then = stage.code_version
     with raised_version(stage.measurements[0]):
         result = replay(miniature_home, miniature_recipe, sample_id(miniature_home))

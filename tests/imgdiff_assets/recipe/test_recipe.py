@@ -275,6 +275,20 @@ def test_the_hash_changes_with_every_value() -> None:
     assert load_recipe("miniature").hash == recipe.hash
 
 
+@pytest.mark.parametrize("override", ["workers.backend=ray", "workers.count=64", "automation.max_shards_per_run=4"])
+def test_who_measures_and_when_is_in_no_hash(override: str) -> None:
+    recipe = load_recipe("miniature")
+    other = override_recipe(recipe, [override])
+    assert other != recipe
+    assert other.hash == recipe.hash
+
+
+def test_a_number_of_workers_is_of_this_machine_unless_the_recipe_names_another_place() -> None:
+    none, ray = (override_recipe(load_recipe("miniature"), [f"workers.backend={name}"]) for name in ("none", "ray"))
+    assert [each.workers.with_count(3).backend for each in (none, ray)] == ["local", "ray"]
+    assert none.workers.with_count(None) == none.workers
+
+
 def test_a_recipe_cannot_be_changed_by_accident() -> None:
     recipe = load_recipe("miniature")
     with pytest.raises(ValueError, match="frozen"):

@@ -36,11 +36,18 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
             (
                 "prompt_pairs.language=english",
                 "captions.language=english",
+                "verifier.model=miniature:verifier",
+                "filtered_pairs.plausibility={}",
+                "filtered_pairs.plausibility.min_plausibility=0.5",
+                "captions.inversion={}",
+                "captions.inversion.min_inversion=0.5",
                 "captions.confirmation={}",
                 "captions.confirmation.min_confirmation=0.5",
                 "filtered_pairs.alignment={}",
                 "bounding_boxes.preserved={}",
                 "bounding_boxes.preserved.min_psnr=20",
+                "fine_tune_set.balance={}",
+                "fine_tune_set.balance.caps={task: 2, kind: 2, object: 2, replacement: 2}",
                 "removal_captions.language=english",
                 *overrides,
             ),
@@ -161,6 +168,7 @@ def rank_among_all(columns: Columns, settings: Any) -> np.ndarray:
         ("captions", "match", "caption_misfits", always(1.0)),
         ("filtered_pairs", "displacement", "misaligned", lambda columns, settings: columns["corner_shift"]),
         ("filtered_pairs", "displacement", "misaligned", always(0.0)),
+        ("fine_tune_set", "enough_of", "enough_of_", lambda columns, settings: np.full(len(columns["task"]), None)),
     ],
 )
 def test_a_broken_derivation_is_noticed(
@@ -169,7 +177,7 @@ def test_a_broken_derivation_is_noticed(
     stage = with_derivation(name, column, compute)
     found = mistakes(stage, settings_of(stage))
     assert found
-    assert all(text.startswith(f"the filter {noticed} ") for text in found)
+    assert all(text.startswith(f"the filter {noticed}") for text in found)
 
 
 @pytest.mark.parametrize("score", ["itc", "itm"])

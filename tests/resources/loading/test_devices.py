@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from resources.loading import devices, turns
+from resources.loading.file_lock import held
 from resources.loading.settings import ModelSettings
 
 
@@ -78,6 +80,18 @@ def test_the_least_recently_used_model_makes_room(tmp_path: Path, accelerator: N
     assert freed() is None
     assert devices.load(Network, a) is kept
     assert devices.load(Network, on_cpu.settings) is on_cpu
+
+
+def test_auto_is_of_several_cards_the_first_that_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    current = [0]
+    monkeypatch.setattr(devices, "cards", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda card: current.append(int(card.partition(":")[2])))
+    monkeypatch.setattr(devices, "resolve", lambda device: f"cuda:{current[-1]}" if device == "auto" else device)
+    monkeypatch.setattr(turns, "_name", lambda device: device)
+    with held(tmp_path / "cuda:0", "cuda:0", "another"), turns.taking_turns(tmp_path, "this test", pytest.fail):
+        assert devices._claim("auto") == "cuda:1"
+        assert turns.any_taken()
+    devices.give_way()
 
 
 def test_an_accelerator_is_this_process_s_until_its_models_are_let_go(tmp_path: Path, accelerator: None) -> None:

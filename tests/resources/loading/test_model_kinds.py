@@ -11,7 +11,7 @@ from resources.loading.failures import WeightsMissing
 from resources.loading.model_kinds import WANTED, wrong_kind
 from resources.loading.weights import MINIATURE_FOLDER
 
-ROLES = load_recipe("miniature").roles
+ROLES = load_recipe("miniature", ["verifier.model=miniature:verifier"]).roles
 FLUX = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]}
 
 
@@ -22,8 +22,8 @@ def of(role: str, model: Path) -> str | None:
 @pytest.mark.parametrize("role", WANTED)
 def test_a_role_takes_its_own_model_and_none_of_the_others(role: str) -> None:
     taken = {other for other in WANTED if of(role, MINIATURE_FOLDER / other) is None}
-    # A pipeline of SDXL that was not trained to inpaint inpaints; a captioner answers without pictures too.
-    also = {"inpainter": {"pair_generator"}, "prompt_rewriter": {"captioner"}}
+    # A pipeline of SDXL that was not trained to inpaint inpaints; a captioner also rewrites, and judges.
+    also = {"inpainter": {"pair_generator"}, "prompt_rewriter": {"captioner"}, "verifier": {"captioner"}}
     assert taken == {role} | also.get(role, set())
 
 
@@ -49,6 +49,9 @@ def test_what_it_is_and_what_is_wanted_are_named(tmp_path: Path) -> None:
         ("captioner", "LlavaNextForConditionalGeneration", True),
         ("captioner", "Qwen3ForCausalLM", False),
         ("image_text_matcher", "BlipForConditionalGeneration", False),
+        ("verifier", "Qwen2_5_VLForConditionalGeneration", True),
+        ("verifier", "ViTForImageClassification", True),
+        ("verifier", "ViTModel", False),
     ],
 )
 def test_transformers_models_are_known_by_their_class(

@@ -71,6 +71,28 @@ def test_a_killed_process_has_nothing(tmp_path: Path, other: tuple[Any, Connecti
     assert turns.any_taken()
 
 
+def test_of_several_the_first_that_is_free_is_taken_and_then_kept(
+    tmp_path: Path, other: tuple[Any, Connection]
+) -> None:
+    with turns.taking_turns(tmp_path, "run def", lambda text: pytest.fail(text)):
+        assert turns.wait_for_one([ACCELERATOR, "xla:1", "xla:2"]) == "xla:1"
+        other[0].kill()
+        other[0].join()
+        assert turns.wait_for_one([ACCELERATOR, "xla:1", "xla:2"]) == "xla:1"
+
+
+def test_where_none_is_free_whichever_comes_first_is_taken(tmp_path: Path, other: tuple[Any, Connection]) -> None:
+    said: list[str] = []
+
+    def hear(text: str) -> None:
+        said.append(text)
+        other[1].send("end")
+
+    with held(tmp_path / "xla:1", "xla:1", "run ghi"), turns.taking_turns(tmp_path, "run def", hear):
+        assert turns.wait_for_one(["xla:1", ACCELERATOR]) == ACCELERATOR
+    assert said == ["xla:1 is held by run ghi; xla:0 is held by run abc; waiting for it to finish"]
+
+
 @pytest.mark.parametrize("note", [None, "", "run abc"])
 def test_who_has_something_is_told_as_far_as_it_is_known(tmp_path: Path, note: str | None) -> None:
     lock, said = FileLock(tmp_path / "thing.lock"), []

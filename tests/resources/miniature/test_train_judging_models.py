@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,10 +18,12 @@ from resources.miniature import (
     train_image_text_matcher,
     train_prompt_rewriter,
     train_segmenter,
+    train_verifier,
 )
 from resources.miniature.scenes import caption, draw_scene, random_content
 from resources.prompt_rewriter import PromptRewriter, PromptRewriterSettings
 from resources.segmenter import Segmenter, SegmenterSettings
+from resources.verifier import Verifier, VerifierSettings
 
 SHORT: pictures.Phases = ((("drawn",), 2), (("drawn",), 1))
 
@@ -116,3 +119,33 @@ def test_repeating_an_object_of_the_caption_is_penalised() -> None:
     assert train_prompt_rewriter.repetition_penalty(logits, ids, 9, present) > even
     logits[0, 3, 7] = 12.0
     assert train_prompt_rewriter.repetition_penalty(logits, ids, 9, present) < even
+
+
+@pytest.mark.slow
+def test_a_verifier_goes_on_from_its_checkpoint_and_ends_as_one_that_was_not_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: np.ndarray
+) -> None:
+    monkeypatch.setattr(train_verifier, "SCENES", 4)
+    monkeypatch.setattr(train_verifier, "reconstruct", lambda images, autoencoder: images)
+    monkeypatch.setattr(train_verifier, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(train_verifier, "STEPS", 3)
+    train_verifier.train(tmp_path / "whole")
+
+    step = train_verifier.Optimisers.step
+    calls = iter(range(3))
+
+    def stopped(*arguments: Any, **options: Any) -> None:
+        if next(calls) == 2:
+            raise KeyboardInterrupt
+        step(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_verifier.Optimisers, "step", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train_verifier.train(tmp_path / "parts")
+    train_verifier.train(tmp_path / "parts")
+    whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert whole == parts
+    assert not list(tmp_path.glob("*/.checkpoint*"))
+    (score,) = Verifier(VerifierSettings(model=str(tmp_path / "parts"))).judge([[image]], [""])
+    assert score is not None

@@ -297,3 +297,12 @@ def test_an_answer_that_was_lost_costs_no_lease(opened: Bucket) -> None:
         assert calls == 2
         held._bucket = bucket  # type: ignore[assignment]
         assert read_bytes(address_) == b"once"
+
+
+def test_lines_are_taken_out_of_a_bucket(opened: Bucket) -> None:
+    objects, log = opened(), ROOT / "lines"
+    for lines in (["goes", "stays"], ["goes"], ["stays too"]):
+        objects.append(log, lines)
+    objects.drop_lines(log, lambda line: line == b"goes\n")
+    assert list(lines_of(log)) == [b"stays\n", b"stays too\n"]
+    assert len(objects.pieces(log)) == 2

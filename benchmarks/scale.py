@@ -1,0 +1,241 @@
+"""What several workers make of one shard's measurements, and how many of them one driver can feed.
+
+    python -m benchmarks.scale [--captions 64] [--repeats 3] [--sleepers 64] [--pairs 256] [--json FILE]
+
+First the miniature over captions of the demo, every model on one thread: by one worker process and by two, in turn,
+with fresh homes. Loading is not counted: each team makes itself ready on a first home. Then the driver alone: workers
+that sleep three seconds a pair, as long as Stable Diffusion XL draws one on a large card, and answer with images of
+1024² pixels and 1.6 MB, which the driver stages as ever.
+
+Whoever reads the figures needs to know what else the cores did: the processor's time is beside them.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from multiprocessing.connection import Connection
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from benchmarks.forked_crew import ForkedCrew
+from imgdiff_assets.cli.demo import DEMO_CAPTIONS
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.materialize import materialize
+from imgdiff_assets.engine.measurer import Measurer
+from imgdiff_assets.engine.parents import Inputs, read_inputs
+from imgdiff_assets.engine.workers.local_crew import THREADS, LocalCrew
+from imgdiff_assets.engine.workers.order import Answer, Order
+from imgdiff_assets.engine.workers.team import Team
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ledger.images import encode_png
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.stages.graph import stage_named, stages_of
+
+SHARD = "shard-000000"
+SECONDS_A_PAIR = 3.0
+SIDE = 1024
+
+
+@dataclass(slots=True)
+class Stage:
+    """One stage over all captions; `driver` is processor time of the run's own process, `sent` what went both ways."""
+
+    stage: str
+    rows: int
+    seconds: float
+    driver: float
+    sent: int
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """What a driver does for workers that sleep; `possible` is the share of the pairs that they could have made."""
+
+    workers: int
+    pairs: int
+    pair_bytes: int
+    seconds: float
+    possible: float
+    driver_seconds_a_pair: float
+    workers_it_can_feed: float
+
+
+class Counted:
+    """A pipe that counts its bytes, both ways."""
+
+    def __init__(self, pipe: Connection, counts: list[int]) -> None:
+        self._pipe, self._counts = pipe, counts
+
+    def send_bytes(self, data: bytes) -> None:
+        self._counts.append(len(data))
+        self._pipe.send_bytes(data)
+
+    def recv_bytes(self) -> bytes:
+        data = self._pipe.recv_bytes()
+        self._counts.append(len(data))
+        return data
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pipe, name)
+
+
+class CountedCrew(LocalCrew):
+    """Processes of this machine; `counts` has the bytes of each message."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.counts: list[int] = []
+
+    def start(self, number: int) -> None:
+        super().start(number)
+        self._pipes[number] = Counted(self._pipes[number], self.counts)  # type: ignore[assignment]
+
+
+class Sleeper:
+    """A worker that sleeps instead of drawing."""
+
+    def __init__(self) -> None:
+        self._measuring = Lock()
+
+    def prepare(self, order: Order) -> Answer:
+        return Answer(str(os.getpid()))
+
+    def measure(self, order: Order, rows: Sequence[Row], made: Mapping[str, Any]) -> Answer:
+        with self._measuring:
+            time.sleep(SECONDS_A_PAIR * len(rows))
+        image, pixels = {"bytes": noise(), "path": "noise.png"}, {"width": SIDE, "height": SIDE}
+        cells = {"source_image": image, "target_image": image, "source_hash": "", "target_hash": ""}
+        return Answer(str(os.getpid()), [[{"seed": 0, **pixels, **cells}] for _ in rows], SECONDS_A_PAIR)
+
+
+@cache
+def noise() -> bytes:
+    """An image of half noise: as a PNG 1.6 MB, about what a drawn one has."""
+    pixels = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    pixels[:, SIDE // 2 :] = 0
+    return encode_png(pixels, 1)
+
+
+@contextmanager
+def team(crew: Callable[[], LocalCrew]) -> Iterator[Team]:
+    """Closed in the end."""
+    made = Team(crew, print)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def one_run(root: Path, captions: int, measurer: Measurer, counts: list[int]) -> list[Stage]:
+    """All stages over a fresh home."""
+    home, recipe = Home(root), load_recipe("miniature")
+    texts = DEMO_CAPTIONS.read_text(encoding="utf-8").splitlines()[:captions]
+    root.mkdir(parents=True)
+    (root / "captions.txt").write_text("\n".join(texts), encoding="utf-8")
+    ingest([root / "captions.txt"], home)
+    models, stages = LoadedModels.shared(recipe.roles), []
+    for stage in stages_of(recipe):
+        counts.clear()
+        began, used = time.monotonic(), time.process_time()
+        inputs = read_inputs(stage, home, SHARD)
+        record = materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "run", measurer=measurer)
+        seconds, driver = time.monotonic() - began, time.process_time() - used
+        stages.append(Stage(stage.name, record.rows, round(seconds, 3), round(driver, 3), sum(counts)))
+    return stages
+
+
+def by_workers(root: Path, captions: int, repeats: int) -> dict[int, list[list[Stage]]]:
+    """By number of workers, the stages of each run; the teams take turns."""
+    os.environ[THREADS] = "1"
+    runs: dict[int, list[list[Stage]]] = {1: [], 2: []}
+    for repeat in range(repeats):
+        for workers, found in runs.items():
+            crew = CountedCrew(workers)
+            with team(lambda crew=crew: crew) as measurer:  # type: ignore[misc]
+                one_run(root / f"warm-{repeat}-{workers}", 8, measurer, crew.counts)
+                found.append(one_run(root / f"home-{repeat}-{workers}", captions, measurer, crew.counts))
+    return runs
+
+
+def feeding(root: Path, sleepers: int, pairs: int) -> Driver:
+    """What the driver's processor does for workers that sleep."""
+    recipe, stage, ledger = load_recipe("miniature", ["pair_generator.batch_size=1"]), stage_named("image_pairs"), root
+    names = [f"{number:064x}" for number in range(pairs)]
+    prompts = pa.table({"pair_id": names, "source_caption": names, "target_caption": names, "kept": [True] * pairs})
+    inputs, models, size = (
+        Inputs("none", lambda: {"prompt_pairs": prompts}),
+        LoadedModels.shared(recipe.roles),
+        noise(),
+    )
+    models.is_in_process("pair_generator")  # imports torch
+    with team(lambda: ForkedCrew(sleepers, Sleeper)) as measurer:
+        began, used = time.monotonic(), time.process_time()
+        materialize(stage, SHARD, inputs, recipe, Ledger(ledger), models, "run", measurer=measurer)
+        seconds, driver = time.monotonic() - began, time.process_time() - used
+    return Driver(
+        workers=sleepers,
+        pairs=pairs,
+        pair_bytes=2 * len(size),
+        seconds=round(seconds, 2),
+        possible=round(SECONDS_A_PAIR * -(-pairs // sleepers) / seconds, 3),
+        driver_seconds_a_pair=round(driver / pairs, 5),
+        workers_it_can_feed=round(SECONDS_A_PAIR * pairs / driver),
+    )
+
+
+def table(runs: Mapping[int, Sequence[Sequence[Stage]]]) -> str:
+    """Medians by stage, and how much faster two were."""
+    heads = ("rows", "rows/s by 1", "by 2", "times", "driver", "KB a row")
+    lines = [f"{'stage':<18}" + "".join(f"{head:>13}" for head in heads)]
+    for at, stage in enumerate(runs[1][0]):
+        one, two = (statistics.median(run[at].seconds for run in runs[workers]) for workers in (1, 2))
+        share = statistics.median(run[at].driver / run[at].seconds for run in runs[2])
+        sent = statistics.median(run[at].sent for run in runs[2]) / max(stage.rows, 1) / 1000
+        values = f"{stage.rows:>13}{stage.rows / one:>13.2f}{stage.rows / two:>13.2f}{one / two:>13.2f}"
+        lines.append(f"{stage.stage:<18}{values}{share:>13.1%}{sent:>13.1f}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure, print, and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--captions", type=int, default=64, help="captions of the demo (default 64)")
+    parser.add_argument("--repeats", type=int, default=3, help="runs by one and by two workers (default 3)")
+    parser.add_argument("--sleepers", type=int, default=64, help="workers that sleep (default 64)")
+    parser.add_argument("--pairs", type=int, default=256, help="pairs that they answer with (default 256)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        driver = feeding(Path(folder) / "sleep", arguments.sleepers, arguments.pairs)
+        print(json.dumps(asdict(driver), indent=1))
+        before = psutil.cpu_times()
+        runs = by_workers(Path(folder), arguments.captions, arguments.repeats) if arguments.repeats else {}
+        busy = sum(psutil.cpu_times()[:3]) - sum(before[:3])
+    if runs:
+        print(table(runs))
+        print(f"processor seconds of all processes of the machine meanwhile: {busy:.0f}")
+    if arguments.json:
+        options = {name: value for name, value in vars(arguments).items() if name != "json"}
+        command = " ".join(["python -m benchmarks.scale", *(f"--{name} {value}" for name, value in options.items())])
+        stages = {workers: [[asdict(stage) for stage in run] for run in found] for workers, found in runs.items()}
+        values = {"command": command, "cores": os.cpu_count(), "driver": asdict(driver), "stages_by_workers": stages}
+        arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Workers killed at random moments: is the ledger what one process makes, and is anything left?
+
+    python -m benchmarks.workers_killed [--kills 100] [--captions 12] [--seed 0] [--json FILE]
+
+The miniature's whole graph over captions of the demo, again and again, by two workers: half of the kills meet forks of
+this process, half actors of a Ray that is started here. Every few seconds one of them ends by SIGKILL. A batch that
+three kills meet is halved, and a row may be set apart by more: that is counted, and tried again.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+
+from benchmarks.faults import import_libraries
+from benchmarks.forked_crew import ForkedCrew
+from imgdiff_assets.cli.demo import DEMO_CAPTIONS
+from imgdiff_assets.defs.role_resources import ROLES
+from imgdiff_assets.engine.loaded_models import LoadedModels
+from imgdiff_assets.engine.materialize import materialize
+from imgdiff_assets.engine.measurer import HERE, Measurer
+from imgdiff_assets.engine.parents import read_inputs
+from imgdiff_assets.engine.workers.crew import Crew
+from imgdiff_assets.engine.workers.local_crew import THREADS
+from imgdiff_assets.engine.workers.ray_crew import RayCrew
+from imgdiff_assets.engine.workers.team import Team
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.stages.graph import stages_of
+
+SHARD = "shard-000000"
+OF_RAY = "ray::Worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What kills of one kind of workers did: `same` of the `runs` came to the hashes of one process, for all tables.
+
+    `told` are the workers that records say have ended, `apart` rows that kills set apart, `left` processes and staged
+    batches that outlived a team.
+    """
+
+    kind: str
+    kills: int = 0
+    runs: int = 0
+    same: int = 0
+    told: int = 0
+    apart: int = 0
+    left: int = 0
+    seconds: float = 0.0
+
+
+def workers() -> list[psutil.Process]:
+    """Those of this process that measure: its forks, or Ray's actors."""
+    children = psutil.Process().children(recursive=True)
+    found = []
+    for child in children:
+        try:
+            line = " ".join(child.cmdline())
+        except psutil.Error:
+            continue
+        is_fork = child.ppid() == os.getpid() and "workers_killed" in line
+        if is_fork or line.startswith(OF_RAY):
+            found.append(child)
+    return found
+
+
+class Killer(threading.Thread):
+    """Ends a worker now and then, until it has ended `most` or is told to stop."""
+
+    def __init__(self, chance: random.Random, most: int, every: float) -> None:
+        super().__init__(daemon=True)
+        self._chance, self._most, self._every = chance, most, every
+        self.kills, self.done = 0, threading.Event()
+
+    def run(self) -> None:
+        while self.kills < self._most and not self.done.wait(self._chance.expovariate(1 / self._every)):
+            if candidates := workers():
+                os.kill(self._chance.choice(candidates).pid, signal.SIGKILL)
+                self.kills += 1
+
+
+def fresh_home(root: Path, captions: int) -> Home:
+    home = Home(root)
+    root.mkdir(parents=True)
+    texts = DEMO_CAPTIONS.read_text(encoding="utf-8").splitlines()[:captions]
+    (root / "captions.txt").write_text("\n".join(texts), encoding="utf-8")
+    ingest([root / "captions.txt"], home)
+    return home
+
+
+def whole_graph(home: Home, measurer: Measurer) -> tuple[dict[str, str], int, int]:
+    """By stage the hash of its table; workers that were told to have ended; rows that this set apart."""
+    recipe = load_recipe("miniature", [*(f"{role}.batch_size=3" for role in ROLES), "max_error_share=1.0"])
+    hashes, told, apart = {}, 0, 0
+    for stage in stages_of(recipe):
+        inputs, models = read_inputs(stage, home, SHARD), LoadedModels.shared(recipe.roles)
+        made = materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "run", measurer=measurer)
+        hashes[stage.name] = made.output_hash
+        told += sum(use.ended is not None for use in made.workers.values())
+        apart += made.rejections.get("error:worker_ended", 0)
+    return hashes, told, apart
+
+
+def kill(
+    kind: str, crew: Callable[[], Crew], root: Path, captions: int, kills: int, every: float, chance: random.Random
+) -> Trial:
+    """Whole graphs by a team of two, until so many of its workers were killed."""
+    whole, trial, began = whole_graph(fresh_home(root / "whole", captions), HERE)[0], Trial(kind), time.monotonic()
+    while trial.kills < kills:
+        home, team = fresh_home(root / f"{kind}-{trial.runs}", captions), Team(crew, lambda text: None)
+        killer = Killer(chance, kills - trial.kills, every)
+        killer.start()
+        try:
+            hashes, told, apart = whole_graph(home, team)
+            if apart:
+                hashes = whole_graph(home, team)[0]
+        finally:
+            killer.done.set()
+            killer.join()
+            team.close()
+        left = len(workers()) + len(Ledger(home.ledger).all_staged())
+        trial = replace(
+            trial,
+            kills=trial.kills + killer.kills,
+            runs=trial.runs + 1,
+            same=trial.same + (hashes == whole),
+            told=trial.told + told,
+            apart=trial.apart + apart,
+            left=trial.left + left,
+            seconds=round(time.monotonic() - began, 1),
+        )
+        print(trial, flush=True)
+    return trial
+
+
+def main() -> None:
+    """Kill, print, and write what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=100, help="workers that are killed, in all (default 100)")
+    parser.add_argument("--captions", type=int, default=12, help="captions of the demo (default 12)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    arguments = parser.parse_args()
+    os.environ[THREADS] = "1"
+    import_libraries()
+    chance, half = random.Random(arguments.seed), arguments.kills // 2
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        forks = kill("forks", lambda: ForkedCrew(2), root / "forks", arguments.captions, half, 1.5, chance)
+        actors = kill(
+            "ray",
+            lambda: RayCrew(2, None, 1.0, None, "DEFAULT"),
+            root / "ray",
+            arguments.captions,
+            arguments.kills - half,
+            6.0,
+            chance,
+        )
+    if arguments.json:
+        options = {name: value for name, value in vars(arguments).items() if name != "json"}
+        command = " ".join(["python -m benchmarks.workers_killed", *(f"--{k} {v}" for k, v in options.items())])
+        values = {"command": command, "trials": [asdict(forks), asdict(actors)]}
+        arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    raise SystemExit(not all(trial.same == trial.runs and not trial.left for trial in (forks, actors)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,187 @@
+"""What is taken down is nowhere any more, and stays away; what is of others stays, to the last row."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.defs.takedown import foresee, remove_source
+from imgdiff_assets.engine.staleness import Staleness
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
+from imgdiff_assets.ingest.removed_shards import remove_shard, restore_shard
+from imgdiff_assets.ingest.shards import caption_id, read_captions, shard_keys
+from imgdiff_assets.ledger.aside import copy_aside
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.reviews import ACCEPT, Review, add_review, read_reviews
+from imgdiff_assets.lineage.takedown import IMAGE_HASHES, TakedownError
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release.contents import SCHEMA, Contents, write_contents
+from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from tests.imgdiff_assets.conftest import KEPT, SECOND, RunStages
+from tests.imgdiff_assets.defs.test_unheld_shards import files
+from tests.imgdiff_assets.ingest.test_ingest_pairs import write_folder
+
+SHARD, OTHER, NEW = "shard-000000", "shard-000001", "shard-000002"
+GOES = KEPT[1]
+
+
+@pytest.fixture(autouse=True)
+def no_instance_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+
+
+def rows_of(home: Home, shard: str, ledger: Ledger | None = None) -> dict[str, list[Row]]:
+    """All rows of a shard, with their images."""
+    ledger = ledger or Ledger(home.ledger)
+    return {name: ledger.read(name, shard, images=True).to_pylist() for name in STAGE_NAMES}
+
+
+def naming(home: Home, text: str) -> Iterator[Path]:
+    """The files below a home in which a text stands, or whose name has it."""
+    for file in home.root.rglob("*"):
+        if file.is_file() and (text in file.name or text.encode() in file.read_bytes()):
+            yield file.relative_to(home.root)
+
+
+def sources(home: Home) -> dict[str, str]:
+    """By id of a pair, the caption that it was made of."""
+    rows = Ledger(home.ledger).read("prompt_pairs", SHARD).to_pylist()
+    return {row["pair_id"]: row["caption_id"] for row in rows}
+
+
+def test_all_that_came_of_a_caption_goes(own_home: Home, drawn_recipe: Recipe, run_stages: RunStages) -> None:
+    ledger, goes = Ledger(own_home.ledger), caption_id(GOES)
+    of_pair, before, others = sources(own_home), rows_of(own_home, SHARD), rows_of(own_home, OTHER)
+    samples = [row["sample_id"] for row in before["fine_tune_set"] if row["caption_id"] == goes]
+    assert samples
+    stays = next(row["sample_id"] for row in before["fine_tune_set"] if row["caption_id"] != goes)
+    for sample in (samples[0], stays):
+        add_review(own_home, Review(sample, SHARD, "ada", ACCEPT))
+    copy_aside(ledger.table_path("captions", SHARD))
+    ledger.stage_batch("captions", SHARD, "describe", [{"pair_id": "1"}], STAGES[0].schema)
+    thumbnail = own_home.local / "cache" / "aa" / "x.webp"
+    thumbnail.parent.mkdir(parents=True)
+    thumbnail.write_bytes(b"small")
+    release = own_home.releases / "1"
+    release.mkdir(parents=True)
+    held = [dict.fromkeys(SCHEMA.names, "") | {"caption_id": goes}] * 2
+    write_contents(Contents({"number": 1}, held), release)
+
+    told = foresee(own_home, "caption", goes[:8])
+    state = files(own_home)
+    assert told.releases == {"1": 2}
+    assert told.rows["fine_tune_set"] == samples
+    assert told.reviews == 1
+    assert files(own_home) == state, "foreseeing changes nothing"
+
+    assert remove_source(own_home, "caption", goes[:8]) == told
+    after = rows_of(own_home, SHARD)
+    for stage in STAGES:
+        gone = set(told.rows.get(stage.name, ()))
+        assert after[stage.name] == [row for row in before[stage.name] if row[stage.id_column] not in gone]
+    assert rows_of(own_home, OTHER) == others
+    assert set(told.rows["image_pairs"]) == {pair for pair, caption in of_pair.items() if caption == goes}
+    left = {row[name] for rows in after.values() for row in rows for name in IMAGE_HASHES if name in row}
+    assert not left & set(told.images)
+    assert set(told.images)
+    assert list(naming(own_home, GOES)) == []
+    assert not thumbnail.exists()
+    assert not ledger.all_staged()
+    assert list(read_reviews(own_home).by_sample) == [stays]
+    for name in STAGE_NAMES:
+        record = ledger.record(name, SHARD)
+        assert record is not None
+        assert record["rows"] == len(after[name])
+    assert Staleness(own_home, drawn_recipe, STAGE_NAMES).unusable(SHARD)[0] == "prompt_pairs", "no release has it now"
+    run_stages(own_home, drawn_recipe, [SHARD])
+    records = [ledger.record(name, SHARD) for name in STAGE_NAMES]
+    assert [record["measured"] for record in records if record is not None and record["measured"]] == []
+    assert list(naming(own_home, GOES)) == []
+
+
+@pytest.mark.slow
+def test_it_stays_away(own_home: Home, tmp_path: Path) -> None:
+    remove_source(own_home, "caption", caption_id(GOES))
+    (tmp_path / "again.txt").write_text(f"{GOES}\na pink kite on the road\n", encoding="utf-8")
+    report = ingest([tmp_path / "again.txt"], own_home)
+    assert (report.accepted, report.duplicates, report.rejected_count) == (1, 0, 1)
+    assert "was removed on 20" in report.rejected[0].reason
+    assert report.rejected[0].text == ""
+    assert foresee(own_home, "caption", caption_id(GOES)).earlier is not None
+    assert list(naming(own_home, GOES)) == []
+
+
+@pytest.mark.slow
+def test_a_file_may_be_all_of_a_shard(own_home: Home, tmp_path: Path) -> None:
+    told = remove_source(own_home, "file", "second.txt")
+    assert told.captions == {OTHER: [caption_id(text) for text in SECOND]}
+    assert shard_keys(own_home) == [SHARD, NEW]
+    assert [Ledger(own_home.ledger).shards(name) for name in STAGE_NAMES] == [[SHARD]] * len(STAGE_NAMES)
+    remove_source(own_home, "file", "third.txt")
+    (tmp_path / "new.txt").write_text("a pink kite on the road\n")
+    assert ingest([tmp_path / "new.txt"], own_home).shards == ["shard-000003"], "no key is given twice"
+    assert not remove_source(own_home, "file", "second.txt").captions
+
+
+@pytest.mark.slow
+def test_it_leaves_the_trash_too(own_home: Home) -> None:
+    before = rows_of(own_home, SHARD)
+    remove_shard(own_home, SHARD)
+    told = remove_source(own_home, "caption", caption_id(GOES))
+    assert list(naming(own_home, GOES)) == []
+    restore_shard(own_home, SHARD)
+    for name, rows in rows_of(own_home, SHARD).items():
+        assert len(rows) == len(before[name]) - len(told.rows.get(name, ()))
+    assert GOES not in read_captions(own_home, SHARD)["caption"].to_pylist()
+
+
+@pytest.mark.slow
+def test_what_was_stopped_in_the_middle_goes_on(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, calls = Ledger.keep_rows, 0
+
+    def stop(*arguments: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        keep(*arguments)
+
+    told = foresee(own_home, "caption", caption_id(GOES))
+    monkeypatch.setattr(Ledger, "keep_rows", stop)
+    with pytest.raises(KeyboardInterrupt):
+        remove_source(own_home, "caption", caption_id(GOES))
+    rest = remove_source(own_home, "file", "no such file")
+    assert rest.captions == told.captions
+    assert 0 < len(rest.rows) < len(told.rows)
+    assert list(naming(own_home, GOES)) == []
+
+
+def test_a_drawn_picture_stands_for_its_caption(own_home: Home) -> None:
+    row = Ledger(own_home.ledger).read("image_pairs", SHARD).to_pylist()[0]
+    told = foresee(own_home, "picture", row["target_hash"])
+    assert told.captions == {SHARD: [sources(own_home)[row["pair_id"]]]}
+
+
+@pytest.mark.slow
+def test_a_picture_is_not_taken_in_another_pair(tmp_path: Path) -> None:
+    home, folder = Home(tmp_path / "home"), write_folder(tmp_path / "photos", 2)
+    ingest_pairs([folder], home)
+    first, second = read_captions(home, SHARD).to_pylist()
+    told = remove_source(home, "picture", first["target_hash"])
+    assert told.captions == {SHARD: [first["caption_id"]]}
+    assert read_captions(home, SHARD)["caption_id"].to_pylist() == [second["caption_id"]]
+    Image.open(folder / "pair1_0.png").save(folder / "pair0_0.png")
+    report = ingest_pairs([folder], home)
+    assert (report.accepted, report.duplicates, report.rejected_count) == (0, 1, 1)
+    assert "shows a picture that was removed" in report.rejected[0].reason
+
+
+@pytest.mark.parametrize(("by", "name"), [("caption", "xyz"), ("caption", "ab"), ("picture", "ab" * 8)])
+def test_what_names_nothing(tmp_path: Path, by: str, name: str) -> None:
+    with pytest.raises(TakedownError):
+        foresee(Home(tmp_path), by, name)
