@@ -37,7 +37,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
             "attempt": np.zeros(count, dtype=np.int32),
             "source_caption": pairs["caption"],
             "filled": pa.nulls(count, pa.string()),
-            "kind": pa.nulls(count, pa.string()),
+            "asked_kind": pa.nulls(count, pa.string()),
             "answer": pa.nulls(count, pa.string()),
             "target_caption": pairs["target_caption"],
             "edit_count": pa.nulls(count, pa.int32()),

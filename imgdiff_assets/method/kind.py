@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Any
 
 from imgdiff_assets.common.hashing import seed_of
 from imgdiff_assets.method import kinds
@@ -17,6 +18,12 @@ from imgdiff_assets.method.language import Language
 
 OBJECT_REPLACED = "object_replaced"
 """What is asked for where a recipe names no kinds."""
+
+KIND_COLUMNS = ("asked_kind", "change_kind", "source_object")
+"""What of a prompt pair tells its kind."""
+
+UNKNOWN = "unknown"
+"""The kind of given pairs, of which nobody says what differs."""
 
 CAPTION = "{caption}"
 """Stands for the caption in what the rewriter is asked."""
@@ -97,6 +104,11 @@ def kinds_in_order(caption_id: str, shares: Mapping[str, float]) -> list[str]:
     return sorted((name for name in shares if shares[name] > 0), key=lambda name: (waits(name), name))
 
 
-def kind_of(asked: str | None, source_object: str | None) -> str | None:
-    """The kind of a prompt pair: one for which none was asked is of the first, unless nothing is known of it."""
-    return asked or (OBJECT_REPLACED if source_object else None)
+def kind_of(prompt: Mapping[str, Any]) -> str:
+    """The kind of a kept prompt pair: what was asked for, else what was found, else the first.
+
+    `prompt` has the `KIND_COLUMNS`. Of a given pair without objects nothing is known.
+    """
+    if prompt["asked_kind"] or not prompt["source_object"]:
+        return prompt["asked_kind"] or UNKNOWN
+    return next((name for name in kind_names() if kind_named(name).called == prompt["change_kind"]), OBJECT_REPLACED)

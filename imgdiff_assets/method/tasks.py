@@ -70,7 +70,7 @@ def ask_grounding(known: Mapping[str, Any], first: str) -> Row | None:
 
 def ask_edit_instruction(known: Mapping[str, Any], first: str) -> Row | None:
     """The edit that makes the second image of the first: one object replaced by another, or what the kind changes."""
-    if known.get("kind") not in (None, OBJECT_REPLACED):
+    if known.get("asked_kind") not in (None, OBJECT_REPLACED):
         old, new = (known[f"{side}_object"] for side in (first, other(first)))
         return {"subject": None, "answer": _sentences(known).changed.format(old=old, new=new)}
     parts = _compared(known, first)

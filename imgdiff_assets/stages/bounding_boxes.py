@@ -70,7 +70,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
     """Every filtered pair, with the objects that its two prompts name."""
     pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
     prompts = look_up(tables["prompt_pairs"], "pair_id", pairs["pair_id"])
-    for name in (*OBJECT_COLUMNS, "kind"):
+    for name in (*OBJECT_COLUMNS, "asked_kind"):
         pairs = pairs.append_column(name, prompts[name])
     return pairs
 
@@ -146,7 +146,7 @@ def _has_box(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
 def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarray:
     """What the match filter compares: the weaker side if both must fit, else the stronger, as for kinds that move."""
     sides = [columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")]
-    one = np.array([kind is not None and kind_named(kind).on_one_side for kind in columns["kind"]], dtype=bool)
+    one = np.array([kind is not None and kind_named(kind).on_one_side for kind in columns["asked_kind"]], dtype=bool)
     return np.where(one | (settings.match_rule == "either"), np.maximum(*sides), np.minimum(*sides))
 
 
@@ -178,7 +178,7 @@ def _canary_without_box(settings: BoundingBoxesSettings) -> Canaries:
 
 def _canary_unseen(settings: BoundingBoxesSettings) -> Canaries:
     planted = planted_matches(settings.match_score, settings.min_match, both=settings.match_rule == "both")
-    return Canaries(*([{**row, "kind": None} for row in rows] for rows in (planted.kept, planted.rejected)))
+    return Canaries(*([{**row, "asked_kind": None} for row in rows] for rows in (planted.kept, planted.rejected)))
 
 
 def _region(pair: str, name: str, left: float, similarity: float) -> Row:
@@ -216,7 +216,7 @@ STAGE = Stage(
     above=(Above("filtered_pairs", "pair_id"),),
     section=BoundingBoxesSettings,
     description=__doc__,
-    item_columns=tuple(pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS, "kind")),
+    item_columns=tuple(pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS, "asked_kind")),
     items=items,
     row_id=row_id,
     contents=contents,
@@ -257,7 +257,7 @@ STAGE = Stage(
         ),
         Derivation(
             cosine("match"),
-            (*(f"{side}_match_{head}" for head in HEADS for side in ("source", "target")), "kind"),
+            (*(f"{side}_match_{head}" for head in HEADS for side in ("source", "target")), "asked_kind"),
             _match_scores,
         ),
         Filter(

@@ -24,7 +24,6 @@ from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.ledger.reviews import ACCEPT, REJECT
 from imgdiff_assets.method.balance import validating
 from imgdiff_assets.method.box_text import Coordinates, box_text
-from imgdiff_assets.method.change import OBJECT
 from imgdiff_assets.method.conversations import conversation, pick, split
 from imgdiff_assets.method.kind import kind_of
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named, sentences_of, spoken_sentences
@@ -86,7 +85,15 @@ SPOKEN = (
     ("region_phrase", "region_caption"),
 )
 """What sentences are made of, and what it was taken from: of a row that was rejected before, it may be missing."""
-PROMPTS = ("caption_id", "source_caption", "target_caption", "source_object", "target_object", "change_kind", "kind")
+PROMPTS = (
+    "caption_id",
+    "source_caption",
+    "target_caption",
+    "source_object",
+    "target_object",
+    "change_kind",
+    "asked_kind",
+)
 NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 OBJECTS = ("source_object", "target_object")
@@ -257,10 +264,9 @@ def _pairs(tables: Mapping[str, pa.Table], side_of: Callable[[str], str]) -> dic
         known[pair["pair_id"]] = {
             **pair,
             **prompt,
-            "kind": kind_of(prompt["kind"], prompt["source_object"]),
             **image,
             "too_similar": pair["rejected_by"] == NEGATIVES,
-            "kind": prompt["change_kind"] or OBJECT,
+            "kind": kind_of(prompt),
             "split": side,
             "validation_bits": int(distance) if training else None,
             "validation_similarity": float(similarity) if training else None,
@@ -311,8 +317,6 @@ def _ask(task: Task, known: Row, settings: Mapping[str, Any]) -> Iterator[Row]:
         scores = {
             "match_margin": _margin(known, settings["captions.match_score"]) if known["about"] else None,
             "same_similarity": known["image_similarity"] if asked["answer"] in SAME else None,
-            # Of erased regions and of what shows the same, the prompts' difference is not what the sample is about.
-            "kind": known["kind"] if known.get("erased_from") is None and asked["answer"] not in SAME else None,
         }
         row = {**known, "task": task.name, "first": first, **asked, **scores}
         yield {name: row.get(name) for name in (*names, "kept")}
@@ -390,7 +394,6 @@ ITEM_COLUMNS = (
     *(pa.field(name, pa.string()) for name in ("split", "task", "first", "about", "subject", "answer", "review")),
     pa.field("erased_from", pa.string()),
     pa.field("erased_hash", pa.string()),
-    pa.field("kind", pa.string()),
     *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
     pa.field("width", pa.int32()),
     pa.field("height", pa.int32()),

@@ -66,14 +66,14 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
     seeds = [seed_of(settings["seed"], "rewrite", row["caption_id"], row["attempt"]) for row in rows]
     captions = [row["source_caption"] for row in rows]
     if settings["answer"] == JSON:
-        asked = [_question(row["kind"], settings) for row in rows]
+        asked = [_question(row["asked_kind"], settings) for row in rows]
         questions = [question.replace(CAPTION, caption) for question, caption in zip(asked, captions, strict=True)]
         answers = model.ask(questions, seeds, schema(with_caption=True))
     else:
         answers = model.rewrite(captions, seeds)
     rewrites = [Rewrite.of(caption, answer) for caption, answer in zip(captions, answers, strict=True)]
     for rewrite, row in zip(rewrites, rows, strict=True):
-        rewrite.kind = row["kind"] or OBJECT_REPLACED
+        rewrite.kind = row["asked_kind"] or OBJECT_REPLACED
     unnamed = [rewrite for rewrite in rewrites if rewrite.is_to_be_named and rewrite.named is None]
     # The likeliest answer, for this question has a right one.
     questions = [rewrite.question(settings["change_question"]) for rewrite in unnamed]

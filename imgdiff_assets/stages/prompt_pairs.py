@@ -154,7 +154,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
             "attempt": np.tile(np.arange(attempts), len(captions)),
             "source_caption": rows["caption"],
             "filled": rows["filled"] if "filled" in rows.column_names else pa.nulls(len(rows), pa.string()),
-            "kind": pa.array(kinds, pa.string()),
+            "asked_kind": pa.array(kinds, pa.string()),
             "kept": np.ones(len(rows), dtype=bool),
         }
     )
@@ -252,7 +252,9 @@ def _wanted(columns: Columns, settings: PromptPairsSettings) -> Booleans:
     def wanted(asked: str | None, found: str | None) -> bool:
         return found is None or found in (settings.kinds if asked is None else (kind_named(asked).called,))
 
-    return np.array([wanted(*row) for row in zip(columns["kind"], columns["change_kind"], strict=True)], dtype=bool)
+    return np.array(
+        [wanted(*row) for row in zip(columns["asked_kind"], columns["change_kind"], strict=True)], dtype=bool
+    )
 
 
 def _canary_kinds(settings: PromptPairsSettings) -> Canaries:
@@ -260,8 +262,8 @@ def _canary_kinds(settings: PromptPairsSettings) -> Canaries:
     kept, rejected = [], []
     for asked in (None, *(name for name in settings.kind_shares if name != OBJECT_REPLACED)):
         may_be = settings.kinds if asked is None else [kind_named(asked).called]
-        kept += [{"kind": asked, "change_kind": found} for found in (None, *may_be)]
-        rejected += [{"kind": asked, "change_kind": found} for found in (*KINDS, "thing") if found not in may_be]
+        kept += [{"asked_kind": asked, "change_kind": found} for found in (None, *may_be)]
+        rejected += [{"asked_kind": asked, "change_kind": found} for found in (*KINDS, "thing") if found not in may_be]
     return Canaries(kept, rejected)
 
 
@@ -348,7 +350,7 @@ def contents(row: Mapping[str, Any]) -> list[str]:
     return [
         f"{row['source_caption']} → {target}" if target else row["source_caption"],
         " → ".join(objects) + f" (attempt {row['attempt']})" if all(objects) else "",
-        f"asked for: {row['kind']}" if row["kind"] else "",
+        f"asked for: {row['asked_kind']}" if row["asked_kind"] else "",
         "" if row["answer"] is None else f"answer: {row['answer']}",
         "" if row["change_answer"] is None else f"asked what was replaced: {row['change_answer']}",
     ]
@@ -366,7 +368,7 @@ STAGE = Stage(
         pa.field("attempt", pa.int32()),
         pa.field("source_caption", pa.string()),
         pa.field("filled", pa.string()),
-        pa.field("kind", pa.string()),
+        pa.field("asked_kind", pa.string()),
     ),
     items=items,
     item_settings=("attempts", "kind_shares"),
@@ -407,7 +409,7 @@ STAGE = Stage(
             ),
             inputs=("caption_id", "attempt", "source_caption"),
             run=rewrite,
-            later_inputs=("kind",),
+            later_inputs=("asked_kind",),
             settings=(
                 "seed",
                 "answer_pattern",
@@ -432,7 +434,7 @@ STAGE = Stage(
         *named_rewrites.WRONGLY_NAMED,
         Filter(
             "other_kind",
-            ("kind", "change_kind"),
+            ("asked_kind", "change_kind"),
             _wanted,
             "the change is of another kind than the recipe wants",
             _canary_kinds,

@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow.compute as pc
 
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.method.kind import OBJECT_REPLACED
+from imgdiff_assets.method.kind import KIND_COLUMNS, OBJECT_REPLACED, kind_of
 from imgdiff_assets.reading.scan import scan
-
-UNKNOWN = "unknown"
-"""The kind of given pairs, of which nobody says what differs."""
 
 COLUMNS = ("rewrites", "prompt_pairs", "pairs_with_samples", "samples")
 
@@ -20,17 +17,16 @@ def by_kind(ledger: Ledger, shards: Sequence[str]) -> Mapping[str, Mapping[str, 
 
     A sample counts where it is about the difference: not where both images show the same, nor of erased regions.
     """
-    prompts = scan(ledger, "prompt_pairs", ["pair_id", "kind", "source_object", "kept"], shards=shards).to_pylist()
-    samples = scan(ledger, "fine_tune_set", ["pair_id", "kind"], pc.field("kept"), shards).to_pylist()
+    prompts = scan(ledger, "prompt_pairs", ["pair_id", *KIND_COLUMNS, "kept"], shards=shards).to_pylist()
+    about = pc.field("kept") & pc.field("region_id").is_valid() & pc.field("erased_from").is_null()
+    samples = Counter(scan(ledger, "fine_tune_set", ["pair_id"], about, shards)["pair_id"].to_pylist())
     counts = {name: Counter[str]() for name in COLUMNS}
     for row in prompts:
-        # A rewrite that was rejected may have no object; a given pair, which nobody rejects, need not have any.
-        kind = row["kind"] or (OBJECT_REPLACED if row["source_object"] or not row["kept"] else UNKNOWN)
-        counts["rewrites"][kind] += 1
-        counts["prompt_pairs"][kind] += row["kept"]
-    told = {row["pair_id"]: row["kind"] for row in samples if row["kind"]}
-    counts["pairs_with_samples"].update(told.values())
-    counts["samples"].update(row["kind"] for row in samples if row["kind"])
+        # A rewrite that was rejected counts as what was asked for: it need not have been understood.
+        kind = kind_of(row) if row["kept"] else row["asked_kind"] or OBJECT_REPLACED
+        made = samples[row["pair_id"]]
+        for name, count in zip(COLUMNS, (1, row["kept"], made > 0, made), strict=True):
+            counts[name][kind] += count
     return {kind: {name: counts[name][kind] for name in COLUMNS} for kind in sorted(counts["rewrites"])}
 
 

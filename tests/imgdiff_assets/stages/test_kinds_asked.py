@@ -38,7 +38,7 @@ def test_a_rewriter_is_asked_for_the_kind_and_held_to_it(tmp_path: Path) -> None
     home = home_with(tmp_path, BIKE, DOGS)
     with answering(answer) as (base_url, _):
         rows = rows_by_caption(home, base_url, SHARES.format("attribute_changed"))
-        assert {row["kind"] for row in rows.values()} == {"attribute_changed"}
+        assert {row["asked_kind"] for row in rows.values()} == {"attribute_changed"}
         assert rows[BIKE]["rejected_by"] is None
         assert (rows[BIKE]["source_object"], rows[BIKE]["target_object"]) == ("red bike", "blue bike")
         assert rows[DOGS]["rejected_by"] == "other_kind"
@@ -71,7 +71,7 @@ def test_each_attempt_tries_the_next_kind() -> None:
     captions = pa.table({"caption_id": ["one", "two"], "caption": [BIKE, DOGS]})
     shares = {"object_replaced": 1, "count_changed": 1}
     values = {**stage.values(recipe, stage.item_settings), "kind_shares": shares}
-    kinds = stage.items({"caption_file": captions}, values)["kind"].to_pylist()
+    kinds = stage.items({"caption_file": captions}, values)["asked_kind"].to_pylist()
     assert sorted(kinds[:2], key=str) == sorted(kinds[3:5], key=str) == [None, "count_changed"]
     assert (kinds[0], kinds[3]) == (kinds[2], kinds[5])
 
@@ -97,7 +97,7 @@ def test_where_there_is_one_more_the_other_image_need_not_show_any() -> None:
     stage = stage_named("bounding_boxes")
     derived = next(step for step in stage.steps if getattr(getattr(step, "column", None), "name", "") == "match")
     columns = {name: np.array([0.1, 0.1]) if "source" in name else np.array([0.9, 0.9]) for name in derived.reads}
-    columns["kind"] = np.array(["count_changed", "attribute_changed"], dtype=object)
+    columns["asked_kind"] = np.array(["count_changed", "attribute_changed"], dtype=object)
     assert derived.compute(columns, recipe).tolist() == [0.9, 0.1]
 
 
@@ -108,7 +108,7 @@ def test_filters_notice_rows_of_every_kind() -> None:
 
 
 def test_an_edit_of_another_kind_names_what_it_changes_and_turns_round() -> None:
-    known = {"kind": "count_changed", "source_object": "two dogs", "target_object": "four dogs"}
+    known = {"asked_kind": "count_changed", "source_object": "two dogs", "target_object": "four dogs"}
     ask = TASKS["edit_instruction"].ask
     assert ask(known, "source") == {"subject": None, "answer": "Change “two dogs” to “four dogs”."}
     assert ask(known, "target") == {"subject": None, "answer": "Change “four dogs” to “two dogs”."}
