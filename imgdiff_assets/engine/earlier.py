@@ -20,9 +20,7 @@ def earlier_versions_of_row(stage: Stage, row: Row, record: Mapping[str, Any]) -
             # Before the first measurement the rows of some stages have no id.
             nameless = step is stage.measurements[0] and stage.row_id is not None
             identity = None if nameless else row[stage.id_column]
-            inputs = [row[name] for name in step.inputs]
-            if row[step.fingerprint_column] == content_hash(
-                identity_then(stage, step, version, record), identity, inputs
-            ):
+            then = identity_then(stage, step, version, record)
+            if row[step.fingerprint_column] == content_hash(then, identity, step.hashed(row)):
                 found[step.name] = version
     return found

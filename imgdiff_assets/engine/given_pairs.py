@@ -37,6 +37,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
             "attempt": np.zeros(count, dtype=np.int32),
             "source_caption": pairs["caption"],
             "filled": pa.nulls(count, pa.string()),
+            "asked_kind": pa.nulls(count, pa.string()),
             "answer": pa.nulls(count, pa.string()),
             "target_caption": pairs["target_caption"],
             "edit_count": pa.nulls(count, pa.int32()),
@@ -81,7 +82,8 @@ def _given_prompts(stage: Stage) -> Stage:
     (rewrite,) = stage.measurements
     derived = [step for step in stage.steps if isinstance(step, Derivation)]
     told = [column for column in rewrite.columns if column not in named_rewrites.COLUMNS]
-    names = [column.name for column in (*stage.item_columns, *told)]
+    known = [column.name for column in (*stage.item_columns, *told)]
+    names = [name for name in known if name not in rewrite.later_inputs]
     taking = Measurement(name=rewrite.name, columns=(), inputs=("pair_id", *names), run=take_over)
     return replace(
         stage,

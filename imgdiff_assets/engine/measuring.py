@@ -172,7 +172,7 @@ class Measuring:
         own = self.stage.name == ErasedImages.asset and task.step is not self.stage.measurements[0]
         for start in range(0, len(missing), task.batch_size):
             indices = missing[start : start + task.batch_size]
-            values = rows_of(rows.table.take(indices), task.step.inputs)
+            values = rows_of(rows.table.take(indices), task.step.reads)
             made = {row[self.stage.id_column]: rows.made(row[self.stage.id_column]) for row in values} if own else {}
             yield Batch(indices, values, made)
 

@@ -1,6 +1,7 @@
 """The table in the making: rows as columns, with their verdicts, step by step."""
 
 from collections.abc import Callable, Mapping
+from functools import reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +45,10 @@ class Rows:
         name, rows = self._stage.id_column, self.table
         ids = rows[name] if name in rows.column_names else pa.chunked_array([pa.nulls(len(rows))])
         hashes = row_hashes(identity, ids, [rows[name] for name in step.inputs])
+        later = [rows[name] for name in step.later_inputs]
+        if known := [column.is_valid() for column in later if column.null_count < len(rows)]:
+            told = reduce(pc.or_, known).combine_chunks()
+            hashes = pc.if_else(told, row_hashes(identity, ids, [rows[name] for name in step.reads]), hashes)
         if pc.count_distinct(hashes).as_py() < len(hashes):
             raise ValueError(f"{self._stage.name}: two rows have the same id and inputs in {step.name}")
         return pa.chunked_array([hashes])

@@ -27,7 +27,7 @@ for_trl = train.map(lambda row: {"messages": [
 """TRL puts a placeholder for each of the `images` before the first message itself, whatever stands in it."""
 
 IMAGES = ("image_1", "image_2")
-TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id")
+TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id", "kind")
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:

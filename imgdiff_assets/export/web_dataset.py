@@ -34,6 +34,7 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
                 writers[sample.split] = stack.enter_context(writer)
             about = {
                 "task": sample.task,
+                "kind": sample.kind,
                 "question": view.question,
                 "answer": view.answer,
                 "messages": messages(asked(view), view.answer),

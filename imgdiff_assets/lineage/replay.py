@@ -201,7 +201,7 @@ def _with_images(step: Measurement, row: Row, work: ShardWork) -> Row:
 
 def _replay_step(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> Replayed:
     try:
-        (made,) = step.run([{name: row[name] for name in step.inputs}], work)
+        (made,) = step.run([{name: row[name] for name in step.reads}], work)
         if isinstance(made, Exception):
             raise made
     except Exception as error:
@@ -213,7 +213,7 @@ def _replay_step(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> 
 
 def _older(home: Home, stage: Stage, shard: str, row: Row, recipe: Recipe) -> list[str]:
     """What the row was measured from, and the tables above it do not give any more."""
-    measured_from = {stage.id_column, *(name for step in stage.measurements for name in step.inputs)}
+    measured_from = {stage.id_column, *(name for step in stage.measurements for name in step.reads)}
     names = [column.name for column in stage.item_columns if column.name in measured_from]
     try:
         made_of = stage.values(recipe, stage.item_settings)

@@ -135,9 +135,9 @@ def _said(difference: str, known: frozenset[str], language: Language) -> Iterato
     for sentence in _split(difference, _SENTENCE):
         for part, side in _parts(sentence, cues, language):
             for word, own in _placed(part, cues, language) if side is None else ((word, side) for word in words(part)):
-                stem = _stem(word, language)
-                unsaid = word in cues or (word in rules.silent and stem not in _qualities(language))
-                yield _Word("" if unsaid else stem, own)
+                said = stem(word, language)
+                unsaid = word in cues or (word in rules.silent and said not in _qualities(language))
+                yield _Word("" if unsaid else said, own)
         yield _Word("", None)
 
 
@@ -202,8 +202,8 @@ def _trailing(pieces: Sequence[Sequence[str]], cues: dict[str, str], language: L
 def _content(text: str, language: Language) -> list[str]:
     """The stems of the words that bear meaning; all of them where none does."""
     said = words(text)
-    return [_stem(word, language) for word in said if word not in language.sides.silent] or [
-        _stem(word, language) for word in said if word not in language.articles
+    return [stem(word, language) for word in said if word not in language.sides.silent] or [
+        stem(word, language) for word in said if word not in language.articles
     ]
 
 
@@ -211,7 +211,7 @@ def _said_of(text: str, language: Language) -> list[str]:
     """The stems of all words, without articles but for the first, which may tell that there is one thing."""
     said = words(text)
     kept = [*said[:1], *(word for word in said[1:] if word not in language.articles)]
-    return [_stem(word, language) for word in kept]
+    return [stem(word, language) for word in kept]
 
 
 def _head(text: str, language: Language) -> str:
@@ -241,7 +241,8 @@ def _alike(one: str, other: str) -> bool:
 
 
 @lru_cache(maxsize=1 << 14)
-def _stem(word: str, language: Language) -> str:
+def stem(word: str, language: Language) -> str:
+    """What the forms of a word have in common."""
     word = language.sides.same.get(word, word)
     return str(_stemmer(language.stemmer).stemWord(word)) if language.stemmer else word
 
@@ -249,7 +250,7 @@ def _stem(word: str, language: Language) -> str:
 @cache
 def _exclusive(language: Language) -> tuple[frozenset[str], ...]:
     """Stems of which one contradicts another of its set."""
-    return tuple(frozenset(_stem(word, language) for word in group) for group in language.sides.exclusive)
+    return tuple(frozenset(stem(word, language) for word in group) for group in language.sides.exclusive)
 
 
 @cache

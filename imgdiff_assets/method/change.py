@@ -15,7 +15,7 @@ from imgdiff_assets.method.caption_edit import joined, words
 from imgdiff_assets.method.language import Language, listed
 
 KINDS = ("object", "attribute", "count", "position", "action")
-OBJECT, ACTION = KINDS[0], KINDS[-1]
+OBJECT, ATTRIBUTE, COUNT, POSITION, ACTION = KINDS
 
 UNNAMED, MISNAMED, MORE_CHANGED, SEVERAL_OBJECTS = "unnamed", "misnamed", "more_changed", "several_objects"
 """What may be wrong with a named change."""
@@ -73,6 +73,41 @@ def check(source: str, target: str, named: Mapping[str, str], language: Language
     in articles and in what agrees with the phrases. A named `kind` holds unless the words tell another; without one
     it is an object, which was asked for.
     """
+    found = placed(source, target, named, language)
+    if isinstance(found, Change):
+        return found
+    change = _judged(found, _kind(named.get("kind", "")), language)
+    several = any(_lists(named[key], language) for key in CHANGE_KEYS)
+    return replace(change, fault=SEVERAL_OBJECTS) if several and change.kind == OBJECT else change
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the two named phrases stand in the words of their captions, which say the same around them."""
+
+    old: Words
+    one: slice
+    new: Words
+    other: slice
+
+    @property
+    def phrases(self) -> tuple[Words, Words]:
+        return self.old[self.one], self.new[self.other]
+
+    @property
+    def differing(self) -> tuple[slice, slice]:
+        """What differs of the two phrases, in the words of the captions: without what both begin and end with."""
+        source, target = self.phrases
+        head = _shared(source, target)
+        tail = min(_shared(source[::-1], target[::-1]), min(len(source), len(target)) - head)
+        return (
+            slice(self.one.start + head, self.one.stop - tail),
+            slice(self.other.start + head, self.other.stop - tail),
+        )
+
+
+def placed(source: str, target: str, named: Mapping[str, str], language: Language) -> Placed | Change:
+    """The two phrases that are named as `CHANGE_KEYS` say, found in the captions; a change with a fault where not."""
     old, new = words(source), words(target)
     replaced, replacement = (_bare(words(named[key]), language) for key in CHANGE_KEYS)
     if not replaced or not replacement or replaced == replacement:
@@ -85,9 +120,7 @@ def check(source: str, target: str, named: Mapping[str, str], language: Language
     for one, other in places:
         before = _agree(old[: one.start], new[: other.start], language, -1)
         if before and _agree(old[one.stop :], new[other.stop :], language, 0):
-            change = _judged(old, one, new, other, _kind(named.get("kind", "")), language)
-            several = any(_lists(named[key], language) for key in CHANGE_KEYS)
-            return replace(change, fault=SEVERAL_OBJECTS) if several and change.kind == OBJECT else change
+            return Placed(old, one, new, other)
     return Change(fault=MORE_CHANGED)
 
 
@@ -98,16 +131,16 @@ def _kind(said: str) -> str:
     return named[0] if len(named) == 1 else said.strip().lower() or OBJECT
 
 
-def _judged(old: Words, one: slice, new: Words, other: slice, kind: str, language: Language) -> Change:
-    phrases = _narrowed(old[one], new[other], language)
+def _judged(found: Placed, kind: str, language: Language) -> Change:
+    phrases = _narrowed(*found.phrases, language)
     source, target = phrases
     head = _shared(source, target)
     tail = min(_shared(source[::-1], target[::-1]), min(len(source), len(target)) - head)
     differing = source[head : len(source) - tail], target[head : len(target) - tail]
     kind = _kind_by_words(*differing, language) or kind
-    if kind == OBJECT and any(all(word in _function_words(language) for word in run) for run in differing if run):
-        kind = "attribute"  # "his" for "her": whose it is, and no thing
-    if _are_verbs(old[: one.start], *phrases, language):
+    if kind == OBJECT and any(all(word in function_words(language) for word in run) for run in differing if run):
+        kind = ATTRIBUTE  # "his" for "her": whose it is, and no thing
+    if _are_verbs(found.old[: found.one.start], *phrases, language):
         kind = ACTION
     if not all(differing):  # Words were added or taken away.
         return Change(joined(differing[0]), joined(differing[1]), kind)
@@ -203,9 +236,14 @@ def _kind_by_words(one: Words, other: Words, language: Language) -> str | None:
 
 
 @cache
-def _function_words(language: Language) -> frozenset[str]:
+def function_words(language: Language) -> frozenset[str]:
     """Words that name no thing, whatever stands beside them."""
     return language.articles.union(language.joining, language.before_nouns, *language.agreeing)
+
+
+def is_done(word: str, language: Language) -> bool:
+    """Whether a word may be what is done, as far as it looks so."""
+    return word.endswith(language.verb_endings) or word in language.kinds.get(ACTION, frozenset())
 
 
 def _are_verbs(before: Words, one: Words, other: Words, language: Language) -> bool:

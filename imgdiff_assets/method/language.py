@@ -85,7 +85,8 @@ class Sentences:
 
     `questions` are wordings by task. `region` is what `{region}` in one becomes, `corners` what stands there where
     no box is drawn, with `{box}` and `{convention}`; `conventions` tell how a box is written. `both_shown` is the
-    subject of `grounding` (`{first}`, `{second}`), `replaced` the edit (`{old}`, `{new}`), `in_common` and, of
+    subject of `grounding` (`{first}`, `{second}`), `replaced` the edit (`{old}`, `{new}`) of an object and
+    `changed` that of any other kind, `in_common` and, of
     what is no noun phrase, `in_common_quoted` what both images show (`{shown}`), in which `something` stands for
     what differs. `answers` are those of `same_or_different`, `side_by_side` introduces two images in one picture.
     `definite` makes a phrase one that is known.
@@ -97,6 +98,7 @@ class Sentences:
     conventions: Mapping[str, str]
     both_shown: str
     replaced: str
+    changed: str
     in_common: str
     in_common_quoted: str
     something: str
@@ -117,8 +119,9 @@ class Language:
     trade one of `endings` for another. `joining` words stand between the names of two things. `kinds` are words by
     the kind of change that replacing one by another is, as in `{"count": {"one", "two"}}`; words with
     `verb_endings` are what is done, unless they stand behind an article, an attribute or one of `before_nouns`.
-    `stemmer` is what Snowball calls the rules for a word's forms. `phrases` find a name in an answer, `sides` say
-    of which image a word is said. `slips` are regular expressions for what stands in no good sentence.
+    `stemmer` is what Snowball calls the rules for a word's forms, `plurals` are those that it does not know, with
+    their singular. `phrases` find a name in an answer, `sides` say of which image a word is said. `slips` are regular
+    expressions for what stands in no good sentence.
     """
 
     name: str
@@ -134,6 +137,7 @@ class Language:
     verb_endings: tuple[str, ...] = ()
     before_nouns: frozenset[str] = frozenset()
     stemmer: str | None = None
+    plurals: Mapping[str, str] = field(default_factory=dict)
     sentences: Sentences | None = None
     phrases: PhraseRules = PhraseRules()
     sides: SideRules = SideRules()

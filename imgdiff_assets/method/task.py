@@ -17,7 +17,8 @@ class Task:
     give the same each time. Known, by name, are
 
     - of the caption: `caption_id`, `source_caption`, `target_caption`, `split` (`train` or `validation`), and what was
-      replaced by what: `source_object`, `target_object`, `change_kind`, where it is known;
+      replaced by what: `source_object`, `target_object`, `change_kind`, where it is known, and `asked_kind`, the kind
+      that was asked for (None: an object replaced);
     - of the pair: `pair_id`, `source_hash`, `target_hash`, `width`, `height` (pixels), `image_similarity` (cosine),
       `too_similar` (whether the pair was rejected as such, for the two images show the same);
     - of the region: `region_id`, `x1`, `y1`, `x2`, `y2` (pixels), `box_text` (the box as answers tell it),

@@ -14,6 +14,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.method.caption_edit import joined, words
 from imgdiff_assets.method.change import OBJECT
 from imgdiff_assets.method.conversations import sentence
+from imgdiff_assets.method.kind import OBJECT_REPLACED
 from imgdiff_assets.method.language import (
     DEFAULT_LANGUAGE,
     Language,
@@ -68,7 +69,10 @@ def ask_grounding(known: Mapping[str, Any], first: str) -> Row | None:
 
 
 def ask_edit_instruction(known: Mapping[str, Any], first: str) -> Row | None:
-    """The edit that makes the second image of the first: one object replaced by another."""
+    """The edit that makes the second image of the first: one object replaced by another, or what the kind changes."""
+    if known.get("asked_kind") not in (None, OBJECT_REPLACED):
+        old, new = (known[f"{side}_object"] for side in (first, other(first)))
+        return {"subject": None, "answer": _sentences(known).changed.format(old=old, new=new)}
     parts = _compared(known, first)
     if parts is None:
         return None

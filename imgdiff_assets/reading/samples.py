@@ -10,10 +10,12 @@ from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.kind import KIND_COLUMNS, UNKNOWN, kind_of
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.shown import ERASED, Shown, ShownImage, shown
+from imgdiff_assets.stages.fine_tune_set import ERASED_KIND, SAME_KIND
 
 SAMPLE_COLUMNS = (
     "sample_id",
@@ -51,8 +53,10 @@ class Sample:
 
     `shown` says which images are shown of it and in which order, and `SampleImages` gives them; `first` is the side
     (`source` or `target`) that comes first. The box is xyxy in pixels of both images, None for a sample that is about
-    no region. Objects and region captions are those of the pair's region, None for any other sample. `similarity` is
-    the cosine of the pair's image vectors, None where it was not measured, or one image is an erased one.
+    no region. `kind` is that of the pair's difference, `same` or `erased` of samples that are about none between two
+    prompts. Objects and region captions are those of the pair's region, None for any other sample.
+    `similarity` is the cosine of the pair's image vectors, None where it was not measured, or one image is an erased
+    one.
     """
 
     sample_id: str
@@ -71,6 +75,7 @@ class Sample:
     target_hash: str
     erased_from: str | None
     erased_hash: str | None
+    kind: str
     box: tuple[float, float, float, float] | None
     source_object: str | None
     target_object: str | None
@@ -120,6 +125,8 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
         erased = {row["region_id"]: row["erased_hash"] for row in regions}
     captions = scan(ledger, "captions", REGION_COLUMNS, pc.field("kept"), [shard]).to_pylist()
     described = {row["region_id"]: {name: row[name] for name in REGION_COLUMNS[1:]} for row in captions}
+    prompts = scan(ledger, "prompt_pairs", ("pair_id", *KIND_COLUMNS), pc.field("kept"), [shard]).to_pylist()
+    kinds = {row["pair_id"]: kind_of(row) for row in prompts}
     samples = []
     for row in rows:
         pair: dict[str, Any] = drawn.get(row["pair_id"], {})
@@ -134,5 +141,6 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
         box = None if row["x1"] is None else (row["x1"], row["y1"], row["x2"], row["y2"])
         values = {name: row[name] for name in SAMPLE_COLUMNS}
         similarity = None if row["erased_from"] else alike.get(row["pair_id"])
-        samples.append(Sample(**values, box=box, **region, similarity=similarity, shown=shown(row)))
+        kind = ERASED_KIND if row["erased_from"] else kinds.get(row["pair_id"], UNKNOWN) if of_region else SAME_KIND
+        samples.append(Sample(**values, kind=kind, box=box, **region, similarity=similarity, shown=shown(row)))
     return samples

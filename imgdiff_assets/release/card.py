@@ -18,6 +18,7 @@ from imgdiff_assets.release.contents import Contents
 from imgdiff_assets.setup.licences import licence_of
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.statistics.by_kind import by_kind, by_kind_text
 from imgdiff_assets.statistics.diversity import Diversity, diversity_text
 from imgdiff_assets.statistics.funnel import Funnel
 from imgdiff_assets.what_if.what_if import flat
@@ -29,8 +30,8 @@ LIMITS = (
     "Images, captions and answers are made by models; no person has seen them unless the funnel's filter `review` "
     "says so. Of the set this method was published with, people found the difference captions fully right in 70 % "
     "(Img-Diff, arXiv 2408.04594).",
-    "The pairs differ in one replaced object. Differences of colour, number, place, viewpoint or style are not asked "
-    "for, and where they came about beside the replacement nothing speaks of them.",
+    "A pair differs in one thing, of the kinds in the table above. Differences that came about beside it, and those "
+    "of other kinds, of viewpoint or style, are not asked for, and nothing speaks of them.",
     "`Same.` is said of pairs that the image encoder cannot tell apart; small differences may be left in them.",
     "`commonality` and `edit_instruction` come from the words of the two prompts; that the images show the rest of "
     "them is known only from the encoder's similarity.",
@@ -54,6 +55,7 @@ def body(
         ("# Image differences", _summary(found)),
         ("## Examples", "![Kept samples, then rejected candidates](contact_sheet.png)\n\n" + _examples(found)),
         ("## Funnel", _fenced(counts.to_text(110))),
+        ("## Kinds", _fenced(by_kind_text(by_kind(ledger, shards)))),
         ("## Scores", _scores(ledger, shards, stages, settings)),
         ("## Models", _models(found.manifest["models"]) + agreement_of_verifiers(found.manifest)),
         ("## Thresholds", _thresholds(settings)),

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
+from imgdiff_assets.method.kind import kind_named
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.preservation import STEPS as PRESERVATION
@@ -69,7 +70,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
     """Every filtered pair, with the objects that its two prompts name."""
     pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
     prompts = look_up(tables["prompt_pairs"], "pair_id", pairs["pair_id"])
-    for name in OBJECT_COLUMNS:
+    for name in (*OBJECT_COLUMNS, "asked_kind"):
         pairs = pairs.append_column(name, prompts[name])
     return pairs
 
@@ -143,9 +144,10 @@ def _has_box(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
 
 
 def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarray:
-    """What the match filter compares: the weaker side if both must fit, else the stronger."""
+    """What the match filter compares: the weaker side if both must fit, else the stronger, as for kinds that move."""
     sides = [columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")]
-    return np.minimum(*sides) if settings.match_rule == "both" else np.maximum(*sides)
+    one = np.array([kind is not None and kind_named(kind).on_one_side for kind in columns["asked_kind"]], dtype=bool)
+    return np.where(one | (settings.match_rule == "either"), np.maximum(*sides), np.minimum(*sides))
 
 
 def _seen(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
@@ -175,7 +177,8 @@ def _canary_without_box(settings: BoundingBoxesSettings) -> Canaries:
 
 
 def _canary_unseen(settings: BoundingBoxesSettings) -> Canaries:
-    return planted_matches(settings.match_score, settings.min_match, both=settings.match_rule == "both")
+    planted = planted_matches(settings.match_score, settings.min_match, both=settings.match_rule == "both")
+    return Canaries(*([{**row, "asked_kind": None} for row in rows] for rows in (planted.kept, planted.rejected)))
 
 
 def _region(pair: str, name: str, left: float, similarity: float) -> Row:
@@ -213,7 +216,7 @@ STAGE = Stage(
     above=(Above("filtered_pairs", "pair_id"),),
     section=BoundingBoxesSettings,
     description=__doc__,
-    item_columns=tuple(pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS)),
+    item_columns=tuple(pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS, "asked_kind")),
     items=items,
     row_id=row_id,
     contents=contents,
@@ -254,7 +257,7 @@ STAGE = Stage(
         ),
         Derivation(
             cosine("match"),
-            tuple(f"{side}_match_{head}" for head in HEADS for side in ("source", "target")),
+            (*(f"{side}_match_{head}" for head in HEADS for side in ("source", "target")), "asked_kind"),
             _match_scores,
         ),
         Filter(

@@ -24,8 +24,8 @@ from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.ledger.reviews import ACCEPT, REJECT
 from imgdiff_assets.method.balance import validating
 from imgdiff_assets.method.box_text import Coordinates, box_text
-from imgdiff_assets.method.change import OBJECT
 from imgdiff_assets.method.conversations import conversation, pick, split
+from imgdiff_assets.method.kind import kind_of
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named, sentences_of, spoken_sentences
 from imgdiff_assets.method.near_duplicates import HASH_BITS, SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.method.regions import BOX_COLUMNS
@@ -85,7 +85,15 @@ SPOKEN = (
     ("region_phrase", "region_caption"),
 )
 """What sentences are made of, and what it was taken from: of a row that was rejected before, it may be missing."""
-PROMPTS = ("caption_id", "source_caption", "target_caption", "source_object", "target_object", "change_kind")
+PROMPTS = (
+    "caption_id",
+    "source_caption",
+    "target_caption",
+    "source_object",
+    "target_object",
+    "change_kind",
+    "asked_kind",
+)
 NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 OBJECTS = ("source_object", "target_object")
@@ -258,7 +266,7 @@ def _pairs(tables: Mapping[str, pa.Table], side_of: Callable[[str], str]) -> dic
             **prompt,
             **image,
             "too_similar": pair["rejected_by"] == NEGATIVES,
-            "kind": prompt["change_kind"] or OBJECT,
+            "kind": kind_of(prompt),
             "split": side,
             "validation_bits": int(distance) if training else None,
             "validation_similarity": float(similarity) if training else None,

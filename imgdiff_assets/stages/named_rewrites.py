@@ -19,11 +19,11 @@ from imgdiff_assets.method.change import (
     SEVERAL_OBJECTS,
     UNNAMED,
     Change,
-    check,
     named_change,
     schema,
     supported_change,
 )
+from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, Language, language_named
 from imgdiff_assets.stages.steps import Canaries, Filter, Work
 from resources.loading.failures import ModelUnavailable
@@ -66,11 +66,14 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
     seeds = [seed_of(settings["seed"], "rewrite", row["caption_id"], row["attempt"]) for row in rows]
     captions = [row["source_caption"] for row in rows]
     if settings["answer"] == JSON:
-        questions = [settings["object_question"].replace(CAPTION, caption) for caption in captions]
+        asked = [_question(row["asked_kind"], settings) for row in rows]
+        questions = [question.replace(CAPTION, caption) for question, caption in zip(asked, captions, strict=True)]
         answers = model.ask(questions, seeds, schema(with_caption=True))
     else:
         answers = model.rewrite(captions, seeds)
     rewrites = [Rewrite.of(caption, answer) for caption, answer in zip(captions, answers, strict=True)]
+    for rewrite, row in zip(rewrites, rows, strict=True):
+        rewrite.kind = row["asked_kind"] or OBJECT_REPLACED
     unnamed = [rewrite for rewrite in rewrites if rewrite.is_to_be_named and rewrite.named is None]
     # The likeliest answer, for this question has a right one.
     questions = [rewrite.question(settings["change_question"]) for rewrite in unnamed]
@@ -80,11 +83,18 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
     return [rewrite.row(language) for rewrite in rewrites]
 
 
+def _question(kind: str | None, settings: Mapping[str, Any]) -> str:
+    """What the rewriter is asked for a kind; null is the first there was, for which recipes have a question."""
+    own: str | None = settings["kind_questions"].get(kind or OBJECT_REPLACED)
+    return own or (settings["object_question"] if kind is None else kind_named(kind).question)
+
+
 @dataclass(slots=True)
 class Rewrite:
     """What the rewriter answered about one caption; `target` is the new caption in it, if there is one.
 
-    `named` is the change as the answer names it, `change_answer` what was answered when the rewriter was asked for it.
+    `kind` is what was asked for, `named` the change as the answer names it, `change_answer` what was answered when the
+    rewriter was asked for it.
     """
 
     source: str
@@ -93,6 +103,7 @@ class Rewrite:
     fault: str | None = None
     named: Mapping[str, str] | None = None
     change_answer: str | None = None
+    kind: str = OBJECT_REPLACED
 
     @classmethod
     def of(cls, source: str, answer: str) -> "Rewrite":
@@ -135,7 +146,7 @@ class Rewrite:
                 return Change(fault=CUT_OFF)
             named = named_change(self.change_answer)
             named = named or supported_change(self.source, target, self.change_answer, language)
-        return check(self.source, target, named, language) if named else Change(fault=UNNAMED)
+        return kind_named(self.kind).check(self.source, target, named, language) if named else Change(fault=UNNAMED)
 
 
 def without_fault(fault: str, reason: str) -> Filter:

@@ -17,7 +17,7 @@ def mistakes(stage: Stage, steps: Sequence[Step], settings: type[StageSettings])
     columns = set(stage.schema.names)
     names = {step.name for step in stage.steps if isinstance(step, Measurement | Filter)}
     for step in steps:
-        for name in _read(step):
+        for name in step.reads:
             if name not in columns:
                 yield f"it reads {name!r}, which is no column of {stage.name} before it"
         for name in _settings(step):
@@ -32,10 +32,6 @@ def mistakes(stage: Stage, steps: Sequence[Step], settings: type[StageSettings])
             names.add(step.name)
         if isinstance(step, Measurement) and step.expands and (stage.measurements or step is not steps[0]):
             yield f"{step.name!r} makes several rows of one, which only the first step of a stage may"
-
-
-def _read(step: Step) -> tuple[str, ...]:
-    return step.inputs if isinstance(step, Measurement) else step.reads
 
 
 def _made(step: Step) -> tuple[pa.Field, ...]:

@@ -1,17 +1,22 @@
-"""Captions to prompt pairs: each caption, and the same caption with one object replaced by a language model."""
+"""Captions to prompt pairs: each caption, and the same caption with one object replaced by a language model.
+
+Where a recipe says so (`kind_shares`), something else than an object differs.
+"""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from itertools import cycle
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.common.hashing import content_id, seed_of
 from imgdiff_assets.method.caption_edit import edits, length, words
 from imgdiff_assets.method.change import KINDS, OBJECT
+from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named, kind_names, kinds_in_order
 from imgdiff_assets.method.language import is_of, language_named, language_names
 from imgdiff_assets.method.replacement_gaps import places
 from imgdiff_assets.stages import named_rewrites
@@ -58,6 +63,15 @@ class PromptPairsSettings(StageSettings):
     kinds: list[str] = left_out(
         [OBJECT], f"The kinds of change that are kept, where the rewriter names them: {', '.join(KINDS)}."
     )
+    kind_shares: dict[str, float] = left_out(
+        {},
+        "How often each kind of difference is asked for, as in `{object_replaced: 3, attribute_changed: 1}`; without "
+        f"it objects are replaced. Needs `answer: json`. A caption's attempts try the kinds in an order drawn by its "
+        f"id. The kinds: {', '.join(kind_names())}.",
+    )
+    kind_questions: dict[str, str] = left_out(
+        {}, f"What the rewriter is asked for a kind, in the place of the kind's own question; with `{CAPTION}`."
+    )
     object_question: str = left_out(
         OBJECT_QUESTION, f"What the rewriter is asked, with `answer: json`; `{CAPTION}` stands for the caption."
     )
@@ -72,6 +86,28 @@ class PromptPairsSettings(StageSettings):
         if unknown := [kind for kind in kinds if kind not in KINDS]:
             raise ValueError(f"there is no kind {unknown[0]!r}; there are {', '.join(KINDS)}")
         return kinds
+
+    @field_validator("kind_shares", "kind_questions")
+    @classmethod
+    def _kinds_have_files(cls, by_kind: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        for name, value in by_kind.items():
+            try:
+                kind_named(name)
+            except LookupError as error:
+                raise ValueError(str(error)) from None
+            if info.field_name == "kind_questions" and CAPTION not in value:
+                raise ValueError(f"{name}: must contain {CAPTION}, where the caption goes")
+        return by_kind
+
+    @model_validator(mode="after")
+    def _kinds_can_be_asked(self) -> "PromptPairsSettings":
+        if any(share < 0 for share in self.kind_shares.values()) or (
+            self.kind_shares and not sum(self.kind_shares.values())
+        ):
+            raise ValueError("kind_shares: no share is below 0, and one is above")
+        if set(self.kind_shares) - {OBJECT_REPLACED} and self.answer != named_rewrites.JSON:
+            raise ValueError("kind_shares needs `answer: json`: a rewriter is held to what it names")
+        return self
 
     @field_validator("language")
     @classmethod
@@ -104,15 +140,21 @@ class PromptPairsSettings(StageSettings):
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
-    """Every caption, as often as the recipe asks."""
+    """Every caption, as often as the recipe asks, each time for a kind of difference; null is an object replaced."""
     captions, attempts = tables["caption_file"], settings["attempts"]
     rows = captions.take(np.arange(len(captions)).repeat(attempts))
+    kinds: list[str | None] = []
+    for caption_id in captions["caption_id"].to_pylist():
+        order = kinds_in_order(caption_id, settings["kind_shares"]) or [OBJECT_REPLACED]
+        # The first kind stays untold, so that what was asked before there were others is asked as it was.
+        kinds += [None if name == OBJECT_REPLACED else name for name, _ in zip(cycle(order), range(attempts))]
     return pa.table(
         {
             "caption_id": rows["caption_id"],
             "attempt": np.tile(np.arange(attempts), len(captions)),
             "source_caption": rows["caption"],
             "filled": rows["filled"] if "filled" in rows.column_names else pa.nulls(len(rows), pa.string()),
+            "asked_kind": pa.array(kinds, pa.string()),
             "kept": np.ones(len(rows), dtype=bool),
         }
     )
@@ -207,12 +249,22 @@ def _replaced(columns: Columns, settings: PromptPairsSettings) -> Booleans:
 
 
 def _wanted(columns: Columns, settings: PromptPairsSettings) -> Booleans:
-    return np.array([kind is None or kind in settings.kinds for kind in columns["change_kind"]], dtype=bool)
+    def wanted(asked: str | None, found: str | None) -> bool:
+        return found is None or found in (settings.kinds if asked is None else (kind_named(asked).called,))
+
+    return np.array(
+        [wanted(*row) for row in zip(columns["asked_kind"], columns["change_kind"], strict=True)], dtype=bool
+    )
 
 
 def _canary_kinds(settings: PromptPairsSettings) -> Canaries:
-    kept = [{"change_kind": kind} for kind in (None, *settings.kinds)]
-    return Canaries(kept, [{"change_kind": kind} for kind in (*KINDS, "thing") if kind not in settings.kinds])
+    """For rows of no kind, and for those of each kind that is asked for: what they may be, and all else."""
+    kept, rejected = [], []
+    for asked in (None, *(name for name in settings.kind_shares if name != OBJECT_REPLACED)):
+        may_be = settings.kinds if asked is None else [kind_named(asked).called]
+        kept += [{"asked_kind": asked, "change_kind": found} for found in (None, *may_be)]
+        rejected += [{"asked_kind": asked, "change_kind": found} for found in (*KINDS, "thing") if found not in may_be]
+    return Canaries(kept, rejected)
 
 
 def _place(columns: Columns, settings: PromptPairsSettings) -> Any:
@@ -298,6 +350,7 @@ def contents(row: Mapping[str, Any]) -> list[str]:
     return [
         f"{row['source_caption']} → {target}" if target else row["source_caption"],
         " → ".join(objects) + f" (attempt {row['attempt']})" if all(objects) else "",
+        f"asked for: {row['asked_kind']}" if row["asked_kind"] else "",
         "" if row["answer"] is None else f"answer: {row['answer']}",
         "" if row["change_answer"] is None else f"asked what was replaced: {row['change_answer']}",
     ]
@@ -315,9 +368,10 @@ STAGE = Stage(
         pa.field("attempt", pa.int32()),
         pa.field("source_caption", pa.string()),
         pa.field("filled", pa.string()),
+        pa.field("asked_kind", pa.string()),
     ),
     items=items,
-    item_settings=("attempts",),
+    item_settings=("attempts", "kind_shares"),
     row_id=row_id,
     compared_texts=("source_caption", "target_caption"),
     contents=contents,
@@ -355,7 +409,16 @@ STAGE = Stage(
             ),
             inputs=("caption_id", "attempt", "source_caption"),
             run=rewrite,
-            settings=("seed", "answer_pattern", "answer", "language", "object_question", "change_question"),
+            later_inputs=("asked_kind",),
+            settings=(
+                "seed",
+                "answer_pattern",
+                "answer",
+                "language",
+                "object_question",
+                "change_question",
+                "kind_questions",
+            ),
             roles=("prompt_rewriter",),
         ),
         *named_rewrites.UNREADABLE,
@@ -371,7 +434,7 @@ STAGE = Stage(
         *named_rewrites.WRONGLY_NAMED,
         Filter(
             "other_kind",
-            ("change_kind",),
+            ("asked_kind", "change_kind"),
             _wanted,
             "the change is of another kind than the recipe wants",
             _canary_kinds,

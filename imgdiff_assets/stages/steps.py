@@ -99,9 +99,11 @@ class Measurement(InSection):
 
     `run` gets a batch of rows and returns, for each row, one dict of its columns (or, with `expands`, a non-empty
     list of dicts: one row becomes several), or the exception with which this row alone failed. `inputs` names the
-    columns that the result depends on, `roles` the models. `settings` names the settings that it depends on (keys of
-    the section, `seed`, or `section.key`), `indifferent` those that change the form of a result and not what it says:
-    of a recipe, `run` is handed these and no others. `version` is raised when the code's results change.
+    columns that the result depends on, and `later_inputs` those that came later: of a row that has none of them they
+    are in no fingerprint, so that what was measured before holds. `roles` names the models, `settings` the settings
+    that it depends on (keys of the section, `seed`, or `section.key`), `indifferent` those that change the form of a
+    result and not what it says: of a recipe, `run` is handed these and no others. `version` is raised when the code's
+    results change.
     """
 
     name: str
@@ -115,6 +117,18 @@ class Measurement(InSection):
     """By a setting that is left out of hashes: the roles that are asked only where it is not its default."""
     version: int = 1
     expands: bool = False
+    later_inputs: tuple[str, ...] = ()
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that `run` is handed."""
+        return (*self.inputs, *self.later_inputs)
+
+    def hashed(self, row: Row) -> list[Any]:
+        """What of a row is in its fingerprint."""
+        later = [row[name] for name in self.later_inputs]
+        known = any(value is not None for value in later)
+        return [*(row[name] for name in self.inputs), *(later if known else ())]
 
     @property
     def fingerprint_column(self) -> str:

@@ -18,7 +18,7 @@ from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import LETTERS, OURS, SAME, TASKS, other
 from imgdiff_assets.reading.scan import scan
 
-CAPTIONS = ("source_caption", "target_caption", "source_object", "target_object", "change_kind")
+CAPTIONS = ("source_caption", "target_caption", "source_object", "target_object", "change_kind", "asked_kind")
 COLUMNS = (
     *("sample_id", "pair_id", "region_id", "caption_id", "split", "task", "first", "about", "answer", "erased_from"),
     *HASH_COLUMNS,

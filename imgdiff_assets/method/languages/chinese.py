@@ -31,6 +31,7 @@ LANGUAGE = Language(
         },
         both_shown="第一张是“{first}”，第二张是“{second}”",
         replaced="将“{old}”替换为“{new}”。",
+        changed="将“{old}”改为“{new}”。",
         in_common="两张图片都符合描述“{shown}”。",
         in_common_quoted="两张图片都符合描述“{shown}”。",
         something="某物",

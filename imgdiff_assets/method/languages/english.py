@@ -426,6 +426,7 @@ SENTENCES = Sentences(
     },
     both_shown="{first} in the first image and {second} in the second",
     replaced="Replace {old} with {new}.",
+    changed="Change “{old}” to “{new}”.",
     in_common="Both images show {shown}.",
     in_common_quoted="Both images fit the description “{shown}”.",
     something="something",
@@ -493,6 +494,11 @@ LANGUAGE = Language(
     verb_endings=("ing",),
     before_nouns=listed("his her its their this these those some and or of with without in on at by to from for near"),
     stemmer="english",
+    plurals=_forms(
+        "men man, women woman, people person, children child, feet foot, teeth tooth, geese goose, mice mouse, "
+        "wolves wolf, knives knife, leaves leaf, shelves shelf, loaves loaf, calves calf, firemen fireman, "
+        "policemen policeman, snowmen snowman, fishermen fisherman, buses bus, oxen ox"
+    ),
     sentences=SENTENCES,
     phrases=PHRASES,
     sides=SIDES,

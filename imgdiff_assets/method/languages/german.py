@@ -86,6 +86,7 @@ LANGUAGE = Language(
         },
         both_shown="im ersten Bild „{first}“ und im zweiten „{second}“",
         replaced="Ersetze „{old}“ durch „{new}“.",
+        changed="Mache aus „{old}“ „{new}“.",
         in_common="Auf beide Bilder passt die Beschreibung „{shown}“.",
         in_common_quoted="Auf beide Bilder passt die Beschreibung „{shown}“.",
         something="etwas",

@@ -1,6 +1,7 @@
 """A release as its users find it, and what is different from the one before; made by the shipped weights."""
 
 import json
+import re
 import shutil
 import subprocess
 from collections import Counter
@@ -26,7 +27,18 @@ from imgdiff_assets.release.making import Release, make_release
 from imgdiff_assets.release.versions import ReleaseError, latest_release
 from imgdiff_assets.statistics.diversity import Diversity, Spread, diversity
 
-SECTIONS = ("Examples", "Funnel", "Scores", "Models", "Thresholds", "Diversity", "Cost", "Changes", "Known limits")
+SECTIONS = (
+    "Examples",
+    "Funnel",
+    "Kinds",
+    "Scores",
+    "Models",
+    "Thresholds",
+    "Diversity",
+    "Cost",
+    "Changes",
+    "Known limits",
+)
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +73,8 @@ def test_a_release_holds_every_kept_sample_and_says_so(released: tuple[Home, Rel
     assert 'train = load_dataset("FOLDER", split="train")' in card
     assert "| captioner | `miniature:captioner` |" in card
     assert all(f"`{row['sample_id']}`" in card for row in found.samples[:1] if len(found.samples) == 1)
+    about = [row for row in found.samples if row["region_id"] and not row["erased_from"]]
+    assert re.search(rf"^object_replaced .* {len(about):,}$", card, re.MULTILINE)
     assert f"| which_image | {Counter(row['task'] for row in found.samples)['which_image']:,} |" in card
 
 
