@@ -68,7 +68,7 @@ def materialize(
         devices.give_way()  # or two would wait for each other: one for a table or a GPU that the other has
 
     with ledger.lock(stage.name, shard, holder, on_wait=give_way), turns.taking_turns(ledger.locks, holder, give_way):
-        plan = plan_table(plan_stage(stage.under(recipe), recipe, models), ledger, shard, inputs.hash, again=again)
+        plan = plan_table(plan_stage(stage, recipe, models), ledger, shard, inputs.hash, again=again)
         if plan.fresh and not (retry and plan.retries):
             return present(plan)
         measuring = Measuring(plan.how.stage, shard, ledger, run_id, log, progress, measurer)

@@ -132,6 +132,7 @@ def plan_stage(stage: Stage, recipe: Recipe, models: LoadedModels | None) -> Sta
 
     A stage that is switched off needs none.
     """
+    stage = stage.under(recipe)
     return StagePlan(
         stage=stage,
         seed=recipe.seed,

@@ -10,7 +10,7 @@ from pydantic import Field
 from imgdiff_assets.common.aliases import Columns, Pixels, Row
 from imgdiff_assets.method.registration import corner_shift, register
 from imgdiff_assets.stages.settings import StageSettings
-from imgdiff_assets.stages.steps import CANARY_MARGIN, Canaries, Derivation, Measurement, Work, below, share
+from imgdiff_assets.stages.steps import CANARY_MARGIN, Canaries, Derivation, Measurement, Work, below, quality, share
 
 SECTION = "alignment"
 SCORE, CORNER = "displacement", "corner_shift"
@@ -76,7 +76,7 @@ STEPS = (
         section=SECTION,
     ),
     replace(
-        Derivation(pa.field(SCORE, pa.float32()), (CORNER, *FITS), displacement),
+        Derivation(quality(SCORE), (CORNER, *FITS), displacement),
         section=SECTION,
     ),
     replace(

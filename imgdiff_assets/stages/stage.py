@@ -203,6 +203,11 @@ class Stage:
         settings = self.settings(recipe)
         return settings is not None and bool(getattr(settings, "enabled", True))
 
+    def is_optional(self, step: Step) -> bool:
+        """Whether a recipe may be without the step."""
+        asked = {name for names in self.columns_with.values() for name in names}
+        return bool(step.section) or (isinstance(step, Filter) and bool(asked & set(step.reads)))
+
     def under(self, recipe: Sections) -> "Stage":
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)

@@ -76,7 +76,7 @@ def funnel(ledger: Ledger, shards: Sequence[str] | None = None, stages: Sequence
 def _stages_in(ledger: Ledger) -> Sequence[Stage]:
     """Of filters that packages add, those are told that rejected something."""
     return [
-        replace(stage, steps=tuple(step for step in stage.steps if not step.section))
+        replace(stage, steps=tuple(step for step in stage.steps if not stage.is_optional(step)))
         for stage in STAGES
         if stage.package is None or ledger.shards(stage.name)
     ]

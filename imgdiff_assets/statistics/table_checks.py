@@ -80,7 +80,7 @@ def damaged_images(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Itera
 
 
 def scores_out_of_range(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
-    """Scores that no model can give; and kept rows without a score that a filter goes by."""
+    """Scores that no model can give; and kept rows without a score that a filter of every recipe goes by."""
     ranges = {field.name: range_of(field) for field in stage.schema}
     rows = scan(
         ledger, stage.name, [stage.id_column, "kept", *(name for name in ranges if ranges[name])], shards=shards
@@ -91,7 +91,7 @@ def scores_out_of_range(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> 
         low, high = limits
         scores = rows[name].to_numpy(zero_copy_only=False)
         outside = ~((low - TOLERANCE <= scores) & (scores <= high + TOLERANCE)) & rows[name].is_valid().to_numpy()
-        if any(step.score == name and not step.unless_missing for step in stage.filters):
+        if any(step.score == name and not (step.unless_missing or stage.is_optional(step)) for step in stage.filters):
             outside |= rows[name].is_null().to_numpy() & rows["kept"].to_numpy(zero_copy_only=False)
         for row in rows.filter(pa.array(outside)).select([stage.id_column, "shard", name]).to_pylist():
             yield {**row, "problem": f"{name} is {row.pop(name)}, not from {low:g} to {high:g}"}

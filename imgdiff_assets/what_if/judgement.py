@@ -64,7 +64,7 @@ class Judgement:
         by_reason = dict(zip(stored.reasons, counts.tolist(), strict=True))
         for reason in self.added_rejected:
             by_reason[reason] += 1
-        filters = {step.name for step in stored.stage.filters if not step.section}
+        filters = {step.name for step in stored.stage.filters if not stored.stage.is_optional(step)}
         added = len(self.added_kept) + len(self.added_undecided) + len(self.added_rejected)
         return StageFunnel(
             stage=stored.stage.name,

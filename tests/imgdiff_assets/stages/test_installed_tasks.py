@@ -50,7 +50,7 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def planned(home: Home, recipe: Recipe, models: Any) -> TablePlan:
-    how = plan_stage(STAGE.under(recipe), recipe, models(recipe))
+    how = plan_stage(STAGE, recipe, models(recipe))
     return plan_table(how, Ledger(home.ledger), SHARDS[0], read_inputs(STAGE, home, SHARDS[0]).hash)
 
 
