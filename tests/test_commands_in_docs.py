@@ -31,6 +31,9 @@ NOT_RUN = {
     "IMGDIFF_BROWSE_TOKEN=": ("serves until Ctrl-C", "tests/imgdiff_assets/browser/test_security.py", "token"),
     "imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "IMGDIFF_HOME=/tmp/try imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
+    "imgdiff remove": ("names what is the reader's", "tests/imgdiff_assets/defs/test_takedown.py", '"remove"'),
+    "imgdiff ingest s3://": ("needs a bucket", "tests/imgdiff_assets/ingest/test_given_in_buckets.py", "ingest("),
+    "imgdiff ingest-pairs s3://": ("needs a bucket", "tests/imgdiff_assets/ingest/test_given_in_buckets.py", "pairs("),
     "imgdiff models pull": ("fetches gigabytes", "tests/resources/loading/test_downloads.py", "is_fetched"),
 }
 """How commands begin that are not run here: why, the file that looks at the same instead, and words of it."""
