@@ -34,7 +34,6 @@ from imgdiff_assets.cli.main import main as imgdiff
 from imgdiff_assets.common.progress import listening
 from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.defs.dagster_instance import dagster_instance
-from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
@@ -46,7 +45,7 @@ from resources.catalog import TABLES, Catalog
 from resources.miniature.scenes import random_caption
 
 CHEAP_ROLES = ("image_text_encoder", "image_text_matcher")
-SMALL_BATCHES = [f"{role}.batch_size={2 if role in CHEAP_ROLES else 1}" for role in ROLES]
+SMALL_BATCHES = [f"{role}.batch_size={2 if role in CHEAP_ROLES else 1}" for role in load_recipe("miniature").roles]
 SHARDS = 2
 TOGETHER = "two at once"
 Rows = Counter[str]

@@ -25,7 +25,6 @@ import psutil
 from benchmarks.faults import import_libraries
 from benchmarks.forked_crew import ForkedCrew
 from imgdiff_assets.cli.demo import DEMO_CAPTIONS
-from imgdiff_assets.defs.role_resources import ROLES
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.measurer import HERE, Measurer
@@ -103,7 +102,8 @@ def fresh_home(root: Path, captions: int) -> Home:
 
 def whole_graph(home: Home, measurer: Measurer) -> tuple[dict[str, str], int, int]:
     """By stage the hash of its table; workers that were told to have ended; rows that this set apart."""
-    recipe = load_recipe("miniature", [*(f"{role}.batch_size=1" for role in ROLES), "max_error_share=1.0"])
+    one_by_one = [f"{role}.batch_size=1" for role in load_recipe("miniature").roles]
+    recipe = load_recipe("miniature", [*one_by_one, "max_error_share=1.0"])
     hashes, told, apart = {}, 0, 0
     for stage in stages_of(recipe):
         inputs, models = read_inputs(stage, home, SHARD), LoadedModels.shared(recipe.roles)

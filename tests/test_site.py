@@ -65,7 +65,8 @@ def test_the_reference_shows_examples_as_a_shell_takes_them() -> None:
 @pytest.mark.slow
 def test_a_link_that_leads_nowhere_is_not_built(tmp_path: Path) -> None:
     project = tmp_path / "project"
-    shutil.copytree(ROOT / "docs", project / "docs")
+    for folder in ("docs", "deploy"):
+        shutil.copytree(ROOT / folder, project / folder)
     for file in ("mkdocs.yml", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
         shutil.copy(ROOT / file, project)
     with (project / "docs" / "review.md").open("a", encoding="utf-8") as page:

@@ -18,9 +18,10 @@ from docs.site.tables_page import tables_page
 ROOT = Path(__file__).parents[2]
 AT_THE_ROOT = {
     "README.md": "index.md",
+    "deploy/README.md": "deploy.md",
     **{f"{name}.md": f"{name.lower()}.md" for name in ("CONTRIBUTING", "CHANGELOG", "SECURITY")},
 }
-"""Files beside the folder of pages, and which pages they become."""
+"""Files outside the folder of pages, and which pages they become."""
 
 REFERENCE = {"recipe": recipe_page, "tables": tables_page, "commands": commands_page, "numbers": numbers_page}
 FENCED = re.compile(r"(^```.*?^```|`[^`]*`)", re.DOTALL | re.MULTILINE)
