@@ -14,6 +14,7 @@ import dagster as dg
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.defs.dagster_instance import dagster_folder
+from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.defs.partitions import SHARDS
 from imgdiff_assets.defs.unheld_shards import unheld
 from imgdiff_assets.home import Home
@@ -24,6 +25,8 @@ from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.lineage.takedown import ShardPart, find_parts, is_of_file, take_down
 from imgdiff_assets.release.holding import holding
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES
+
+WITHOUT_RUN = ""
 
 
 @dataclass(slots=True)
@@ -140,10 +143,12 @@ def _forget(home: Home, instance: dg.DagsterInstance, runs: set[str]) -> None:
     """What can be made again and may show some of it: thumbnails and ends of tables, the report, Dagster's events."""
     shutil.rmtree(home.local / "cache", ignore_errors=True)
     home.report.unlink(missing_ok=True)
-    instance.wipe_assets([dg.AssetKey(name) for name in STAGE_NAMES])
-    for run in instance.get_runs():
-        if run.run_id in runs:
-            instance.delete_run(run.run_id)
+    instance.wipe_assets([PLAIN.key(name) for name in (*STAGE_NAMES, "release")])
+    known = {run.run_id for run in instance.get_runs()}
+    # SQLite has each event twice: also by its run, and those without one, which have no id, beside each other.
+    alone = {WITHOUT_RUN} if dagster_folder(home) == home.dagster else set()
+    for run_id in runs & known | alone:
+        instance.delete_run(run_id)
     for database in dagster_folder(home).rglob("*.db"):
         with closing(sqlite3.connect(database)) as connection:
             connection.execute("VACUUM")  # else what was deleted stays in the file

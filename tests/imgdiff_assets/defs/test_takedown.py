@@ -1,13 +1,18 @@
 """What is taken down is nowhere any more, and stays away; what is of others stays, to the last row."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
+from imgdiff_assets.cli.main import main
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.takedown import foresee, remove_source
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
@@ -185,3 +190,29 @@ def test_a_picture_is_not_taken_in_another_pair(tmp_path: Path) -> None:
 def test_what_names_nothing(tmp_path: Path, by: str, name: str) -> None:
     with pytest.raises(TakedownError):
         foresee(Home(tmp_path), by, name)
+
+
+@pytest.mark.slow
+def test_dagster_shows_it_no_more(own_home: Home) -> None:
+    """Its databases too have no byte of it left: neither of tables' events nor of a release's card."""
+    with dagster_instance(own_home) as instance:
+        for asset, partition in (("fine_tune_set", SHARD), ("release", None)):
+            shown = {"examples": dg.MetadataValue.md(GOES)}
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, metadata=shown, partition=partition))
+    assert [path for path in naming(own_home, GOES) if path.parts[0] == "dagster"]
+    remove_source(own_home, "caption", caption_id(GOES))
+    assert list(naming(own_home, GOES)) == []
+
+
+def test_the_command_asks_first(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMGDIFF_HOME", str(own_home.root))
+    state = files(own_home)
+    told = CliRunner().invoke(main, ["remove", "--caption", caption_id(GOES)], input="n\n")
+    assert told.exit_code == 1
+    assert "Remove this for good?" in told.output
+    told = CliRunner().invoke(main, ["remove", "--caption", caption_id(GOES), "--dry-run", "--json"])
+    assert json.loads(told.stdout)["captions"] == {SHARD: [caption_id(GOES)]}
+    assert CliRunner().invoke(main, ["remove"]).exit_code == 2
+    told = CliRunner().invoke(main, ["remove", "--file", "nowhere.txt", "--yes"])
+    assert (told.exit_code, "nothing in" in told.output) == (1, True)
+    assert files(own_home) == state
