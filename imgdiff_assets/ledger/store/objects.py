@@ -201,15 +201,28 @@ class ObjectStore:
     def _get(self, address: PurePath, options: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
         """Some bytes of an object and what is known of it; short answers are asked for again."""
 
+        from obstore.exceptions import GenericError, NotSupportedError, PreconditionError
+
         def get() -> tuple[bytes, Mapping[str, Any]]:
+            try:
+                return answer(options)
+            except (GenericError, NotSupportedError):
+                if "suffix" not in options.get("range", ()):
+                    raise
+                # Azure knows no range from the end, and S3 none of an object without bytes.
+                meta = self._bucket.head(_key(address))
+                first = max(meta["size"] - options["range"]["suffix"], 0)
+                if not meta["size"]:
+                    return b"", meta
+                return answer({"range": (first, meta["size"]), "if_match": meta["e_tag"]})
+
+        def answer(options: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
             result = self._bucket.get(_key(address), options=options)  # type: ignore[arg-type]
             start, end = result.range
             data = bytes(result.bytes())
             if len(data) != end - start:
                 raise OSError(f"{len(data)} of {end - start} bytes came")
             return data, result.meta
-
-        from obstore.exceptions import PreconditionError
 
         try:
             return self._ask(address, get)

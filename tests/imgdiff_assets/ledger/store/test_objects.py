@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from obstore.exceptions import GenericError
+from obstore.exceptions import GenericError, NotSupportedError
 from obstore.store import MemoryStore
 
 from benchmarks.buckets import (
@@ -31,6 +31,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import Review, add_review, read_reviews
 from imgdiff_assets.ledger.store import lease, store
 from imgdiff_assets.ledger.store.entry import LeaseLost, Replaced, StoreRefused, StoreUnavailable
+from imgdiff_assets.ledger.store.object_file import LAST
 from imgdiff_assets.ledger.store.objects import WAITS, ObjectStore
 from imgdiff_assets.ledger.store.store import lines_of, read_bytes, store_of
 
@@ -42,6 +43,15 @@ class Careless(MemoryStore):
 
     def put(self, path: str, file: Any, **options: Any) -> Any:
         return super().put(path, file, **{**options, "mode": "overwrite"})
+
+
+class FromTheStart(MemoryStore):
+    """One that knows no range from the end, as Azure."""
+
+    def get(self, path: str, *, options: Any = None) -> Any:
+        if "suffix" in (options or {}).get("range", ()):
+            raise NotSupportedError("suffix range requests")
+        return super().get(path, options=options)
 
 
 class Expired(MemoryStore):
@@ -306,3 +316,11 @@ def test_lines_are_taken_out_of_a_bucket(opened: Bucket) -> None:
     objects.drop_lines(log, lambda line: line == b"goes\n")
     assert list(lines_of(log)) == [b"stays\n", b"stays too\n"]
     assert len(objects.pieces(log)) == 2
+
+
+@pytest.mark.parametrize("bucket", [MemoryStore, FromTheStart])
+@pytest.mark.parametrize("size", [0, 5, LAST + 5])
+def test_a_file_of_any_size_is_read(opened: Bucket, bucket: type[MemoryStore], size: int) -> None:
+    objects, data = opened(bucket()), bytes(index % 251 for index in range(size))
+    objects.put(ROOT / "x", data, None)
+    assert read_bytes(ROOT / "x") == data
