@@ -71,6 +71,7 @@ def rejected_by(name: str, recipe: Recipe, row: dict[str, Any], case: Case | Non
     Only what needs no model but the rewriter of `case` is measured and judged.
     """
     stage, section = stage_named(name), getattr(recipe, name)
+    row |= {column.name: row.get(column.name) for column in stage.item_columns}
     for step in stage.steps:
         if isinstance(step, Measurement):
             if case is not None:
