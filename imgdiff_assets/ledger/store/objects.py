@@ -9,8 +9,9 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -159,7 +160,12 @@ class ObjectStore:
 
     def delete(self, address: PurePath) -> None:
         keys = [_key(address), *(_key(entry.address) for entry in self.below(address))]
-        self._ask(address, lambda: self._bucket.delete(keys), "deleted")
+        try:
+            self._ask(address, lambda: self._bucket.delete(keys), "deleted")
+        except FileNotFoundError:  # Azure tells of one that is not there, and perhaps left the others
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    self._ask(address, partial(self._bucket.delete, [key]), "deleted")
 
     def tidy(self, folder: PurePath) -> None:
         """Nothing is ever half-written."""
@@ -206,8 +212,8 @@ class ObjectStore:
         def get() -> tuple[bytes, Mapping[str, Any]]:
             try:
                 return answer(options)
-            except (GenericError, NotSupportedError):
-                if "suffix" not in options.get("range", ()):
+            except (GenericError, NotSupportedError) as error:
+                if "suffix" not in options.get("range", ()) or "range" not in str(error).lower():
                     raise
                 # Azure knows no range from the end, and S3 none of an object without bytes.
                 meta = self._bucket.head(_key(address))

@@ -45,13 +45,18 @@ class Careless(MemoryStore):
         return super().put(path, file, **{**options, "mode": "overwrite"})
 
 
-class FromTheStart(MemoryStore):
-    """One that knows no range from the end, as Azure."""
+class LikeAzure(MemoryStore):
+    """One that knows no range from the end, and deletes nothing that is not there."""
 
     def get(self, path: str, *, options: Any = None) -> Any:
         if "suffix" in (options or {}).get("range", ()):
             raise NotSupportedError("suffix range requests")
         return super().get(path, options=options)
+
+    def delete(self, paths: Any) -> None:
+        for path in paths:
+            self.head(path)
+            super().delete(path)
 
 
 class Expired(MemoryStore):
@@ -318,9 +323,19 @@ def test_lines_are_taken_out_of_a_bucket(opened: Bucket) -> None:
     assert len(objects.pieces(log)) == 2
 
 
-@pytest.mark.parametrize("bucket", [MemoryStore, FromTheStart])
+@pytest.mark.parametrize("bucket", [MemoryStore, LikeAzure])
 @pytest.mark.parametrize("size", [0, 5, LAST + 5])
 def test_a_file_of_any_size_is_read(opened: Bucket, bucket: type[MemoryStore], size: int) -> None:
     objects, data = opened(bucket()), bytes(index % 251 for index in range(size))
     objects.put(ROOT / "x", data, None)
     assert read_bytes(ROOT / "x") == data
+
+
+@pytest.mark.parametrize("bucket", [MemoryStore, LikeAzure])
+def test_a_folder_is_deleted_whether_it_is_there_or_not(opened: Bucket, bucket: type[MemoryStore]) -> None:
+    objects = opened(bucket())
+    for name in ("x/1", "x/2/3", "y"):
+        objects.put(ROOT / name, b"", None)
+    objects.delete(ROOT / "x")
+    objects.delete(ROOT / "z")
+    assert [entry.address for entry in objects.below(ROOT)] == [ROOT / "y"]
