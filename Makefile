@@ -7,12 +7,13 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reor
 unexport PYTHONDONTWRITEBYTECODE
 export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 
-.PHONY: help demo test test-slow ui check docs wheel clean
+.PHONY: help demo test test-slow test-long ui check docs wheel clean
 
 help:
 	@echo "make demo       install, then run the whole graph on the captions shipped with the package"
 	@echo "make test       install, then run the tests, but for the slow ones, in $(JOBS) processes (JOBS=4 for four)"
 	@echo "make test-slow  install, then run the slow tests: they rarely fail, or look longer at what another also covers"
+	@echo "make test-long  install, then run those of half a minute and more, before a release"
 	@echo "make ui         install, then open the graph in Dagster's web UI (Ctrl-C stops it)"
 	@echo "make check      linters, types, and whether the definitions load"
 	@echo "make docs       install, then write the documentation as a site: build/site/index.html"
@@ -27,6 +28,9 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(PYTEST) -m slow
+
+test-long: .venv/installed
+	$(PYTEST) -m long
 
 ui: .venv/installed
 	$(BIN)/imgdiff ui

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_loses_nothing(tmp_path: Path) -> None:
     results = tmp_path / "faults.json"
     options = {"--moments": 1, "--together": 0, "--captions": 1, "--seed": 7, "--json": results}

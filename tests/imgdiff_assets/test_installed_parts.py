@@ -19,7 +19,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
 from tests.installed_packages import MISTAKES, install_documented
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 SHARD = "shard-000000"
 PARTS = ("too_dark", "brightness", "palettes", "recoloured", "colour_shift", "count_words", "formal")

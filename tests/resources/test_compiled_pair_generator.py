@@ -138,7 +138,7 @@ def test_a_model_let_go_is_freed_and_one_loaded_again_is_not_compiled_anew(one_s
     assert graphs() == before > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kernels_make_the_same_pictures(one_shape_folder: Path, kernels_in: Path) -> None:
     way = {"changed_word_weight": 2.0, "cross_replace_steps": 1, "self_replace_steps": 1}
     plain = pictures(PairGenerator(settings(one_shape_folder, **way)))

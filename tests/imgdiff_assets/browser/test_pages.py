@@ -309,7 +309,7 @@ def test_a_damaged_table_is_named_on_the_page(own_site: Site, own_client: TestCl
     assert "captions of shard-000000 cannot be read" in page
 
 
-@pytest.mark.parametrize("pause", [0.05, pytest.param(0.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("pause", [0.05, pytest.param(0.0, marks=pytest.mark.long)])
 def test_pages_are_whole_while_a_run_replaces_the_tables(
     own_site: Site, own_client: TestClient, monkeypatch: pytest.MonkeyPatch, commit_rows: Any, pause: float
 ) -> None:

@@ -55,7 +55,7 @@ def test_a_name_that_nothing_misreads_holds_everything(tmp_path: Path, name: str
 
 # The reader of tars leaves closing its files to the garbage collector.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["50%41 d?ne\\ [ab]*'"])
 def test_the_whole_graph_in_such_a_home(invoke: Any, tmp_path: Path, name: str) -> None:
     home = Home(tmp_path / name)

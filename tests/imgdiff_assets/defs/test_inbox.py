@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_taken_keeps_no_other_from_it(home: Home, monkeypa
         assert line.encode()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_large_file_takes_little_memory_and_no_look_too_long(home: Home) -> None:
     """60 MB. All at once, it took some 20 times its size."""
     with (home.inbox / "large.txt").open("w") as file:

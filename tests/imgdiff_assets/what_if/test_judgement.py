@@ -288,7 +288,7 @@ def test_a_run_does_what_was_foretold(
     check(chance_home, tmp_path_factory, [*tasks, *first], [*tasks, *then])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tasks=TASKS, first=CHANGES, then=CHANGES)
 def test_a_run_does_what_was_foretold_of_many_changes(
