@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.definitions import defs
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
 

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from imgdiff_assets.recipe.recipe import (
-    SHIPPED,
-    Recipe,
-    RecipeError,
-    RoleModels,
-    load_recipe,
-    override_recipe,
-    shipped_recipes,
-)
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.editions import SHIPPED, shipped_recipes
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.role_models import RoleModels
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 MODELS = "models: {" + ", ".join(f"{role}: {{model: m}}" for role in RoleModels.model_fields) + "}"

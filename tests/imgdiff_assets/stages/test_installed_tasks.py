@@ -16,7 +16,10 @@ from imgdiff_assets.method.task import Task
 from imgdiff_assets.method.tasks import OURS, TASKS
 from imgdiff_assets.method.wordings import Wordings
 from imgdiff_assets.reading.scan import scan
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.fine_tune_set import STAGE, FineTuneSetSettings
 from resources import installed
 from resources.installed import BrokenPart
