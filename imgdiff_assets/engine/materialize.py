@@ -133,7 +133,8 @@ def _make(
                 begun = time.monotonic()
                 handed = work.with_settings(stage, recipe, step)
                 earlier = {version: plan.how.identity(step, version) for version in versions.get(step.name, ())}
-                done = measuring.measure(step, plan.how.identity(step), rows, memos.pop(step.name), handed, earlier)
+                memo, read = memos.pop(step.name), step.name not in plan.how.unread
+                done = measuring.measure(step, plan.how.identity(step), rows, memo, handed, earlier, read)
                 record.left |= {step.name: done.left} if done.left else {}
                 record.errors += len(done.failures)
                 record.error_share = max(record.error_share, done.error_share)

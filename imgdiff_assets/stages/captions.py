@@ -14,6 +14,7 @@ from imgdiff_assets.method.agreement import agreement
 from imgdiff_assets.method.noun_phrases import statement
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
+from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
 from imgdiff_assets.stages.confirmation import ConfirmationSettings
 from imgdiff_assets.stages.differences import (
@@ -165,6 +166,10 @@ def _match(rows: Sequence[Row], work: Work, kind: Literal["match", "mismatch"]) 
     ]
 
 
+def _asks_of_the_other_side(recipe: Any) -> bool:
+    return any(TASKS[name].mismatch for name in recipe.fine_tune_set.tasks)
+
+
 def _stated(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
     return texts(statement(answer, settings.spoken.phrases) for answer in columns["difference_caption"])
 
@@ -274,6 +279,7 @@ STAGE = Stage(
             run=mismatch,
             settings=("crop_padding",),
             roles=("image_text_matcher",),
+            read=_asks_of_the_other_side,
         ),
     ),
 )

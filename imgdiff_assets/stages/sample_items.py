@@ -167,7 +167,14 @@ def _margin(known: Row, head: str) -> float | None:
         scores = [known["original_match"], known["erased_match"]]
         return None if None in scores else float(scores[0] - scores[1])
     scores = [known[f"{known['about']}_{kind}_{head}"] for kind in ("match", "mismatch")]
-    return None if None in scores else float(scores[0] - scores[1])
+    if None not in scores:
+        return float(scores[0] - scores[1])
+    if known["kept"]:
+        raise TaskFailed(
+            f"region {known['region_id']} was captioned when no task asked how well captions fit the other image: "
+            "materialise captions again, then fine_tune_set"
+        )
+    return None
 
 
 def row_id(row: Row) -> str:

@@ -70,6 +70,11 @@ class Work(Protocol):
     def given(self, pair_id: str) -> Mapping[str, Any]: ...
 
 
+def always(recipe: Any) -> bool:
+    """Of results that something reads whatever the recipe."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InSection:
     """A step reads its stage's section of the recipe; one that a package adds, the part of it under `section`.
@@ -103,7 +108,8 @@ class Measurement(InSection):
     are in no fingerprint, so that what was measured before holds. `roles` names the models, `settings` the settings
     that it depends on (keys of the section, `seed`, or `section.key`), `indifferent` those that change the form of a
     result and not what it says: of a recipe, `run` is handed these and no others. `version` is raised when the code's
-    results change.
+    results change. `read` says of a recipe whether anything reads the results: where nothing does, those that are
+    there stay, and no more are measured.
     """
 
     name: str
@@ -118,6 +124,7 @@ class Measurement(InSection):
     version: int = 1
     expands: bool = False
     later_inputs: tuple[str, ...] = ()
+    read: Callable[[Any], bool] = always
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -307,7 +307,7 @@ def task_home(
 ) -> Home:
     """The drawn home with samples of every task; tests leave it as it is."""
     home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
-    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["fine_tune_set"])
+    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["captions", "fine_tune_set"])
     return home
 
 
