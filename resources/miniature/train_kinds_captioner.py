@@ -37,7 +37,6 @@ from resources.miniature.vocabulary import MORE_WORDS, WORDS
 
 STARTED_FROM = "miniature:captioner"
 SEED = 71
-STEPS = 1_500
 LEARNING_RATE = 6e-4
 ITEMS_PER_BATCH = 16
 WHAT_IS_THERE, WHAT_IS_DIFFERENT_THERE = "what is there ?", "what is different there ?"
@@ -61,9 +60,15 @@ PAIRS = {
 REPAINTED = {"object_replaced": 150, "attribute_changed": 60, "object_added": 60, "background_changed": 60}
 """Of kinds whose captions the pair generator knows, so many pairs are seen as it paints them, too."""
 SAME_SHARE = 0.15
+Pairs = Sequence[tuple[KindPair, Pixels]]
 BOTH, TWICE = ((0, 1), (1, 0)), ((0, 1), (1, 0), (0, 0), (1, 1))
 """Which of a pair's pictures are the left and the right one."""
-LOOKS = ("crop", "crop", "there", "behind")
+PHASES: tuple[tuple[tuple[str, ...], float, int], ...] = (
+    (("crop", "crop", "there", "behind"), 0.0, 1_500),
+    (("crop", "crop", "behind"), 0.6, 700),
+)
+"""What is looked at, how many of the pairs that are asked what is behind are of other surroundings for sure, and how
+many steps. The second begins with the weights of the first, which took "nothing is different" for a safe answer."""
 
 
 def training_pairs(pair_generator: Path) -> list[tuple[KindPair, Pixels]]:
@@ -115,14 +120,16 @@ def difference(left: str, right: str) -> str:
 
 
 def _batch(
-    rng: random.Random, pairs: Sequence[tuple[KindPair, Pixels]], differences: bool
+    rng: random.Random, pairs: Pairs, looks: Sequence[str], elsewhere: float, differences: bool
 ) -> tuple[list[Pixels], list[list[dict[str, object]]]]:
     """Pictures, and conversations about one of them each, or about two of them each."""
     views: list[Pixels] = []
     conversations = []
     for _ in range(ITEMS_PER_BATCH):
-        look = rng.choice(LOOKS)
+        look = rng.choice(looks)
         pair, pictures = rng.choice(pairs)
+        if look == "behind" and elsewhere and rng.random() < elsewhere:
+            pair, pictures = rng.choice([each for each in pairs if each[0].kind == "background_changed"])
         box, told = answers(rng, pair, look)
         asked = QUESTIONS["there" if box is None and look == "crop" else look]
         both = [picture if box is None else cut(picture, box) for picture in pictures]
@@ -137,8 +144,10 @@ def _batch(
     return views, conversations
 
 
-def start() -> LlavaForConditionalGeneration:
-    """The captioner as it was trained on crops, with room for more words."""
+def start(output: Path, phase: int) -> LlavaForConditionalGeneration:
+    """The captioner as it was trained on crops, with room for more words, or as the phase before left it."""
+    if phase:
+        return LlavaForConditionalGeneration.from_pretrained(output, dtype=torch.float32)
     folder = locate(STARTED_FROM)
     known = LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     old, new = (build_processor(words).tokenizer for words in (WORDS, MORE_WORDS))
@@ -147,10 +156,11 @@ def start() -> LlavaForConditionalGeneration:
     return model
 
 
-def train(output: Path) -> None:
-    """Train on from the shipped captioner, or from the checkpoint that is left in `output`, and save to `output`.
+def train(output: Path, first_phase: int = 0) -> None:
+    """Train on from the shipped captioner in phases, and save to `output`; any phase can go on from what is there.
 
-    Every step draws from its own seed, so a training that was interrupted ends as one that was not.
+    In a phase it goes on from the checkpoint that is left there. Every step draws from its own seed, so a training
+    that was interrupted ends as one that was not.
     """
     output.mkdir(parents=True, exist_ok=True)
     processor = build_processor(MORE_WORDS)
@@ -158,24 +168,27 @@ def train(output: Path) -> None:
     end = tokenizer.eos_token_id
     prepare(SEED)
     pairs = training_pairs(locate("miniature:pair_generator"))
-    model = start().train()
-    optimisers = Optimisers(model, LEARNING_RATE, lambda name: "layers." in name)
-    checkpoint = Checkpoint(output / ".checkpoint", {"model": model, "optimisers": optimisers})
-    progress = Progress("kinds_captioner", STEPS, checkpoint.resume())
-    for step in progress:
-        views, conversations = _batch(random.Random(SEED + step), pairs, differences=step % 2 == 1)
-        texts = [
-            processor.apply_chat_template(turns, tokenize=False).replace(IMAGE, IMAGE * IMAGE_TOKENS)
-            for turns in conversations
-        ]
-        batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
-        # The answer lies between the first end token and the second, which it includes.
-        ends_before = (batch.input_ids == end).cumsum(1) - (batch.input_ids == end).long()
-        labels = batch.input_ids.masked_fill(ends_before != 1, -100)
-        loss = model(**batch, pixel_values=squash(views, (SIDE, SIDE), MEAN, STD), labels=labels).loss
-        optimisers.step(loss, constant_then_linear(step, STEPS, constant=0.4))
-        progress.report(loss.item())
-        checkpoint.keep(step)
-    model.half().save_pretrained(output)
+    for phase, (looks, elsewhere, steps) in list(enumerate(PHASES))[first_phase:]:
+        prepare(SEED + phase)
+        model = start(output, phase).train()
+        optimisers = Optimisers(model, LEARNING_RATE, lambda name: "layers." in name)
+        checkpoint = Checkpoint(output / f".checkpoint-{phase}", {"model": model, "optimisers": optimisers})
+        progress = Progress(f"kinds_captioner, phase {phase}", steps, checkpoint.resume())
+        for step in progress:
+            rng = random.Random(SEED + step + 1_000_000 * phase)
+            views, conversations = _batch(rng, pairs, looks, elsewhere, differences=step % 2 == 1)
+            texts = [
+                processor.apply_chat_template(turns, tokenize=False).replace(IMAGE, IMAGE * IMAGE_TOKENS)
+                for turns in conversations
+            ]
+            batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
+            # The answer lies between the first end token and the second, which it includes.
+            ends_before = (batch.input_ids == end).cumsum(1) - (batch.input_ids == end).long()
+            labels = batch.input_ids.masked_fill(ends_before != 1, -100)
+            loss = model(**batch, pixel_values=squash(views, (SIDE, SIDE), MEAN, STD), labels=labels).loss
+            optimisers.step(loss, constant_then_linear(step, steps, constant=0.4))
+            progress.report(loss.item())
+            checkpoint.keep(step)
+        model.half().save_pretrained(output)
+        checkpoint.remove()
     processor.save_pretrained(output)
-    checkpoint.remove()
