@@ -11,12 +11,14 @@ from imgdiff_assets.common.aliases import Pixels, Row
 from imgdiff_assets.common.hashing import seed_of
 from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
+from imgdiff_assets.method.kind import kind_asked
 from imgdiff_assets.stages.best_of import ATTEMPTS, CHANGED, changes, scores
 from imgdiff_assets.stages.settings import StageSettings, left_out
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work
 
 PROMPT_COLUMNS = ("pair_id", "source_caption", "target_caption")
+KIND = "asked_kind"
 
 
 class ImagePairsSettings(StageSettings):
@@ -51,7 +53,7 @@ class ImagePairsSettings(StageSettings):
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every prompt pair that has a target caption."""
-    return tables["prompt_pairs"].select([*PROMPT_COLUMNS, "kept"]).filter(pc.field("target_caption").is_valid())
+    return tables["prompt_pairs"].select([*PROMPT_COLUMNS, KIND, "kept"]).filter(pc.field("target_caption").is_valid())
 
 
 def generate(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -74,7 +76,10 @@ def _draw(rows: Sequence[Row], work: Work, attempt: int) -> list[Row]:
     seeds = [seed_of(settings["seed"], "image_pair", row["pair_id"], *which) for row in rows]
     changed = changes(settings, attempt) if settings["attempts"] > 1 else {}
     captions = [row["source_caption"] for row in rows], [row["target_caption"] for row in rows]
-    sources, targets = (generator.varied(**changed) if changed else generator).generate(*captions, seeds)
+    generator = generator.varied(**changed) if changed else generator
+    turned = [kind_asked(row[KIND]).drawn_first != "source" for row in rows]
+    firsts, seconds = generator.generate(*_turned(turned, *captions), seeds)
+    sources, targets = _turned(turned, firsts, seconds)
     made = _cells(rows, seeds, sources, targets, settings["compression"])
     if settings["attempts"] > 1:
         best_by = settings["best_by"]
@@ -83,6 +88,12 @@ def _draw(rows: Sequence[Row], work: Work, attempt: int) -> list[Row]:
             known = {name: row[name] for name in ("seed", "source_hash", "target_hash")}
             row[ATTEMPTS.name] = [{**dict.fromkeys(CHANGED), **changed, **known, "score": score}]
     return made
+
+
+def _turned(turned: Sequence[bool], ones: Sequence[Any], others: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Both columns, the values of the rows that are to be turned exchanged."""
+    rows = [(other, one) if turn else (one, other) for turn, one, other in zip(turned, ones, others, strict=True)]
+    return [one for one, _ in rows], [other for _, other in rows]
 
 
 def _cells(
@@ -118,7 +129,7 @@ STAGE = Stage(
     above=(Above("prompt_pairs", "pair_id"),),
     section=ImagePairsSettings,
     description=__doc__,
-    item_columns=tuple(pa.field(name, pa.string()) for name in PROMPT_COLUMNS),
+    item_columns=tuple(pa.field(name, pa.string()) for name in (*PROMPT_COLUMNS, KIND)),
     items=items,
     contents=contents,
     steps=(
@@ -135,6 +146,7 @@ STAGE = Stage(
                 ATTEMPTS,
             ),
             inputs=PROMPT_COLUMNS,
+            later_inputs=(KIND,),
             run=generate,
             settings=("seed", "attempts", "best_by", *(f"attempt_{name}" for name in CHANGED)),
             indifferent=("compression",),

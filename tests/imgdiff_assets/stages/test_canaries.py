@@ -41,6 +41,7 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
                 "verifier.model=miniature:verifier",
                 "filtered_pairs.plausibility={}",
                 "filtered_pairs.plausibility.min_plausibility=0.5",
+                "captions.naming={}",
                 "captions.inversion={}",
                 "captions.inversion.min_inversion=0.5",
                 "captions.confirmation={}",
