@@ -16,6 +16,7 @@ from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
 from imgdiff_assets.stages.confirmation import ConfirmationSettings
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.differences import (
     INVERSION,
     PHRASES,
@@ -195,6 +196,7 @@ STAGE = Stage(
     name="captions",
     id_column="region_id",
     parents=("bounding_boxes", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("bounding_boxes", "region_id"),),
     section=CaptionsSettings,
     description=__doc__,

@@ -8,6 +8,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.stages import (
     bounding_boxes,
     captions,
+    derived_pairs,
     filtered_pairs,
     fine_tune_set,
     image_pairs,
@@ -24,6 +25,7 @@ from resources.installed import Offer, offers
 OURS: tuple[Stage, ...] = (
     prompt_pairs.STAGE,
     image_pairs.STAGE,
+    derived_pairs.STAGE,
     filtered_pairs.STAGE,
     bounding_boxes.STAGE,
     captions.STAGE,

@@ -118,6 +118,8 @@ class Measurement(InSection):
     version: int = 1
     expands: bool = False
     later_inputs: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    """Columns of its own that `run` is handed too where a row is made again: they tell what no fingerprint does."""
 
     @property
     def reads(self) -> tuple[str, ...]:
