@@ -135,7 +135,7 @@ def _section_of(stage: Stage) -> tuple[Any, Any]:
             raise BrokenPart(f"{clash}: mend or uninstall it.")
         return stage.section, off_unless_named(f"{(stage.section.__doc__ or '').strip()} ({stage.package})")
     if stage.optional:
-        return stage.section | None, off_unless_named((stage.section.__doc__ or "").strip())
+        return stage.section, off_unless_named((stage.section.__doc__ or "").strip())
     return stage.section, stage.section()
 
 

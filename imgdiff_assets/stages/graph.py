@@ -95,6 +95,10 @@ STAGES: tuple[Stage, ...] = build_graph(
     OURS, offers("imgdiff_assets.filters").values(), offers("imgdiff_assets.stages").values()
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+COMMON_STAGES: tuple[Stage, ...] = tuple(stage for stage in STAGES if not stage.off_unless_named)
+"""Those that every recipe has."""
+
+COMMON_NAMES: tuple[str, ...] = tuple(stage.name for stage in COMMON_STAGES)
 SAMPLES = fine_tune_set.STAGE.name
 """The stage whose rows are the samples."""
 

@@ -224,7 +224,7 @@ class Stage:
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
         steps = tuple(self._asking(step, recipe) for step in self.steps if step.on(settings))
-        also = [name for name in self.also if getattr(recipe, name) is not None]
+        also = [name for name in self.also if getattr(recipe, name, None) is not None]
         unasked = {
             name
             for part, names in self.columns_with.items()
