@@ -1,4 +1,4 @@
-"""What derived pairs buy: kept samples for each second of the pair generator, and how many of them are right.
+"""What derived pairs buy: kept samples of as many drawn pairs, and how many of them are right.
 
     python -m benchmarks.derived [--captions 20] [--rewrites 3] [--json FILE]
 
@@ -56,7 +56,6 @@ class Yield:
     seconds: float
     pairs_drawn: int
     samples: int
-    samples_a_generator_second: float
     right: int
     precision: float
     interval: tuple[float, float]
@@ -124,13 +123,11 @@ def judged(home: Home, shard: str, records: dict[str, Any]) -> Yield:
     images = SampleImages(ledger, shard)
     right = sum(is_right(judge, sample, [images(image) for image in sample.shown.images]) for sample in samples)
     images.close()
-    generator = records["image_pairs"].step_seconds["generate"]
     return Yield(
-        generator_seconds=generator,
+        generator_seconds=records["image_pairs"].step_seconds["generate"],
         seconds=sum(record.seconds for record in records.values()),
         pairs_drawn=records["image_pairs"].measured,
         samples=len(samples),
-        samples_a_generator_second=len(samples) / generator,
         right=right,
         precision=right / max(len(samples), 1),
         interval=wilson(right, len(samples)),
@@ -148,8 +145,7 @@ def main(captions: int, rewrites: int, file: Path | None) -> None:
         low, high = found.interval
         click.echo(
             f"{way}: {found.pairs_drawn} pairs drawn in {found.generator_seconds:.1f} s of the generator, "
-            f"{found.samples} samples ({found.samples_a_generator_second:.2f} a second of it; all stages "
-            f"{found.seconds:.0f} s), {found.precision:.1%} right (95 % interval {low:.1%} to {high:.1%})"
+            f"{found.samples} samples (all stages {found.seconds:.0f} s), {found.precision:.1%} right (95 % interval {low:.1%} to {high:.1%})"
         )
     before, after = (results[way] for way in WAYS)
     more = after.samples / before.samples
