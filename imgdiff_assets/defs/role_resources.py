@@ -20,6 +20,7 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 from resources.verifier import VerifierSettings
+from resources.witness import WitnessSettings
 
 
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -106,6 +107,13 @@ class VerifierResource(RoleResource):
     library = "huggingface"
 
 
+class WitnessResource(RoleResource):
+    """What the captioner is asked to the answer of another one, by a vision-language model."""
+
+    settings_class = WitnessSettings
+    library = "huggingface"
+
+
 ROLES: dict[str, type[RoleResource]] = {
     resource.settings_class.role: resource
     for resource in (
@@ -117,6 +125,7 @@ ROLES: dict[str, type[RoleResource]] = {
         CaptionerResource,
         InpainterResource,
         VerifierResource,
+        WitnessResource,
     )
 }
 

@@ -175,6 +175,7 @@ def _work(plan: TablePlan, inputs: Inputs, ledger: Ledger, models: LoadedModels,
         ledger=ledger.root,
         shard=plan.shard,
         pairs=PairImages.asset in stage.parents,
+        derived=PairImages.derived in stage.parents,
         erased=ErasedImages.asset in stage.parents,
         given=given if given is not None and store_of(given).version(given) is not None else None,
     )

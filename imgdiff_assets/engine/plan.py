@@ -325,7 +325,9 @@ def _recorded(record: Mapping[str, Any], names: tuple[str, ...], section: str = 
     own = record["settings"]
     for part in filter(None, section.split(".")):
         own = own.get(part) or {}
-    values = {SEED: record["seed"], **own, **record.get("made_with", {})}
+    # An optional part names the settings that it shares with its stage as those of another are named.
+    of_stage = {f"{record['asset']}.{name}": value for name, value in record["settings"].items()}
+    values = {SEED: record["seed"], **of_stage, **own, **record.get("made_with", {})}
     return {name: values[name] for name in names if name in values}
 
 

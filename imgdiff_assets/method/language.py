@@ -88,7 +88,8 @@ class Sentences:
     subject of `grounding` (`{first}`, `{second}`), `replaced` the edit (`{old}`, `{new}`) of an object and
     `changed` that of any other kind, `in_common` and, of
     what is no noun phrase, `in_common_quoted` what both images show (`{shown}`), in which `something` stands for
-    what differs. `answers` are those of `same_or_different`, `side_by_side` introduces two images in one picture.
+    what differs. `told_apart` says what the left (`{source}`) and the right image (`{target}`) show.
+    `answers` are those of `same_or_different`, `side_by_side` introduces two images in one picture.
     `definite` makes a phrase one that is known.
     """
 
@@ -104,6 +105,7 @@ class Sentences:
     something: str
     same: str
     different: str
+    told_apart: str
     side_by_side: str
     definite: Callable[[str], str] = str
 

@@ -11,6 +11,7 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 from resources.verifier import VerifierSettings
+from resources.witness import WitnessSettings
 
 
 class RoleModels(StageSettings):
@@ -25,6 +26,9 @@ class RoleModels(StageSettings):
     inpainter: InpainterSettings = InpainterSettings(model="stabilityai/sdxl-turbo")
     verifier: VerifierSettings | None = off_unless_named(
         "Whatever says how right pictures look; `filtered_pairs.plausibility` asks it."
+    )
+    witness: WitnessSettings | None = off_unless_named(
+        "A captioner beside the captioner; `captions.witness` asks it what the regions show."
     )
 
     @classmethod

@@ -135,4 +135,5 @@ PROBES: dict[str, Callable[[Any], str]] = {
     "captioner": _caption,
     "inpainter": _erase,
     "verifier": _judge,
+    "witness": _caption,
 }

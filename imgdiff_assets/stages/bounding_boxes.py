@@ -12,6 +12,8 @@ from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
 from imgdiff_assets.method.kind import SIDES, kind_asked, kind_named
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
+from imgdiff_assets.stages.derived_items import with_derived
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.preservation import STEPS as PRESERVATION
 from imgdiff_assets.stages.preservation import PreservedSettings
@@ -70,7 +72,7 @@ class BoundingBoxesSettings(StageSettings):
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every filtered pair, with the objects that its two prompts name."""
     pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
-    prompts = look_up(tables["prompt_pairs"], "pair_id", pairs["pair_id"])
+    prompts = look_up(with_derived(tables)["prompt_pairs"], "pair_id", pairs["pair_id"])
     for name in (*OBJECT_COLUMNS, "asked_kind"):
         pairs = pairs.append_column(name, prompts[name])
     return pairs
@@ -237,6 +239,7 @@ STAGE = Stage(
     name="bounding_boxes",
     id_column="region_id",
     parents=("filtered_pairs", "prompt_pairs", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("filtered_pairs", "pair_id"),),
     section=BoundingBoxesSettings,
     description=__doc__,

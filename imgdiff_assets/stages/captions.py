@@ -1,6 +1,7 @@
 """Bounding boxes to captions: what each region shows in each image, then what the difference is."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,10 +15,10 @@ from imgdiff_assets.method.agreement import agreement
 from imgdiff_assets.method.kind import SIDES, kind_asked, kind_named
 from imgdiff_assets.method.noun_phrases import statement
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
 from imgdiff_assets.stages.confirmation import ConfirmationSettings
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.differences import (
     DIFFERENCE_ASKED,
     EMPTY,
@@ -28,12 +29,12 @@ from imgdiff_assets.stages.differences import (
     InversionSettings,
     NoAnswer,
     tell_apart,
-    tidy,
 )
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.naming import NAMED, NamingSettings
 from imgdiff_assets.stages.naming import STEPS as NAMING
 from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, texts, told
+from imgdiff_assets.stages.region_questions import REGION_ASKED, REGION_KIND, REGION_SETTINGS, ask_of_regions
 from imgdiff_assets.stages.settings import left_out, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import (
@@ -47,14 +48,19 @@ from imgdiff_assets.stages.steps import (
     share,
     unless_missing,
 )
+from imgdiff_assets.stages.witness import STEPS as WITNESS
+from imgdiff_assets.stages.witness import WitnessStepSettings
 from resources.images.crops import cut
 
 ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object", "asked_kind")
 REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)
 
 
-KIND_QUESTIONS = ("asked_of_region", DIFFERENCE_ASKED)
+KIND_QUESTIONS = (REGION_ASKED, DIFFERENCE_ASKED)
 """What is asked of a region and of its difference for its kind; null is what the recipe asks."""
+
+ENOUGH = 0.5
+"""The least agreement of an answer that says what the region captions do, where the recipe asks for none."""
 
 
 class CaptionsSettings(SpokenSettings):
@@ -105,11 +111,21 @@ class CaptionsSettings(SpokenSettings):
     naming: NamingSettings | None = off_unless_named(
         "A region's captions must name what its prompt pair says that differs: `{}` has it on."
     )
+    composed: bool = left_out(
+        False,
+        "Whether a difference that the captioner does not tell as the region captions do is told anew, by a sentence "
+        "made of these; without it such a region is rejected.",
+    )
+
     inversion: InversionSettings | None = off_unless_named(
         "The difference is asked of the images in the other order too: `{}` has it on."
     )
     confirmation: ConfirmationSettings | None = off_unless_named(
         "The prompt rewriter is asked whether the difference caption is true: `{}` has it on."
+    )
+
+    witness: WitnessStepSettings | None = off_unless_named(
+        "A second captioner is asked what the regions show, and must agree: `{}` has it on."
     )
 
     @field_validator("kind_questions")
@@ -155,26 +171,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
 
 def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     """One caption of the region in each image."""
-    settings = work.settings
-    views, questions = [], []
-    for row in rows:
-        for image, name in zip(work.images(row["pair_id"]), (row["source_object"], row["target_object"]), strict=True):
-            height, width = image.shape[:2]
-            x1, y1, x2, y2 = (row[corner] for corner in BOX_COLUMNS)
-            box = {"x1": x1 / width, "y1": y1 / height, "x2": x2 / width, "y2": y2 / height}
-            whole = settings["region_view"] == "full" or kind_asked(row["asked_kind"]).whole
-            views.append([image if whole else cut(image, (x1, y1, x2, y2), settings["crop_padding"])])
-            question = row[KIND_QUESTIONS[0]] or settings["region_question"]
-            questions.append(question.format(**box, object=without_tokens(name or "object")))
-    answers = [tidy(answer) for answer in work.model("captioner").answer(views, questions)]
-    results: list[Row | NoAnswer] = []
-    for both in zip(answers[0::2], answers[1::2], strict=True):
-        silent = [image for image, answer in zip(("source", "target"), both, strict=True) if not answer]
-        said = dict(zip(REGION_CAPTIONS, both, strict=True))
-        results.append(
-            NoAnswer(f"the captioner said nothing about the {' and the '.join(silent)} image") if silent else said
-        )
-    return results
+    return ask_of_regions(rows, work, "captioner", REGION_CAPTIONS, work.settings)
 
 
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -223,7 +220,20 @@ def _asks_of_the_other_side(recipe: Any) -> bool:
 
 
 def _stated(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
-    return texts(statement(answer, settings.spoken.phrases) for answer in columns["difference_caption"])
+    """The difference in the answer; where a recipe says so, made of the two phrases where that says otherwise."""
+    language = settings.spoken
+    stated = [statement(answer, language.phrases) for answer in columns["difference_caption"]]
+    if settings.composed and language.sentences is not None:
+        told_apart = language.sentences.told_apart
+        rows = zip(stated, *(columns[name] for name in PHRASES), strict=True)
+        limit = max(settings.min_agreement, ENOUGH)
+        stated = [
+            said
+            if said is not None and agreement(said, source or "", target or "", language) >= limit
+            else told_apart.format(source=source, target=target)
+            for said, source, target in rows
+        ]
+    return texts(stated)
 
 
 def _agreement(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
@@ -235,6 +245,15 @@ def _agreement(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
 def _weaker_match(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
     # Where only one image shows something, the other has no score.
     return np.fmin(*(columns[f"{side}_match_{settings.match_score}"] for side in SIDES))
+
+
+NOTHING_TOLD = told("nothing_told", ("difference_caption",), ("difference",), "the captioner did not say what differs")
+
+
+def _canary_nothing_told(settings: CaptionsSettings) -> Canaries:
+    """Where it is told anew, there is no such region."""
+    planted = NOTHING_TOLD.canaries(settings)
+    return Canaries(planted.kept, []) if settings.composed else planted
 
 
 def _canary_misfit(settings: CaptionsSettings) -> Canaries:
@@ -254,6 +273,7 @@ STAGE = Stage(
     name="captions",
     id_column="region_id",
     parents=("bounding_boxes", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("bounding_boxes", "region_id"),),
     section=CaptionsSettings,
     description=__doc__,
@@ -271,9 +291,9 @@ STAGE = Stage(
             name="describe",
             columns=tuple(pa.field(name, pa.string()) for name in REGION_CAPTIONS),
             inputs=(*REGION_INPUTS, "source_object", "target_object"),
-            later_inputs=("asked_kind", KIND_QUESTIONS[0]),
+            later_inputs=REGION_KIND,
             run=describe,
-            settings=("region_view", "region_question", "crop_padding"),
+            settings=REGION_SETTINGS,
             roles=("captioner",),
             version=2,
         ),
@@ -323,8 +343,8 @@ STAGE = Stage(
             roles=("captioner",),
             version=2,
         ),
-        Derivation(pa.field("difference", pa.string()), ("difference_caption",), _stated),
-        told("nothing_told", ("difference_caption",), ("difference",), "the captioner did not say what differs"),
+        Derivation(pa.field("difference", pa.string()), ("difference_caption", *PHRASES), _stated),
+        replace(NOTHING_TOLD, canaries=_canary_nothing_told),
         spoken(("difference_caption",), "difference_in_other_language"),
         Derivation(share("agreement"), ("difference", *PHRASES), _agreement),
         at_least(
@@ -336,6 +356,7 @@ STAGE = Stage(
         *NAMING,
         *INVERSION,
         *CONFIRMATION,
+        *WITNESS,
         Measurement(
             name="mismatch",
             columns=matches("source_mismatch", "target_mismatch"),

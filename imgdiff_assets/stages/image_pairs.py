@@ -25,6 +25,11 @@ class ImagePairsSettings(StageSettings):
     """Prompt pairs to image pairs."""
 
     compression: int = Field(6, ge=0, le=9, description="Effort of the lossless PNG compression; no effect on pixels.")
+    seed_by: Literal["pair", "caption"] = left_out(
+        "pair",
+        "What a pair's seed is a hash of. With `caption` all rewrites of one caption are drawn over one picture; what "
+        "was drawn before keeps its seed.",
+    )
     attempts: int = left_out(
         1,
         "Pairs drawn of each prompt pair, each of its own seed, of which the best is kept; of the others seed, "
@@ -68,12 +73,25 @@ def generate(rows: Sequence[Row], work: Work) -> list[Row]:
     return told
 
 
+def _seed(row: Row, settings: Mapping[str, Any], *which: int) -> int:
+    """Of an attempt; a row that tells its own seed, for it is drawn again, keeps to what that was a hash of."""
+
+    def of(what: str, *attempt: int) -> int:
+        identity = ("caption", row["source_caption"]) if what == "caption" else (row["pair_id"],)
+        return seed_of(settings["seed"], "image_pair", *identity, *attempt)
+
+    told, others = row.get("seed"), [what for what in ("pair", "caption") if what != settings["seed_by"]]
+    attempts = [(), *((number,) for number in range(1, settings["attempts"]))]
+    then = [what for what in others if told in [of(what, *attempt) for attempt in attempts]]
+    return of(then[0] if then else settings["seed_by"], *which)
+
+
 def _draw(rows: Sequence[Row], work: Work, attempt: int) -> list[Row]:
     """One attempt at each pair, scored where there are others."""
     settings, generator = work.settings, work.model("pair_generator")
     # The first attempt is what is drawn where there are no others.
     which = (attempt,) if attempt else ()
-    seeds = [seed_of(settings["seed"], "image_pair", row["pair_id"], *which) for row in rows]
+    seeds = [_seed(row, settings, *which) for row in rows]
     changed = changes(settings, attempt) if settings["attempts"] > 1 else {}
     captions = [row["source_caption"] for row in rows], [row["target_caption"] for row in rows]
     generator = generator.varied(**changed) if changed else generator
@@ -149,7 +167,9 @@ STAGE = Stage(
             later_inputs=(KIND,),
             run=generate,
             settings=("seed", "attempts", "best_by", *(f"attempt_{name}" for name in CHANGED)),
-            indifferent=("compression",),
+            # So that what was drawn before stays; a row tells its own seed.
+            indifferent=("compression", "seed_by"),
+            told=("seed",),
             roles=("pair_generator",),
             more_roles={"attempts": ("image_text_encoder",)},
         ),

@@ -56,7 +56,8 @@ class Above:
 
     def concerns(self, row: Mapping[str, Any]) -> bool:
         """Whether this is where the row comes from."""
-        return all(row[name] is not None for name in self.having) and all(row[name] is None for name in self.lacking)
+        here = (row.get(name) is not None for name in self.having)
+        return all(here) and all(row.get(name) is None for name in self.lacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Stage:
     """The settings that items depend on, as `Measurement.settings`: what-if cannot tell what others are."""
 
     columns_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By the name of a setting: the item columns that are there only where the recipe has it."""
+    """By the name of a setting, or of an optional parent: item columns that are there only where the recipe has it."""
 
     item_versions: Callable[[Any], Mapping[str, int]] = lambda settings: {}
     """By the stage's settings: the versions of the code that makes items, by the name of what it makes. The first is
@@ -122,6 +123,12 @@ class Stage:
 
     contents: Callable[[Mapping[str, Any]], Sequence[str]] = lambda row: ()
     """Lines that say what is in a row, for lineage."""
+
+    also: tuple[str, ...] = ()
+    """Optional stages that are parents too, where a recipe names them."""
+
+    optional: bool = False
+    """Whether a recipe that does not name the stage has it off, though no package brings it."""
 
     package: str | None = None
     """The installed package that brings the stage, with its version; a recipe that does not name it has it off."""
@@ -172,6 +179,11 @@ class Stage:
         return pa.schema(columns)
 
     @property
+    def off_unless_named(self) -> bool:
+        """Whether a recipe that does not name the stage has it off, with all that it brings."""
+        return self.optional or self.package is not None
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """The parents that are tables of the ledger."""
         return tuple(parent for parent in self.parents if parent not in OUTSIDE)
@@ -212,18 +224,18 @@ class Stage:
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
         steps = tuple(self._asking(step, recipe) for step in self.steps if step.on(settings))
+        also = [name for name in self.also if getattr(recipe, name, None) is not None]
         unasked = {
             name
             for part, names in self.columns_with.items()
-            if not value_of(recipe, self.name, part)
+            if not (part in also if part in self.also else value_of(recipe, self.name, part))
             for name in names
         }
         columns = tuple(column for column in self.item_columns if column.name not in unasked)
-        return (
-            self
-            if (steps, columns) == (self.steps, self.item_columns)
-            else replace(self, steps=steps, item_columns=columns)
-        )
+        parents = tuple(dict.fromkeys([*self.parents, *also]))
+        if (steps, columns, parents) == (self.steps, self.item_columns, self.parents):
+            return self
+        return replace(self, steps=steps, item_columns=columns, parents=parents)
 
     def _asking(self, step: Step, recipe: Sections) -> Step:
         """The step with all roles that it asks by this recipe."""

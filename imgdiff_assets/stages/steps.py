@@ -125,6 +125,8 @@ class Measurement(InSection):
     expands: bool = False
     later_inputs: tuple[str, ...] = ()
     read: Callable[[Any], bool] = always
+    told: tuple[str, ...] = ()
+    """Columns of its own that `run` is handed too where a row is made again: they tell what no fingerprint does."""
 
     @property
     def reads(self) -> tuple[str, ...]:

@@ -268,6 +268,8 @@ def _fates_above(stage: Stage, recipe: Recipe, parents: Sequence[Judgement]) -> 
 def _fates_as_parents(stage: Stage, recipe: Recipe, parent: Judgement) -> Integers:
     if not stage.enabled(recipe):
         return np.full(len(parent.fates), Fate.UPSTREAM)
+    if parent.stored.stage.settings(recipe) is None:
+        return np.full(len(parent.fates), Fate.GONE)
     origin = next(origin for origin in stage.above if origin.table == parent.stored.stage.name)
     if origin.rejected_by is not None:
         if not origin.wanted(stage.settings(recipe)):

@@ -21,6 +21,7 @@ from resources.pair_generator import PairGenerator
 from resources.prompt_rewriter import PromptRewriter
 from resources.segmenter import Segmenter
 from resources.verifier import Verifier
+from resources.witness import Witness
 
 CLASSES: dict[str, type[Any]] = {
     "prompt_rewriter": PromptRewriter,
@@ -31,6 +32,7 @@ CLASSES: dict[str, type[Any]] = {
     "captioner": Captioner,
     "inpainter": Inpainter,
     "verifier": Verifier,
+    "witness": Witness,
 }
 
 

@@ -56,6 +56,10 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
         "a diffusers pipeline of Stable Diffusion XL",
         lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL"),
     ),
+    "witness": (
+        "a transformers model that reads images (such as Qwen3VLForConditionalGeneration)",
+        lambda kind: WANTED["captioner"][1](kind),
+    ),
     "verifier": (
         "a transformers image classifier (such as ResNetForImageClassification) or model that reads images",
         lambda kind: WANTED["captioner"][1](kind) or (kind.family == TRANSFORMERS and _names(kind, CLASSIFIER)),

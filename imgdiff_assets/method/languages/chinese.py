@@ -37,6 +37,7 @@ LANGUAGE = Language(
         something="某物",
         same="相同。",
         different="不同。",
+        told_apart="左图是{source}，右图是{target}。",
         side_by_side="图片并排展示两张图片：左边是第一张，右边是第二张。",
     ),
     phrases=PhraseRules(

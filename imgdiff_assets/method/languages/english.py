@@ -432,6 +432,7 @@ SENTENCES = Sentences(
     something="something",
     same="Same.",
     different="Different.",
+    told_apart="The left image shows {source}, and the right image shows {target}.",
     side_by_side="The picture shows two images side by side: the first on the left, the second on the right.",
     definite=_definite,
 )

@@ -92,6 +92,7 @@ LANGUAGE = Language(
         something="etwas",
         same="Gleich.",
         different="Verschieden.",
+        told_apart="Das linke Bild zeigt {source}, das rechte Bild {target}.",
         side_by_side="Das Bild zeigt zwei Bilder nebeneinander: links das erste, rechts das zweite.",
     ),
     phrases=PhraseRules(
