@@ -71,8 +71,8 @@ def _told(column: str, rows: Sequence[Row], work: Work, settings: dict[str, Any]
         images = work.images(row["pair_id"])[::order]
         box = [row[name] for name in BOX_COLUMNS]
         if kind_asked(row["asked_kind"]).whole:
-            both = list(images)
-            views.append(both if settings["difference_view"] == "crops" else [side_by_side(*both, BAR_WIDTH)])
+            crops = settings["difference_view"] == "crops"
+            views.append(list(images) if crops else [side_by_side(images[0], images[1], BAR_WIDTH)])
         elif settings["difference_view"] == "crops":
             views.append([cut(image, box, settings["crop_padding"]) for image in images])
         else:

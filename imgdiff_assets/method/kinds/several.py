@@ -26,7 +26,8 @@ def check_several(source: str, target: str, named: Mapping[str, str], language: 
         return Change(fault=MISNAMED)
     if not any(one == other for one, other in product(left, right)):
         return Change(fault=MORE_CHANGED)
-    return Change(*(LISTED.join(map(joined, side)) for side in phrases), SEVERAL)
+    listed = [LISTED.join(map(joined, side)) for side in phrases]
+    return Change(listed[0], listed[1], SEVERAL)
 
 
 def _bare(phrase: Words, language: Language) -> Words:
