@@ -29,8 +29,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from benchmarks.faults import import_libraries
-from benchmarks.forked_crew import ForkedCrew
+from benchmarks.served_crew import ServedCrew
 from imgdiff_assets.cli.demo import DEMO_CAPTIONS
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -50,6 +49,7 @@ from imgdiff_assets.stages.graph import stage_named, stages_of
 SHARD = "shard-000000"
 SECONDS_A_PAIR = 3.0
 SIDE = 1024
+MODELS = ("benchmarks.model_libraries",)
 
 
 @dataclass(slots=True)
@@ -95,11 +95,11 @@ class Counted:
         return getattr(self._pipe, name)
 
 
-class CountedCrew(ForkedCrew):
+class CountedCrew(ServedCrew):
     """Processes of this machine; `counts` has the bytes of each message."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
+        super().__init__(size, imported=MODELS)
         self.counts: list[int] = []
 
     def start(self, number: int) -> None:
@@ -169,7 +169,6 @@ def one_run(root: Path, captions: int, measurer: Measurer, counts: list[int]) ->
 
 def by_workers(root: Path, captions: int, repeats: int) -> dict[int, list[list[Stage]]]:
     """By number of workers, the stages of each run; the teams take turns."""
-    import_libraries()
     runs: dict[int, list[list[Stage]]] = {1: [], 2: []}
     for repeat in range(repeats):
         for workers, found in runs.items():
@@ -191,7 +190,7 @@ def feeding(root: Path, sleepers: int, pairs: int) -> Driver:
         noise(),
     )
     models.is_in_process("pair_generator")  # imports torch
-    with team(lambda: ForkedCrew(sleepers, Sleeper)) as measurer:
+    with team(lambda: ServedCrew(sleepers, Sleeper, MODELS)) as measurer:
         began, used = time.monotonic(), time.process_time()
         materialize(stage, SHARD, inputs, recipe, Ledger(ledger), models, "run", measurer=measurer)
         seconds, driver = time.monotonic() - began, time.process_time() - used
@@ -215,7 +214,7 @@ def row_cost(root: Path, rows: int = 4_000) -> float:
     ingest([root / "captions.txt"], home, shard_size=rows)
     models, stage = LoadedModels.shared(recipe.roles), stage_named("prompt_pairs")
     inputs = read_inputs(stage, home, SHARD)
-    with team(lambda: ForkedCrew(4, Rewriter)) as measurer:
+    with team(lambda: ServedCrew(4, Rewriter, MODELS)) as measurer:
         used = time.process_time()
         materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "run", measurer=measurer)
         return round((time.process_time() - used) / rows, 6)
