@@ -117,7 +117,7 @@ class Team:
             for member in [member for member in ready if len(member.doing) == have]:
                 if any(piece.ended for piece in member.doing):
                     continue
-                if (piece := pieces.take(idle=not have)) is not None:
+                if (piece := pieces.take(not have, len(self._members) - 1)) is not None:
                     self._ask(member, piece, "measure", order, piece.batch.rows, piece.batch.made)
         return pieces.left or any(member.doing for member in self._members.values())
 
