@@ -2,7 +2,7 @@
 
 The plan is a folder with a JSON file `plan.json`, by caption one of the words below; `calls` there has a line for each
 call: the process and its captions. While there is a file `one`, no process loads the model after one has ended.
-`meet`: no process goes on before two have come so far; `wait`: nor before there is a file `go`.
+`meet`: no process goes on before two were called; `wait`: nor before there is a file `go`.
 """
 
 import json
@@ -41,6 +41,7 @@ class Rewriter:
         plan = json.loads((self.folder / "plan.json").read_text())
         with (self.folder / "calls").open("a") as calls:
             calls.write(json.dumps([os.getpid(), list(captions)]) + "\\n")
+        (self.folder / f"met-{os.getpid()}").touch()
         for number, caption in enumerate(captions):
             what = plan.get(caption)
             if what in ("end", "end once") and (self.first("ended") or what == "end"):
@@ -52,7 +53,6 @@ class Rewriter:
             if what == "fail":
                 raise ValueError("no such word")
             if what == "meet":
-                (self.folder / f"met-{os.getpid()}").touch()
                 self.until(lambda: len([*self.folder.glob("met-*")]) > 1)
             if what == "wait":
                 self.until((self.folder / "go").exists)

@@ -1,8 +1,8 @@
 """Every role on a real GPU: its results beside the CPU's in each precision, its memory, and its turns.
 
 `make test-gpu` runs these; without a GPU they are skipped. The reference is always the CPU in float32, so a half
-precision may be as far from it as its own rounding takes it: the bounds are three to five times what the CPU's own half
-precision was seen to be from its float32, and no less than what the shorter floats of a GPU's convolutions cost.
+precision may be as far from it as its own rounding takes it: the bounds are three to five times what the CPU's own
+half precision was seen to be from its float32, and no less than what the shorter floats of a GPU's convolutions cost.
 """
 
 import gc
