@@ -30,7 +30,7 @@ from benchmarks.speed.full_size import FULL_SCALE, TINY_SCALE, Bench, run
 from benchmarks.speed.random_models import SMALL, save_captioner
 from benchmarks.speed.timing import Figure
 from benchmarks.speed.whole import save_models
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.miniature.scenes import draw_scene
 
 SECTIONS = ("pairs", "boxes", "regions", "questions", "stages", "shortcuts")
