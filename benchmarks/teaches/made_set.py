@@ -40,11 +40,11 @@ QUESTIONS = {
 
 OPEN = (
     "filtered_pairs.min_similarity=-1",
-    "filtered_pairs.max_similarity=1.01",
+    "filtered_pairs.max_similarity=1",
     "bounding_boxes.min_match=-1",
-    "bounding_boxes.max_region_similarity=1.01",
+    "bounding_boxes.max_region_similarity=1",
     "captions.min_match=-1",
-    "captions.max_caption_similarity=1.01",
+    "captions.max_caption_similarity=1",
     "captions.min_agreement=0",
     "fine_tune_set.min_match_margin=-2",
 )

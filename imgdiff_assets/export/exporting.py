@@ -21,7 +21,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.reading.samples import Sample, SampleImages
 
-PARTS = ".parts"
+PARTS, README = ".parts", "README.md"
 VERSION = 4
 """Raised when our code writes something else of the same samples: what an older version left is not gone on with."""
 
@@ -90,6 +90,8 @@ def write_samples(
 
     if total:
         form.finish(folder, entries, options)
+        if form.training:
+            (folder / README).write_text(form.readme, encoding="utf-8")
         for part in parts.values():
             part.unlink()
         (folder / PARTS).rmdir()

@@ -34,7 +34,8 @@ class Format:
     `preference` says that it has a layout for views with a rejected answer too, to which the options' `preference`
     leads. `boxes` and `single` are what the format fixes of the options, None where it leaves the choice; `tasks` are
     those that it has, None for all. `needs` names the packages that writing imports, beside those always there.
-    `entries_are_text` says that an entry is what a reader finds of the sample but for the pictures, so that a page can
+    `training` is Markdown for the folder's README: the command by which its reader trains, and where that goes wrong; a
+    format that writes a README of its own needs none. `entries_are_text` says that an entry is what a reader finds of the sample but for the pictures, so that a page can
     show it. `package` is the installed package that offers the format, with its version; None for ours.
     """
 
@@ -49,6 +50,7 @@ class Format:
     tasks: tuple[str, ...] | None = None
     preference: bool = False
     needs: tuple[str, ...] = ()
+    training: str = ""
     entries_are_text: bool = False
     package: str | None = None
 
@@ -71,6 +73,14 @@ class Format:
     def loading_from(self, folder: str) -> str:
         """The lines of Python that read the training samples in `folder` as `train`."""
         return self.loading.replace(FOLDER, json.dumps(folder, ensure_ascii=False)[1:-1])
+
+    @property
+    def readme(self) -> str:
+        """What the folder says of itself; the same for all folders, which are called FOLDER in it."""
+        return (
+            f"# Image differences\n\nFor {self.reads}: {self.files}. `{FOLDER}` below is this folder.\n\n"
+            f"```python\n{self.loading}\n```\n\n{self.training}\n"
+        )
 
     def options(self, wished: Options) -> Options:
         """The options with what the format fixes of them. Raises ExportError for a choice that it does not have."""

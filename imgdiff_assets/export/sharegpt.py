@@ -58,5 +58,17 @@ FORMAT = Format(
     write_shard=write_shard,
     finish=finish,
     preference=True,
+    training="""\
+```sh
+imgdiff train-config --for llama-factory --model NAME --on FOLDER --out training
+llamafactory-cli train training/train.yaml
+```
+
+- `cutoff_len` is 2,048 tokens unless it is set, and two images of 1024 pixels are more: what is cut off is the answer,
+  and the loss is that of nothing. `train-config` sets it.
+- `template` must be that of the model: with another the placeholders of the images stay text.
+- `image_max_pixels` makes larger images smaller, boxes in answers as well as what they are about: tell boxes in
+  fractions or thousandths.
+- Preferences train with `stage: dpo` and `pref_loss: sigmoid`.""",
     entries_are_text=True,
 )

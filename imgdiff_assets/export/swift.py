@@ -57,5 +57,15 @@ train = load_dataset("json", data_files="FOLDER/train.jsonl", split="train")""",
     write_shard=write_shard,
     finish=finish,
     preference=True,
+    training="""\
+```sh
+imgdiff train-config --for ms-swift --model NAME --on FOLDER --out training
+sh training/train.sh
+```
+
+- Paths are absolute: a folder that was moved is exported again.
+- Conversations longer than `--max_length` are left out, with a warning: of two large images that may be all of them.
+- `MAX_PIXELS` makes larger images smaller; boxes in `objects` follow.
+- Preferences train with `swift rlhf --rlhf_type dpo`.""",
     entries_are_text=True,
 )

@@ -86,7 +86,10 @@ def _items(file: Path, tasks: Sequence[str]) -> list[Item]:
         seen = tuple(row.get(name) for name in SEEN)
         items.append(
             Item(
-                *(row[name] for name in ASKED[:4]),
+                sample_id=row["sample_id"],
+                task=row["task"],
+                question=row["question"],
+                answer=row["answer"],
                 encoded=tuple(image["bytes"] for image in row["images"]),
                 seen=(str(seen[0]), str(seen[1])) if all(seen) else None,
             )
