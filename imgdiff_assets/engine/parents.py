@@ -27,7 +27,7 @@ class MissingInput(ImgDiffError, LookupError):
 class Inputs:
     """What a stage starts from. Equal hashes mean equal content; `read` gives the tables by name, without images.
 
-    `given_images` is the file with the images of a shard whose pairs were given.
+    `given_images` is where the images of a shard are whose pairs or pictures were given.
     """
 
     hash: str
@@ -52,7 +52,7 @@ def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
             for parent in stage.parents
         }
 
-    given = pair_images_path(home, shard) if stage.name == "image_pairs" else None
+    given = pair_images_path(home, shard) if stage.name in ("prompt_pairs", "image_pairs") else None
     return Inputs(content_hash(hashes), read, given)
 
 

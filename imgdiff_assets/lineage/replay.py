@@ -21,7 +21,7 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.shard_work import ShardWork, Sources
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import has_pairs, pair_images_path
+from imgdiff_assets.ingest.shards import CAPTIONS, held_by, pair_images_path
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.images import ErasedImages, GivenImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
@@ -115,7 +115,7 @@ def replay(
         pairs = _open(opened, PairImages, PairImages.asset, ledger, shard)
         erased = _open(opened, ErasedImages, ErasedImages.asset, ledger, shard)
         given = None
-        if has_pairs(home, shard):
+        if held_by(home, shard) != CAPTIONS:
             given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
         for base_stage in _stages_above(ledger, column, known, shard):
             stage = stage_of_shard(base_stage, home, shard)

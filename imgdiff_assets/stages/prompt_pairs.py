@@ -19,8 +19,9 @@ from imgdiff_assets.method.change import KINDS, OBJECT
 from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named, kind_names, kinds_in_order
 from imgdiff_assets.method.language import is_of, language_named, language_names
 from imgdiff_assets.method.replacement_gaps import places
-from imgdiff_assets.stages import named_rewrites
+from imgdiff_assets.stages import avoidance, named_rewrites
 from imgdiff_assets.stages.named_rewrites import CAPTION, CHANGE_QUESTION, NEW_CAPTION, OBJECT_QUESTION
+from imgdiff_assets.stages.pictures import PicturesSettings
 from imgdiff_assets.stages.settings import StageSettings, left_out
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Canaries, Derivation, Filter, Measurement, Work
@@ -79,6 +80,21 @@ class PromptPairsSettings(StageSettings):
         CHANGE_QUESTION,
         f"What it is asked about a change not yet named; `{CAPTION}` and `{NEW_CAPTION}` stand for the captions.",
     )
+
+    avoid: list[str] | None = left_out(
+        None,
+        "What captions must not name, before and after they are rewritten: `people` with all words for them, words "
+        "and phrases of your own, or a part of words, as in `paint*`.",
+        examples=[["people", "weapon*"]],
+    )
+    pictures: PicturesSettings = left_out(PicturesSettings(), "How pictures that were ingested are seen and edited.")
+
+    @field_validator("avoid")
+    @classmethod
+    def _something_is_avoided(cls, entries: list[str] | None) -> list[str] | None:
+        if entries is not None and not all(any(sign.isalnum() for sign in entry) for entry in entries):
+            raise ValueError("an entry has at least one letter, as in [people]")
+        return entries or None
 
     @field_validator("kinds")
     @classmethod
@@ -397,6 +413,7 @@ STAGE = Stage(
             "the caption is in another language than the recipe's",
             _canary_foreign,
         ),
+        avoidance.IN_CAPTION,
         Measurement(
             name="rewrite",
             columns=(
@@ -423,6 +440,7 @@ STAGE = Stage(
         ),
         *named_rewrites.UNREADABLE,
         Filter("no_answer", ("target_caption",), _answered, "the rewriter gave no caption", _canary_silent),
+        avoidance.IN_REWRITE,
         Filter(
             "about_the_task",
             ("source_caption", "target_caption"),

@@ -1,0 +1,62 @@
+"""`imgdiff ingest-images`."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import click
+
+from imgdiff_assets.cli.ingest_report import show_ingest
+from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, recipe_option
+from imgdiff_assets.cli.terminal import ProgressBars
+from imgdiff_assets.home import Home
+
+
+@click.command("ingest-images", short_help="Add photographs, of which edits are made.")
+@click.argument("sources", nargs=-1, required=True, type=Place(), metavar="SOURCE...")
+@click.option(
+    "--root",
+    type=Place(folder=True),
+    help="A folder that the paths of pictures may lead into, too.  [default: that of the table alone]",
+)
+@click.option("--image-column", default="image", show_default=True, help="In a table: column of the pictures.")
+@click.option("--caption-column", default="caption", show_default=True, help="Column of their captions, if any.")
+@click.option("--shard-size", type=int, default=200, show_default=True, help="Most pictures in a shard.")
+@dry_run_option
+@recipe_option
+@as_json_option
+def ingest_images(
+    sources: Sequence[PurePath],
+    root: PurePath | None,
+    image_column: str,
+    caption_column: str,
+    shard_size: int,
+    dry_run: bool,
+    recipe: str | None,
+    as_json: bool,
+) -> None:
+    """Add pictures, such as photographs: a folder with all below it, or a table with a column of images (.jsonl,
+    .json, .csv, .tsv or .parquet).
+
+    Of each, `imgdiff run` makes pairs: the captioner describes what came without a caption, the rewriter changes one
+    thing in the caption, and the recipe's editor changes it in the picture. Sizes are made to fit as
+    `prompt_pairs.pictures` says; `prompt_pairs.avoid` keeps people out.
+
+    A picture is a path, relative to the table and in its folder or --root, or base64 or a data: URL; in a .parquet
+    file it may be bytes, or the Hugging Face Image layout. It is known by its pixels: given again it is dropped and
+    counted. One that cannot be used is reported with file, row and field, and kept in captions/rejected.jsonl of
+    IMGDIFF_HOME.
+
+    \b
+    imgdiff ingest-images photos/ --dry-run           which pictures there are, and what is wrong with the others
+    imgdiff ingest-images photos/                     all of a folder; the captioner will describe them
+    imgdiff ingest-images coco.jsonl --image-column file_name --caption-column text --root train2017/
+    """
+    from imgdiff_assets.ingest.ingest_pictures import ingest_pictures
+    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.setup.drawable import remark_on_pairs
+
+    home, remark = Home.from_environment(), remark_on_pairs(load_recipe(recipe))
+    columns = {"image": image_column, "caption": caption_column}
+    with ProgressBars() as progress:
+        report = ingest_pictures(sources, home, columns, shard_size, progress, root, dry_run)
+    show_ingest(report, as_json, dry_run, "picture", remark if report.accepted else None)
