@@ -12,6 +12,7 @@ from pydantic import BaseModel, create_model
 from imgdiff_assets.defs.launchpad import laid_over, launchpad_fields
 from resources.backends.choice import backend_of
 from resources.captioner import CaptionerSettings
+from resources.image_encoder import ImageEncoderSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
@@ -71,6 +72,13 @@ class ImageTextEncoderResource(RoleResource):
     library = "pytorch"
 
 
+class ImageEncoderResource(RoleResource):
+    """Images to vectors, by DINOv3 or CLIP."""
+
+    settings_class = ImageEncoderSettings
+    library = "huggingface"
+
+
 class ImageTextMatcherResource(RoleResource):
     """Images and texts to match scores, by BLIP."""
 
@@ -112,6 +120,7 @@ ROLES: dict[str, type[RoleResource]] = {
         PromptRewriterResource,
         PairGeneratorResource,
         ImageTextEncoderResource,
+        ImageEncoderResource,
         ImageTextMatcherResource,
         SegmenterResource,
         CaptionerResource,

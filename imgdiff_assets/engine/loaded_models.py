@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from imgdiff_assets.stages.stage import IMAGE_ENCODER, IMAGE_TEXT_ENCODER
 from resources.backends.choice import backend_of, identity_of
 from resources.loading import devices
 from resources.loading.settings import ModelSettings
@@ -53,6 +54,11 @@ class LoadedModels:
         return devices.peak_memory(self._settings[role])
 
     def open(self, role: str) -> Any:
-        """The loaded model. Not to be held on to: another model may need its room."""
+        """The loaded model. Not to be held on to: another model may need its room.
+
+        Without an image encoder, the image-text encoder is one.
+        """
+        if role == IMAGE_ENCODER and role not in self._settings:
+            role = IMAGE_TEXT_ENCODER
         self.opened.add(role)
         return self._openers[role]()

@@ -24,6 +24,7 @@ from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
 from imgdiff_assets.stages.stage import Stage
 from resources.captioner import CaptionerSettings
+from resources.image_encoder import ImageEncoderSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
@@ -136,6 +137,9 @@ class RoleModels(StageSettings):
     segmenter: SegmenterSettings
     captioner: CaptionerSettings
     inpainter: InpainterSettings = InpainterSettings(model="stabilityai/sdxl-turbo")
+    image_encoder: ImageEncoderSettings | None = off_unless_named(
+        "Compares image pairs and regions where a recipe names it; without, the image-text encoder does."
+    )
     verifier: VerifierSettings | None = off_unless_named(
         "Whatever says how right pictures look; `filtered_pairs.plausibility` asks it."
     )

@@ -390,6 +390,7 @@ STAGE = Stage(
     item_settings=("attempts", "kind_shares"),
     row_id=row_id,
     compared_texts=("source_caption", "target_caption"),
+    roles_of_pictures=("captioner",),
     contents=contents,
     steps=(
         Filter(

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Row
-from imgdiff_assets.stages.settings import Sections, StageSettings, is_recorded, value_of
+from imgdiff_assets.stages.settings import Sections, StageSettings, is_recorded, names_role, value_of
 from imgdiff_assets.stages.steps import Derivation, Filter, Measurement, Step, range_of
 
 UPSTREAM = "upstream"
@@ -29,6 +29,8 @@ REVIEWS = "reviews"
 """The parent that people write: what they said of the shard's samples."""
 
 OUTSIDE = (CAPTION_FILE, REVIEWS)
+
+IMAGE_ENCODER, IMAGE_TEXT_ENCODER = "image_encoder", "image_text_encoder"
 
 COMMON_COLUMNS = (
     pa.field("kept", pa.bool_()),
@@ -123,6 +125,9 @@ class Stage:
     contents: Callable[[Mapping[str, Any]], Sequence[str]] = lambda row: ()
     """Lines that say what is in a row, for lineage."""
 
+    roles_of_pictures: tuple[str, ...] = ()
+    """The roles that it asks, beside its own, over shards of pictures."""
+
     package: str | None = None
     """The installed package that brings the stage, with its version; a recipe that does not name it has it off."""
 
@@ -154,7 +159,7 @@ class Stage:
     def possible_roles(self) -> tuple[str, ...]:
         """Its roles, and those that other settings would have it ask."""
         more = (role for each in self.measurements for roles in each.more_roles.values() for role in roles)
-        return tuple(dict.fromkeys([*self.roles, *more]))
+        return tuple(dict.fromkeys([*self.roles, *more, *self.roles_of_pictures]))
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -219,19 +224,24 @@ class Stage:
             for name in names
         }
         columns = tuple(column for column in self.item_columns if column.name not in unasked)
-        return (
-            self
-            if (steps, columns) == (self.steps, self.item_columns)
-            else replace(self, steps=steps, item_columns=columns)
-        )
+        roles = tuple(role for role in self.roles_of_pictures if names_role(recipe, role))
+        if (steps, columns, roles) == (self.steps, self.item_columns, self.roles_of_pictures):
+            return self
+        return replace(self, steps=steps, item_columns=columns, roles_of_pictures=roles)
 
     def _asking(self, step: Step, recipe: Sections) -> Step:
-        """The step with all roles that it asks by this recipe."""
+        """The step with all that it asks, and reads, by this recipe."""
         if not isinstance(step, Measurement):
             return step
-        named = self.recorded_values(recipe, tuple(step.more_roles), step)
-        more = (role for name in named for role in step.more_roles[name] if role not in step.roles)
-        return replace(step, roles=(*step.roles, *more)) if named else step
+        named = self.recorded_values(recipe, (*step.more_roles, *step.more_inputs), step)
+        more = (role for name in named for role in step.more_roles.get(name, ()) if role not in step.roles)
+        inputs = (column for name in named for column in step.more_inputs.get(name, ()))
+        if named:
+            step = replace(step, roles=(*step.roles, *more), inputs=(*step.inputs, *inputs))
+        if step.pictures_alone and names_role(recipe, IMAGE_ENCODER):
+            roles = (IMAGE_ENCODER if role == IMAGE_TEXT_ENCODER else role for role in step.roles)
+            step = replace(step, roles=tuple(roles))
+        return step
 
     def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
         """The settings that go by these names, for the items or for a step."""

@@ -115,6 +115,10 @@ class Measurement(InSection):
     roles: tuple[str, ...] = ()
     more_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By a setting that is left out of hashes: the roles that are asked only where it is not its default."""
+    more_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By such a setting: the inputs that the result depends on only where it is not its default."""
+    pictures_alone: bool = False
+    """Whether of the image-text encoder pictures alone are asked: where a recipe names an image encoder, that is."""
     version: int = 1
     expands: bool = False
     later_inputs: tuple[str, ...] = ()

@@ -165,7 +165,8 @@ LANGUAGE = Language(
                 "familie paar braut bräutigam mutter vater bruder schwester sohn tochter oma opa großmutter großvater "
                 "freund freundin nachbar polizist kellner kellnerin koch köchin arzt ärztin schüler soldat könig "
                 "königin er ihm ihn gesicht porträt selfie *mann *männer *frau *leute *kind *junge *mädchen "
-                "*fahrer *fahrerin *spieler *spielerin *verkäufer *arbeiter *tänzer *tänzerin *lehrer *lehrerin *sänger *sängerin"
+                "*fahrer *fahrerin *spieler *spielerin *verkäufer *arbeiter *tänzer *tänzerin "
+                "*lehrer *lehrerin *sänger *sängerin"
             ),
             listed("schneemann schneemänner rind leuchter"),
         )
