@@ -24,6 +24,8 @@ from imgdiff_assets.stages.installed_filter import FILTERS
 from imgdiff_assets.stages.settings import StageSettings, off_unless_named
 from imgdiff_assets.stages.stage import Stage
 from resources.captioner import CaptionerSettings
+from resources.editor import EditorSettings
+from resources.image_generator import ImageGeneratorSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
@@ -31,7 +33,7 @@ from resources.installed import BrokenPart, offers
 from resources.loading.api_key import name_server
 from resources.loading.bounded_yaml import load_yaml
 from resources.loading.known_models import AGREEMENTS
-from resources.loading.settings import ChatModelSettings, ModelSettings
+from resources.loading.settings import ModelSettings, ServableSettings
 from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
@@ -140,6 +142,13 @@ class RoleModels(StageSettings):
         "Whatever says how right pictures look; `filtered_pairs.plausibility` asks it."
     )
 
+    editor: EditorSettings | None = off_unless_named(
+        "Whatever changes images as it is told; `image_pairs.method: edit` asks it."
+    )
+    image_generator: ImageGeneratorSettings | None = off_unless_named(
+        "Whatever draws images of captions; `image_pairs.method` asks it for `edit` and `text_pair`."
+    )
+
     @classmethod
     def settings_class(cls, role: str) -> type[ModelSettings]:
         """The class of a role's settings. Raises KeyError for what is no role."""
@@ -194,6 +203,14 @@ class RecipeValues(StageSettings):
             for role in stage.roles:
                 if getattr(self.models, role) is None:
                     raise ValueError(f"{stage.name} asks the {role}: name its model, as in `models.{role}.model`")
+        return self
+
+    @model_validator(mode="after")
+    def _editors_are_told(self) -> Self:
+        if self.section("image_pairs").edits and self.section("prompt_pairs").instructions is None:
+            raise ValueError(
+                "image_pairs asks an editor, and nothing tells it what to do: `prompt_pairs.instructions: {}` does"
+            )
         return self
 
     @model_validator(mode="after")
@@ -324,7 +341,7 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bo
     recipe = override_recipe(_read(chosen), overrides)
     typed = {override.partition("=")[2].strip() for override in overrides}
     for settings in recipe.roles.values():
-        url = settings.base_url if isinstance(settings, ChatModelSettings) else None
+        url = settings.base_url if isinstance(settings, ServableSettings) else None
         if url is not None and (chosen.by != BY_HOME or url in typed):
             name_server(url)
     return recipe

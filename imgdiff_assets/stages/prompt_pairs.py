@@ -15,7 +15,7 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import content_id, seed_of
 from imgdiff_assets.method.caption_edit import edits
 from imgdiff_assets.method.kind import OBJECT_REPLACED, kinds_in_order
-from imgdiff_assets.stages import caption_checks, named_rewrites, rewrite_checks, rewrite_choice
+from imgdiff_assets.stages import caption_checks, instructions, named_rewrites, rewrite_checks, rewrite_choice
 from imgdiff_assets.stages.prompt_pairs_settings import PromptPairsSettings
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work
@@ -84,6 +84,7 @@ def contents(row: Mapping[str, Any]) -> list[str]:
         f"asked for: {row['asked_kind']}" if row["asked_kind"] else "",
         "" if row["answer"] is None else f"answer: {row['answer']}",
         "" if row["change_answer"] is None else f"asked what was replaced: {row['change_answer']}",
+        f"instruction: {row['instruction']}" if row.get("instruction") else "",
     ]
 
 
@@ -134,5 +135,6 @@ STAGE = Stage(
         ),
         *rewrite_checks.FILTERS,
         *rewrite_choice.STEPS,
+        *instructions.STEPS,
     ),
 )

@@ -10,7 +10,8 @@ from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named, kind_names
 from imgdiff_assets.method.language import language_named, language_names
 from imgdiff_assets.stages import named_rewrites
 from imgdiff_assets.stages.named_rewrites import CAPTION, CHANGE_QUESTION, NEW_CAPTION, OBJECT_QUESTION
-from imgdiff_assets.stages.settings import StageSettings, left_out
+from imgdiff_assets.stages.instructions import InstructionSettings
+from imgdiff_assets.stages.settings import StageSettings, left_out, off_unless_named
 
 
 class PromptPairsSettings(StageSettings):
@@ -65,6 +66,10 @@ class PromptPairsSettings(StageSettings):
         f"What it is asked about a change not yet named; `{CAPTION}` and `{NEW_CAPTION}` stand for the captions.",
     )
 
+    instructions: InstructionSettings | None = off_unless_named(
+        "What an editor is to be told, of each kept prompt pair: `{}` has it on. `image_pairs.method: edit` needs it."
+    )
+
     @field_validator("kinds")
     @classmethod
     def _kinds_are_known(cls, kinds: list[str]) -> list[str]:
@@ -92,6 +97,13 @@ class PromptPairsSettings(StageSettings):
             raise ValueError("kind_shares: no share is below 0, and one is above")
         if set(self.kind_shares) - {OBJECT_REPLACED} and self.answer != named_rewrites.JSON:
             raise ValueError("kind_shares needs `answer: json`: a rewriter is held to what it names")
+        return self
+
+    @model_validator(mode="after")
+    def _words_make_an_instruction(self) -> "PromptPairsSettings":
+        told = self.instructions
+        if told is not None and told.by == "words" and self.language not in (None, "english"):
+            raise ValueError("instructions.by: of captions that are not English, only the rewriter can tell: set rewriter")
         return self
 
     @field_validator("language")

@@ -5,7 +5,7 @@ explains tables asks it. `imgdiff_assets.engine` runs it, `imgdiff_assets.what_i
 stored scores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -153,8 +153,9 @@ class Stage:
     @property
     def possible_roles(self) -> tuple[str, ...]:
         """Its roles, and those that other settings would have it ask."""
-        more = (role for each in self.measurements for roles in each.more_roles.values() for role in roles)
-        return tuple(dict.fromkeys([*self.roles, *more]))
+        others = [each.more_roles.values() for each in self.measurements]
+        others += [each.ways.roles.values() for each in self.measurements if each.ways is not None]
+        return tuple(dict.fromkeys([*self.roles, *(role for ways in others for roles in ways for role in roles)]))
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -211,13 +212,13 @@ class Stage:
     def under(self, recipe: Sections) -> "Stage":
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
-        steps = tuple(self._asking(step, recipe) for step in self.steps if step.on(settings))
         unasked = {
             name
             for part, names in self.columns_with.items()
             if not value_of(recipe, self.name, part)
             for name in names
         }
+        steps = tuple(self._asking(step, recipe, unasked) for step in self.steps if step.on(settings))
         columns = tuple(column for column in self.item_columns if column.name not in unasked)
         return (
             self
@@ -225,13 +226,20 @@ class Stage:
             else replace(self, steps=steps, item_columns=columns)
         )
 
-    def _asking(self, step: Step, recipe: Sections) -> Step:
-        """The step with all roles that it asks by this recipe."""
+    def _asking(self, step: Step, recipe: Sections, unasked: Collection[str]) -> Step:
+        """The step with all roles that it asks by this recipe, reading no columns that are `unasked`."""
         if not isinstance(step, Measurement):
             return step
+        later = tuple(name for name in step.later_inputs if name not in unasked)
         named = self.recorded_values(recipe, tuple(step.more_roles), step)
-        more = (role for name in named for role in step.more_roles[name] if role not in step.roles)
-        return replace(step, roles=(*step.roles, *more)) if named else step
+        more = tuple(role for name in named for role in step.more_roles[name] if role not in step.roles)
+        ways = set(step.ways.used(step.own(self.settings(recipe)))) if step.ways is not None else {None}
+        if (later, more, ways) == (step.later_inputs, (), {None}):
+            return step
+        told = {None: step.roles, **(step.ways.roles if step.ways is not None else {})}
+        by_way = {way: (*roles, *more) for way, roles in told.items() if way in ways}
+        roles = tuple(dict.fromkeys(role for roles in by_way.values() for role in roles))
+        return replace(step, later_inputs=later, roles=roles, by_way={} if ways == {None} else by_way)
 
     def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
         """The settings that go by these names, for the items or for a step."""

@@ -7,6 +7,8 @@ import pydantic
 
 from resources.backends.backend import Presence
 from resources.captioner import Captioner
+from resources.editor import Editor
+from resources.image_generator import ImageGenerator
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher
 from resources.inpainter import Inpainter
@@ -31,6 +33,8 @@ CLASSES: dict[str, type[Any]] = {
     "captioner": Captioner,
     "inpainter": Inpainter,
     "verifier": Verifier,
+    "editor": Editor,
+    "image_generator": ImageGenerator,
 }
 
 
