@@ -12,7 +12,9 @@ from pydantic import BaseModel, create_model
 from imgdiff_assets.defs.launchpad import laid_over, launchpad_fields
 from resources.backends.choice import backend_of
 from resources.captioner import CaptionerSettings
+from resources.editor import EditorSettings
 from resources.image_encoder import ImageEncoderSettings
+from resources.image_generator import ImageGeneratorSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
@@ -114,6 +116,20 @@ class VerifierResource(RoleResource):
     library = "huggingface"
 
 
+class EditorResource(RoleResource):
+    """Images and instructions to changed images, by an editing model."""
+
+    settings_class = EditorSettings
+    library = "pytorch"
+
+
+class ImageGeneratorResource(RoleResource):
+    """Captions to images, by any text-to-image model."""
+
+    settings_class = ImageGeneratorSettings
+    library = "pytorch"
+
+
 ROLES: dict[str, type[RoleResource]] = {
     resource.settings_class.role: resource
     for resource in (
@@ -126,6 +142,8 @@ ROLES: dict[str, type[RoleResource]] = {
         CaptionerResource,
         InpainterResource,
         VerifierResource,
+        EditorResource,
+        ImageGeneratorResource,
     )
 }
 

@@ -82,7 +82,7 @@ def take_images(rows: Sequence[Row], work: Work) -> list[Row]:
 
 
 def _given_prompts(stage: Stage) -> Stage:
-    (rewrite,) = stage.measurements
+    rewrite = stage.measurements[0]
     derived = [step for step in stage.steps if isinstance(step, Derivation)]
     told = [column for column in rewrite.columns if column not in named_rewrites.COLUMNS]
     known = [column.name for column in (*stage.item_columns, *told)]
@@ -100,8 +100,8 @@ def _given_prompts(stage: Stage) -> Stage:
 
 def _given_images(stage: Stage) -> Stage:
     (generate,) = stage.measurements
-    taking = replace(generate, run=take_images, settings=(), roles=(), more_roles={})
-    return replace(stage, steps=(taking,))
+    taking = replace(generate, run=take_images, settings=(), roles=(), more_roles={}, later_inputs=(), ways=None)
+    return replace(stage, items=image_pairs.given_items, item_settings=(), steps=(taking,))
 
 
 GIVEN: Mapping[str, Stage] = {

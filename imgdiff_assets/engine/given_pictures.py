@@ -4,7 +4,7 @@
 for the source. All else is as it is for captions, and so are all later stages. Their tables have a few columns more.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,14 @@ import pyarrow as pa
 from imgdiff_assets.stages import prompt_pairs
 from imgdiff_assets.stages.pictures import CAPTION, GIVEN, pair_id
 from imgdiff_assets.stages.stage import Stage
+
+OF_PROMPTS = f"prompt_pairs.{SECTION}."
+FITTED = pa.field("fitted", pa.string())
+"""What was scaled and cropped of a picture, in words; null where nothing was."""
+
+
+class NoInstruction(ImgDiffError, ValueError):
+    """A prompt pair whose words tell an editor nothing."""
 
 
 def _prompt_items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
@@ -43,4 +51,54 @@ def _of_prompts(stage: Stage) -> Stage:
     )
 
 
-STAGES: Mapping[str, Stage] = {"prompt_pairs": _of_prompts(prompt_pairs.STAGE)}
+def _pair_items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
+    """Every prompt pair that has a target caption, with its picture and what the editor is to be told."""
+    prompts = tables["prompt_pairs"].filter(pc.field("target_caption").is_valid())
+    rows = rows_of(prompts, [name for name in TOLD_BY if name in prompts.column_names])
+    laid_back = settings["lay_back"] or None
+    return (
+        prompts.select([*image_pairs.PROMPT_COLUMNS, "caption_id", "picture_hash", "kept"])
+        .append_column(METHOD, pa.array([OF_PICTURE] * len(rows), METHOD.type))
+        .append_column(INSTRUCTION, pa.array([told(row) for row in rows], INSTRUCTION.type))
+        .append_column(LAID_BACK, pa.array([laid_back] * len(rows), LAID_BACK.type))
+    )
+
+
+def edit_pictures(rows: Sequence[Row], work: Work) -> list[Row]:
+    """The pair of each picture; what was scaled and cropped of it is told beside."""
+    if untold := [row for row in rows if row[INSTRUCTION.name] is None]:
+        raise NoInstruction(f"{untold[0]['target_caption']!r}: nobody can tell an editor how to come to that")
+    seen = [source_picture(row["caption_id"], work, OF_PROMPTS) for row in rows]
+    brought = [{**row, "picture": picture} for row, (picture, _) in zip(rows, seen, strict=True)]
+    made = image_pairs.generate(brought, work)
+    return [{**row, FITTED.name: done or None} for row, (_, done) in zip(made, seen, strict=True)]
+
+
+def _of_pairs(stage: Stage) -> Stage:
+    (generate,) = stage.measurements
+    given = [pa.field(name, pa.string()) for name in (*image_pairs.PROMPT_COLUMNS, "caption_id", "picture_hash")]
+    fitting = tuple(OF_PROMPTS + name for name in FITTING)
+    editing = replace(
+        generate,
+        columns=(*generate.columns, FITTED),
+        inputs=(*(column.name for column in given), METHOD.name, INSTRUCTION.name),
+        later_inputs=(LAID_BACK.name,),
+        run=edit_pictures,
+        settings=(*generate.settings, *fitting),
+        roles=("editor",),
+        ways=None,
+    )
+    return replace(
+        stage,
+        item_columns=(*given, METHOD, INSTRUCTION, LAID_BACK),
+        items=_pair_items,
+        item_settings=("lay_back", *fitting),
+        columns_with={},
+        steps=(editing,),
+    )
+
+
+STAGES: Mapping[str, Stage] = {
+    "prompt_pairs": _of_prompts(prompt_pairs.STAGE),
+    "image_pairs": _of_pairs(image_pairs.STAGE),
+}

@@ -7,6 +7,7 @@ from typing import Any
 from imgdiff_assets.stages.stage import IMAGE_ENCODER, IMAGE_TEXT_ENCODER
 from resources.backends.choice import backend_of, identity_of
 from resources.loading import devices
+from resources.loading.failures import ModelUnavailable
 from resources.loading.settings import ModelSettings
 
 
@@ -27,6 +28,9 @@ class LoadedModels:
         return cls(settings, {role: partial(backend_of(each).load, each) for role, each in settings.items()})
 
     def settings(self, role: str) -> ModelSettings:
+        """Raises ModelUnavailable for a role that the recipe names no model for."""
+        if role not in self._settings:
+            raise ModelUnavailable(f"The recipe has no {role}: name its model, as in `models.{role}.model`.")
         return self._settings[role]
 
     def identity(self, role: str) -> dict[str, Any]:
@@ -34,7 +38,7 @@ class LoadedModels:
 
         Raises FileNotFoundError when the weights are missing, ModelUnavailable when a server does not answer.
         """
-        return identity_of(self._settings[role])
+        return identity_of(self.settings(role))
 
     def device(self, role: str) -> str:
         """Where the role's model runs: on what of this machine, or where else."""

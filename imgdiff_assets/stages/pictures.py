@@ -83,9 +83,13 @@ def fitted(picture: Pixels, settings: Mapping[str, Any]) -> tuple[Pixels, str]:
     return np.asarray(image), ", ".join(done)
 
 
-def source_picture(caption_id: str, work: Work) -> tuple[Pixels, str]:
-    """The picture of this id as the recipe has it, and what was done with it. Raises TooNarrow, DamagedImage."""
-    return fitted(decode(work.given(caption_id)["source_image"]["bytes"]), work.settings)
+def source_picture(caption_id: str, work: Work, section: str = "") -> tuple[Pixels, str]:
+    """The picture of this id as the recipe has it, and what was done with it. Raises TooNarrow, DamagedImage.
+
+    `section` is what the names of the settings begin with.
+    """
+    settings = {name: work.settings[f"{section}{name}"] for name in FITTING}
+    return fitted(decode(work.given(caption_id)["source_image"]["bytes"]), settings)
 
 
 def pair_id(caption_id: str, attempt: int) -> str:

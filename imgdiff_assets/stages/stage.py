@@ -5,7 +5,7 @@ explains tables asks it. `imgdiff_assets.engine` runs it, `imgdiff_assets.what_i
 stored scores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -158,7 +158,9 @@ class Stage:
     @property
     def possible_roles(self) -> tuple[str, ...]:
         """Its roles, and those that other settings would have it ask."""
-        more = (role for each in self.measurements for roles in each.more_roles.values() for role in roles)
+        others = [each.more_roles.values() for each in self.measurements]
+        others += [each.ways.roles.values() for each in self.measurements if each.ways is not None]
+        more = (role for ways in others for roles in ways for role in roles)
         return tuple(dict.fromkeys([*self.roles, *more, *self.roles_of_pictures]))
 
     @cached_property
@@ -216,32 +218,39 @@ class Stage:
     def under(self, recipe: Sections) -> "Stage":
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
-        steps = tuple(self._asking(step, recipe) for step in self.steps if step.on(settings))
         unasked = {
             name
             for part, names in self.columns_with.items()
             if not value_of(recipe, self.name, part)
             for name in names
         }
+        steps = tuple(self._asking(step, recipe, unasked) for step in self.steps if step.on(settings))
         columns = tuple(column for column in self.item_columns if column.name not in unasked)
         roles = tuple(role for role in self.roles_of_pictures if names_role(recipe, role))
         if (steps, columns, roles) == (self.steps, self.item_columns, self.roles_of_pictures):
             return self
         return replace(self, steps=steps, item_columns=columns, roles_of_pictures=roles)
 
-    def _asking(self, step: Step, recipe: Sections) -> Step:
-        """The step with all that it asks, and reads, by this recipe."""
+    def _asking(self, step: Step, recipe: Sections, unasked: Collection[str]) -> Step:
+        """The step with all roles that it asks by this recipe, reading no columns that are `unasked`."""
         if not isinstance(step, Measurement):
             return step
+        later = tuple(name for name in step.later_inputs if name not in unasked)
         named = self.recorded_values(recipe, (*step.more_roles, *step.more_inputs), step)
-        more = (role for name in named for role in step.more_roles.get(name, ()) if role not in step.roles)
-        inputs = (column for name in named for column in step.more_inputs.get(name, ()))
-        if named:
-            step = replace(step, roles=(*step.roles, *more), inputs=(*step.inputs, *inputs))
-        if step.pictures_alone and names_role(recipe, IMAGE_ENCODER):
-            roles = (IMAGE_ENCODER if role == IMAGE_TEXT_ENCODER else role for role in step.roles)
-            step = replace(step, roles=tuple(roles))
-        return step
+        inputs = tuple(column for name in named for column in step.more_inputs.get(name, ()))
+        more = tuple(role for name in named for role in step.more_roles.get(name, ()) if role not in step.roles)
+        ways = set(step.ways.used(step.own(self.settings(recipe)))) if step.ways is not None else {None}
+        told = {None: _played(step, recipe), **(step.ways.roles if step.ways is not None else {})}
+        if (later, more, inputs, ways, told[None]) == (step.later_inputs, (), (), {None}, step.roles):
+            return step
+        by_way = {way: (*roles, *more) for way, roles in told.items() if way in ways}
+        return replace(
+            step,
+            inputs=(*step.inputs, *inputs),
+            later_inputs=later,
+            roles=tuple(dict.fromkeys(role for roles in by_way.values() for role in roles)),
+            by_way={} if ways == {None} else by_way,
+        )
 
     def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
         """The settings that go by these names, for the items or for a step."""
@@ -254,3 +263,9 @@ class Stage:
 
     def _section(self, step: Step | None) -> str:
         return f"{self.name}.{step.section}" if step is not None and step.section else self.name
+
+
+def _played(step: Measurement, recipe: Sections) -> tuple[str, ...]:
+    """Its roles, where of the image-text encoder pictures alone are asked with an image encoder that has a model."""
+    stands_in = step.pictures_alone and names_role(recipe, IMAGE_ENCODER)
+    return tuple(IMAGE_ENCODER if stands_in and role == IMAGE_TEXT_ENCODER else role for role in step.roles)

@@ -9,7 +9,9 @@ import pydantic
 
 from resources.backends.backend import Presence
 from resources.captioner import Captioner
+from resources.editor import Editor
 from resources.image_encoder import ImageEncoder, open_image_encoder
+from resources.image_generator import ImageGenerator
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher
 from resources.inpainter import Inpainter
@@ -36,6 +38,8 @@ CLASSES: dict[str, type[Any]] = {
     "captioner": Captioner,
     "inpainter": Inpainter,
     "verifier": Verifier,
+    "editor": Editor,
+    "image_generator": ImageGenerator,
 }
 
 OPENERS: dict[str, Callable[[Any], Any]] = {

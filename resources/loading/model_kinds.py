@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resources.loading.image_pipelines import EDITING, draws_captions
 from resources.loading.known_models import THRESHOLDS
 from resources.loading.settings import EncoderSettings, ModelSettings
 
@@ -68,6 +69,14 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
     "inpainter": (
         "a diffusers pipeline of Stable Diffusion XL",
         lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL"),
+    ),
+    "editor": (
+        f"a diffusers pipeline that edits as it is told ({', '.join(EDITING)})",
+        lambda kind: kind.family == PIPELINE and (not kind.name or kind.name in EDITING),
+    ),
+    "image_generator": (
+        "a diffusers pipeline that draws a caption (such as StableDiffusionXLPipeline or Flux2KleinPipeline)",
+        lambda kind: kind.family == PIPELINE and draws_captions(kind.name),
     ),
     "verifier": (
         "a transformers image classifier (such as ResNetForImageClassification) or model that reads images",
