@@ -10,10 +10,17 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from imgdiff_assets.stages import prompt_pairs
-from imgdiff_assets.stages.pictures import CAPTION, GIVEN, pair_id
+from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.tables import rows_of
+from imgdiff_assets.stages import image_pairs, prompt_pairs
+from imgdiff_assets.stages.instructions import INSTRUCTION, TOLD_BY, told
+from imgdiff_assets.stages.pair_methods import LAID_BACK, METHOD, OF_PICTURE
+from imgdiff_assets.stages.pictures import CAPTION, FITTING, GIVEN, SECTION, pair_id, source_picture
 from imgdiff_assets.stages.stage import Stage
+from imgdiff_assets.stages.steps import Work
 
 OF_PROMPTS = f"prompt_pairs.{SECTION}."
 FITTED = pa.field("fitted", pa.string())

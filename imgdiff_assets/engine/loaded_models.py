@@ -27,6 +27,10 @@ class LoadedModels:
         """The models that the whole process shares, with these settings."""
         return cls(settings, {role: partial(backend_of(each).load, each) for role, each in settings.items()})
 
+    def player(self, role: str) -> str:
+        """The role whose model plays one: without an image encoder, the image-text encoder does."""
+        return IMAGE_TEXT_ENCODER if role == IMAGE_ENCODER and role not in self._settings else role
+
     def settings(self, role: str) -> ModelSettings:
         """Raises ModelUnavailable for a role that the recipe names no model for."""
         if role not in self._settings:
@@ -58,11 +62,6 @@ class LoadedModels:
         return devices.peak_memory(self._settings[role])
 
     def open(self, role: str) -> Any:
-        """The loaded model. Not to be held on to: another model may need its room.
-
-        Without an image encoder, the image-text encoder is one.
-        """
-        if role == IMAGE_ENCODER and role not in self._settings:
-            role = IMAGE_TEXT_ENCODER
+        """The loaded model. Not to be held on to: another model may need its room."""
         self.opened.add(role)
         return self._openers[role]()

@@ -202,7 +202,7 @@ def _rows_below(
         if column in stage.schema.names:
             where = where & (pc.field(column) == identity)
     names = [column.name for column in stage.schema if not is_image(column)]
-    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], stage.schema).to_pylist()
     # Kept rows first, then as they stand in the table: for regions, the most different first.
     return sorted(rows, key=lambda row: (not row["kept"], row.get("rank") or 0))
 

@@ -154,7 +154,7 @@ def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]
     """The row of this stage, without images; there is none where the one above was rejected."""
     names = [column.name for column in stage.schema if not is_image(column)]
     where = pc.field(stage.id_column) == known[stage.id_column]
-    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], stage.schema).to_pylist()
     return rows[0] if rows else None
 
 

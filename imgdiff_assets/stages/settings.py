@@ -56,9 +56,9 @@ def value_of(recipe: Sections, section: str, name: str) -> Any:
     return attrgetter(name if "." in name else f"{section}.{name}")(recipe)
 
 
-def names_role(recipe: Sections, role: str) -> bool:
-    """Whether the recipe has a model for a role that it may be without."""
-    return getattr(getattr(recipe, "models", None), role, None) is not None
+def lacks_role(recipe: Sections, role: str) -> bool:
+    """Whether the recipe has no model for a role that it may be without."""
+    return getattr(getattr(recipe, "models", None), role, None) is None
 
 
 def is_recorded(recipe: Sections, section: str, name: str) -> bool:

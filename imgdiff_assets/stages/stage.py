@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Row
-from imgdiff_assets.stages.settings import Sections, StageSettings, is_recorded, names_role, value_of
+from imgdiff_assets.stages.settings import Sections, StageSettings, is_recorded, lacks_role, value_of
 from imgdiff_assets.stages.steps import Derivation, Filter, Measurement, Step, range_of
 
 UPSTREAM = "upstream"
@@ -128,6 +128,9 @@ class Stage:
     roles_of_pictures: tuple[str, ...] = ()
     """The roles that it asks, beside its own, over shards of pictures."""
 
+    unnamed_roles: tuple[str, ...] = ()
+    """Those of its possible roles that a recipe names no model for; filled in by `under`."""
+
     package: str | None = None
     """The installed package that brings the stage, with its version; a recipe that does not name it has it off."""
 
@@ -160,8 +163,9 @@ class Stage:
         """Its roles, and those that other settings would have it ask."""
         others = [each.more_roles.values() for each in self.measurements]
         others += [each.ways.roles.values() for each in self.measurements if each.ways is not None]
-        more = (role for ways in others for roles in ways for role in roles)
-        return tuple(dict.fromkeys([*self.roles, *more, *self.roles_of_pictures]))
+        more = [role for ways in others for roles in ways for role in roles]
+        roles = dict.fromkeys([*self.roles, *more, *self.roles_of_pictures])
+        return tuple(role for role in roles if role not in self.unnamed_roles)
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -226,10 +230,10 @@ class Stage:
         }
         steps = tuple(self._asking(step, recipe, unasked) for step in self.steps if step.on(settings))
         columns = tuple(column for column in self.item_columns if column.name not in unasked)
-        roles = tuple(role for role in self.roles_of_pictures if names_role(recipe, role))
-        if (steps, columns, roles) == (self.steps, self.item_columns, self.roles_of_pictures):
+        unnamed = tuple(role for role in replace(self, unnamed_roles=()).possible_roles if lacks_role(recipe, role))
+        if (steps, columns, unnamed) == (self.steps, self.item_columns, self.unnamed_roles):
             return self
-        return replace(self, steps=steps, item_columns=columns, roles_of_pictures=roles)
+        return replace(self, steps=steps, item_columns=columns, unnamed_roles=unnamed)
 
     def _asking(self, step: Step, recipe: Sections, unasked: Collection[str]) -> Step:
         """The step with all roles that it asks by this recipe, reading no columns that are `unasked`."""
@@ -267,5 +271,5 @@ class Stage:
 
 def _played(step: Measurement, recipe: Sections) -> tuple[str, ...]:
     """Its roles, where of the image-text encoder pictures alone are asked with an image encoder that has a model."""
-    stands_in = step.pictures_alone and names_role(recipe, IMAGE_ENCODER)
+    stands_in = step.pictures_alone and not lacks_role(recipe, IMAGE_ENCODER)
     return tuple(IMAGE_ENCODER if stands_in and role == IMAGE_TEXT_ENCODER else role for role in step.roles)
