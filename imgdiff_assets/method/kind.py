@@ -65,6 +65,8 @@ class Kind:
     right: tuple[Example, ...]
     wrong: tuple[Example, ...]
     on_one_side: bool = False
+    told: str = "change the {source} to {target}"
+    """What an editor is told; see `method.instructions`."""
 
     @property
     def question(self) -> str:

@@ -10,7 +10,7 @@ from pydantic import field_validator
 from imgdiff_assets.common.aliases import Booleans, Columns, Row
 from imgdiff_assets.method.answers import without_thoughts
 from imgdiff_assets.method.instructions import instruction
-from imgdiff_assets.method.kind import OBJECT_REPLACED
+from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
 from imgdiff_assets.stages.named_rewrites import CAPTION, NEW_CAPTION
 from imgdiff_assets.stages.settings import StageSettings, left_out
@@ -77,8 +77,8 @@ def told(row: Row) -> str | None:
 def _by_words(row: Row) -> str | None:
     captions = row["source_caption"], row["target_caption"]
     phrases = row["source_object"], row["target_object"]
-    kind = row.get("asked_kind") or OBJECT_REPLACED
-    return instruction(kind, captions, phrases, language_named(DEFAULT_LANGUAGE))
+    told = kind_named(row.get("asked_kind") or OBJECT_REPLACED).told
+    return instruction(told, captions, phrases, language_named(DEFAULT_LANGUAGE))
 
 
 def _sentence(answer: str) -> str | None:
