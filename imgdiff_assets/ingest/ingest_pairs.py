@@ -56,15 +56,15 @@ def ingest_pairs(
     and the others are ingested. With `dry_run` all is read and reported, and nothing written. Raises IngestError when
     `shard_size` is not positive, PermissionError when the home cannot be written.
     """
-    check_shard_size(shard_size, _Pairs.noun)
+    check_shard_size(shard_size, PairIngestion.noun)
     with nullcontext() if dry_run else adding_shards(home), PictureReader() as reader:
-        ingestion = _Pairs(home, reader, fit, shard_size, dry_run)
+        ingestion = PairIngestion(home, reader, fit, shard_size, dry_run)
         for source in sources:
             ingestion.add(source, partial(open_source, source, columns or {}, suffixes, root), progress)
         return ingestion.end()
 
 
-class _Pairs(GivenIngestion):
+class PairIngestion(GivenIngestion):
     """Pairs, known by the pixels of their two images."""
 
     noun = "pair"

@@ -62,7 +62,7 @@ class GivenIngestion(ABC):
             opened = open_it()
             self._not_looked_at += map(storable, opened.not_looked_at)
             for row in opened.rows:
-                self._try(row)
+                self.attempt(row, self.take)
                 done += 1
                 # Where the end is not known, this row is not the last.
                 progress(f"ingest {source.name}", done, max(opened.total, done) if opened.total else done + 1)
@@ -75,11 +75,12 @@ class GivenIngestion(ABC):
         except OSError as error:  # of a folder that is looked through
             self._failed.append(storable(f"{source}: cannot be read: {error.strerror}."))
 
-    def _try(self, row: GivenRow) -> None:
+    def attempt(self, row: GivenRow, take: Callable[[GivenRow], None]) -> None:
+        """Take a row; one that cannot be used is kept with its reason."""
         try:
             if row.problem is not None:
                 raise row.problem
-            self.take(row)
+            take(row)
         except UnusableField as error:
             value = row.values.get(error.name)
             text = "" if error.name.endswith("image") else str(value or "")
