@@ -46,12 +46,16 @@ class StagePlan:
     max_tries: int
     max_error_share: float
 
-    def identity(self, step: Measurement, version: int | None = None) -> str:
+    def identities(self, step: Measurement, version: int | None = None) -> dict[str | None, str]:
+        """By the way that rows are measured in, `identity`; of most measurements there is one, None."""
+        return {way: self.identity(step, version, way) for way in step.by_way or (None,)}
+
+    def identity(self, step: Measurement, version: int | None = None, way: str | None = None) -> str:
         """Hash of all that a measurement depends on beside its row: the constant part of its fingerprints.
 
         With `version`, as it was when the code had that one.
         """
-        models = [self.models[role] for role in step.roles]
+        models = [self.models[role] for role in step.by_way.get(way, step.roles)]
         then = step.version if version is None else version
         return content_hash(self.stage.name, step.name, then, self.measured_with[step.name], models)
 
@@ -83,7 +87,7 @@ class StagePlan:
             if not isinstance(step, Measurement)
         ]
         asked = (step for step in self.stage.measurements if step.name not in unread)
-        measured = [(step.name, self.identity(step)) for step in asked]
+        measured = [(step.name, *self.identities(step).values()) for step in asked]
         newer = {name: version for name, version in self.item_versions.items() if version > 1}
         return content_hash(self.settings, measured, self.made_with, judged, *([newer] if newer else []))
 
@@ -296,9 +300,11 @@ def recorded(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any] | None:
     return {**record, "made_with": made_with}
 
 
-def identity_then(stage: Stage, step: Measurement, version: int, record: Mapping[str, Any]) -> str:
+def identity_then(
+    stage: Stage, step: Measurement, version: int, record: Mapping[str, Any], way: str | None = None
+) -> str:
     """The identity of a measurement as it was when the code had a version, by the record of its table."""
-    models = [record["models"][role] for role in step.roles]
+    models = [record["models"][role] for role in step.by_way.get(way, step.roles)]
     settings = _recorded(record, step.settings, step.section)
     return content_hash(stage.name, step.name, version, settings, models)
 

@@ -75,6 +75,8 @@ class Kind:
     right: tuple[Example, ...]
     wrong: tuple[Example, ...]
     on_one_side: bool = False
+    told: str = "change the {source} to {target}"
+    """What an editor is told; see `method.instructions`."""
     sides: tuple[str, ...] = SIDES
     drawn_first: str = "source"
     listed: bool = False

@@ -110,6 +110,14 @@ class Sentences:
     definite: Callable[[str], str] = str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WordGroup:
+    """Words for one matter in the singular, with `*` for any letters; `exceptions` are words that only look so."""
+
+    words: frozenset[str]
+    exceptions: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Language:
     """One language; all words are in lower case.
@@ -123,7 +131,8 @@ class Language:
     `verb_endings` are what is done, unless they stand behind an article, an attribute or one of `before_nouns`.
     `stemmer` is what Snowball calls the rules for a word's forms, `plurals` are those that it does not know, with
     their singular. `phrases` find a name in an answer, `sides` say of which image a word is said. `slips` are regular
-    expressions for what stands in no good sentence.
+    expressions for what stands in no good sentence. `groups` are words by what a recipe calls them that avoids them;
+    of `inflections`, an ending and what may stand in its place in the singular.
     """
 
     name: str
@@ -144,6 +153,8 @@ class Language:
     phrases: PhraseRules = PhraseRules()
     sides: SideRules = SideRules()
     slips: tuple[str, ...] = ()
+    groups: Mapping[str, WordGroup] = field(default_factory=dict)
+    inflections: tuple[tuple[str, str], ...] = ()
 
 
 def listed(text: str) -> frozenset[str]:

@@ -1,13 +1,13 @@
 """Filtered pairs to bounding boxes: where the two images differ, and the difference is the named object."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from imgdiff_assets.common.aliases import Booleans, Columns, Row
+from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
 from imgdiff_assets.method.kind import SIDES, kind_asked, kind_named
@@ -17,7 +17,7 @@ from imgdiff_assets.stages.derived_items import with_derived
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.preservation import STEPS as PRESERVATION
 from imgdiff_assets.stages.preservation import PreservedSettings
-from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
+from imgdiff_assets.stages.settings import StageSettings, in_order, left_out, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import (
     Canaries,
@@ -33,6 +33,10 @@ from imgdiff_assets.stages.steps import (
     unless_missing,
 )
 from resources.images.crops import cut
+from resources.loading.failures import ModelUnavailable
+
+Proposals = tuple[Any, Any]
+"""Boxes (K, 4) and scores (K,) of one image."""
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
 OBJECT_COLUMNS = ("source_object", "target_object")
@@ -60,6 +64,11 @@ class BoundingBoxesSettings(StageSettings):
     min_match: float = Field(0.35, ge=-1, le=1, description="A crop that matches its object less does not show it.")
     max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the most different is kept.")
     max_boxes: int = Field(5, ge=1, description="Boxes kept per pair, most different first.")
+    propose: Literal["grid", "text"] = left_out(
+        "grid",
+        "Where boxes come from: from a grid of points, or from the names of the replaced and the replacing object, "
+        "which a segmenter such as SAM 3 looks for, each in its own image.",
+    )
     preserved: PreservedSettings | None = off_unless_named(
         "Pairs that differ outside their kept regions, too, are rejected: `{}` measures how much they do."
     )
@@ -89,7 +98,7 @@ def propose(rows: Sequence[Row], work: Work) -> list[list[Row]]:
     Of a difference that is everywhere the region is all of the source image, whose share of the image is not judged.
     """
     pairs = [work.images(row["pair_id"]) for row in rows]
-    proposals = work.model("segmenter").propose([image for pair in pairs for image in pair])
+    proposals = _proposals(rows, [image for pair in pairs for image in pair], work)
     results = []
     for number, (source, _) in enumerate(pairs):
         height, width = source.shape[:2]
@@ -111,12 +120,33 @@ def propose(rows: Sequence[Row], work: Work) -> list[list[Row]]:
     return results
 
 
+def _proposals(rows: Sequence[Row], images: Sequence[Pixels], work: Work) -> Sequence[Proposals]:
+    """Boxes and scores of each image, of which each row has two; by name there are none where nothing is named.
+
+    Raises ModelUnavailable for a segmenter that finds nothing by name.
+    """
+    model = work.model("segmenter")
+    if work.settings["propose"] == "grid":
+        return cast("Sequence[Proposals]", model.propose(images))
+    if not hasattr(model, "propose_named"):
+        raise ModelUnavailable(
+            "The segmenter finds nothing by name: name a SAM 3, or set bounding_boxes.propose to grid."
+        )
+    names = [row[name] for row in rows for name in OBJECT_COLUMNS]
+    named = [place for place, name in enumerate(names) if name]
+    told = model.propose_named([images[place] for place in named], [names[place] for place in named])
+    found: list[Proposals] = [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in names]
+    for place, boxes in zip(named, told, strict=True):
+        found[place] = boxes
+    return found
+
+
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     """Cosine of the region's two crops."""
     crops = []
     for row in rows:
         crops += _crops(row, work)
-    vectors = work.model("image_text_encoder").encode_images(crops)
+    vectors = work.model("image_encoder").encode_images(crops)
     return [{SCORE: float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
 
 
@@ -259,6 +289,8 @@ STAGE = Stage(
             inputs=PAIR_COLUMNS,
             later_inputs=("asked_kind",),
             run=propose,
+            settings=("propose",),
+            more_inputs={"propose": OBJECT_COLUMNS},
             roles=("segmenter",),
             expands=True,
         ),
@@ -272,6 +304,7 @@ STAGE = Stage(
             run=compare,
             settings=("crop_padding",),
             roles=("image_text_encoder",),
+            pictures_alone=True,
         ),
         below("same_content", SCORE, "max_region_similarity", "the box shows the same in both images"),
         # The dear model last: it reads only what the cheap one left.

@@ -17,7 +17,7 @@ from imgdiff_assets.method.caption_edit import edits
 from imgdiff_assets.method.change import CHANGE_KEYS
 from imgdiff_assets.method.kind import CAPTION, OBJECT_REPLACED, kinds_in_order
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
-from imgdiff_assets.stages import caption_checks, named_rewrites, rewrite_checks, rewrite_choice
+from imgdiff_assets.stages import caption_checks, instructions, named_rewrites, rewrite_checks, rewrite_choice
 from imgdiff_assets.stages.named_rewrites import Rewrite
 from imgdiff_assets.stages.prompt_pairs_settings import PromptPairsSettings
 from imgdiff_assets.stages.stage import Above, Stage
@@ -116,6 +116,7 @@ def contents(row: Mapping[str, Any]) -> list[str]:
         f"asked for: {row['asked_kind']}" if row["asked_kind"] else "",
         "" if row["answer"] is None else f"answer: {row['answer']}",
         "" if row["change_answer"] is None else f"asked what was replaced: {row['change_answer']}",
+        f"instruction: {row['instruction']}" if row.get("instruction") else "",
     ]
 
 
@@ -137,6 +138,7 @@ STAGE = Stage(
     item_settings=("attempts", "kind_shares"),
     row_id=row_id,
     compared_texts=("source_caption", "target_caption"),
+    roles_of_pictures=("captioner",),
     contents=contents,
     steps=(
         *caption_checks.FILTERS,
@@ -166,5 +168,6 @@ STAGE = Stage(
         ),
         *rewrite_checks.FILTERS,
         *rewrite_choice.STEPS,
+        *instructions.STEPS,
     ),
 )

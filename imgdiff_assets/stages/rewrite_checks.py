@@ -9,7 +9,7 @@ from imgdiff_assets.common.aliases import Booleans, Columns
 from imgdiff_assets.method.caption_edit import length, words
 from imgdiff_assets.method.change import KINDS
 from imgdiff_assets.method.kind import OBJECT_REPLACED, SIDES, kind_asked, kind_named
-from imgdiff_assets.stages import named_rewrites
+from imgdiff_assets.stages import avoidance, named_rewrites
 from imgdiff_assets.stages.prompt_pairs_settings import PromptPairsSettings
 from imgdiff_assets.stages.steps import Canaries, Filter
 
@@ -93,6 +93,7 @@ def _canary_inserted(settings: PromptPairsSettings) -> Canaries:
 FILTERS = (
     *named_rewrites.UNREADABLE,
     Filter("no_answer", ("target_caption",), _answered, "the rewriter gave no caption", _canary_silent),
+    avoidance.IN_REWRITE,
     Filter(
         "about_the_task",
         ("source_caption", "target_caption"),

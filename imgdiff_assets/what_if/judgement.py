@@ -17,7 +17,7 @@ from imgdiff_assets.common.aliases import Booleans, Integers, Row
 from imgdiff_assets.common.tables import columns_of_rows, columns_of_table, scattered, values_of
 from imgdiff_assets.engine.plan import StagePlan, is_given, plan_stage
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import has_pairs, read_captions
+from imgdiff_assets.ingest.shards import CAPTIONS, held_by, read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, line
@@ -146,7 +146,7 @@ class StoredScores:
         items = dict.fromkeys(
             item
             for shard in self._shards
-            if not has_pairs(self._home, shard)
+            if held_by(self._home, shard) == CAPTIONS
             for item in _tuples(stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, settings), keys)
         )
         known = set(rows)

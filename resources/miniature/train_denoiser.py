@@ -17,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProject
 
 from resources.miniature.scenes import IMAGE_SIZE, Scene, draw_scene, random_content
 from resources.miniature.train_autoencoder import to_model_range
-from resources.miniature.training import AveragedWeights, Optimisers, Progress, constant_then_linear, prepare
+from resources.miniature.training import Course, prepare, train_steps
 from resources.miniature.vocabulary import build_tokenizer
 
 SEED = 21
@@ -177,41 +177,18 @@ def is_hidden(name: str) -> bool:
 
 
 def train(autoencoder: AutoencoderKL, checkpoint: Path) -> Denoiser:
-    """Train from nothing, or go on from `checkpoint` if that file exists. Returns the averaged weights.
-
-    Every step draws from its own seed, so a training that was interrupted ends as one that was not.
-    """
+    """Train from nothing, or go on from `checkpoint` if that file exists. Returns the averaged weights."""
     prepare(SEED)
     tokenizer = build_tokenizer(MAX_TOKENS)
     scenes = encode_scenes(autoencoder, tokenizer, SCENES, SEED)
     prepare(SEED)
     denoiser = Denoiser(tokenizer)
-    optimisers = Optimisers(denoiser, LEARNING_RATE, is_hidden)
-    averages = AveragedWeights(denoiser, 0.9985)
-    first = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        denoiser.load_state_dict(saved["denoiser"])
-        optimisers.load_state_dict(saved["optimisers"])
-        averages.averages = saved["averages"]
-        first = saved["step"]
     signal_shares = build_scheduler().alphas_cumprod.float()
-    progress = Progress("denoiser", STEPS, first)
-    for step in progress:
-        torch.manual_seed(SEED + step)
+
+    def loss() -> Tensor:
         latents, tokens = scenes.sample(BATCH, autoencoder.config.scaling_factor)
-        loss = denoising_loss(denoiser, latents, tokens, signal_shares)
-        optimisers.step(loss, constant_then_linear(step, STEPS, warmup=200))
-        averages.update(step)
-        progress.report(loss.item())
-        if (step + 1) % CHECKPOINT_EVERY == 0:
-            state = {
-                "denoiser": denoiser.state_dict(),
-                "optimisers": optimisers.state_dict(),
-                "averages": averages.averages,
-                "step": step + 1,
-            }
-            torch.save(state, checkpoint.with_suffix(".partial"))
-            checkpoint.with_suffix(".partial").replace(checkpoint)
-    averages.swap()
+        return denoising_loss(denoiser, latents, tokens, signal_shares)
+
+    course = Course("denoiser", SEED, STEPS, LEARNING_RATE, 200, 0.9985, CHECKPOINT_EVERY)
+    train_steps(denoiser, loss, is_hidden, course, checkpoint)
     return denoiser.eval()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,51 @@ class Progress:
     def report(self, loss: float) -> None:
         """Take in one step's loss; what is printed is a running mean."""
         self.loss = loss if self.loss is None else 0.98 * self.loss + 0.02 * loss
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training goes: its name, its steps, and of what seed each of them draws; `decay` is the averages'."""
+
+    label: str
+    seed: int
+    steps: int
+    learning_rate: float
+    warmup: int
+    decay: float
+    checkpoint_every: int
+
+
+def train_steps(
+    model: nn.Module, loss: Callable[[], Tensor], is_hidden: Callable[[str], bool], course: Course, checkpoint: Path
+) -> None:
+    """Descend on `loss`, going on from `checkpoint` if that file exists, and leave the averaged weights in `model`.
+
+    Every step draws from its own seed, so a training that was interrupted ends as one that was not.
+    """
+    optimisers = Optimisers(model, course.learning_rate, is_hidden)
+    averages = AveragedWeights(model, course.decay)
+    first = 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimisers.load_state_dict(saved["optimisers"])
+        averages.averages = saved["averages"]
+        first = saved["step"]
+    progress = Progress(course.label, course.steps, first)
+    for step in progress:
+        torch.manual_seed(course.seed + step)
+        found = loss()
+        optimisers.step(found, constant_then_linear(step, course.steps, warmup=course.warmup))
+        averages.update(step)
+        progress.report(found.item())
+        if (step + 1) % course.checkpoint_every == 0:
+            state = {
+                "model": model.state_dict(),
+                "optimisers": optimisers.state_dict(),
+                "averages": averages.averages,
+                "step": step + 1,
+            }
+            torch.save(state, checkpoint.with_suffix(".partial"))
+            checkpoint.with_suffix(".partial").replace(checkpoint)
+    averages.swap()

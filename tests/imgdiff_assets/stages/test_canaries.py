@@ -37,6 +37,7 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
             "miniature",
             (
                 "prompt_pairs.language=english",
+                "prompt_pairs.avoid=[people, weapon*]",
                 "captions.language=english",
                 "verifier.model=miniature:verifier",
                 "filtered_pairs.plausibility={}",
