@@ -34,9 +34,10 @@ class Format:
     `preference` says that it has a layout for views with a rejected answer too, to which the options' `preference`
     leads. `boxes` and `single` are what the format fixes of the options, None where it leaves the choice; `tasks` are
     those that it has, None for all. `needs` names the packages that writing imports, beside those always there.
-    `training` is Markdown for the folder's README: the command by which its reader trains, and where that goes wrong; a
-    format that writes a README of its own needs none. `entries_are_text` says that an entry is what a reader finds of the sample but for the pictures, so that a page can
-    show it. `package` is the installed package that offers the format, with its version; None for ours.
+    `training` is Markdown for the folder's README: the command by which its reader trains, and where that goes wrong;
+    a format that writes a README of its own needs none. `entries_are_text` says that an entry is what a reader finds
+    of the sample but for the pictures, so that a page can show it. `package` is the installed package that offers the
+    format, with its version; None for ours.
     """
 
     name: str

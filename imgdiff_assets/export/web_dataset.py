@@ -50,7 +50,12 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
                 for name, picture in zip(names, view.pictures, strict=True)
             }
             text = {"txt": view.answer.encode()} if options.single else {}
-            record = {"__key__": sample.sample_id, **pictures, **text, "json": json.dumps(about, ensure_ascii=False).encode()}
+            record = {
+                "__key__": sample.sample_id,
+                **pictures,
+                **text,
+                "json": json.dumps(about, ensure_ascii=False).encode(),
+            }
             writers[sample.split].write(record)
             yield {"shard": shard}
 
