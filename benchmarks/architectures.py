@@ -18,6 +18,7 @@ from benchmarks.image_architectures import IMAGE_MODELS
 from benchmarks.small_parts import CHAT_TEMPLATE, WORDS, Parts, byte_tokenizer, chat_template
 from resources.miniature.vocabulary import build_tokenizer
 
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     """`parts(small)` builds the untrained modules on torch's default device; `save(parts, folder)` writes them."""
@@ -123,9 +124,7 @@ def _save_stable_diffusion_xl(parts: Parts, folder: Path, pipeline_class: str = 
         steps_offset=1,
     )
     tokenizers = {"tokenizer": build_tokenizer(77), "tokenizer_2": build_tokenizer(77)}
-    pipeline = getattr(diffusers, pipeline_class)(
-        **parts, **tokenizers, scheduler=scheduler, add_watermarker=False
-    )
+    pipeline = getattr(diffusers, pipeline_class)(**parts, **tokenizers, scheduler=scheduler, add_watermarker=False)
     variant = "fp16" if next(parts["unet"].parameters()).dtype == torch.float16 else None
     pipeline.save_pretrained(folder, variant=variant)
 

@@ -1,4 +1,4 @@
-"""The published models that draw and edit pictures, full size or small; see `benchmarks.architectures`, which lists them.
+"""The published models that draw and edit pictures, full size or small: more of `benchmarks.architectures`.
 
 The full configurations are those that diffusers and the publishers state; a small one differs in sizes only.
 """

@@ -17,7 +17,9 @@ class ImageGeneratorSettings(ImageModelSettings):
     role: ClassVar[str] = "image_generator"
 
     image_size: int = Field(
-        default=1024, ge=8, description="Height and width of the pictures, in pixels: the nearest that the model makes."
+        default=1024,
+        ge=8,
+        description="Height and width of the pictures, in pixels: the nearest that the model makes.",
     )
 
 

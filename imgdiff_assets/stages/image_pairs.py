@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from pydantic import Field, ValidationInfo, field_validator
 
 from imgdiff_assets.common.aliases import Pixels, Row
-from imgdiff_assets.common.tables import rows_of
 from imgdiff_assets.common.hashing import seed_of
+from imgdiff_assets.common.tables import rows_of
 from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.method.kind import KIND_COLUMNS, kind_named
@@ -45,7 +45,7 @@ class ImagePairsSettings(StageSettings):
         "How a pair is made: two images of one noise under Prompt-to-Prompt; an image and what the editor makes of it "
         "as the instruction says (`prompt_pairs.instructions`); or two images of one noise, each of its own caption.",
     )
-    kind_methods: dict[str, Literal["prompt_to_prompt", "edit", "text_pair"]] = left_out(
+    kind_methods: dict[str, str] = left_out(
         {}, "How pairs of a kind are made, in place of `method`, as in `{attribute_changed: edit}`."
     )
     lay_back: int = left_out(
@@ -80,10 +80,11 @@ class ImagePairsSettings(StageSettings):
             raise ValueError("must be shares of the steps, 0 to 1; guidance, 0 or more")
         return values
 
-
     @field_validator("kind_methods")
     @classmethod
-    def _kinds_have_files(cls, methods: dict[str, str]) -> dict[str, str]:
+    def _kinds_and_methods_exist(cls, methods: dict[str, str]) -> dict[str, str]:
+        if unknown := [method for method in methods.values() if method not in METHODS]:
+            raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
         for name in methods:
             try:
                 kind_named(name)

@@ -34,7 +34,7 @@ class InstructionSettings(StageSettings):
 
     by: Literal["words", "rewriter"] = left_out(
         "words",
-        "Who says it: the two captions' own words, put into a short English sentence; or the rewriter, which is asked.",
+        "Who says it: the two captions' own words, in a short English sentence; or the rewriter, which is asked.",
     )
     question: str = left_out(
         QUESTION, f"What the rewriter is asked; `{CAPTION}` and `{NEW_CAPTION}` stand for the captions."
@@ -55,7 +55,9 @@ def instruct(rows: Sequence[Row], work: Work) -> list[Row]:
         return [{INSTRUCTION.name: _by_words(row)} for row in rows]
     model = work.model("prompt_rewriter")
     if not hasattr(model, "ask"):
-        raise ModelUnavailable("The prompt rewriter's backend only rewrites: set prompt_pairs.instructions.by to words.")
+        raise ModelUnavailable(
+            "The prompt rewriter's backend only rewrites: set prompt_pairs.instructions.by to words."
+        )
     asked = work.settings["question"]
     questions = [
         asked.replace(NEW_CAPTION, row["target_caption"]).replace(CAPTION, row["source_caption"]) for row in rows

@@ -16,7 +16,7 @@ PROMPT_TO_PROMPT, EDIT, TEXT_PAIR = METHODS = ("prompt_to_prompt", "edit", "text
 METHOD = pa.field("method", pa.string())
 """How a row's pair is made; null is Prompt-to-Prompt, which was all there was."""
 LAID_BACK = pa.field("laid_back_from", pa.int32())
-"""The difference, of 255, below which an edit is not the editor's but the source; null where it is all the editor's."""
+"""The difference, of 255, below which an edit is the source itself; null where it is all the editor's."""
 
 Pictures = Sequence[Pixels]
 
@@ -38,7 +38,9 @@ def _prompt_to_prompt(
     """Two pictures of one start noise under Prompt-to-Prompt; `changed` are other settings of the generator."""
     generator = work.model("pair_generator")
     captions = [row["source_caption"] for row in rows], [row["target_caption"] for row in rows]
-    made: tuple[Pictures, Pictures] = (generator.varied(**changed) if changed else generator).generate(*captions, seeds)
+    made: tuple[Pictures, Pictures] = (generator.varied(**changed) if changed else generator).generate(
+        *captions, seeds
+    )
     return made
 
 

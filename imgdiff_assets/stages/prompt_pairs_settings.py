@@ -9,8 +9,8 @@ from imgdiff_assets.method.change import KINDS, OBJECT
 from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named, kind_names
 from imgdiff_assets.method.language import language_named, language_names
 from imgdiff_assets.stages import named_rewrites
-from imgdiff_assets.stages.named_rewrites import CAPTION, CHANGE_QUESTION, NEW_CAPTION, OBJECT_QUESTION
 from imgdiff_assets.stages.instructions import InstructionSettings
+from imgdiff_assets.stages.named_rewrites import CAPTION, CHANGE_QUESTION, NEW_CAPTION, OBJECT_QUESTION
 from imgdiff_assets.stages.settings import StageSettings, left_out, off_unless_named
 
 
@@ -103,7 +103,9 @@ class PromptPairsSettings(StageSettings):
     def _words_make_an_instruction(self) -> "PromptPairsSettings":
         told = self.instructions
         if told is not None and told.by == "words" and self.language not in (None, "english"):
-            raise ValueError("instructions.by: of captions that are not English, only the rewriter can tell: set rewriter")
+            raise ValueError(
+                "instructions.by: of captions that are not English, only the rewriter can tell: set rewriter"
+            )
         return self
 
     @field_validator("language")

@@ -104,7 +104,12 @@ def allowed_size(pipeline: Any, handling: Handling, width: float, height: float)
 
 
 def make_pictures(
-    pipeline: Any, handling: Handling, settings: Any, size: tuple[int, int], seeds: Sequence[int], **given: Sequence[Any]
+    pipeline: Any,
+    handling: Handling,
+    settings: Any,
+    size: tuple[int, int],
+    seeds: Sequence[int],
+    **given: Sequence[Any],
 ) -> list[NDArray[np.uint8]]:
     """One picture (H, W, 3) for each seed, all noise of which the seed draws on the CPU; `given` has a value for each.
 

@@ -11,7 +11,7 @@ from resources.loading.weights import ITEM_SIZES, MINIATURE_PREFIX
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A published model: its parameters, the type they are published in, and its licence: whether for `research` only."""
+    """A published model: parameters, the type they are published in, and licence (whether for `research` only)."""
 
     parameters: int
     stored: Literal["float32", "float16", "bfloat16"]

@@ -132,8 +132,8 @@ def test_counts_must_fit(folder: Folder) -> None:
 
 def test_a_pipeline_that_cannot_edit_is_named(tiny_pipeline_folder: Path, tmp_path: Path) -> None:
     wrong = settings(tiny_pipeline_folder)
-    with pytest.raises(WeightsMissing, match="StableDiffusionXLPipeline.*wants a diffusers pipeline that edits"):
+    with pytest.raises(WeightsMissing, match=r"StableDiffusionXLPipeline.*wants a diffusers pipeline that edits"):
         backend_of(wrong).load(wrong)
     (tmp_path / "model_index.json").write_text('{"_class_name": "Flux9Pipeline"}', encoding="utf-8")
-    with pytest.raises(WeightsMissing, match="is a Flux9Pipeline, which diffusers .* does not have"):
+    with pytest.raises(WeightsMissing, match=r"is a Flux9Pipeline, which diffusers .* does not have"):
         Editor(settings(tmp_path))
