@@ -16,6 +16,7 @@ from torch import nn
 
 from benchmarks.image_architectures import IMAGE_MODELS
 from benchmarks.small_parts import CHAT_TEMPLATE, WORDS, Parts, byte_tokenizer, chat_template
+from benchmarks.vision_architectures import VISION
 from resources.miniature.vocabulary import build_tokenizer
 
 
@@ -429,4 +430,5 @@ ARCHITECTURES: dict[str, Architecture] = {
         partial(_save_stable_diffusion_xl, pipeline_class="StableDiffusionXLInstructPix2PixPipeline"),
     ),
     **{name: Architecture(*how) for name, how in IMAGE_MODELS.items()},
+    **{name: Architecture(*made) for name, made in VISION.items()},
 }

@@ -66,6 +66,14 @@ def instruct(rows: Sequence[Row], work: Work) -> list[Row]:
     return [{INSTRUCTION.name: _sentence(answer)} for answer in model.ask(questions, None)]
 
 
+TOLD_BY = ("source_caption", "target_caption", "source_object", "target_object", "asked_kind", INSTRUCTION.name)
+
+
+def told(row: Row) -> str | None:
+    """The instruction that a prompt pair has, or else what its words tell; `row` has what there is of TOLD_BY."""
+    return row.get(INSTRUCTION.name) or _by_words(row)
+
+
 def _by_words(row: Row) -> str | None:
     captions = row["source_caption"], row["target_caption"]
     phrases = row["source_object"], row["target_object"]

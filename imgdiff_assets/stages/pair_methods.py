@@ -7,11 +7,14 @@ import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Pixels, Row
-from imgdiff_assets.method.kind import kind_of
+from imgdiff_assets.method.kind import kind_asked, kind_of
 from imgdiff_assets.method.lay_back import laid_back
 from imgdiff_assets.stages.steps import Ways, Work
 
 PROMPT_TO_PROMPT, EDIT, TEXT_PAIR = METHODS = ("prompt_to_prompt", "edit", "text_pair")
+
+OF_PICTURE = "edit_of_picture"
+"""How the pair of a picture that was ingested is made, whatever the recipe has for captions."""
 
 METHOD = pa.field("method", pa.string())
 """How a row's pair is made; null is Prompt-to-Prompt, which was all there was."""
@@ -38,10 +41,15 @@ def _prompt_to_prompt(
     """Two pictures of one start noise under Prompt-to-Prompt; `changed` are other settings of the generator."""
     generator = work.model("pair_generator")
     captions = [row["source_caption"] for row in rows], [row["target_caption"] for row in rows]
-    made: tuple[Pictures, Pictures] = (generator.varied(**changed) if changed else generator).generate(
-        *captions, seeds
-    )
-    return made
+    generator = generator.varied(**changed) if changed else generator
+    turned = [kind_asked(row["asked_kind"]).drawn_first != "source" for row in rows]
+    return _turned(turned, *generator.generate(*_turned(turned, *captions), seeds))
+
+
+def _turned(turned: Sequence[bool], ones: Sequence[Any], others: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Both columns, the values of the rows that are to be turned exchanged."""
+    rows = [(other, one) if turn else (one, other) for turn, one, other in zip(turned, ones, others, strict=True)]
+    return [one for one, _ in rows], [other for _, other in rows]
 
 
 def _edit(
@@ -49,6 +57,14 @@ def _edit(
 ) -> tuple[Pictures, Pictures]:
     """A picture of the source caption, and what the editor makes of it."""
     sources = work.model("image_generator").generate([row["source_caption"] for row in rows], seeds)
+    return sources, edited(rows, sources, seeds, work)
+
+
+def _edit_of_picture(
+    rows: Sequence[Row], seeds: Sequence[int], work: Work, changed: Mapping[str, float]
+) -> tuple[Pictures, Pictures]:
+    """The pictures that rows bring, and what the editor makes of them."""
+    sources = [row["picture"] for row in rows]
     return sources, edited(rows, sources, seeds, work)
 
 
@@ -73,6 +89,7 @@ def _text_pair(
 _MAKE: Mapping[str | None, Callable[..., tuple[Pictures, Pictures]]] = {
     None: _prompt_to_prompt,
     EDIT: _edit,
+    OF_PICTURE: _edit_of_picture,
     TEXT_PAIR: _text_pair,
 }
 

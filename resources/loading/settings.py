@@ -93,6 +93,21 @@ class ModelSettings(BaseModel):
         return {**fields, "backend_package": f"{offer.package} {offer.package_version}"}
 
 
+class EncoderSettings(ModelSettings):
+    """Settings of a role whose vectors are compared: thresholds on cosines are those of one encoder."""
+
+    calibration: str | None = Field(
+        default=None,
+        exclude_if=lambda said: said is None,
+        description="How the thresholds of this recipe were found for this encoder, as `imgdiff what-if --calibrate` "
+        "writes it. An encoder of which none are known is refused without.",
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Everything the vectors depend on."""
+        return {name: value for name, value in super().identity().items() if name != "calibration"}
+
+
 class ServableSettings(ModelSettings):
     """Settings of a role whose model may be loaded here, or be behind an OpenAI-compatible server."""
 

@@ -61,6 +61,13 @@ PUBLISHED = {
     },
     "diffusers/sdxl-instructpix2pix-768": 3_468_837_867 + 4 * 320 * 3 * 3,
     "stabilityai/stable-diffusion-3.5-medium": 2_243_171_520 + 83_819_683 + 123_650_304 + 694_659_840 + 4_762_310_656,
+    "google/siglip2-base-patch16-224": 375_187_970,
+    "google/siglip2-so400m-patch14-384": 1_136_008_498,
+    "facebook/dinov3-vitb16-pretrain-lvd1689m": 85.7e6,
+    "facebook/dinov3-vitl16-pretrain-lvd1689m": 303_129_600,
+    # The publisher counts 224.4 million with the memory of videos, and 848 million with the tracker's.
+    "facebook/sam2.1-hiera-large": 216_924_865,
+    "facebook/sam3": 840_376_374,
 }
 """Parameters as their publishers and their users count them; to three digits where only those are known."""
 

@@ -17,7 +17,7 @@ from resources.loading.image_pipelines import EDITING, pipeline_name
 # Of the scheduler that SDXL is published with, in diffusers 0.42.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
-SIDE = 64
+SIDE = 96
 SEEDS = [7, 8, 9]
 TOLD = ["replace the red ball with a red cup", "add a cat", "make it a very blue house on the sea"]
 MODELS = (
@@ -70,7 +70,7 @@ def test_every_pipeline_that_is_known_is_tried(folder: Folder) -> None:
 @pytest.mark.parametrize("name", [MODELS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS[1:])])
 def test_a_target_depends_on_its_own_row_alone(name: str, folder: Folder) -> None:
     editor = devices.load(Editor, settings(folder(name)))
-    sources = pictures((64, 64), (64, 64), (96, 128))
+    sources = pictures((96, 96), (96, 96), (96, 144))
     together = editor.edit(sources, TOLD, SEEDS)
     assert [target.shape for target in together] == [source.shape for source in sources]
     assert {target.dtype for target in together} == {np.dtype(np.uint8)}
@@ -85,7 +85,7 @@ def test_a_target_depends_on_its_own_row_alone(name: str, folder: Folder) -> Non
 @pytest.mark.parametrize("name", [MODELS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in MODELS[1:])])
 def test_source_instruction_and_seed_matter(name: str, folder: Folder) -> None:
     editor = devices.load(Editor, settings(folder(name)))
-    one, other = pictures((64, 64), (64, 64))
+    one, other = pictures((96, 96), (96, 96))
     (target,) = editor.edit([one], TOLD[:1], [7])
     for row in (([other], TOLD[:1], [7]), ([one], TOLD[1:2], [7]), ([one], TOLD[:1], [8])):
         (changed,) = editor.edit(*row)
@@ -97,7 +97,7 @@ def test_it_is_what_the_stock_pipeline_makes(folder: Folder) -> None:
     from PIL import Image
 
     editor = Editor(settings(folder(MODELS[0]), image_guidance_scale=2.0))
-    (source,) = pictures((64, 64))
+    (source,) = pictures((96, 96))
     (target,) = editor.edit([source], TOLD[:1], [7])
     stock = editor.pipeline(
         TOLD[0],
@@ -119,7 +119,7 @@ def test_noise_is_drawn_in_float32_whatever_the_dtype(folder: Folder, monkeypatc
     drawn = []
     draw = torch.randn
     monkeypatch.setattr(torch, "randn", lambda *size, **how: drawn.append(how["dtype"]) or draw(*size, **how))
-    editor.edit(pictures((64, 64)), TOLD[:1], [7])
+    editor.edit(pictures((96, 96)), TOLD[:1], [7])
     assert set(drawn) == {torch.float32}
 
 
@@ -127,7 +127,7 @@ def test_counts_must_fit(folder: Folder) -> None:
     editor = devices.load(Editor, settings(folder(MODELS[0])))
     assert editor.edit([], [], []) == []
     with pytest.raises(ValueError, match="there are 1, 2 and 1 of them"):
-        editor.edit(pictures((64, 64)), TOLD[:2], [7])
+        editor.edit(pictures((96, 96)), TOLD[:2], [7])
 
 
 def test_a_pipeline_that_cannot_edit_is_named(tiny_pipeline_folder: Path, tmp_path: Path) -> None:
