@@ -37,7 +37,7 @@ def main(roles: tuple[str, ...], output: Path) -> None:
     All but the first and the prompt rewriter learn from the pair generator's pictures, or go on from its weights: if
     it is trained anew, train them anew.
 
-    Seeded; needs no accelerator and no download. All roles together take under three hours on two cores, of which the editor takes 35 minutes.
+    Seeded; needs no accelerator and no download. All roles together take under three hours on two cores.
     """
     for role in [role for role in ROLES if not roles or role in roles]:
         started = time.monotonic()

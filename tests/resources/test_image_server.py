@@ -44,7 +44,8 @@ def images_server(
             request = {"path": self.path, **self._fields(body)}
             requests.append(request)
             if (status := refused(request)) is not None:
-                return self._send(status, {"error": {"message": "refused"}} if status != 200 else {"data": []})
+                self._send(status, {"error": {"message": "refused"}} if status != 200 else {"data": []})
+                return
             if "image" in request:
                 picture = 255 - np.asarray(Image.open(io.BytesIO(request["image"])))
             else:
@@ -138,13 +139,10 @@ def test_a_batch_with_a_row_at_fault_pays_for_each_once() -> None:
     (source, _) = pictures()
     with images_server(lambda request: 400 if request["prompt"] == "bad" else None) as (url, requests), asked_once():
         model = editor(url)
-        for rows in ([0, 1], [0], [1]):
-            told = [["fine", "bad"][row] for row in rows]
-            try:
-                model.edit([source] * len(rows), told, [1] * len(rows))
-            except Exception as error:
-                assert "refused" in str(error)
-                assert "bad" in told
+        for told in (["fine", "bad"], ["bad"]):
+            with pytest.raises(Exception, match="refused"):
+                model.edit([source] * len(told), told, [1] * len(told))
+        assert len(model.edit([source], ["fine"], [1])) == 1
     assert sorted(request["prompt"] for request in requests) == ["bad", "fine"]
 
 
