@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.drawn_shard import write_captions
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
@@ -131,7 +132,13 @@ def draw_claims(count: int, seed: int) -> list[Claimed]:
 
 
 def _drawn(rng: random.Random, kind: str, count: int) -> list[KindPair]:
-    return [draw_kind_pair(rng, kind) for _ in range(count)]
+    """Of attributes the colours alone: how big a thing is, no crop of it shows."""
+    drawn: list[KindPair] = []
+    while len(drawn) < count:
+        pair = draw_kind_pair(rng, kind)
+        if not any(group.size for content in pair.contents for group in content.groups):
+            drawn.append(pair)
+    return drawn
 
 
 def write_parents(home: Home, claims: Sequence[Claimed]) -> list[str]:
@@ -152,6 +159,7 @@ def write_parents(home: Home, claims: Sequence[Claimed]) -> list[str]:
         }
         size = {"width": source.shape[1], "height": source.shape[0]}
         images.append({"pair_id": identity, "kept": True, **told, **size, **hashes, **drawn})
+    write_captions(home, SHARD, ids, [each.pair.captions[0] for each in claims])
     ledger = Ledger(home.ledger)
     for name, rows in (("prompt_pairs", prompts), ("image_pairs", images)):
         ledger.commit(name, SHARD, stage_named(name).schema, pa.Table.from_pylist(rows), [], {})

@@ -25,6 +25,7 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from benchmarks import kinds
+from benchmarks.drawn_shard import write_captions
 from benchmarks.judge import Judge
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -195,6 +196,7 @@ def write_parents(home: Home, pairs: Sequence[DrawnPair]) -> list[str]:
                 "kept": True,
             }
         )
+    write_captions(home, SHARD, ids, [pair.scenes[0].caption for pair in pairs])
     ledger = Ledger(home.ledger)
     for name, rows in (("prompt_pairs", prompts), ("image_pairs", images)):
         ledger.commit(name, SHARD, stage_named(name).schema, pa.Table.from_pylist(rows), [], {})

@@ -18,6 +18,9 @@ ROLES = (
     "inpainter",
     "verifier",
     "editor",
+    "kinds_captioner",
+    "kinds_prompt_rewriter",
+    "kinds_pair_generator",
 )
 
 
@@ -33,7 +36,8 @@ def main(roles: tuple[str, ...], output: Path) -> None:
     """Train the given roles, or all, on scenes that are drawn for it, and save their weights.
 
     Roles: pair_generator, segmenter, image_text_encoder, image_text_matcher, captioner, prompt_rewriter, inpainter,
-    verifier, editor.
+    verifier, editor, kinds_captioner, kinds_prompt_rewriter, kinds_pair_generator. The last three go on from the
+    weights that are shipped.
     All but the first and the prompt rewriter learn from the pair generator's pictures, or go on from its weights: if
     it is trained anew, train them anew.
 
