@@ -43,6 +43,7 @@ def test_every_task_asks_as_it_says() -> None:
         },
         "edit_instruction": {"subject": None, "answer": "Replace the red ball with a blue cup."},
         "commonality": {"subject": None, "answer": "Both images show something and a tree on the grass."},
+        "differences": None,
     }
     for task in TASKS.values():
         assert len(set(task.questions)) >= 3
