@@ -19,6 +19,17 @@ from imgdiff_assets.ledger.ledger import Ledger
 HASH_COLUMNS = ("source_hash", "target_hash")
 
 
+class ImagesDropped(ImgDiffError, LookupError):
+    """Images of a row that were made, and are not kept any more; `asset` is the table that had them."""
+
+    def __init__(self, identity: str, asset: str) -> None:
+        super().__init__(
+            f"{identity}: its image was dropped, as the recipe's retention says. `imgdiff replay {identity}` makes it "
+            "again."
+        )
+        self.asset = asset
+
+
 class DamagedImage(ImgDiffError, ValueError):
     """Bytes that are not a whole image."""
 
@@ -50,6 +61,9 @@ class StoredImages:
     `locate` says where the cells of a row lie, `columns` which of them are meant.
     """
 
+    asset = ""
+    """Of a table of the ledger, its name."""
+
     KEPT_ROWS = 64
     KEPT_BYTES = 100_000_000
 
@@ -62,6 +76,8 @@ class StoredImages:
         """One (H, W, 3) uint8 image per column. Raises KeyError for an unknown id."""
         if identity not in self._decoded:
             cells = self.encoded(identity)
+            if None in cells.values() and self.asset:
+                raise ImagesDropped(identity, self.asset)
             self._decoded[identity] = tuple(decode(cells[column]["bytes"]) for column in self._columns)
             # Images of one table are about as large as each other.
             size = sum(image.nbytes for image in self._decoded[identity])
@@ -84,6 +100,9 @@ class StoredImages:
 class TableImages(StoredImages):
     """The images of the rows of one file, by the id in one of its columns."""
 
+    id_column = "pair_id"
+    columns: tuple[str, ...] = ()
+
     def __init__(self, path: PurePath, id_column: str, columns: Sequence[str]) -> None:
         super().__init__(columns, lambda identity: CellReference(path, rows[identity]))
         ids = self._cells.read_others(path, [id_column])[id_column].to_pylist()
@@ -98,7 +117,7 @@ class PairImages(TableImages):
 
     def __init__(self, ledger: Ledger, shard: str) -> None:
         path = ledger.table_path(self.asset, shard)
-        super().__init__(path, "pair_id", self.columns)
+        super().__init__(path, self.id_column, self.columns)
         pairs = self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
         self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
         """Of each pair, the pixel hashes of its two images."""
@@ -113,7 +132,7 @@ class GivenImages(TableImages):
     """The images of the pairs of one file that were given, by `pair_id`."""
 
     def __init__(self, path: PurePath) -> None:
-        super().__init__(path, "pair_id", PairImages.columns)
+        super().__init__(path, self.id_column, PairImages.columns)
 
     def encoded(self, identity: str) -> dict[str, Any]:
         """The cells as they were ingested. Raises KeyError for an unknown pair, DamagedImage."""
@@ -127,7 +146,8 @@ class ErasedImages(TableImages):
     """The images of one shard from which a region was erased, by `region_id`."""
 
     asset = "removed_pairs"
+    id_column = "region_id"
     columns = ("erased_image",)
 
     def __init__(self, ledger: Ledger, shard: str) -> None:
-        super().__init__(ledger.table_path(self.asset, shard), "region_id", self.columns)
+        super().__init__(ledger.table_path(self.asset, shard), self.id_column, self.columns)

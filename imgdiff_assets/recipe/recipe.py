@@ -17,6 +17,7 @@ from imgdiff_assets.home import Home, expanded
 from imgdiff_assets.ingest.ingest_captions import LARGEST_SHARD
 from imgdiff_assets.recipe.cron import check_cron
 from imgdiff_assets.recipe.editions import SHIPPED, shipped_file, shipped_recipes
+from imgdiff_assets.recipe.retention_settings import RetentionSettings
 from imgdiff_assets.recipe.review_settings import ReviewSettings
 from imgdiff_assets.recipe.worker_settings import WorkersSettings
 from imgdiff_assets.stages.graph import STAGES, stages_of
@@ -167,6 +168,7 @@ class RecipeValues(StageSettings):
     models: RoleModels
     automation: AutomationSettings = AutomationSettings()
     review: ReviewSettings = ReviewSettings()
+    retention: RetentionSettings = RetentionSettings()
     workers: WorkersSettings = WorkersSettings()
 
     @model_validator(mode="after")
@@ -219,7 +221,9 @@ class RecipeValues(StageSettings):
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude={"automation", "review", "workers"}))[:16]
+        return content_hash(self.model_dump(mode="json", exclude={"automation", "retention", "review", "workers"}))[
+            :16
+        ]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""
