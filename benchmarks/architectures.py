@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from benchmarks.vision_architectures import VISION
 from resources.miniature.scenes import BACKGROUNDS, COLOURS, OBJECTS
 from resources.miniature.vocabulary import build_tokenizer
 
@@ -449,4 +450,5 @@ ARCHITECTURES: dict[str, Architecture] = {
     "llava-hf/llava-v1.6-vicuna-13b-hf": Architecture(_llava_next(LLAMA_13B), _save_llava_next),
     "Qwen/Qwen3-4B-Instruct-2507": Architecture(_qwen3, _save_qwen3),
     "Qwen/Qwen3-VL-8B-Instruct": Architecture(_qwen3_vl, _save_qwen3_vl),
+    **{name: Architecture(*made) for name, made in VISION.items()},
 }

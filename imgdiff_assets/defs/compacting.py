@@ -10,7 +10,7 @@ from typing import Any
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.defs.unheld_shards import while_unheld
-from imgdiff_assets.engine.dropped_images import KINDS, drop_rejected
+from imgdiff_assets.engine.dropped_images import WITH_IMAGES, drop_rejected
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
@@ -57,8 +57,8 @@ def compact_home(
                     result.passed_over[key] = "its tables are not as the recipe makes them: `imgdiff run` first"
                 else:
                     result.room.images += drop_rejected(home, ledger, key, before)
-            for kind in KINDS:
-                found = sweep(ledger, kind.asset, key, grace * 3600, dry)
+            for stage in WITH_IMAGES:
+                found = sweep(ledger, stage.name, key, grace * 3600, dry)
                 result.room.files += found.files
                 result.room.bytes += found.bytes
         except DamagedTable as damage:
@@ -92,10 +92,10 @@ def migrate_home(
     say_format(home.ledger)
     for done, key in enumerate(keys):
         progress("migrate", done, len(keys))
-        for kind in KINDS:
+        for stage in WITH_IMAGES:
             try:
-                with ledger.lock(kind.asset, key, holder, log):
-                    result.tables += migrate(ledger, kind.asset, key)
+                with ledger.lock(stage.name, key, holder, log):
+                    result.tables += migrate(ledger, stage.name, key)
             except DamagedTable as damage:
                 result.passed_over[key] = str(damage)
     progress("migrate", len(keys), len(keys))

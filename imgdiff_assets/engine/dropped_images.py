@@ -10,15 +10,17 @@ import pyarrow.compute as pc
 from imgdiff_assets.common.aliases import Booleans
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import tables
-from imgdiff_assets.ledger.cells import PLACE
+from imgdiff_assets.ledger.cells import PLACE, is_image
 from imgdiff_assets.ledger.compaction import keep_rows
-from imgdiff_assets.ledger.images import ErasedImages, PairImages, TableImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.parts import hash_column
 from imgdiff_assets.ledger.reviews import read_reviews
-from imgdiff_assets.stages.graph import SAMPLES
+from imgdiff_assets.stages.graph import SAMPLES, STAGES
+from imgdiff_assets.stages.stage import Stage
 
-KINDS: tuple[type[TableImages], ...] = (PairImages, ErasedImages)
+WITH_IMAGES = tuple(stage for stage in STAGES if any(map(is_image, stage.schema)))
+"""The stages whose tables have images."""
+
 WANTED = "wanted-again"
 """A part that there never is: images which are said to lie there are lost, and so they are made again."""
 
@@ -33,38 +35,38 @@ def drop_rejected(home: Home, ledger: Ledger, shard: str, before: datetime.datet
     reviewed = pa.array(list(read_reviews(home).by_sample), pa.string())
     shown = samples.filter(pc.or_(samples["kept"], pc.is_in(samples["sample_id"], value_set=reviewed)))
     dropped = 0
-    for kind in KINDS:
-        if ledger.exists(kind.asset, shard):
-            rows = ledger.read(kind.asset, shard)
+    for stage in WITH_IMAGES:
+        if ledger.exists(stage.name, shard):
+            rows = ledger.read(stage.name, shard)
             # A pair is shown whole; of what was erased, that very image.
-            name = "pair_id" if kind is PairImages else hash_column(kind.columns[0])
+            name = "pair_id" if stage.id_column == "pair_id" else "erased_hash"
             wanted = np.asarray(pc.is_in(rows[name], value_set=shown[name].combine_chunks()))
             old = np.asarray(pc.fill_null(pc.less(rows["measured_at"], pa.scalar(before)), False))
-            dropped += _drop(ledger, kind, shard, ~wanted & old)
+            dropped += _drop(ledger, stage.name, shard, ~wanted & old)
     return dropped
 
 
-def _drop(ledger: Ledger, kind: type[TableImages], shard: str, goes: Booleans) -> int:
-    places = tables.read_places(ledger.table_path(kind.asset, shard))
+def _drop(ledger: Ledger, asset: str, shard: str, goes: Booleans) -> int:
+    places = tables.read_places(ledger.table_path(asset, shard))
     there = {name: np.asarray(places[name].is_valid()) & goes for name in places.column_names}
     count = sum(int(np.count_nonzero(each)) for each in there.values())
     if count:
-        keep_rows(ledger, kind.asset, shard, np.ones(len(goes), dtype=bool), None, there)
+        keep_rows(ledger, asset, shard, np.ones(len(goes), dtype=bool), None, there)
     return count
 
 
-def want_again(ledger: Ledger, kind: type[TableImages], shard: str, ids: Iterable[str]) -> int:
+def want_again(ledger: Ledger, stage: Stage, shard: str, ids: Iterable[str]) -> int:
     """Have the next run make the dropped images of these rows; returns of how many rows.
 
     Their table is set aside, with these images as lost. Raises as `Ledger.commit`, and DamagedTable.
     """
-    rows = ledger.read(kind.asset, shard)
-    asked = np.asarray(pc.is_in(rows[kind.id_column], value_set=pa.array(list(ids), pa.string())))
-    places = tables.read_places(ledger.table_path(kind.asset, shard))
+    rows = ledger.read(stage.name, shard)
+    asked = np.asarray(pc.is_in(rows[stage.id_column], value_set=pa.array(list(ids), pa.string())))
+    places = tables.read_places(ledger.table_path(stage.name, shard))
     columns, lost = _lost_places(rows, places, asked)
     if lost.any():
-        ledger.keep_rows(kind.asset, shard, np.ones(len(rows), dtype=bool), None, columns)
-        ledger.quarantine(kind.asset, shard)
+        ledger.keep_rows(stage.name, shard, np.ones(len(rows), dtype=bool), None, columns)
+        ledger.quarantine(stage.name, shard)
     return int(np.count_nonzero(lost))
 
 

@@ -18,7 +18,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.common.tables import values_of
-from imgdiff_assets.engine.dropped_images import KINDS, want_again
+from imgdiff_assets.engine.dropped_images import WITH_IMAGES, want_again
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.measurer import HERE, Measurer
 from imgdiff_assets.engine.measuring import Measuring
@@ -134,8 +134,9 @@ def _make(
             if isinstance(step, Measurement):
                 begun = time.monotonic()
                 handed = work.with_settings(stage, recipe, step)
-                earlier = {version: plan.how.identity(step, version) for version in versions.get(step.name, ())}
-                done = measuring.measure(step, plan.how.identity(step), rows, memos.pop(step.name), handed, earlier)
+                earlier = {version: plan.how.identities(step, version) for version in versions.get(step.name, ())}
+                memo, read = memos.pop(step.name), step.name not in plan.how.unread
+                done = measuring.measure(step, plan.how.identities(step), rows, memo, handed, earlier, read)
                 record.left |= {step.name: done.left} if done.left else {}
                 record.errors += len(done.failures)
                 record.error_share = max(record.error_share, done.error_share)
@@ -178,6 +179,7 @@ def _work(plan: TablePlan, inputs: Inputs, ledger: Ledger, models: LoadedModels,
         ledger=ledger.root,
         shard=plan.shard,
         pairs=PairImages.asset in stage.parents,
+        derived=PairImages.derived in stage.parents,
         erased=ErasedImages.asset in stage.parents,
         given=given if given is not None and store_of(given).version(given) is not None else None,
     )
@@ -189,11 +191,11 @@ def _work(plan: TablePlan, inputs: Inputs, ledger: Ledger, models: LoadedModels,
 
 def _wanted_again(dropped: ImagesDropped, plan: TablePlan, rows: Rows, ledger: Ledger) -> MissingInput:
     """Rows that are in the running again want images that were not kept."""
-    kind = next(kind for kind in KINDS if kind.asset == dropped.asset)
-    ids = rows.table.filter(pa.array(rows.alive()))[kind.id_column].to_pylist()
+    made_by = next(stage for stage in WITH_IMAGES if ledger.owns(stage.name, plan.shard, dropped.path))
+    ids = rows.table.filter(pa.array(rows.alive()))[made_by.id_column].to_pylist()
     holder = f"{plan.how.stage.name} of {plan.shard} (process {os.getpid()} on {platform.node()})"
-    with ledger.lock(dropped.asset, plan.shard, holder):
-        count = want_again(ledger, kind, plan.shard, ids)
+    with ledger.lock(made_by.name, plan.shard, holder):
+        count = want_again(ledger, made_by, plan.shard, ids)
     return MissingInput(
         f"{plan.how.stage.name} of {plan.shard} wants images again that were dropped, as the recipe's retention says: "
         f"the next run makes those of {counted(count, 'row')} again, and goes on."

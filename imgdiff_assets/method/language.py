@@ -88,7 +88,8 @@ class Sentences:
     subject of `grounding` (`{first}`, `{second}`), `replaced` the edit (`{old}`, `{new}`) of an object and
     `changed` that of any other kind, `in_common` and, of
     what is no noun phrase, `in_common_quoted` what both images show (`{shown}`), in which `something` stands for
-    what differs. `answers` are those of `same_or_different`, `side_by_side` introduces two images in one picture.
+    what differs. `told_apart` says what the left (`{source}`) and the right image (`{target}`) show.
+    `answers` are those of `same_or_different`, `side_by_side` introduces two images in one picture.
     `definite` makes a phrase one that is known.
     """
 
@@ -104,8 +105,17 @@ class Sentences:
     something: str
     same: str
     different: str
+    told_apart: str
     side_by_side: str
     definite: Callable[[str], str] = str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordGroup:
+    """Words for one matter in the singular, with `*` for any letters; `exceptions` are words that only look so."""
+
+    words: frozenset[str]
+    exceptions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -121,7 +131,8 @@ class Language:
     `verb_endings` are what is done, unless they stand behind an article, an attribute or one of `before_nouns`.
     `stemmer` is what Snowball calls the rules for a word's forms, `plurals` are those that it does not know, with
     their singular. `phrases` find a name in an answer, `sides` say of which image a word is said. `slips` are regular
-    expressions for what stands in no good sentence.
+    expressions for what stands in no good sentence. `groups` are words by what a recipe calls them that avoids them;
+    of `inflections`, an ending and what may stand in its place in the singular.
     """
 
     name: str
@@ -142,6 +153,8 @@ class Language:
     phrases: PhraseRules = PhraseRules()
     sides: SideRules = SideRules()
     slips: tuple[str, ...] = ()
+    groups: Mapping[str, WordGroup] = field(default_factory=dict)
+    inflections: tuple[tuple[str, str], ...] = ()
 
 
 def listed(text: str) -> frozenset[str]:

@@ -34,7 +34,8 @@ class Task:
     one knows `about` as well (the side that the text asked about is of), the other knows no region.
 
     `once_per_pair`: of all regions of a pair only one is asked about. `marked`: the region is marked in the images, or
-    told in the question. `shuffled`: which image is first is chosen by seed. `version` is raised when subjects or
+    told in the question. `shuffled`: which image is first is chosen by seed. `mismatch`: it reads how well captions
+    fit the other side, which is measured only where a task of the recipe does. `version` is raised when subjects or
     answers change. Raises ValueError for questions that cannot be asked.
     """
 
@@ -44,6 +45,7 @@ class Task:
     once_per_pair: bool = False
     marked: bool = False
     shuffled: bool = True
+    mismatch: bool = True
     version: int = 1
 
     def __post_init__(self) -> None:

@@ -177,14 +177,15 @@ def _with_article(phrase: str, language: Language) -> str:
 
 
 def _task(name: str, ask: Callable[[Mapping[str, Any], str], Row | None], **traits: Any) -> Task:
-    return Task(name, sentences_of(language_named(DEFAULT_LANGUAGE)).questions[name], ask, **traits)
+    questions = sentences_of(language_named(DEFAULT_LANGUAGE)).questions[name]
+    return Task(name, questions, ask, **{"mismatch": False, **traits})
 
 
 OURS: Mapping[str, Task] = {
     task.name: task
     for task in (
         _task("difference", ask_difference, marked=True, shuffled=False, version=2),
-        _task("which_image", ask_which_image, marked=True, version=2),
+        _task("which_image", ask_which_image, marked=True, mismatch=True, version=2),
         _task("same_or_different", ask_same_or_different, once_per_pair=True),
         _task("grounding", ask_grounding, version=2),
         _task("edit_instruction", ask_edit_instruction, once_per_pair=True, version=2),

@@ -10,7 +10,7 @@ import segment_anything
 import torch
 
 from benchmarks.architectures import ARCHITECTURES, parameter_counts, save, small_sam
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.captioner import Captioner, CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
@@ -43,6 +43,13 @@ PUBLISHED = {
     "llava-hf/llava-v1.6-vicuna-13b-hf": 13.35e9,
     "Qwen/Qwen3-4B-Instruct-2507": 4_022_468_096,
     "Qwen/Qwen3-VL-8B-Instruct": 8.77e9,
+    "google/siglip2-base-patch16-224": 375_187_970,
+    "google/siglip2-so400m-patch14-384": 1_136_008_498,
+    "facebook/dinov3-vitb16-pretrain-lvd1689m": 85.7e6,
+    "facebook/dinov3-vitl16-pretrain-lvd1689m": 303_129_600,
+    # The publisher counts 224.4 million with the memory of videos, and 848 million with the tracker's.
+    "facebook/sam2.1-hiera-large": 216_924_865,
+    "facebook/sam3": 840_376_374,
 }
 """Parameters as their publishers and their users count them; to three digits where only those are known."""
 

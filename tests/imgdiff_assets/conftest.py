@@ -34,8 +34,12 @@ from imgdiff_assets.ledger.tables import read_table, write_rows
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.method.caption_edit import words
 from imgdiff_assets.method.tasks import TASKS
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
 from resources.installed import offers
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
@@ -221,8 +225,7 @@ def materialize_stages(
     """The named stages over some shards, by the artist."""
     models = DrawnModels(recipe)
     for shard in shards:
-        for name in names:
-            stage = stage_of_shard(stage_named(name), home, shard)
+        for stage in (stage_of_shard(stage, home, shard) for stage in stages_of(recipe) if stage.name in names):
             materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, run_id)
 
 
@@ -312,7 +315,7 @@ def task_home(
 ) -> Home:
     """The drawn home with samples of every task; tests leave it as it is."""
     home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
-    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["fine_tune_set"])
+    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["captions", "fine_tune_set"])
     return home
 
 

@@ -1,6 +1,6 @@
 """Chinese."""
 
-from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, listed
+from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, WordGroup, listed
 
 LANGUAGE = Language(
     name="chinese",
@@ -37,6 +37,7 @@ LANGUAGE = Language(
         something="某物",
         same="相同。",
         different="不同。",
+        told_apart="左图是{source}，右图是{target}。",
         side_by_side="图片并排展示两张图片：左边是第一张，右边是第二张。",
     ),
     phrases=PhraseRules(
@@ -73,4 +74,13 @@ LANGUAGE = Language(
         silent=listed("的 了 是 在 有 一 个 只 张 条 辆 图 片 中 边 侧 上 里 和 而"),
         exclusive=(listed("两 二 三 四 五 六 七 八 九 十"), listed("红 黄 绿 蓝 黑 白 灰 棕")),
     ),
+    groups={
+        "people": WordGroup(
+            listed(
+                "人 男 女 孩 婴儿 儿童 老师 学生 警察 医生 护士 厨师 服务员 司机 "
+                "士兵 运动员 球员 观众 顾客 乘客 新娘 新郎 母亲 "
+                "父亲 妈妈 爸爸 爷爷 奶奶 姐 妹 哥 弟 他 她 脸 肖像 自拍"
+            )
+        )
+    },
 )

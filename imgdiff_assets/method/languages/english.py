@@ -2,7 +2,8 @@
 
 import re
 
-from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, listed
+from imgdiff_assets.method import people_words
+from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, WordGroup, listed
 
 _PICTURE = (
     r"(?:images?|pictures?|photos?|photographs?|box(?:es)?|bounding box|rectangle|region|area|crop|frame|scene|view"
@@ -432,6 +433,7 @@ SENTENCES = Sentences(
     something="something",
     same="Same.",
     different="Different.",
+    told_apart="The left image shows {source}, and the right image shows {target}.",
     side_by_side="The picture shows two images side by side: the first on the left, the second on the right.",
     definite=_definite,
 )
@@ -503,4 +505,11 @@ LANGUAGE = Language(
     phrases=PHRASES,
     sides=SIDES,
     slips=SLIPS,
+    groups={
+        "people": WordGroup(
+            listed(" ".join((people_words.NAMES, people_words.WORKERS, people_words.PRONOUNS, people_words.PARTS))),
+            listed(people_words.LOOK_SO),
+        )
+    },
+    inflections=(("'s", ""), ("s'", ""), ("s'", "s"), ("s", ""), ("es", ""), ("ies", "y"), ("ves", "fe")),
 )

@@ -1,6 +1,6 @@
 """German."""
 
-from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, listed
+from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, WordGroup, listed
 
 _PICTURE = r"(?:bild|foto|kasten|rahmen|bereich|box|bildausschnitt)"
 
@@ -92,6 +92,7 @@ LANGUAGE = Language(
         something="etwas",
         same="Gleich.",
         different="Verschieden.",
+        told_apart="Das linke Bild zeigt {source}, das rechte Bild {target}.",
         side_by_side="Das Bild zeigt zwei Bilder nebeneinander: links das erste, rechts das zweite.",
     ),
     phrases=PhraseRules(
@@ -158,4 +159,18 @@ LANGUAGE = Language(
             listed("zwei drei vier funf sech sieb acht"),
         ),
     ),
+    groups={
+        "people": WordGroup(
+            listed(
+                "person mensch leute menge publikum jemand niemand mann frau kind baby junge mädchen herr dame "
+                "familie paar braut bräutigam mutter vater bruder schwester sohn tochter oma opa großmutter großvater "
+                "freund freundin nachbar polizist kellner kellnerin koch köchin arzt ärztin schüler soldat könig "
+                "königin er ihm ihn gesicht porträt selfie *mann *männer *frau *leute *kind *junge *mädchen "
+                "*fahrer *fahrerin *spieler *spielerin *verkäufer *arbeiter *tänzer *tänzerin "
+                "*lehrer *lehrerin *sänger *sängerin"
+            ),
+            listed("schneemann schneemänner rind leuchter"),
+        )
+    },
+    inflections=(("en", ""), ("n", ""), ("e", ""), ("er", ""), ("s", ""), ("nen", "")),
 )

@@ -16,7 +16,9 @@ from imgdiff_assets.browser.row_page import row_page
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.statistics import histograms
 from imgdiff_assets.method.tasks import SIDES
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 
 
 def pages(site: Site, question: Question, size: int) -> list[list[dict[str, Any]]]:

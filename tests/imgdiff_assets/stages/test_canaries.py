@@ -14,7 +14,9 @@ from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.home import Home
 from imgdiff_assets.method.regions import numbered, ranks
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, shipped_recipes
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.editions import shipped_recipes
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
@@ -35,15 +37,21 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
             "miniature",
             (
                 "prompt_pairs.language=english",
+                "prompt_pairs.avoid=[people, weapon*]",
                 "captions.language=english",
                 "verifier.model=miniature:verifier",
                 "filtered_pairs.plausibility={}",
                 "filtered_pairs.plausibility.min_plausibility=0.5",
+                "captions.naming={}",
                 "captions.inversion={}",
                 "captions.inversion.min_inversion=0.5",
+                "witness.model=miniature:captioner",
+                "captions.witness={}",
+                "captions.witness.min_witness_agreement=0.5",
                 "captions.confirmation={}",
                 "captions.confirmation.min_confirmation=0.5",
                 "filtered_pairs.alignment={}",
+                "derived_pairs={}",
                 "bounding_boxes.preserved={}",
                 "bounding_boxes.preserved.min_psnr=20",
                 "fine_tune_set.balance={}",

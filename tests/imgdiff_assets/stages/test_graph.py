@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from imgdiff_assets.engine.plan import is_given
 from imgdiff_assets.recipe import recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import OURS, build_graph, line
 from imgdiff_assets.stages.stage import Above, Stage
@@ -57,7 +59,8 @@ def test_the_page_s_examples_are_short() -> None:
 def test_without_packages_the_graph_is_ours() -> None:
     assert build_graph(OURS) == OURS
     assert line("fine_tune_set") == {"caption_file", *(stage.name for stage in OURS)}
-    assert line("filtered_pairs") == {"caption_file", "prompt_pairs", "image_pairs", "filtered_pairs"}
+    above = {"caption_file", "prompt_pairs", "image_pairs", "derived_pairs"}
+    assert line("filtered_pairs") == {*above, "filtered_pairs"}
 
 
 def test_a_filter_that_is_off_leaves_no_trace() -> None:
@@ -214,10 +217,8 @@ def test_a_recipe_that_names_a_stage_and_not_its_parent_says_so(monkeypatch: pyt
     monkeypatch.setattr(
         recipe, "stages_of", lambda values: (*OURS, replace(STAGE, name="hues", parents=("palettes",)))
     )
-    with pytest.raises(
-        recipe.RecipeError, match=r"hues is made of palettes: name that stage too, as in `palettes: \{\}`"
-    ):
-        recipe.load_recipe("miniature")
+    with pytest.raises(RecipeError, match=r"hues is made of palettes: name that stage too, as in `palettes: \{\}`"):
+        load_recipe("miniature")
 
 
 @pytest.mark.parametrize(
