@@ -65,19 +65,23 @@ RULES: dict[str, tuple[str, ...]] = {
         "bounding_boxes.max_area_fraction=1.0",
         "captions.min_agreement=0",
     ),
-    # Data-Juicer operators: the matching head on both sides, nothing above a tenth of the image, no cap on boxes, and
-    # a caption filter without effect. (Their suppression in file order is not modelled: ours is by difference.)
+    # Data-Juicer operators: the matching head on both sides, no limit to the area or the number, and a caption filter
+    # without effect. (Their suppression in file order is not modelled: ours is by difference.)
     "recipe column": (
         "bounding_boxes.match_rule=both",
         "bounding_boxes.match_score=itm",
         "bounding_boxes.min_match=0.4",
         "bounding_boxes.max_boxes=1000",
         "bounding_boxes.min_area_fraction=0",
-        "bounding_boxes.max_area_fraction=0.1",
+        "bounding_boxes.max_area_fraction=1.0",
         "captions.min_match=-1",
         "captions.min_agreement=0",
     ),
 }
+
+
+MAX_CAPTIONED_AREA = {"recipe column": 0.1}
+"""By rules, the share of the image above which a box is found, but not captioned: of the operator that captions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +238,9 @@ def judge(home: Home, rules: str, pairs: Sequence[DrawnPair], ids: Sequence[str]
     truth = dict(zip(ids, pairs, strict=True))
     boxes = [row for row in ledger.read("bounding_boxes", SHARD).to_pylist() if row["kept"]]
     captions = [row for row in ledger.read("captions", SHARD).to_pylist() if row["kept"]]
+    areas = {row["region_id"]: row["area_fraction"] for row in boxes}
+    limit = MAX_CAPTIONED_AREA.get(rules, 1.0)
+    captions = [row for row in captions if areas[row["region_id"]] <= limit]
     right_boxes = {row["region_id"] for row in boxes if _hits(row, truth[row["pair_id"]])}
     of_replaced = [row for row in boxes if truth[row["pair_id"]].kind == "replaced"]
     found = {row["pair_id"] for row in of_replaced if row["region_id"] in right_boxes}

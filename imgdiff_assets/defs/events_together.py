@@ -23,8 +23,10 @@ def write_together(instance: dg.DagsterInstance) -> None:
     """Have the instance write events that come in batches together, where it keeps them in SQLite."""
     from dagster._core.storage.event_log import SqliteEventLogStorage
 
+    if type(instance.event_log_storage) is not SqliteEventLogStorage:
+        return
     storage: Any = instance.event_log_storage
-    if type(storage) is not SqliteEventLogStorage or "store_event_batch" in vars(storage):
+    if "store_event_batch" in vars(storage):
         return
     os.environ.setdefault(SIZE_VARIABLE, SIZE)
     storage._db_lock = threading.RLock()  # one thread has two databases open

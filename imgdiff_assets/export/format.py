@@ -34,8 +34,9 @@ class Format:
     `preference` says that it has a layout for views with a rejected answer too, to which the options' `preference`
     leads. `boxes` and `single` are what the format fixes of the options, None where it leaves the choice; `tasks` are
     those that it has, None for all. `needs` names the packages that writing imports, beside those always there.
-    `training` is Markdown for the folder's README: the command by which its reader trains, and where that goes wrong; a
-    format that writes a README of its own needs none. `entries_are_text` says that an entry is what a reader finds of the sample but for the pictures, so that a page can
+    `training` is Markdown for the folder's README: the command by which its reader trains, and where that goes wrong;
+    a format that writes a README of its own needs none. `trainer` is for whom `imgdiff train-config` writes.
+    `entries_are_text` says that an entry is what a reader finds of the sample but for the pictures, so that a page can
     show it. `package` is the installed package that offers the format, with its version; None for ours.
     """
 
@@ -51,6 +52,7 @@ class Format:
     preference: bool = False
     needs: tuple[str, ...] = ()
     training: str = ""
+    trainer: str | None = None
     entries_are_text: bool = False
     package: str | None = None
 
@@ -89,9 +91,7 @@ class Format:
         if not wished.boxes and self.boxes:
             raise ExportError(f"{self.name}: has red boxes in its images; leave out --clean.")
         if wished.preference and not self.preference:
-            raise ExportError(
-                f"{self.name}: has no layout of chosen and rejected answers; leave out --task preference."
-            )
+            raise ExportError(f"{self.name}: has no layout of rejected answers; leave out --task preference.")
         if self.tasks is not None and not set(wished.tasks or ()) <= set(self.tasks):
             raise ExportError(f"{self.name}: has only {self._tasks}; leave out --task.")
         return Options(

@@ -144,5 +144,6 @@ FORMAT = Format(
     write_shard=write_shard,
     finish=finish,
     preference=True,
+    trainer="trl",
     needs=("datasets",),
 )

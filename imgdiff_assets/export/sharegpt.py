@@ -58,6 +58,7 @@ FORMAT = Format(
     write_shard=write_shard,
     finish=finish,
     preference=True,
+    trainer="llama-factory",
     training="""\
 ```sh
 imgdiff train-config --for llama-factory --model NAME --on FOLDER --out training

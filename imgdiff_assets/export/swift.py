@@ -57,6 +57,7 @@ train = load_dataset("json", data_files="FOLDER/train.jsonl", split="train")""",
     write_shard=write_shard,
     finish=finish,
     preference=True,
+    trainer="ms-swift",
     training="""\
 ```sh
 imgdiff train-config --for ms-swift --model NAME --on FOLDER --out training

@@ -26,7 +26,8 @@ class Task:
       as the captioner gave them, `source_phrase`, `target_phrase`, `difference`, as sentences need them,
       `caption_similarity` (cosine), and how well each caption fits its own side's crop and the other side's:
       `source_match_itc`, `source_mismatch_itc`, the same of `target`, and the same with `itm`. `kept` says whether
-      the region's captions passed their filters; where they did not, the sample is set aside.
+      the region's captions passed their filters; where they did not, the sample is set aside. `differences`, of a
+      task that is asked once per pair: `difference` and `box_text` of each kept region, from left to right.
 
     `language` is the recipe's. Special tokens are taken out of subjects and answers.
 

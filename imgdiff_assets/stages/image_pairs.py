@@ -22,6 +22,7 @@ from imgdiff_assets.stages.pair_methods import (
     EDIT,
     LAID_BACK,
     METHOD,
+    METHODS,
     PROMPT_TO_PROMPT,
     WAYS,
     make_pairs,
@@ -50,7 +51,7 @@ class ImagePairsSettings(StageSettings):
         "How a pair is made: two images of one noise under Prompt-to-Prompt; an image and what the editor makes of it "
         "as the instruction says (`prompt_pairs.instructions`); or two images of one noise, each of its own caption.",
     )
-    kind_methods: dict[str, Literal["prompt_to_prompt", "edit", "text_pair"]] = left_out(
+    kind_methods: dict[str, str] = left_out(
         {}, "How pairs of a kind are made, in place of `method`, as in `{attribute_changed: edit}`."
     )
     lay_back: int = left_out(
@@ -87,7 +88,9 @@ class ImagePairsSettings(StageSettings):
 
     @field_validator("kind_methods")
     @classmethod
-    def _kinds_have_files(cls, methods: dict[str, str]) -> dict[str, str]:
+    def _kinds_and_methods_exist(cls, methods: dict[str, str]) -> dict[str, str]:
+        if unknown := [method for method in methods.values() if method not in METHODS]:
+            raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
         for name in methods:
             try:
                 kind_named(name)

@@ -19,7 +19,7 @@ OF_PICTURE = "edit_of_picture"
 METHOD = pa.field("method", pa.string())
 """How a row's pair is made; null is Prompt-to-Prompt, which was all there was."""
 LAID_BACK = pa.field("laid_back_from", pa.int32())
-"""The difference, of 255, below which an edit is not the editor's but the source; null where it is all the editor's."""
+"""The difference, of 255, below which an edit is the source itself; null where it is all the editor's."""
 
 Pictures = Sequence[Pixels]
 

@@ -259,7 +259,8 @@ class Stage:
         inputs = tuple(column for name in named for column in step.more_inputs.get(name, ()))
         more = tuple(role for name in named for role in step.more_roles.get(name, ()) if role not in step.roles)
         ways = set(step.ways.used(step.own(self.settings(recipe)))) if step.ways is not None else {None}
-        told = {None: _played(step, recipe), **(step.ways.roles if step.ways is not None else {})}
+        told: dict[str | None, tuple[str, ...]] = {None: _played(step, recipe)}
+        told |= step.ways.roles if step.ways is not None else {}
         if (later, more, inputs, ways, told[None]) == (step.later_inputs, (), (), {None}, step.roles):
             return step
         by_way = {way: (*roles, *more) for way, roles in told.items() if way in ways}

@@ -10,6 +10,7 @@ import yaml
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.own_output import MARKER
+from imgdiff_assets.export.formats import formats
 
 LONGEST = 8_192
 """Tokens of a conversation. Two images of 1024 x 1024 are 2,600 in a Qwen2-VL, more than trainers' own 2,048."""
@@ -44,12 +45,16 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Trainer:
-    """`reads` is the format of export that it is given; `write` gives the files by name, and `command` starts it."""
+    """`write` gives the files by name, and `command` starts it."""
 
     name: str
-    reads: str
     write: Callable[[Wish], Mapping[str, str]]
     command: Callable[[Wish], str]
+
+    @property
+    def reads(self) -> str:
+        """The format of export that it is given, which says so itself."""
+        return next(name for name, form in formats().items() if form.trainer == self.name)
 
 
 TEMPLATES: Mapping[str, str] = {
@@ -244,9 +249,9 @@ def _start_llama_factory(wish: Wish) -> str:
 TRAINERS: Mapping[str, Trainer] = {
     trainer.name: trainer
     for trainer in (
-        Trainer("llama-factory", "sharegpt", _llama_factory, _start_llama_factory),
-        Trainer("ms-swift", "swift", _swift, lambda wish: f"sh {wish.out / 'train.sh'}"),
-        Trainer("trl", "hf", _trl, _start_trl),
+        Trainer("llama-factory", _llama_factory, _start_llama_factory),
+        Trainer("ms-swift", _swift, lambda wish: f"sh {wish.out / 'train.sh'}"),
+        Trainer("trl", _trl, _start_trl),
     )
 }
 

@@ -37,7 +37,6 @@ from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
@@ -220,12 +219,14 @@ RunStages = Callable[..., None]
 
 
 def materialize_stages(
-    home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] = STAGE_NAMES, run_id: str = "run-1"
+    home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] | None = None, run_id: str = "run-1"
 ) -> None:
-    """The named stages over some shards, by the artist."""
+    """The named stages (default: all of the recipe) over some shards, by the artist."""
     models = DrawnModels(recipe)
     for shard in shards:
-        for stage in (stage_of_shard(stage, home, shard) for stage in stages_of(recipe) if stage.name in names):
+        for stage in (stage_of_shard(stage, home, shard) for stage in stages_of(recipe)):
+            if names is not None and stage.name not in names:
+                continue
             materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, run_id)
 
 

@@ -31,6 +31,7 @@ KIND = Kind(
     "are the last words of the caption.",
     names='name the old surroundings, as in "beach"',
     check=check_background,
+    told="change the {source} to {name}",
     whole=True,
     everywhere=True,
     region_question="What is the background of this picture? Answer with a short noun phrase.",

@@ -93,7 +93,7 @@ def test_each_layout_is_as_its_trainer_reads_it(task_home: Home, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", PREFERRED)
-def test_without_preferences_nothing_of_them_is_written(name: str, task_home: Home, tmp_path: Path) -> None:
+def test_without_it_nothing_of_it_is_written(name: str, task_home: Home, tmp_path: Path) -> None:
     folder = write(task_home, name, tmp_path / "out", Options())
     written = b"".join(
         path.read_bytes() for path in folder.rglob("*") if path.suffix in (".json", ".jsonl", ".parquet")

@@ -42,6 +42,7 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
                 "verifier.model=miniature:verifier",
                 "filtered_pairs.plausibility={}",
                 "filtered_pairs.plausibility.min_plausibility=0.5",
+                "prompt_pairs.instructions={}",
                 "captions.naming={}",
                 "captions.inversion={}",
                 "captions.inversion.min_inversion=0.5",
