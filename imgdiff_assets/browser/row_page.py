@@ -34,7 +34,8 @@ def row_page(site: Site, identity: str, values: Mapping[str, str]) -> str:
         with suppress(StaleSample, DamagedTable, LookupError, OSError, BrokenPart):
             exports = exported(site.index.ledger, story.sample.shard, story.sample.id)
     dagster = _Dagster(site.dagster_url)
-    return site.render("row.html", story=story, around=around, exports=exports, dagster=dagster)
+    gone = site.pictures.not_kept(story.images)
+    return site.render("row.html", story=story, around=around, exports=exports, dagster=dagster, gone=gone)
 
 
 def find_page(site: Site, text: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -95,6 +96,9 @@ def test_all_that_came_of_a_caption_goes(own_home: Home, drawn_recipe: Recipe, r
     left = {row[name] for rows in after.values() for row in rows for name in IMAGE_HASHES if name in row}
     assert not left & set(told.images)
     assert set(told.images)
+    parts = [path for path in own_home.root.glob("parts/*/*/*") if path.is_file()]
+    assert not set(told.images) & {known for path in parts for known in pq.read_table(path)["hash"].to_pylist()}
+    assert {shard_of.parent.name for shard_of in parts} == {f"shard={SHARD}", f"shard={OTHER}"}
     assert list(naming(own_home, GOES)) == []
     assert not thumbnail.exists()
     assert not ledger.all_staged()
