@@ -44,6 +44,8 @@ class Review:
     """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what the queue was drawn by.
 
     `reason` is why it was rejected, in a word of the recipe's; a withdrawn verdict keeps it, and the note.
+    `pair_id` is the sample's, whose own id is another when its texts are. `by_token` says whether it is known who said
+    it; else the name was taken on trust.
     `first` is the side of the sample that the page showed first; empty in lines of earlier pages, which always showed
     the source first.
     """
@@ -58,6 +60,8 @@ class Review:
     at: str = ""
     first: str = ""
     reason: str = ""
+    pair_id: str = ""
+    by_token: bool = False
 
     def misled(self, first: str) -> bool:
         """Whether it is a verdict on a sample whose first image is `first`, and that was shown the wrong way round."""

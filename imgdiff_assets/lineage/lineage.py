@@ -16,6 +16,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import COLOURS_SCHEMA, read_captions, shard_keys
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.corrected import corrected
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
@@ -26,6 +27,9 @@ from imgdiff_assets.stages.steps import range_of
 CAPTION = "caption"
 SHORTEST_PREFIX = 6
 CAPTION_ID = "caption_id"
+CORRECTED = ("captions", "fine_tune_set")
+"""The stages whose rows people's corrections change."""
+
 TABLE_OF_ID = {CAPTION_ID: CAPTION}
 for _stage in STAGES:
     TABLE_OF_ID.setdefault(_stage.id_column, _stage.name)
@@ -67,7 +71,10 @@ class Score:
 
 @dataclass(slots=True)
 class Node:
-    """One row of one table: `values` are its other columns, `made` says by which run, recipe and models."""
+    """One row of one table: `values` are its other columns, `made` says by which run, recipe and models.
+
+    `corrections` are what people say instead of what was found of a region, each beside it.
+    """
 
     table: str
     id: str
@@ -78,6 +85,7 @@ class Node:
     values: Row = field(default_factory=dict)
     scores: tuple[Score, ...] = ()
     made: dict[str, Any] = field(default_factory=dict)
+    corrections: tuple[str, ...] = ()
     children: list["Node"] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -107,11 +115,15 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
     values = {name: caption[name] for name in ("caption", "source", "line", *COLOURS_SCHEMA.names) if name in caption}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
+    said = corrected(ledger, shard)
     for stage in stages_of(recipe):
         above = {parent for table in stage.parents for parent in found.get(table, ())}
         rows = _rows_below(ledger, stage, shard, sorted(above), known)
         record = ledger.record(stage.name, shard) or {}
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
+        for node, row in zip(nodes, rows, strict=True):
+            if stage.name in CORRECTED and not row.get("erased_from") and (of_region := said.get(row["region_id"])):
+                node.corrections = tuple(map(str, of_region))
         for node, row in zip(nodes, rows, strict=True):
             table, parent = stage.row_above(row)
             if parent in found.get(table, ()):  # else a table above was moved aside, with the row it was made of

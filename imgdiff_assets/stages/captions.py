@@ -16,6 +16,7 @@ from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
 from imgdiff_assets.stages.confirmation import ConfirmationSettings
+from imgdiff_assets.stages.corrected import moved
 from imgdiff_assets.stages.differences import (
     INVERSION,
     PHRASES,
@@ -29,7 +30,7 @@ from imgdiff_assets.stages.differences import (
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, texts, told
 from imgdiff_assets.stages.settings import off_unless_named
-from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.stage import CORRECTIONS, Above, Stage
 from imgdiff_assets.stages.steps import Canaries, Derivation, Measurement, Work, at_least, below, cosine, share
 from resources.images.crops import cut
 
@@ -96,9 +97,9 @@ class CaptionsSettings(SpokenSettings):
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
-    """Every region that has a box."""
+    """Every region that has a box: the one that was found, or that a person drew instead."""
     regions = tables["bounding_boxes"].select([*ITEM_COLUMNS, *BOX_COLUMNS, "kept"])
-    return regions.filter(pc.field("x1").is_valid())
+    return moved(regions.filter(pc.field("x1").is_valid()), tables[CORRECTIONS])
 
 
 def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
@@ -194,7 +195,7 @@ def contents(row: Mapping[str, Any]) -> list[str]:
 STAGE = Stage(
     name="captions",
     id_column="region_id",
-    parents=("bounding_boxes", "image_pairs"),
+    parents=("bounding_boxes", "image_pairs", CORRECTIONS),
     above=(Above("bounding_boxes", "region_id"),),
     section=CaptionsSettings,
     description=__doc__,

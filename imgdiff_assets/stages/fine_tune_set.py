@@ -1,8 +1,8 @@
 """Captions to the fine-tune set: conversations over two images, of one or more tasks, split by caption.
 
-A sample that reviewers rejected stays in the table, rejected. So does a training sample that is a near-duplicate of an
-image of the shard's validation split, which is every pair of a validation caption that was drawn, kept or not: no
-threshold of another stage changes which they are.
+What people corrected of a region, its samples say. A sample that reviewers rejected stays in the table, rejected. So
+does a training sample that is a near-duplicate of an image of the shard's validation split, which is every pair of a
+validation caption that was drawn, kept or not: no threshold of another stage changes which they are.
 
 A sample of an erased region (its `erased_from` names the image) is about that image and the same image without the
 region: these are its source and its target.
@@ -37,9 +37,10 @@ from imgdiff_assets.stages.balance import COLUMNS as COUNTED
 from imgdiff_assets.stages.balance import SECTION as BALANCE
 from imgdiff_assets.stages.balance import STEPS as BALANCING
 from imgdiff_assets.stages.balance import BalanceSettings
+from imgdiff_assets.stages.corrected import reworded
 from imgdiff_assets.stages.phrases import known_language
 from imgdiff_assets.stages.settings import StageSettings, left_out, off_unless_named
-from imgdiff_assets.stages.stage import Above, Beside, Stage
+from imgdiff_assets.stages.stage import CORRECTIONS, Above, Beside, Stage
 from imgdiff_assets.stages.steps import (
     Canaries,
     Filter,
@@ -227,7 +228,13 @@ def _samples(
     """The samples, where `side_of` tells the split of a caption."""
     pairs = _pairs(tables, side_of)
     tasks = [TASKS[name] for name in settings["tasks"]]
-    regions = [row for row in rows_of(tables["captions"], REGION_COLUMNS) if row["difference_caption"]]
+    corrected = {row["region_id"]: row for row in tables[CORRECTIONS].to_pylist()}
+    language = language_named(settings["language"] or DEFAULT_LANGUAGE)
+    regions = [
+        reworded(row, corrected[row["region_id"]], language) if row["region_id"] in corrected else row
+        for row in rows_of(tables["captions"], REGION_COLUMNS)
+        if row["difference_caption"]
+    ]
     clearest = _clearest(regions)
     for region in regions:
         for task in tasks:
@@ -407,7 +414,7 @@ ITEM_COLUMNS = (
 STAGE = Stage(
     name="fine_tune_set",
     id_column="sample_id",
-    parents=("captions", "removal_captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews"),
+    parents=("captions", "removal_captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews", CORRECTIONS),
     above=(
         Above("removal_captions", "region_id", having=("erased_from",)),
         Above("captions", "region_id", having=("region_id",)),
