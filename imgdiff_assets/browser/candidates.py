@@ -55,6 +55,8 @@ def conditions(question: Question) -> tuple[str, list[Any]]:
         add(f"({like})", question.object, question.object)
     if question.review and stage.id_column == "sample_id":
         add("coalesce(reviewed.review, 'none') = ?", question.review)
+    if question.tag:
+        add(f"t.{stage.id_column} IN (SELECT row_id FROM tagged WHERE tag = ?)", question.tag)
     if question.score:
         column = scores_of(stage)[question.score]
         for comparison, limit in ((">=", question.low), ("<", question.high)):
@@ -106,7 +108,12 @@ def read_rows(index: Index, stage: Stage, places: Sequence[Mapping[str, Any]]) -
         "WHERE t.shard IN (SELECT unnest(?)) AND t.row IN (SELECT unnest(?))",
         [list({place["shard"] for place in places}), list({place["row"] for place in places})],
     )
-    by_place = {(row["shard"], row["row"]): {**row, **_shown(stage, row)} for row in found}
+    by_place = {(row["shard"], row["row"]): {**row, **_shown(stage, row), "own_tags": []} for row in found}
+    by_id = {row["id"]: row for row in by_place.values()}
+    for tagged in index.rows(
+        "SELECT row_id, tag FROM tagged WHERE row_id IN (SELECT unnest(?)) ORDER BY tag", [list(by_id)]
+    ):
+        by_id[tagged["row_id"]]["own_tags"].append(tagged["tag"])
     return [
         {**by_place[place["shard"], place["row"]], "place": f"{place.get('place_first')}~{place.get('place_second')}"}
         for place in places

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 
 from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.joins import ancestors, scores_of
+from imgdiff_assets.browser.people import Visitor
 from imgdiff_assets.browser.question import COLUMNS, REVIEWS, SPLITS, VERDICTS, BadQuestion, read_question
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.ledger.views import views
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 
-def gallery_page(site: Site, values: Mapping[str, str]) -> str:
+def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     """Raises BadQuestion."""
     question = read_question(values)
     stage = next((stage for stage in site.stages if stage.name == question.stage), None)
@@ -33,6 +35,10 @@ def gallery_page(site: Site, values: Mapping[str, str]) -> str:
         tasks=_values(site, stage, "task"),
         kinds=_values(site, stage, "kind"),
         splits=SPLITS if "split" in stage.schema.names else (),
+        tags=[row["tag"] for row in site.index.rows("SELECT DISTINCT tag FROM tagged ORDER BY 1")],
+        views=views(site.home),
+        reasons_to_reject=site.recipe.review.reasons,
+        who=who,
         reviews=REVIEWS if stage.id_column == "sample_id" else (),
         filters={step.name: step for step in stage.filters},
     )

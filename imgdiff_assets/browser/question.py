@@ -43,6 +43,7 @@ class Question:
     object: str = ""
     split: str = ""
     review: str = ""
+    tag: str = ""
     score: str = ""
     low: float | None = None
     high: float | None = None
@@ -62,12 +63,16 @@ class Question:
 
     def query(self, **changes: Any) -> str:
         """The question as an address ends with it."""
+        return urlencode(self.values(**changes))
+
+    def values(self, **changes: Any) -> dict[str, Any]:
+        """The same as fields of a form."""
         question = replace(self, **{"after": "", "before": "", **changes})
         values = {name: getattr(question, name) for name in Question.__dataclass_fields__}
         values["descending"] = "1" if question.descending else ""
         if question.verdict == replace(question, verdict="").wanted:
             values["verdict"] = ""
-        return urlencode({name: value for name, value in values.items() if value not in (None, "")})
+        return {name: value for name, value in values.items() if value not in (None, "")}
 
     def contradictions(self, reasons: Collection[str]) -> Iterator[tuple[str, str]]:
         """Why no row can be like that, or what asks nothing; each with the address of the question without it.
@@ -109,6 +114,7 @@ def read_question(values: Mapping[str, str]) -> Question:
         object=text.get("object", ""),
         split=_one_of("split", text.get("split", ""), ("", *SPLITS)),
         review=_one_of("review", text.get("review", ""), ("", *REVIEWS)),
+        tag=text.get("tag", ""),
         score=_one_of("score", text.get("score", ""), ("", *scores)),
         low=_number("low", text.get("low")),
         high=_number("high", text.get("high")),

@@ -25,6 +25,7 @@ from imgdiff_assets.cli.release import release
 from imgdiff_assets.cli.remove import remove
 from imgdiff_assets.cli.replay import replay
 from imgdiff_assets.cli.report import report
+from imgdiff_assets.cli.reviewers import reviewers
 from imgdiff_assets.cli.run import run
 from imgdiff_assets.cli.shards import shards
 from imgdiff_assets.cli.stats import stats
@@ -74,6 +75,7 @@ for each in (
     remove,
     replay,
     report,
+    reviewers,
     run,
     shards,
     stats,
