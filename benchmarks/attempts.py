@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.judge import Judge
 from benchmarks.pair_generator import edited_captions
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.best_of import scores
 from resources.image_text_encoder import ImageTextEncoder
 from resources.pair_generator import PairGenerator

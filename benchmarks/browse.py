@@ -35,7 +35,8 @@ from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.tables import RECORD_KEY
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
 from resources.miniature.scenes import random_caption
 

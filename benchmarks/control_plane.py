@@ -37,7 +37,9 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
 
 ASSET = "bounding_boxes"

@@ -39,7 +39,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stages_of
 from resources.catalog import TABLES, Catalog
 from resources.miniature.scenes import random_caption

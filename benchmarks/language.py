@@ -27,7 +27,8 @@ import numpy as np
 from benchmarks.handed_cases import Case, handed
 from imgdiff_assets.method.caption_edit import same_words
 from imgdiff_assets.method.change import CHANGE_KEYS, named_change
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.steps import Derivation, Measurement
 

@@ -48,7 +48,8 @@ from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages import image_pairs
 from imgdiff_assets.stages.filtered_pairs import FilteredPairsSettings
 from imgdiff_assets.stages.graph import STAGE_NAMES

@@ -16,7 +16,7 @@ import click
 
 from benchmarks import inpainter, judging_models, pair_generator, plausibility
 from benchmarks.measurement import Measurement, table
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
 ROLES: dict[str, Callable[[Any, int], list[Measurement]]] = {
     "pair_generator": pair_generator.measure,

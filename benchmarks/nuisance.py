@@ -32,7 +32,9 @@ from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from resources.miniature.scenes import IMAGE_SIZE, draw_scene, random_content
 from resources.pair_generator import PairGenerator
 

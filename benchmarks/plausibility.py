@@ -20,7 +20,7 @@ from benchmarks.judge import Judge
 from benchmarks.judging_models import area_under_curve
 from benchmarks.measurement import Measurement, table
 from benchmarks.pair_generator import edited_captions
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.loading.weights import MINIATURE_FOLDER
 from resources.miniature.malformed import LEARNED, UNSEEN, Malformation, draw_malformed
 from resources.miniature.pictures import Pixels, reconstruct

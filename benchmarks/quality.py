@@ -33,7 +33,9 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode, encode_png, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS, iou
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 from resources.captioner import Captioner
 from resources.image_text_encoder import ImageTextEncoder

@@ -18,7 +18,7 @@ from imgdiff_assets.common.environment import library_versions
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import shard_keys
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.statistics.measured_rates import measured_rates
 
 SHARD_SIZE = 32

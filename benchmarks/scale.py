@@ -44,7 +44,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import stage_named, stages_of
 
 SHARD = "shard-000000"

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.judge import Judge
 from benchmarks.pair_generator import edited_captions
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.miniature.scene_pairs import Box, draw_pair
 from resources.miniature.scenes import SceneObject
 from resources.pair_generator import PairGenerator

@@ -30,7 +30,9 @@ from imgdiff_assets.ingest.shards import SCHEMA, shard_keys
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.tables import write_table
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement

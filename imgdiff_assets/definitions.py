@@ -12,7 +12,8 @@ from imgdiff_assets.defs.home_resource import SAMPLES_ROOT
 from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.whole_graph import graph_definitions
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 
 
 def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:

@@ -21,7 +21,9 @@ from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
-from imgdiff_assets.recipe.recipe import SHIPPED, Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.editions import SHIPPED
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, stages_of
 from imgdiff_assets.statistics.funnel import funnel
 from resources.catalog import Catalog

@@ -12,7 +12,8 @@ import pytest
 from docs.site.commands_page import commands_page
 from docs.site.recipe_page import recipe_page
 from docs.site.tables_page import tables_page
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
 from tests.pages import ROOT
 

@@ -28,7 +28,7 @@ from benchmarks.speed import boxes, pairs, questions, regions, stages
 from benchmarks.speed.random_models import FULL, SMALL, save_captioner
 from benchmarks.speed.timing import Figure
 from benchmarks.speed.whole import Load, measure, save_models
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.miniature.scenes import draw_scene
 
 SECTIONS = ("pairs", "boxes", "regions", "questions", "stages", "shortcuts")

@@ -10,7 +10,7 @@ from segment_anything import SamAutomaticMaskGenerator
 from torchvision.ops import box_iou
 
 from benchmarks.speed.timing import Figure, ratio, seconds, take_turns
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.loading import weights
 from resources.sam.point_decoder import PointDecoder
 from resources.segmenter import Segmenter, SegmenterSettings, load_sam

@@ -10,7 +10,7 @@ from docs.site.text import plain, table, type_name
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.engine.record import FilterStatistic, Materialization
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 from imgdiff_assets.statistics.certificate import Agreement, AtThreshold, Band, Certificate, Precision
 from imgdiff_assets.statistics.diversity import Diversity, Spread

@@ -9,7 +9,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from docs.site.text import plain, table, type_name
-from imgdiff_assets.recipe.recipe import Recipe, RoleModels, load_recipe, shipped_recipes
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.editions import shipped_recipes
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.role_models import RoleModels
 
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 LONGEST = 60

@@ -27,7 +27,9 @@ from imgdiff_assets.method.near_duplicates import VECTOR_COLUMNS
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, override_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import SAMPLES, line, stage_named
 
 BOXES = "bounding_boxes"

@@ -44,7 +44,7 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
 
     from imgdiff_assets.browser.app import create_app
     from imgdiff_assets.browser.site import Site
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
     if dagster_url and not dagster_url.startswith(("http://", "https://")):
         raise click.ClickException(f"--dagster-url {dagster_url}: an address begins with http:// or https://.")

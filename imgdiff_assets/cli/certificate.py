@@ -26,7 +26,7 @@ def certificate(score: str, bands: int, confidence: float, recipe: str | None, a
     from imgdiff_assets.browser.index import Index
     from imgdiff_assets.browser.samples import certificate as certify
     from imgdiff_assets.browser.samples import judged_scores
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.statistics.certificate_text import to_text
 
     values = load_recipe(recipe)

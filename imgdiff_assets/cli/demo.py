@@ -35,7 +35,7 @@ def demo(as_json: bool) -> None:
     from imgdiff_assets.ingest.ingest_captions import ingest as ingest_files
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.statistics.funnel import funnel
 
     recipe = load_recipe()

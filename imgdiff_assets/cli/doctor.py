@@ -27,7 +27,7 @@ def doctor(recipe: str | None, overrides: Sequence[str], as_json: bool) -> None:
     from imgdiff_assets.engine.needed_roles import needed_roles
     from imgdiff_assets.home import Home
     from imgdiff_assets.ingest.shards import shard_keys
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.setup.doctor import examine
     from imgdiff_assets.setup.doctor_text import to_text
 

@@ -44,7 +44,7 @@ def estimate(
     imgdiff estimate --captions 1e6 --gpus 64 --recipe modern
     imgdiff estimate --samples 1000 --recipe modern --card H100 --price 2.5
     """
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.statistics.estimate import estimate as reckon
     from imgdiff_assets.statistics.estimate import estimate_text, published_rates
     from imgdiff_assets.statistics.many_cards import many_cards_lines, spread

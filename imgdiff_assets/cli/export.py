@@ -94,7 +94,7 @@ def export(
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.method.tasks import task_named
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
     ledger = Ledger(home.ledger)
     chosen = set(known_shards(home, shards)) if shards else set(ledger.shards("fine_tune_set"))

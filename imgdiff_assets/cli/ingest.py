@@ -45,7 +45,7 @@ def ingest(
     imgdiff run --set prompt_pairs.attempts=4 prompt_pairs.keep_attempts=1
     """
     from imgdiff_assets.ingest.ingest_captions import ingest as ingest_files
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.setup.drawable import Drawable
 
     home = Home.from_environment()

@@ -76,7 +76,7 @@ def ingest_pairs(
     imgdiff ingest-pairs edits.parquet --source-image input --target-image output --fit resize
     """
     from imgdiff_assets.ingest.ingest_pairs import ingest_pairs as ingest
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.setup.drawable import remark_on_pairs
 
     home, remark = Home.from_environment(), remark_on_pairs(load_recipe(recipe))

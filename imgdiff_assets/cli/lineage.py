@@ -23,7 +23,7 @@ def lineage(identity: str, recipe: str | None, as_json: bool) -> None:
     """
     from imgdiff_assets.lineage.lineage import lineage as find_lineage
     from imgdiff_assets.lineage.lineage_text import to_text
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
     tree = find_lineage(Home.from_environment(), load_recipe(recipe), identity)
     if as_json:

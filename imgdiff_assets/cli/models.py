@@ -43,7 +43,7 @@ def list_models(recipe: str | None, overrides: Sequence[str], as_json: bool) -> 
     imgdiff models list --recipe paper
     imgdiff models list --recipe modern --json
     """
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.setup.model_list import model_states, states_text
 
     states = model_states(load_recipe(recipe, overrides))
@@ -72,7 +72,7 @@ def pull(roles: Sequence[str], recipe: str | None, overrides: Sequence[str], as_
     imgdiff models pull --recipe modern
     imgdiff models pull --recipe paper --roles segmenter captioner
     """
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.setup.model_list import pull as pull_models
 
     def log(text: str) -> None:
@@ -103,7 +103,7 @@ def check(roles: Sequence[str], recipe: str | None, overrides: Sequence[str], as
     imgdiff models check --recipe modern --roles pair_generator
     """
     begin("Loading the models, one after the other", as_json)
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.setup.model_check import check as check_models
 
     results = []

@@ -36,7 +36,7 @@ def show(everything: bool, recipe: str | None, overrides: Sequence[str], as_json
     imgdiff recipe show --all --set filtered_pairs.min_similarity=0.85
     imgdiff recipe show --recipe modern --json
     """
-    from imgdiff_assets.recipe.recipe import chosen_recipe, load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import chosen_recipe, load_recipe
     from imgdiff_assets.recipe.sources import show as show_values
     from imgdiff_assets.recipe.sources import values_of
 
@@ -67,7 +67,7 @@ def copy(target: Path | None, recipe: str | None, overrides: Sequence[str], as_j
     """
     from imgdiff_assets.home import Home, expanded
     from imgdiff_assets.ledger.files import atomic_file
-    from imgdiff_assets.recipe.recipe import chosen_recipe
+    from imgdiff_assets.recipe.chosen_recipe import chosen_recipe
     from imgdiff_assets.recipe.recipe_text import copy_text
 
     path = expanded(target or Home.from_environment().recipe).absolute()
@@ -101,7 +101,7 @@ def diff(other: str | None, recipe: str | None, overrides: Sequence[str], as_jso
     from imgdiff_assets.engine.changed_values import changed_values
     from imgdiff_assets.home import Home
     from imgdiff_assets.ingest.shards import shard_keys
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.recipe.sources import differences, flow
 
     mine = load_recipe(recipe, overrides)

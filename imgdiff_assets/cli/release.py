@@ -32,7 +32,7 @@ def release(version: str | None, recipe: str | None, as_json: bool) -> None:
     from imgdiff_assets.defs.dagster_instance import dagster_instance
     from imgdiff_assets.defs.release_metadata import metadata_of
     from imgdiff_assets.ingest.shards import shard_keys
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.release.making import make_release
 
     values = load_recipe(recipe)

@@ -28,7 +28,7 @@ def replay(identity: str, recipe: str | None, as_json: bool) -> None:
     from imgdiff_assets.lineage.compare import Verdict
     from imgdiff_assets.lineage.replay import replay as make_again
     from imgdiff_assets.lineage.replay_text import to_text
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
     result = make_again(Home.from_environment(), load_recipe(recipe), identity)
     if as_json:

@@ -30,7 +30,7 @@ def report(out: Path | None, rows: int, shards: Sequence[str], recipe: str | Non
     begin(f"Reading {home.root}", as_json)
     from imgdiff_assets.browser.report import write_report
     from imgdiff_assets.ingest.shards import known_shards
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
     keys = known_shards(home, shards) if shards else None
     path = (out or home.report).expanduser().absolute()

@@ -73,8 +73,8 @@ def run(
     begin(f"Looking at what is to be done in {home.root}", as_json)
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
+    from imgdiff_assets.recipe.chosen_recipe import changed_since, load_recipe
     from imgdiff_assets.recipe.editions import note_edition
-    from imgdiff_assets.recipe.recipe import changed_since, load_recipe
     from imgdiff_assets.stages.graph import stages_of
     from imgdiff_assets.statistics.funnel import funnel
 
@@ -129,7 +129,7 @@ def tell_what_to_do(home: Home, recipe: "Recipe", shards: Sequence[str], counts:
 
 def tell_how_to_keep(home: Home, name: str | None, overrides: Sequence[str]) -> None:
     """Tell that values of --set hold for one run, and where they would stay: others ask the recipe alone."""
-    from imgdiff_assets.recipe.recipe import chosen_recipe
+    from imgdiff_assets.recipe.chosen_recipe import chosen_recipe
 
     chosen, keep = chosen_recipe(name), f"`imgdiff recipe copy{recipe_words(name, overrides)}`"
     if not chosen.is_shipped or home.recipe.exists():

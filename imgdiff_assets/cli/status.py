@@ -22,7 +22,7 @@ def status(recipe: str | None, overrides: Sequence[str], as_json: bool) -> None:
     imgdiff status
     watch -n 60 imgdiff status
     """
-    from imgdiff_assets.recipe.recipe import changed_since, load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import changed_since, load_recipe
     from imgdiff_assets.statistics.status import status as look
 
     found = look(Home.from_environment(), load_recipe(recipe, overrides))

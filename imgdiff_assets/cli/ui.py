@@ -34,7 +34,7 @@ def ui(host: str, port: int, allow_remote: bool, token: str | None) -> None:
     from imgdiff_assets.defs.gpu_places import POOL, set_places
     from imgdiff_assets.defs.partitions import register_shards
     from imgdiff_assets.defs.web_ui import serve
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
     with listen(host, port, allow_remote, token) as listener:
         home = Home.from_environment()

@@ -31,7 +31,7 @@ def what_if(
     imgdiff what-if --sweep filtered_pairs.min_similarity=0.7:0.99:30
     """
     from imgdiff_assets.ingest.shards import known_shards
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
     from imgdiff_assets.what_if.sweep import draw_sweep, sweep
     from imgdiff_assets.what_if.what_if import what_if as ask
 

@@ -23,7 +23,8 @@ from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.budget import affordable, spent
-from imgdiff_assets.recipe.recipe import AutomationSettings, Recipe
+from imgdiff_assets.recipe.automation_settings import AutomationSettings
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 NIGHTLY = "0 3 * * *"

@@ -9,8 +9,8 @@ from imgdiff_assets.defs.names import Names
 from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.whole_graph import graph_definitions
 from imgdiff_assets.home import Home
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import shipped_recipes
-from imgdiff_assets.recipe.recipe import load_recipe
 
 
 class ImgDiffComponent(dg.Component, dg.Model, dg.Resolvable):

@@ -31,7 +31,7 @@ from imgdiff_assets.browser.site import Site
 from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.home_resource import SAMPLES_ROOT
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
 TOKEN = "IMGDIFF_BROWSE_TOKEN"
 LARGEST_QUERY = 4 * 2**20

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from imgdiff_assets.defs.names import PLAIN, Names
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)

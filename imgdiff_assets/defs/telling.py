@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable
 
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.recipe.recipe import TellSettings
+from imgdiff_assets.recipe.automation_settings import TellSettings
 
 COMMAND, URL = "IMGDIFF_TELL_COMMAND", "IMGDIFF_TELL_URL"
 SECONDS = 20.0

@@ -7,7 +7,8 @@ from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.plan import StagePlan, is_given, plan_stage, recorded
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, key_path
+from imgdiff_assets.recipe.overrides import key_path
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
 
 LISTED_CHANGES = 12

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from imgdiff_assets.common.plain_text import duration_text
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.hours import seconds_per_shard, seconds_since
-from imgdiff_assets.recipe.recipe import AutomationSettings
+from imgdiff_assets.recipe.automation_settings import AutomationSettings
 
 
 @dataclass(frozen=True, slots=True)

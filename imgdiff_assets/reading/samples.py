@@ -16,7 +16,7 @@ from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.corrected import corrected, texts_of
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.shown import ERASED, Shown, ShownImage, shown
-from imgdiff_assets.stages.fine_tune_set import ERASED_KIND, SAME_KIND
+from imgdiff_assets.stages.sample_items import ERASED_KIND, SAME_KIND
 
 SAMPLE_COLUMNS = (
     "sample_id",

@@ -8,7 +8,10 @@ from typing import Any
 
 import yaml
 
-from imgdiff_assets.recipe.recipe import ChosenRecipe, Recipe, RecipeError, key_path, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import ChosenRecipe, load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import key_path, override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.sources import differences, flow
 from resources.loading.bounded_yaml import load_yaml
 

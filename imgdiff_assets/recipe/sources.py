@@ -6,16 +6,9 @@ from typing import Any
 
 import yaml
 
-from imgdiff_assets.recipe.recipe import (
-    BY_DEFAULT,
-    BY_ENVIRONMENT,
-    BY_HOME,
-    BY_NAME,
-    ChosenRecipe,
-    Recipe,
-    key_path,
-    override_recipe,
-)
+from imgdiff_assets.recipe.chosen_recipe import BY_DEFAULT, BY_ENVIRONMENT, BY_HOME, BY_NAME, ChosenRecipe
+from imgdiff_assets.recipe.overrides import key_path, override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 
 SET, SHIPPED, DEFAULT, BEGUN = "--set", "shipped", "default", "as this home was begun"
 COLUMN = 60

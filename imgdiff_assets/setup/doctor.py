@@ -12,8 +12,9 @@ from typing import Any
 from imgdiff_assets.common.environment import library_versions
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.home import Home
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import shipped_recipes
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.installed_parts import Part, installed_parts
 from imgdiff_assets.setup.model_list import ModelState, model_states, role_settings
 from resources.backends.choice import OWN, backend_of, backends

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 from imgdiff_assets.common.plain_text import counted, printable, shortened
 from imgdiff_assets.method.caption_edit import words
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import shipped_recipes
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from resources.loading.known_models import words_drawn
 
 SHOWN_WORDS = 4

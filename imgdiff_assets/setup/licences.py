@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from imgdiff_assets.recipe.recipe import RoleModels
+from imgdiff_assets.recipe.role_models import RoleModels
 from resources.backends.choice import backend_of, fields_of
 from resources.loading import licences
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import chosen_recipe
+from imgdiff_assets.recipe.chosen_recipe import chosen_recipe
 from imgdiff_assets.recipe.recipe_text import named, with_overrides
 
 HAVE = ("captions", "pairs", "photographs")

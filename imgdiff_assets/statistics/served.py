@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from imgdiff_assets.common.plain_text import bytes_text
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.statistics.estimate import Estimate, estimate, hours_text
 
 SAMPLES = 1_000

@@ -12,7 +12,8 @@ from PIL import Image
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named, stages_of
 from imgdiff_assets.what_if.judgement import StoredScores
 from imgdiff_assets.what_if.line_plot import Line, draw_plot

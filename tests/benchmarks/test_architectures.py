@@ -10,7 +10,7 @@ import segment_anything
 import torch
 
 from benchmarks.architectures import ARCHITECTURES, parameter_counts, save, small_sam
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.captioner import Captioner, CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from benchmarks.pair_generator import edited_captions, measure
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.miniature.scenes import is_held_out, parse_caption
 
 

@@ -14,7 +14,7 @@ from benchmarks.speed import boxes, pairs, questions, regions, stages, timing
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.random_models import SMALL, save_captioner
 from benchmarks.speed.whole import Load, measure, save_models
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.captioner import Captioner, CaptionerSettings
 from resources.miniature.scenes import OBJECTS
 

@@ -32,7 +32,9 @@ from imgdiff_assets.ledger.tables import write_rows
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.method.caption_edit import words
 from imgdiff_assets.method.tasks import TASKS
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
 from resources.installed import offers

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.definitions import defs
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
 
@@ -20,22 +19,26 @@ HEAVY = {
 }
 
 
-def test_definitions_load_within_two_seconds_without_what_only_runs_need() -> None:
-    """Processor seconds of the process, for a busy machine takes its time; the best of three."""
+def test_definitions_load_without_what_only_runs_need_in_three_times_what_dagster_itself_takes() -> None:
+    """Processor seconds beside those of `import dagster`, for machines differ; the least of up to five tries each."""
     code = (
-        "import resource, sys, imgdiff_assets.definitions; used = resource.getrusage(resource.RUSAGE_SELF); "
+        "import resource, sys, {module}; used = resource.getrusage(resource.RUSAGE_SELF); "
         f"print(used.ru_utime + used.ru_stime, sorted({HEAVY!r} & set(sys.modules)))"
     )
-    best = float("inf")
-    for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-        seconds, loaded = done.stdout.strip().split(" ", 1)
+
+    def seconds(module: str) -> float:
+        command = [sys.executable, "-c", code.replace("{module}", module)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        used, loaded = done.stdout.strip().split(" ", 1)
         assert loaded == "[]"
-        best = min(best, float(seconds))
-        if best < 2:
+        return float(used)
+
+    ours = dagsters = float("inf")
+    for _ in range(5):
+        ours, dagsters = min(ours, seconds("imgdiff_assets.definitions")), min(dagsters, seconds("dagster"))
+        if ours < 3 * dagsters:
             break
-        time.sleep(0.5)
-    assert best < 2
+    assert ours < 3 * dagsters
 
 
 def test_definitions_are_valid() -> None:

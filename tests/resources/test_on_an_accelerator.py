@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.captioner import Captioner
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher

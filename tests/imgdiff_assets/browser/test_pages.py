@@ -21,7 +21,8 @@ from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.caption_edit import marked
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 from imgdiff_assets.what_if.what_if import WhatIf, what_if
 

@@ -36,7 +36,8 @@ from imgdiff_assets.method.regions import draw_box
 from imgdiff_assets.method.tasks import LETTERS, TASKS
 from imgdiff_assets.pictures.inline_sheet import GAP, GUTTER, SHOWN, SIDE, kept_and_rejected
 from imgdiff_assets.reading.gathered import gather
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 from resources.images.crops import padded
 

@@ -16,7 +16,7 @@ from imgdiff_assets.cli.main import main
 from imgdiff_assets.common.errors import REPORT, ImgDiffError
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import RecipeError
+from imgdiff_assets.recipe.mistakes import RecipeError
 from resources.catalog import CatalogUnavailable
 from resources.installed import BrokenPart
 from resources.loading.devices import DeviceMissing
@@ -24,7 +24,7 @@ from resources.loading.downloads import DownloadFailed
 from resources.loading.failures import ModelUnavailable, WeightsMissing
 
 SHARD = "shard-000000"
-HOME, RECIPE = "imgdiff_assets.home.Home.from_environment", "imgdiff_assets.recipe.recipe.load_recipe"
+HOME, RECIPE = "imgdiff_assets.home.Home.from_environment", "imgdiff_assets.recipe.chosen_recipe.load_recipe"
 COMMANDS = {
     "browse": (["browse", "--port", "0"], HOME),
     "catalog rebuild": (["catalog", "rebuild"], HOME),

@@ -15,7 +15,7 @@ from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
 STAGE, SHARD = "prompt_pairs", "shard-000000"
 KILLED = """

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from imgdiff_assets.cli.main import main
-from imgdiff_assets.recipe.recipe import RoleModels, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.role_models import RoleModels
 from imgdiff_assets.setup.doctor import Device, examine_recipe
 from imgdiff_assets.setup.model_check import PROBES
 from imgdiff_assets.setup.model_list import model_states

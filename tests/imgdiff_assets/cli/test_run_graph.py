@@ -15,7 +15,7 @@ from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.release.making import make_release
 from resources.pair_generator import PairGenerator
 from resources.prompt_rewriter import PromptRewriter

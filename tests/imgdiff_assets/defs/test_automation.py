@@ -20,7 +20,11 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.runs_in_progress import alive, fail_lost_runs, shards_in_progress, stoppable
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions
-from imgdiff_assets.recipe.recipe import AutomationSettings, Recipe, RecipeError, load_recipe, override_recipe
+from imgdiff_assets.recipe.automation_settings import AutomationSettings
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 from imgdiff_assets.statistics.diversity import filled_so_far
 

@@ -23,7 +23,7 @@ from imgdiff_assets.browser.site import Site
 from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.door import LARGEST_QUERY, GraphWebserver, create_door, read_launchpad
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -7,7 +7,7 @@ import pytest
 from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.gpu_places import POOL, set_places
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.loading import devices
 
 

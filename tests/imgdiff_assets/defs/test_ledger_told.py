@@ -12,7 +12,8 @@ from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 FRESH = "shard-000001"

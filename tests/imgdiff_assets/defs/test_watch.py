@@ -19,7 +19,10 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.telling import NotTaken, tell
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
-from imgdiff_assets.recipe.recipe import AutomationSettings, Recipe, TellSettings, load_recipe, override_recipe
+from imgdiff_assets.recipe.automation_settings import AutomationSettings, TellSettings
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 ENOUGH = SimpleNamespace(total=10**12, free=5 * 10**11)

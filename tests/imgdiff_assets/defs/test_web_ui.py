@@ -28,7 +28,7 @@ from click.testing import CliRunner
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import SHIPPED
+from imgdiff_assets.recipe.editions import SHIPPED
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 if TYPE_CHECKING:

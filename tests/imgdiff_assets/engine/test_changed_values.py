@@ -3,7 +3,8 @@
 from imgdiff_assets.engine.changed_values import changed_text, changed_values
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES
 
 SHARDS = ["shard-000000", "shard-000001", "shard-000002"]

@@ -15,7 +15,8 @@ from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 
 SHARD = "shard-000000"

@@ -4,7 +4,8 @@ import pytest
 
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.engine.loaded_models import LoadedModels
-from imgdiff_assets.recipe.recipe import RoleModels, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.role_models import RoleModels
 
 # As release 0.1.0 computed them.
 IDENTITIES = {

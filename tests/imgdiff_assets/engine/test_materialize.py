@@ -25,7 +25,8 @@ from imgdiff_assets.engine.parents import Inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.filtered_pairs import FilteredPairsSettings
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work, at_least, below

@@ -18,7 +18,8 @@ from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 

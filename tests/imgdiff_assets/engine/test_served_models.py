@@ -19,7 +19,8 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.replay import shared_models
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.steps import Measurement, Work
 from resources.captioner import CaptionerSettings

@@ -26,7 +26,8 @@ from imgdiff_assets.method.regions import draw_box, side_by_side
 from imgdiff_assets.method.tasks import SIDES, TASKS, other
 from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.reading.samples import Sample, SampleImages, StaleSample
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.fine_tune_set import STAGE
 
 FORMATS = formats()

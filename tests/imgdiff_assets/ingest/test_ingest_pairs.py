@@ -34,7 +34,9 @@ from imgdiff_assets.lineage.lineage import lineage
 from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.lineage.replay import replay
 from imgdiff_assets.reading.samples import SampleImages, read_samples
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.doctor import examine
 from imgdiff_assets.setup.missing_models import missing_text
 from imgdiff_assets.stages.graph import STAGES

@@ -14,7 +14,8 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import LineageError, Node, lineage
 from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.reading.verdicts import in_words
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
 
 SHARDS = ("shard-000000", "shard-000001")

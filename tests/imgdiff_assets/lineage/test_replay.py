@@ -22,7 +22,8 @@ from imgdiff_assets.lineage.compare import Comparison, Verdict
 from imgdiff_assets.lineage.lineage import LineageError
 from imgdiff_assets.lineage.replay import Replay, ReplayError, replay, shared_models
 from imgdiff_assets.lineage.replay_text import to_text
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import UnknownOrigin
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.steps import Measurement

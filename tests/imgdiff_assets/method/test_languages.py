@@ -9,7 +9,8 @@ from imgdiff_assets.method import languages
 from imgdiff_assets.method.language import is_of, language_named, language_names, sentences_in, sentences_of
 from imgdiff_assets.method.reading_faults import reading_faults
 from imgdiff_assets.method.tasks import OURS, SIDES
-from imgdiff_assets.recipe.recipe import RecipeError, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.statistics.sample_checks import STATED
 
 KNOWN: dict[str, dict[str, Any]] = {

@@ -14,7 +14,8 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.replacement_gaps import filled_cells, places
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.statistics.diversity import diversity
 
 NEW = "shard-000003"

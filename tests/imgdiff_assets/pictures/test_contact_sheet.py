@@ -30,7 +30,8 @@ from imgdiff_assets.pictures.sheet_drawing import (
     wrap,
 )
 from imgdiff_assets.reading.samples import SampleImages, StaleSample, read_samples
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 
 HEADING = 116
 RED = np.array([255, 0, 0])

@@ -14,9 +14,9 @@ from imgdiff_assets.cli.main import main
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.engine.plan import plan_stage
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe import editions, recipe
+from imgdiff_assets.recipe import chosen_recipe, editions
+from imgdiff_assets.recipe.chosen_recipe import changed_since, load_recipe
 from imgdiff_assets.recipe.editions import RELEASE, UnreadableEditions, note_edition, shipped_file
-from imgdiff_assets.recipe.recipe import changed_since, load_recipe
 from imgdiff_assets.stages.graph import stages_of
 from resources.inpainter import InpainterSettings
 
@@ -35,7 +35,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "0.1.0" / "miniature.yaml").write_text(text, encoding="utf-8")
     (folder / "miniature.yaml").write_text(text.replace("max_similarity: 0.995", "max_similarity: 0.5"), "utf-8")
     monkeypatch.setattr(editions, "SHIPPED", folder)
-    monkeypatch.setattr(recipe, "SHIPPED", folder)
+    monkeypatch.setattr(chosen_recipe, "SHIPPED", folder)
     return folder
 
 

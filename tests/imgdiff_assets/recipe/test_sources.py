@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, chosen_recipe, load_recipe, shipped_recipes
+from imgdiff_assets.recipe.chosen_recipe import chosen_recipe, load_recipe
+from imgdiff_assets.recipe.editions import shipped_recipes
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recipe_text import copy_text, with_overrides
 from imgdiff_assets.recipe.sources import differences, show, values_of
 from resources.loading import api_key

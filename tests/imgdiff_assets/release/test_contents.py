@@ -9,7 +9,8 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import gather
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.contents import Contents, contents
 from imgdiff_assets.release.making import make_release

@@ -20,7 +20,8 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import gather
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.changes import changes
 from imgdiff_assets.release.contents import Contents, read_contents
 from imgdiff_assets.release.making import Release, make_release

@@ -73,7 +73,7 @@ def test_a_killed_release_is_gone_on_with_under_its_number(released_home: Home, 
         import os
         from pathlib import Path
         from imgdiff_assets.home import Home
-        from imgdiff_assets.recipe.recipe import load_recipe
+        from imgdiff_assets.recipe.chosen_recipe import load_recipe
         from imgdiff_assets.release.making import make_release
 
         def die(what, done, total):

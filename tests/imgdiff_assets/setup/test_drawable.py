@@ -1,6 +1,8 @@
 """Which captions a recipe can draw, told from what its models know."""
 
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.drawable import Drawable, known_words, remark_on_pairs
 from resources.miniature.vocabulary import CAPTION_WORDS
 

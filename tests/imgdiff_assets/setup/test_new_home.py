@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.sources import differences
 from imgdiff_assets.setup.new_home import HAVE, ON, Wish, next_steps, recipe_text
 

@@ -19,7 +19,8 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.images import PairImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.preservation import CLEAN
 from imgdiff_assets.what_if.judgement import StoredScores

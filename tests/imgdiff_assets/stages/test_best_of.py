@@ -13,7 +13,10 @@ from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.best_of import scores
 from imgdiff_assets.stages.graph import stage_named
 

@@ -14,7 +14,9 @@ from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.home import Home
 from imgdiff_assets.method.regions import numbered, ranks
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe, shipped_recipes
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.editions import shipped_recipes
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage

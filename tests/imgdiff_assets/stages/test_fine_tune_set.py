@@ -15,7 +15,8 @@ from imgdiff_assets.method.conversations import split
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
 from imgdiff_assets.method.tasks import LETTERS, SAME, SIDES, TASKS
 from imgdiff_assets.reading.samples import read_samples
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.fine_tune_set import STAGE
 from imgdiff_assets.statistics.sample_checks import (
     boxes_outside,

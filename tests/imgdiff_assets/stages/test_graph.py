@@ -15,6 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from imgdiff_assets.engine.plan import is_given
 from imgdiff_assets.recipe import recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import OURS, build_graph, line
 from imgdiff_assets.stages.stage import Above, Stage
@@ -214,10 +216,8 @@ def test_a_recipe_that_names_a_stage_and_not_its_parent_says_so(monkeypatch: pyt
     monkeypatch.setattr(
         recipe, "stages_of", lambda values: (*OURS, replace(STAGE, name="hues", parents=("palettes",)))
     )
-    with pytest.raises(
-        recipe.RecipeError, match=r"hues is made of palettes: name that stage too, as in `palettes: \{\}`"
-    ):
-        recipe.load_recipe("miniature")
+    with pytest.raises(RecipeError, match=r"hues is made of palettes: name that stage too, as in `palettes: \{\}`"):
+        load_recipe("miniature")
 
 
 @pytest.mark.parametrize(

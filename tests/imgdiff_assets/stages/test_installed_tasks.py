@@ -16,8 +16,12 @@ from imgdiff_assets.method.task import Task
 from imgdiff_assets.method.tasks import OURS, TASKS
 from imgdiff_assets.method.wordings import Wordings
 from imgdiff_assets.reading.scan import scan
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, load_recipe, override_recipe
-from imgdiff_assets.stages.fine_tune_set import STAGE, FineTuneSetSettings
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.fine_tune_set import STAGE
+from imgdiff_assets.stages.sample_settings import FineTuneSetSettings
 from resources import installed
 from resources.installed import BrokenPart
 from tests.installed_packages import install, install_documented

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.kind import kind_named
 from imgdiff_assets.method.tasks import TASKS
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.statistics.by_kind import by_kind, by_kind_text

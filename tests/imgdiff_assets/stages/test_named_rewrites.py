@@ -14,7 +14,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.replay import shared_models
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import stage_named
 from resources.loading.failures import ModelUnavailable
 from tests.answering_server import MODEL, answering

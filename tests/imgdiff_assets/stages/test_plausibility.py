@@ -9,7 +9,10 @@ from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.card import agreement_of_verifiers
 from imgdiff_assets.setup.doctor import available_devices, examine_recipe
 from imgdiff_assets.setup.model_list import model_states

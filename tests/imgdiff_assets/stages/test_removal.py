@@ -17,7 +17,10 @@ from imgdiff_assets.lineage.lineage import Node, lineage
 from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.lineage.replay import replay
 from imgdiff_assets.reading.samples import SampleImages, StaleSample, read_samples
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.removal_captions import STAGE as REMOVAL_CAPTIONS
 from imgdiff_assets.stages.removed_pairs import STAGE as REMOVED_PAIRS

@@ -19,7 +19,8 @@ from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
 from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.tasks import TASKS
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES
 from resources.miniature.scene_pairs import draw_pair
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.statistics.advice import no_samples, not_drawable
 from imgdiff_assets.statistics.funnel import Funnel, StageFunnel, funnel
 

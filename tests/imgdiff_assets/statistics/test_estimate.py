@@ -7,7 +7,8 @@ import pytest
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.statistics.estimate import HERE, PUBLISHED, RECORDED, UNKNOWN, estimate, estimate_text, hours_text
 from imgdiff_assets.statistics.measured_rates import measured_rates

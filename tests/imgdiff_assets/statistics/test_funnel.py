@@ -10,7 +10,8 @@ import pytest
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import Recipe, override_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named, stages_of
 from imgdiff_assets.statistics.funnel import Funnel, funnel
 

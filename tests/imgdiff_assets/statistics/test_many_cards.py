@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from imgdiff_assets.cli.estimate import estimate as command
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.statistics.estimate import estimate
 from imgdiff_assets.statistics.many_cards import recorded_driver, spread
 

@@ -22,7 +22,10 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import REJECT, Review, add_review
 from imgdiff_assets.method.caption_edit import words
 from imgdiff_assets.method.tasks import OURS
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, load_recipe, override_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.statistics.funnel import funnel
 from imgdiff_assets.what_if.judgement import Judgement, StoredScores

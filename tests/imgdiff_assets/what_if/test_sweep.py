@@ -11,7 +11,9 @@ from PIL import Image
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
-from imgdiff_assets.recipe.recipe import Recipe, RecipeError, override_recipe
+from imgdiff_assets.recipe.mistakes import RecipeError
+from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.what_if.line_plot import COLOURS
 from imgdiff_assets.what_if.sweep import SweepError, draw_sweep, sweep
 from imgdiff_assets.what_if.what_if import what_if

@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.defs.role_resources import CaptionerResource, role_resources
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.backends.choice import identity_of
 from resources.captioner import CaptionerSettings
 from resources.chat_server import served_identity

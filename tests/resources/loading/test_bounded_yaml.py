@@ -38,7 +38,7 @@ def test_too_much_is_refused_at_once(text: str, told: str) -> None:
     started = time.process_time()
     with pytest.raises(yaml.YAMLError, match=told) as caught:
         load_yaml(text)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 10, "it took minutes before"
     assert len(str(caught.value)) < 300
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imgdiff_assets.recipe.recipe import load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.backends.choice import backend_of
 from resources.loading.failures import WeightsMissing
 from resources.loading.model_kinds import WANTED, wrong_kind
