@@ -20,6 +20,7 @@ from imgdiff_assets.browser.forms import Form
 from imgdiff_assets.browser.funnel_page import funnel_page, shards_page
 from imgdiff_assets.browser.gallery_page import gallery_page
 from imgdiff_assets.browser.images import PLACES, VERSION_LENGTH, NoImage, Picture
+from imgdiff_assets.browser.map_page import map_page, map_points
 from imgdiff_assets.browser.people import COOKIE, NotYou, Visitor, visitor
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.review_page import review_page, take_review
@@ -45,6 +46,8 @@ def create_app(site: Site, token: str | None = None) -> Starlette:
         routes=[
             Route("/", _page(funnel_page)),
             Route("/shards", _page(shards_page)),
+            Route("/map", _page(map_page)),
+            Route("/map/points", _points),
             Route("/gallery", _page_for(gallery_page)),
             Route("/find", _find),
             Route("/row/{identity}", _row),
@@ -57,6 +60,7 @@ def create_app(site: Site, token: str | None = None) -> Starlette:
             Route("/certificate", _page(certificate_page)),
             Route("/thumbnail/{identity}", _thumbnail),
             Route("/image/{identity}/{side}", _image),
+            *(Route(each.address, _page(each.page)) for each in site.more),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, token=token)],
@@ -114,6 +118,11 @@ def _find(request: Request) -> Response:
     """An id, or how it begins, leads to its row; several are listed."""
     found = find_page(_site(request), request.query_params.get("id", ""))
     return _see_other(request, found) if found.startswith("/row/") else HTMLResponse(found)
+
+
+def _points(request: Request) -> Response:
+    data = map_points(_site(request), dict(request.query_params))
+    return Response(data, media_type="application/octet-stream", headers={"cache-control": "no-store"})
 
 
 def _thumbnail(request: Request) -> Response:

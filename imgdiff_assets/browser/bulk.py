@@ -7,6 +7,7 @@ from imgdiff_assets.browser.correcting import NotKept
 from imgdiff_assets.browser.forms import Form
 from imgdiff_assets.browser.joins import first_with, source_of
 from imgdiff_assets.browser.people import Visitor
+from imgdiff_assets.browser.prepared import prepared
 from imgdiff_assets.browser.question import BadQuestion, Question, read_question
 from imgdiff_assets.browser.samples import MADE
 from imgdiff_assets.browser.site import Site
@@ -32,7 +33,7 @@ def take_bulk(site: Site, who: Visitor, form: Form) -> str:
 
     Raises BadQuestion, NotYou, NotKept.
     """
-    question = read_question(form.under("q."))
+    question, _ = prepared(site, read_question(form.under("q.")))
     rows = _rows(site, question, None if form.one("every") else form.all("id"))
     if not rows:
         raise BadQuestion("no row is selected")

@@ -7,7 +7,7 @@ transaction. So a page sees each table either before or after a run, never half 
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -22,6 +22,7 @@ from imgdiff_assets.ledger.tags import TAGS, tags_by_row
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
+T = TypeVar("T")
 SECONDS_BETWEEN_LOOKS = 1.0
 ROW = pa.field("row", pa.int64())
 SHARD = pa.field("shard", pa.string())
@@ -36,6 +37,8 @@ MATERIALIZED = pa.schema(
     ]
 )
 REVIEWED = pa.schema([("sample_id", pa.string()), ("review", pa.string())])
+ALIKE = pa.schema([("like_id", pa.string()), ("pair_id", pa.string()), ("place", pa.int64())])
+MOST_COMPUTED = 64
 TAGGED = pa.schema([("row_id", pa.string()), ("tag", pa.string())])
 
 
@@ -43,7 +46,8 @@ class Index:
     """Answers SQL about all shards, or `shards` alone. Safe to use from several threads.
 
     There is one table per stage (each row with its `shard` and its position `row` in the file there), `materialized`
-    (a row per materialisation), `reviewed` (what reviewers together say of a sample) and `tagged` (a row per tag).
+    (a row per materialisation), `reviewed` (what reviewers together say of a sample) `tagged` (a row per tag)
+    and `alike` (what looks like a pair, nearest first, of pairs that were asked about).
     """
 
     def __init__(self, home: Home, shards: Sequence[str] | None = None) -> None:
@@ -62,6 +66,8 @@ class Index:
         self._create("materialized", MATERIALIZED)
         self._create("reviewed", REVIEWED)
         self._create("tagged", TAGGED)
+        self._create("alike", ALIKE)
+        self._computed: dict[tuple[str, str], Any] = {}
 
     def _create(self, name: str, schema: pa.Schema) -> None:
         self._connection.register("empty_rows", schema.empty_table())
@@ -89,6 +95,29 @@ class Index:
             self._refresh_said()
             self._looked_at = time.monotonic()
 
+    def computed(self, what: str, of: str, compute: Callable[[], T]) -> T:
+        """What was computed of the tables: once, until one of them changes."""
+        self.refresh()
+        kept = self._computed
+        if (what, of) not in kept:
+            value = compute()
+            if len(kept) >= MOST_COMPUTED:
+                kept.clear()
+            kept[what, of] = value
+        found: T = kept[what, of]
+        return found
+
+    def keep_alike(self, like: str, pairs: Sequence[str]) -> None:
+        """Let questions ask for the pairs that look like one."""
+        rows = [{"like_id": like, "pair_id": pair, "place": place} for place, pair in enumerate(pairs)]
+        with self._connection.cursor() as cursor:
+            cursor.begin()
+            cursor.register("new_rows", pa.Table.from_pylist(rows, ALIKE))
+            cursor.execute("DELETE FROM alike WHERE like_id = ?", [like])
+            cursor.execute("INSERT INTO alike SELECT * FROM new_rows")
+            cursor.unregister("new_rows")
+            cursor.commit()
+
     def hear(self) -> None:
         """Take in at once what people have just said."""
         with self._lock:
@@ -102,6 +131,7 @@ class Index:
         gone = [key for key in known if key not in present]
         if not changed and not gone:
             return
+        self._computed = {}
         tables, history = [], []
         for key in changed:
             table, lines = self._read(stage, key)

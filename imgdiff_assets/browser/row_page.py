@@ -9,6 +9,7 @@ from imgdiff_assets.browser.correcting import correctable
 from imgdiff_assets.browser.exports import exported
 from imgdiff_assets.browser.neighbours import neighbours
 from imgdiff_assets.browser.people import Visitor
+from imgdiff_assets.browser.prepared import prepared
 from imgdiff_assets.browser.question import read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow, id_columns, story_of
@@ -28,7 +29,10 @@ def row_page(site: Site, identity: str, values: Mapping[str, str], who: Visitor)
     Raises NoRow, BadQuestion.
     """
     asked = {name: value for name, value in values.items() if name != "erased"}
-    around = neighbours(site.index, read_question(asked), identity) if asked else None
+    around = None
+    if asked:
+        question, _ = prepared(site, read_question(asked))
+        around = neighbours(site.index, question, identity)
     story = story_of(site, identity, "erased" in values)
     exports: list[tuple[str, str]] = []
     if story.sample is not None:

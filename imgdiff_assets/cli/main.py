@@ -19,6 +19,7 @@ from imgdiff_assets.cli.ingest_pairs import ingest_pairs
 from imgdiff_assets.cli.init import init
 from imgdiff_assets.cli.ledger import ledger
 from imgdiff_assets.cli.lineage import lineage
+from imgdiff_assets.cli.map import map_
 from imgdiff_assets.cli.models import models
 from imgdiff_assets.cli.recipe import recipe
 from imgdiff_assets.cli.release import release
@@ -69,6 +70,7 @@ for each in (
     init,
     ledger,
     lineage,
+    map_,
     models,
     recipe,
     release,

@@ -37,6 +37,7 @@ COMMANDS = {
     "ingest-pairs": (["ingest-pairs", "folder"], HOME),
     "init": (["init", "--have", "captions", "--on", "card"], HOME),
     "lineage": (["lineage", "abcdef"], HOME),
+    "map": (["map"], HOME),
     "models check": (["models", "check"], RECIPE),
     "models list": (["models", "list"], RECIPE),
     "models pull": (["models", "pull"], RECIPE),
