@@ -1,7 +1,7 @@
 """How fast the map moves: `python -m benchmarks.map [--points N] [--json FILE]`.
 
-The page's own script in headless Chromium without a graphics card, over made-up points in 40 heaps. Each frame is a step
-to the side, and all points are drawn again; a frame is the time between two that the browser shows.
+The page's own script in headless Chromium without a graphics card, over made-up points in 40 heaps. Each frame is a
+step to the side, and all points are drawn again; a frame is the time between two that the browser shows.
 """
 
 import argparse
