@@ -1,6 +1,6 @@
 """What axe-core finds on every page, by day, by night and on a phone: nothing.
 
-`IMGDIFF_AXE` names its `axe.min.js` (`npm install axe-core`); `IMGDIFF_SCREENSHOTS` a folder for pictures of the pages.
+`IMGDIFF_AXE` names its `axe.min.js` (`npm install axe-core`); `IMGDIFF_SCREENSHOTS` a folder for pictures of pages.
 """
 
 import os
