@@ -28,7 +28,11 @@ CAPTION_FILE = "caption_file"
 REVIEWS = "reviews"
 """The parent that people write: what they said of the shard's samples."""
 
-OUTSIDE = (CAPTION_FILE, REVIEWS)
+CORRECTIONS = "corrections"
+"""The parent that people write, too: what they corrected of the shard's regions. Where there is nothing, it is in no
+hash."""
+
+OUTSIDE = (CAPTION_FILE, REVIEWS, CORRECTIONS)
 
 IMAGE_ENCODER, IMAGE_TEXT_ENCODER = "image_encoder", "image_text_encoder"
 
