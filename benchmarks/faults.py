@@ -40,7 +40,9 @@ from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stages_of
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stages_of
 from resources.catalog import TABLES, Catalog
 from resources.miniature.scenes import random_caption
 

@@ -3,16 +3,19 @@
 from collections.abc import Mapping
 
 from imgdiff_assets.browser.candidates import read_page
-from imgdiff_assets.browser.joins import ancestors, scores_of
+from imgdiff_assets.browser.joins import ancestors, kind_in, scores_of, source_of
+from imgdiff_assets.browser.people import Visitor
+from imgdiff_assets.browser.prepared import prepared
 from imgdiff_assets.browser.question import COLUMNS, REVIEWS, SPLITS, VERDICTS, BadQuestion, read_question
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.ledger.views import views
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 
-def gallery_page(site: Site, values: Mapping[str, str]) -> str:
+def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     """Raises BadQuestion."""
-    question = read_question(values)
+    question, alike = prepared(site, read_question(values))
     stage = next((stage for stage in site.stages if stage.name == question.stage), None)
     if stage is None:
         raise BadQuestion(f"stage: the recipe does not name {question.stage}")
@@ -31,15 +34,27 @@ def gallery_page(site: Site, values: Mapping[str, str]) -> str:
         scores=[name for name in scores_of(stage_named(stage.name)) if name in columns],
         verdicts=VERDICTS,
         tasks=_values(site, stage, "task"),
-        kinds=_values(site, stage, "kind"),
+        kinds=_kinds(site, stage),
         splits=SPLITS if "split" in stage.schema.names else (),
+        tags=[row["tag"] for row in site.index.rows("SELECT DISTINCT tag FROM tagged ORDER BY 1")],
+        views=views(site.home),
+        reasons_to_reject=site.recipe.review.reasons,
+        who=who,
+        alike=alike,
         reviews=REVIEWS if stage.id_column == "sample_id" else (),
         filters={step.name: step for step in stage.filters},
     )
 
 
+def _kinds(site: Site, stage: Stage) -> list[str]:
+    """The kinds of difference that a stage's rows have."""
+    kind = kind_in(stage)
+    found = site.index.rows(f"SELECT DISTINCT {kind} AS name FROM {source_of(stage, kind)} ORDER BY 1")
+    return [row["name"] for row in found if row["name"] is not None]
+
+
 def _values(site: Site, stage: Stage, name: str) -> list[str]:
-    """What rows of a stage can be asked for by task or kind: the values that there are in the ledger."""
+    """What rows of a stage can be asked for by task: the values that there are in the ledger."""
     column = COLUMNS[name]
     table = next((table for table in (stage, *ancestors(stage)) if column in table.schema.names), None)
     if table is None:

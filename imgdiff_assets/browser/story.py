@@ -30,6 +30,7 @@ from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
 from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.graph import SAMPLES, line, stage_named
 
 BOXES = "bounding_boxes"
@@ -80,6 +81,16 @@ class Story:
     def sample(self) -> Node | None:
         """The sample among the rows of the chain."""
         return next((node for node in self.chain if node.table == SAMPLES), None)
+
+    @property
+    def is_of_region(self) -> bool:
+        """Whether it is about a region in the pair's two images, and not about one that was erased."""
+        return self.region_id is not None and not any(node.table == ERASED for node in self.chain)
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """What people say instead of what was found of the region."""
+        return next((node.corrections for node in reversed(self.chain) if node.corrections), ())
 
     @property
     def shown(self) -> Shown | None:
@@ -145,7 +156,8 @@ class Story:
 
 def id_columns() -> list[tuple[str, str]]:
     """Every kind of id, with a table of the index that has all of that kind."""
-    return [(column, "prompt_pairs" if table == CAPTION_TABLE else table) for column, table in TABLE_OF_ID.items()]
+    known = [(column, "prompt_pairs" if table == CAPTION_TABLE else table) for column, table in TABLE_OF_ID.items()]
+    return [*known, ("pair_id", DERIVED)]
 
 
 def story_of(site: Site, identity: str, erased: bool = False) -> Story:
@@ -188,7 +200,7 @@ def _story(site: Site, identity: str, root: Node, erased: bool) -> Story:
             break
         chain.append(following[0])
     ids = {node.table: node.id for node in chain}
-    pair_id = ids.get("prompt_pairs")
+    pair_id = ids.get(DERIVED, ids.get("prompt_pairs"))
     region_id = ids.get(BOXES)
     reviews = read_reviews(site.home).by_sample.get(ids.get(SAMPLES, ""), {})
     return Story(
@@ -221,7 +233,8 @@ def _path(node: Node) -> list[Node]:
 
 def _pair(index: Index, pair_id: str | None) -> dict[str, Any] | None:
     rows = index.rows(
-        "SELECT pair_id, width, height, source_hash, target_hash FROM image_pairs "
+        "SELECT pair_id, width, height, source_hash, target_hash FROM "
+        f"(SELECT * FROM image_pairs UNION ALL BY NAME SELECT * FROM {DERIVED}) "
         "WHERE pair_id = ? AND source_hash IS NOT NULL AND target_hash IS NOT NULL",
         [pair_id],
     )
@@ -230,8 +243,10 @@ def _pair(index: Index, pair_id: str | None) -> dict[str, Any] | None:
 
 def _regions(index: Index, pair_id: str | None) -> list[Region]:
     """All boxes of the pair, kept ones first, then the most different first."""
+    # A box that a person drew is in the table below that of the one that was found.
+    corners = ", ".join(f"coalesce(c.{name}, b.{name}) AS {name}" for name in BOX_COLUMNS)
     rows = index.rows(
-        "SELECT b.region_id, b.found_in, b.x1, b.y1, b.x2, b.y2, b.kept AND coalesce(c.kept, true) AS kept, "
+        f"SELECT b.region_id, b.found_in, {corners}, b.kept AND coalesce(c.kept, true) AS kept, "
         "coalesce(b.rejected_by, c.rejected_by) AS rejected_by "
         "FROM bounding_boxes AS b LEFT JOIN captions AS c ON b.shard = c.shard AND b.region_id = c.region_id "
         "WHERE b.pair_id = ? AND b.x1 IS NOT NULL ORDER BY NOT b.kept, b.rank, b.region_similarity, b.region_id",

@@ -96,7 +96,7 @@ def run_asset(
     try:
         for key in context.partition_keys:
             try:
-                own = stage_of_shard(stage, home.home, key)
+                own = stage_of_shard(stage, home.home, key).under(values)
                 record = materialize(
                     own,
                     key,

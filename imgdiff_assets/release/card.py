@@ -13,6 +13,7 @@ from imgdiff_assets.export.hf import LOADED
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.reading.scan import scan
+from imgdiff_assets.release import contamination
 from imgdiff_assets.release.changes import Change, counted
 from imgdiff_assets.release.contents import Contents
 from imgdiff_assets.setup.licences import licence_of
@@ -47,6 +48,7 @@ def body(
     kept: Diversity,
     changed: Sequence[Change] | None,
     settings_changed: Sequence[str],
+    compared: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The card's Markdown, without the front matter."""
     shards, settings = list(found.manifest["shards"]), found.manifest["settings"]
@@ -60,6 +62,7 @@ def body(
         ("## Models", _models(found.manifest["models"]) + agreement_of_verifiers(found.manifest)),
         ("## Thresholds", _thresholds(settings)),
         ("## Diversity", _fenced(diversity_text(written, kept))),
+        *([("## Contamination", contamination.section(compared, len(found.samples)))] if compared else []),
         ("## Cost", _cost(ledger, shards, stages, counts.samples)),
         ("## Changes", _changes(found, changed, settings_changed)),
         ("## Known limits", "\n".join(f"- {limit}" for limit in LIMITS)),
@@ -80,6 +83,12 @@ def _summary(found: Contents) -> str:
     ]
     if failed := manifest.get("failed_rows"):
         lines.append(f"{plural(failed, 'row')} could not be measured, and came to no sample.")
+    if corrections := manifest.get("corrections"):
+        count = len({each["sample_id"] for each in corrections})
+        lines.append(
+            f"People corrected texts or boxes of {plural(count, 'sample')}: what was found and what they say instead "
+            "are in `release.json` (`corrections`)."
+        )
     if manifest["not_fresh"]:
         lines.append(
             f"Left out, not being up to date with the recipe: {plural(len(manifest['not_fresh']), 'shard')} "

@@ -40,7 +40,7 @@ def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
             dtype=getattr(torch, settings.dtype),
             use_safetensors=True,
             local_files_only=True,
-            add_watermarker=False,
+            **({"add_watermarker": False} if "XL" in pipeline_class.__name__ else {}),
         ).to(resolve(settings.device))
     pipeline.set_progress_bar_config(disable=True)
     # Image by image, to need the memory of one.

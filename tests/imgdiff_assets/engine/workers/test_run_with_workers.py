@@ -24,7 +24,7 @@ from imgdiff_assets.engine.workers.team import Team
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.worker_settings import LOCAL, RAY
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from tests.hazardous_backend import calls, write_plan
 from tests.imgdiff_assets.engine.workers.conftest import BATCH, CAPTIONS, ROOT, SHARD, Shop
 
