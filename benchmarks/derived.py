@@ -145,7 +145,8 @@ def main(captions: int, rewrites: int, file: Path | None) -> None:
         low, high = found.interval
         click.echo(
             f"{way}: {found.pairs_drawn} pairs drawn in {found.generator_seconds:.1f} s of the generator, "
-            f"{found.samples} samples (all stages {found.seconds:.0f} s), {found.precision:.1%} right (95 % interval {low:.1%} to {high:.1%})"
+            f"{found.samples} samples (all stages {found.seconds:.0f} s), {found.precision:.1%} right "
+            f"(95 % interval {low:.1%} to {high:.1%})"
         )
     before, after = (results[way] for way in WAYS)
     more = after.samples / before.samples
