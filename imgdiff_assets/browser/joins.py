@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from imgdiff_assets.method.kind import KIND_COLUMNS, OBJECT_REPLACED, kind_named, kind_names
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.stages.stage import Stage
@@ -77,6 +78,14 @@ def first_with(stage: Stage, name: str) -> str:
     last = next((number for number, table in enumerate(having, 1) if not table.optional), len(having))
     places = [f"{_alias(stage, table)}.{name}" for table in having[:last]]
     return f"coalesce({', '.join(places)})" if len(places) > 1 else (*places, NOWHERE)[0]
+
+
+def kind_in(stage: Stage) -> str:
+    """SQL of the kind of difference of a stage's rows, as `kind_of` tells it; null where nobody says what differs."""
+    asked, found, named = (first_with(stage, name) for name in KIND_COLUMNS)
+    known = " ".join(f"WHEN {found} = '{kind_named(name).called}' THEN '{name}'" for name in kind_names())
+    named = f"WHEN {named} IS NOT NULL THEN '{OBJECT_REPLACED}'"
+    return f"CASE WHEN {asked} IS NOT NULL THEN {asked} {known} {named} END"
 
 
 def words_of(stage: Stage) -> str:

@@ -132,8 +132,9 @@ def _make(
             if isinstance(step, Measurement):
                 begun = time.monotonic()
                 handed = work.with_settings(stage, recipe, step)
-                earlier = {version: plan.how.identity(step, version) for version in versions.get(step.name, ())}
-                done = measuring.measure(step, plan.how.identity(step), rows, memos.pop(step.name), handed, earlier)
+                earlier = {version: plan.how.identities(step, version) for version in versions.get(step.name, ())}
+                memo, read = memos.pop(step.name), step.name not in plan.how.unread
+                done = measuring.measure(step, plan.how.identities(step), rows, memo, handed, earlier, read)
                 record.left |= {step.name: done.left} if done.left else {}
                 record.errors += len(done.failures)
                 record.error_share = max(record.error_share, done.error_share)

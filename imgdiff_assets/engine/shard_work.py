@@ -60,7 +60,7 @@ class ShardWork:
         return replace(self, settings=stage.values(recipe, (*step.settings, *step.indifferent), step))
 
     def model(self, role: str) -> Any:
-        return self.models.open(role)
+        return self.models.open(self.models.player(role))
 
     def images(self, pair_id: str) -> tuple[Pixels, Pixels]:
         if pair_id in self.ahead:

@@ -15,6 +15,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.cells import CellReference, ImageColumns
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import column_names
 
 HASH_COLUMNS = ("source_hash", "target_hash")
 
@@ -117,13 +118,15 @@ class PairImages(TableImages):
 
 
 class GivenImages(TableImages):
-    """The images of the pairs of one file that were given, by `pair_id`."""
+    """The images of one file that were given: of pairs by `pair_id`, or pictures, each by its `caption_id`."""
 
     def __init__(self, path: PurePath) -> None:
-        super().__init__([path], "pair_id", PairImages.columns)
+        names = column_names(path)
+        id_column = "pair_id" if "pair_id" in names else "caption_id"
+        super().__init__([path], id_column, [name for name in PairImages.columns if name in names])
 
     def encoded(self, identity: str) -> dict[str, Any]:
-        """The cells as they were ingested. Raises KeyError for an unknown pair, DamagedImage."""
+        """The cells as they were ingested. Raises KeyError for an unknown id, DamagedImage."""
         try:
             return super().encoded(identity)
         except DamagedTable as damage:  # which nothing measures again, so that it is the fault of these pairs alone

@@ -12,8 +12,16 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.engine.earlier import earlier_versions_of_row
+from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import COLOURS_SCHEMA, read_captions, shard_keys
+from imgdiff_assets.ingest.shards import (
+    COLOURS_SCHEMA,
+    PICTURE_HASH,
+    PICTURE_SCHEMA,
+    SCHEMA,
+    read_captions,
+    shard_keys,
+)
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
@@ -111,11 +119,12 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
     known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
-    values = {name: caption[name] for name in ("caption", "source", "line", *COLOURS_SCHEMA.names) if name in caption}
+    told = PICTURE_SCHEMA.names if PICTURE_HASH.name in caption else [*SCHEMA.names, *COLOURS_SCHEMA.names]
+    values = {name: caption[name] for name in told if name in caption and name != CAPTION_ID}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
     wanted = {column: [identity] for column, identity in known.items() if column not in MADE_OF}
-    for stage in stages_of(recipe):
+    for stage in (stage_of_shard(stage, home, shard).under(recipe) for stage in stages_of(recipe)):
         if stage.id_column in wanted:
             wanted[stage.id_column] = ids_in(stage, known)
         if stage.name == DERIVED and asked != DERIVED:
@@ -224,7 +233,7 @@ def _rows_below(
         if column in stage.schema.names:
             where = where & pc.field(column).isin(pa.array(identities, pa.string()))
     names = [column.name for column in stage.schema if not is_image(column)]
-    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], stage.schema).to_pylist()
     # Kept rows first, then as they stand in the table: for regions, the most different first.
     return sorted(rows, key=lambda row: (not row["kept"], row.get("rank") or 0))
 

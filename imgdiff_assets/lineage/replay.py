@@ -22,7 +22,7 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.shard_work import ShardWork, Sources
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import has_pairs, pair_images_path
+from imgdiff_assets.ingest.shards import CAPTIONS, held_by, pair_images_path
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.images import ErasedImages, GivenImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
@@ -116,7 +116,7 @@ def replay(
         pairs = _open(opened, PairImages, PairImages.asset, ledger, shard)
         erased = _open(opened, ErasedImages, ErasedImages.asset, ledger, shard)
         given = None
-        if has_pairs(home, shard):
+        if held_by(home, shard) != CAPTIONS:
             given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
         for base_stage in _stages_above(ledger, column, known, shard):
             stage = stage_of_shard(base_stage, home, shard)
@@ -151,7 +151,7 @@ def _read_rows(ledger: Ledger, stage: Stage, shard: str, ids: Sequence[str]) -> 
     """The rows of this stage, without images; there is none where the one above was rejected."""
     names = [column.name for column in stage.schema if not is_image(column)]
     where = pc.field(stage.id_column).isin(pa.array(ids, pa.string()))
-    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist() if ids else []
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], stage.schema).to_pylist() if ids else []
     return rows
 
 

@@ -32,7 +32,7 @@ from imgdiff_assets.stages.stage import CAPTION_FILE, Stage
 SHORTEST = 6
 """Digits of an id that are enough to name it."""
 
-IMAGE_HASHES = ("source_hash", "target_hash", "erased_hash")
+IMAGE_HASHES = ("source_hash", "target_hash", "erased_hash", "picture_hash", "file_hash")
 
 
 class TakedownError(ImgDiffError, ValueError):

@@ -67,6 +67,14 @@ class RecipeValues(StageSettings):
         return self
 
     @model_validator(mode="after")
+    def _editors_are_told(self) -> Self:
+        if self.section("image_pairs").edits and self.section("prompt_pairs").instructions is None:
+            raise ValueError(
+                "image_pairs asks an editor, and nothing tells it what to do: `prompt_pairs.instructions: {}` does"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _what_rejects_agrees_with_something(self) -> Self:
         asked = self.section("filtered_pairs").plausibility
         if asked is not None and asked.min_plausibility > 0 and self.verifier_agreement is None:
@@ -111,8 +119,10 @@ class RecipeValues(StageSettings):
         return getattr(self, stage)
 
     def role(self, name: str) -> ModelSettings:
-        """The settings of a role's model."""
-        settings: ModelSettings = getattr(self.models, name)
+        """The settings of a role's model. Raises RecipeError for a role without one."""
+        settings: ModelSettings | None = getattr(self.models, name)
+        if settings is None:
+            raise RecipeError(f"The recipe has no {name}: name its model, as in `models.{name}.model`.")
         return settings
 
     @property

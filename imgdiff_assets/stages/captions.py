@@ -12,12 +12,16 @@ from pydantic import Field, field_validator
 from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.common.templates import fillable
 from imgdiff_assets.method.agreement import agreement
+from imgdiff_assets.method.kind import SIDES, kind_asked, kind_named
 from imgdiff_assets.method.noun_phrases import statement
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
 from imgdiff_assets.stages.confirmation import ConfirmationSettings
 from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.differences import (
+    DIFFERENCE_ASKED,
+    EMPTY,
     INVERSION,
     PHRASES,
     REGION_CAPTIONS,
@@ -27,18 +31,33 @@ from imgdiff_assets.stages.differences import (
     tell_apart,
 )
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
+from imgdiff_assets.stages.naming import NAMED, NamingSettings
+from imgdiff_assets.stages.naming import STEPS as NAMING
 from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, texts, told
-from imgdiff_assets.stages.region_questions import REGION_SETTINGS, ask_of_regions
+from imgdiff_assets.stages.region_questions import REGION_ASKED, REGION_KIND, REGION_SETTINGS, ask_of_regions
 from imgdiff_assets.stages.settings import left_out, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
-from imgdiff_assets.stages.steps import Canaries, Derivation, Measurement, Work, at_least, below, cosine, share
+from imgdiff_assets.stages.steps import (
+    Canaries,
+    Derivation,
+    Measurement,
+    Work,
+    at_least,
+    below,
+    cosine,
+    share,
+    unless_missing,
+)
 from imgdiff_assets.stages.witness import STEPS as WITNESS
 from imgdiff_assets.stages.witness import WitnessStepSettings
 from resources.images.crops import cut
 
-ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object")
+ITEM_COLUMNS = ("region_id", "pair_id", "source_hash", "target_hash", "source_object", "target_object", "asked_kind")
 REGION_INPUTS = ("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS)
 
+
+KIND_QUESTIONS = (REGION_ASKED, DIFFERENCE_ASKED)
+"""What is asked of a region and of its difference for its kind; null is what the recipe asks."""
 
 ENOUGH = 0.5
 """The least agreement of an answer that says what the region captions do, where the recipe asks for none."""
@@ -84,6 +103,14 @@ class CaptionsSettings(SpokenSettings):
         "against them takes most of the score away.",
     )
 
+    kind_questions: dict[str, dict[str, str]] = left_out(
+        {},
+        "By kind of difference, what is asked of its regions in the place of the kind's own question, or of the "
+        "recipe's: `asked_of_region` and `asked_of_difference`, as `region_question` and `difference_question`.",
+    )
+    naming: NamingSettings | None = off_unless_named(
+        "A region's captions must name what its prompt pair says that differs: `{}` has it on."
+    )
     composed: bool = left_out(
         False,
         "Whether a difference that the captioner does not tell as the region captions do is told anew, by a sentence "
@@ -101,6 +128,22 @@ class CaptionsSettings(SpokenSettings):
         "A second captioner is asked what the regions show, and must agree: `{}` has it on."
     )
 
+    @field_validator("kind_questions")
+    @classmethod
+    def _kind_questions_can_be_asked(cls, by_kind: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+        for name, questions in by_kind.items():
+            try:
+                kind_named(name)
+            except LookupError as error:
+                raise ValueError(str(error)) from None
+            if unknown := set(questions) - set(KIND_QUESTIONS):
+                raise ValueError(f"{name}: there is no {min(unknown)!r}; there are {', '.join(KIND_QUESTIONS)}")
+            if KIND_QUESTIONS[0] in questions:
+                fillable(questions[KIND_QUESTIONS[0]], x1=0.0, y1=0.0, x2=1.0, y2=1.0, object="")
+            if KIND_QUESTIONS[1] in questions:
+                fillable(questions[KIND_QUESTIONS[1]], source_caption="", target_caption="")
+        return by_kind
+
     @field_validator("region_question")
     @classmethod
     def _region_question_can_be_asked(cls, question: str) -> str:
@@ -113,9 +156,17 @@ class CaptionsSettings(SpokenSettings):
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
-    """Every region that has a box."""
+    """Every region that has a box, and what is asked of it where that is not what the recipe asks of any."""
     regions = tables["bounding_boxes"].select([*ITEM_COLUMNS, *BOX_COLUMNS, "kept"])
-    return regions.filter(pc.field("x1").is_valid())
+    regions = regions.filter(pc.field("x1").is_valid())
+    kinds = regions["asked_kind"].to_pylist()
+    for name, kind_has in zip(KIND_QUESTIONS, ("region_question", "difference_question"), strict=True):
+        own = [settings["kind_questions"].get(kind, {}).get(name) for kind in kinds]
+        asked = [
+            question or getattr(kind_asked(kind), kind_has) or None for question, kind in zip(own, kinds, strict=True)
+        ]
+        regions = regions.append_column(name, pa.array(asked, pa.string()))
+    return regions
 
 
 def describe(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
@@ -141,22 +192,31 @@ def mismatch(rows: Sequence[Row], work: Work) -> list[Row]:
 
 
 def _match(rows: Sequence[Row], work: Work, kind: Literal["match", "mismatch"]) -> list[Row]:
+    """Of what is told of whole images there is nothing to match, nor of an image that shows nothing."""
     crops, texts = [], []
-    for row in rows:
+    matched = [row for row in rows if not kind_asked(row["asked_kind"]).whole]
+    for row in matched:
         box = [row[name] for name in BOX_COLUMNS]
         views = [cut(image, box, work.settings["crop_padding"]) for image in work.images(row["pair_id"])]
         crops += views if kind == "match" else views[::-1]
         texts += [row[name] for name in REGION_CAPTIONS]
-    itc, itm = work.model("image_text_matcher").match(crops, texts)
-    return [
-        {
-            f"source_{kind}_itc": float(itc[index]),
-            f"target_{kind}_itc": float(itc[index + 1]),
-            f"source_{kind}_itm": float(itm[index]),
-            f"target_{kind}_itm": float(itm[index + 1]),
-        }
-        for index in range(0, 2 * len(rows), 2)
-    ]
+    scores = iter(zip(*work.model("image_text_matcher").match(crops, texts), strict=True))
+    results: list[Row] = []
+    for row in rows:
+        asked = kind_asked(row["asked_kind"])
+        both = [(None, None)] * 2 if asked.whole else [next(scores), next(scores)]
+        results.append(
+            {
+                f"{side}_{kind}_{head}": None if score is None or side not in asked.sides else float(score)
+                for side, told in zip(SIDES, both, strict=True)
+                for head, score in zip(HEADS, told, strict=True)
+            }
+        )
+    return results
+
+
+def _asks_of_the_other_side(recipe: Any) -> bool:
+    return any(TASKS[name].mismatch for name in recipe.fine_tune_set.tasks)
 
 
 def _stated(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
@@ -178,11 +238,13 @@ def _stated(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
 
 def _agreement(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
     rows = zip(*(columns[name] for name in ("difference", *PHRASES)), strict=True)
-    return np.array([agreement(*row, settings.spoken) for row in rows], dtype=np.float64)
+    told = ((difference, source or EMPTY, target or EMPTY) for difference, source, target in rows)
+    return np.array([agreement(*row, settings.spoken) for row in told], dtype=np.float64)
 
 
 def _weaker_match(columns: Columns, settings: CaptionsSettings) -> np.ndarray:
-    return np.minimum(*(columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")))
+    # Where only one image shows something, the other has no score.
+    return np.fmin(*(columns[f"{side}_match_{settings.match_score}"] for side in SIDES))
 
 
 NOTHING_TOLD = told("nothing_told", ("difference_caption",), ("difference",), "the captioner did not say what differs")
@@ -218,8 +280,10 @@ STAGE = Stage(
     item_columns=(
         *(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
         *(pa.field(name, pa.float32()) for name in BOX_COLUMNS),
+        *(pa.field(name, pa.string()) for name in KIND_QUESTIONS),
     ),
     items=items,
+    item_settings=("kind_questions",),
     compared_texts=REGION_CAPTIONS,
     contents=contents,
     steps=(
@@ -227,13 +291,14 @@ STAGE = Stage(
             name="describe",
             columns=tuple(pa.field(name, pa.string()) for name in REGION_CAPTIONS),
             inputs=(*REGION_INPUTS, "source_object", "target_object"),
+            later_inputs=REGION_KIND,
             run=describe,
             settings=REGION_SETTINGS,
             roles=("captioner",),
             version=2,
         ),
         *(phrase_in(answer, name) for answer, name in zip(REGION_CAPTIONS, PHRASES, strict=True)),
-        told("nothing_named", REGION_CAPTIONS, PHRASES, "the captioner named nothing that the region shows"),
+        NAMED,
         spoken(REGION_CAPTIONS),
         Measurement(
             name="compare",
@@ -253,6 +318,7 @@ STAGE = Stage(
             name="match",
             columns=matches("source_match", "target_match"),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
+            later_inputs=("asked_kind",),
             run=match,
             settings=("crop_padding",),
             roles=("image_text_matcher",),
@@ -262,11 +328,16 @@ STAGE = Stage(
             tuple(f"{side}_match_{head}" for head in HEADS for side in ("source", "target")),
             _weaker_match,
         ),
-        at_least("caption_misfits", "match", "min_match", "a region caption does not fit its image", _canary_misfit),
+        unless_missing(
+            at_least(
+                "caption_misfits", "match", "min_match", "a region caption does not fit its image", _canary_misfit
+            )
+        ),
         Measurement(
             name="tell_apart",
             columns=(pa.field("difference_caption", pa.string()),),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
+            later_inputs=("asked_kind", KIND_QUESTIONS[1]),
             run=tell_apart,
             settings=SETTINGS,
             roles=("captioner",),
@@ -282,6 +353,7 @@ STAGE = Stage(
             "min_agreement",
             "the difference caption does not say what the region captions do",
         ),
+        *NAMING,
         *INVERSION,
         *CONFIRMATION,
         *WITNESS,
@@ -289,9 +361,11 @@ STAGE = Stage(
             name="mismatch",
             columns=matches("source_mismatch", "target_mismatch"),
             inputs=(*REGION_INPUTS, *REGION_CAPTIONS),
+            later_inputs=("asked_kind",),
             run=mismatch,
             settings=("crop_padding",),
             roles=("image_text_matcher",),
+            read=_asks_of_the_other_side,
         ),
     ),
 )

@@ -51,7 +51,7 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     """Cosine of the two images' vectors, and the signatures by which near-duplicates among other pairs are found."""
     pairs = [work.images(row["pair_id"]) for row in rows]
     images = [image for pair in pairs for image in pair]
-    vectors = work.model("image_text_encoder").encode_images(images)
+    vectors = work.model("image_encoder").encode_images(images)
     similarities = np.sum(vectors[0::2] * vectors[1::2], axis=1)
     return [
         {"image_similarity": float(similarity), **signature}
@@ -81,6 +81,7 @@ STAGE = Stage(
             inputs=ITEM_COLUMNS,
             run=compare,
             roles=("image_text_encoder",),
+            pictures_alone=True,
             version=2,
         ),
         at_least("too_different", "image_similarity", "min_similarity", "the two images are too different to compare"),

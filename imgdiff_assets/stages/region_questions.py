@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.method.kind import SIDES, kind_asked
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.stages.differences import NoAnswer, tidy
@@ -11,7 +12,9 @@ from imgdiff_assets.stages.steps import Work
 from resources.images.crops import cut
 
 REGION_SETTINGS = ("region_view", "region_question", "crop_padding")
-SIDES = ("source", "target")
+REGION_ASKED = "asked_of_region"
+"""The column with what is asked of a region for its kind; null is what the recipe asks."""
+REGION_KIND = ("asked_kind", REGION_ASKED)
 
 
 def ask_of_regions(
@@ -24,14 +27,10 @@ def ask_of_regions(
             height, width = image.shape[:2]
             x1, y1, x2, y2 = (row[corner] for corner in BOX_COLUMNS)
             box = {"x1": x1 / width, "y1": y1 / height, "x2": x2 / width, "y2": y2 / height}
-            views.append(
-                [
-                    image
-                    if settings["region_view"] == "full"
-                    else cut(image, (x1, y1, x2, y2), settings["crop_padding"])
-                ]
-            )
-            questions.append(settings["region_question"].format(**box, object=without_tokens(name or "object")))
+            whole = settings["region_view"] == "full" or kind_asked(row["asked_kind"]).whole
+            views.append([image if whole else cut(image, (x1, y1, x2, y2), settings["crop_padding"])])
+            question = row[REGION_ASKED] or settings["region_question"]
+            questions.append(question.format(**box, object=without_tokens(name or "object")))
     answers = [tidy(answer) for answer in work.model(role).answer(views, questions)]
     results: list[Row | NoAnswer] = []
     for both in zip(answers[0::2], answers[1::2], strict=True):

@@ -101,7 +101,7 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     for row in rows:
         for image in (shown_in(row, work), work.erased(row["region_id"])):
             crops.append(cut(image, box_of(row), work.settings["crop_padding"]))
-    vectors = work.model("image_text_encoder").encode_images(crops)
+    vectors = work.model("image_encoder").encode_images(crops)
     return [{ERASED: float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
 
 
@@ -234,6 +234,7 @@ STAGE = Stage(
             run=compare,
             settings=("crop_padding",),
             roles=("image_text_encoder",),
+            pictures_alone=True,
         ),
         below("not_erased", ERASED, "max_erased_similarity", "the box shows the same as before it was erased"),
         Derivation(pa.field("rank", pa.int32()), (*PLACE, ERASED), _rank),

@@ -12,7 +12,7 @@ from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.method.agreement import agreement
 from imgdiff_assets.method.noun_phrases import noun_phrase
 from imgdiff_assets.stages.differences import NoAnswer
-from imgdiff_assets.stages.region_questions import REGION_SETTINGS, ask_of_regions
+from imgdiff_assets.stages.region_questions import REGION_KIND, REGION_SETTINGS, ask_of_regions
 from imgdiff_assets.stages.settings import StageSettings
 from imgdiff_assets.stages.steps import Derivation, Measurement, Work, at_least, share
 
@@ -60,6 +60,7 @@ STEPS = (
             *("region_id", "pair_id", "source_hash", "target_hash", "x1", "y1", "x2", "y2"),
             *("source_object", "target_object"),
         ),
+        later_inputs=REGION_KIND,
         run=attest,
         settings=tuple(f"captions.{name}" for name in REGION_SETTINGS),
         roles=("witness",),

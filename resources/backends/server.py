@@ -9,6 +9,7 @@ import pydantic
 
 from resources.backends.backend import Presence
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter, served_identity
+from resources.image_server import ServedEditor, ServedImageGenerator
 from resources.loading import devices
 from resources.loading.downloads import DownloadFailed, Fetched
 from resources.loading.failures import ModelUnavailable
@@ -22,11 +23,13 @@ CLASSES: dict[str, type[Any]] = {
     "captioner": ServedCaptioner,
     "verifier": ServedVerifier,
     "witness": ServedWitness,
+    "editor": ServedEditor,
+    "image_generator": ServedImageGenerator,
 }
 
 
 class Server:
-    """See `resources.backends.backend.Backend`. Its settings are `ChatModelSettings` with a `base_url`."""
+    """See `resources.backends.backend.Backend`. Its settings are `ServableSettings` with a `base_url`."""
 
     roles = tuple(CLASSES)
     place = "behind a server"

@@ -37,10 +37,13 @@ def settings_of(stage: Stage, *overrides: str) -> Any:
             "miniature",
             (
                 "prompt_pairs.language=english",
+                "prompt_pairs.avoid=[people, weapon*]",
                 "captions.language=english",
                 "verifier.model=miniature:verifier",
                 "filtered_pairs.plausibility={}",
                 "filtered_pairs.plausibility.min_plausibility=0.5",
+                "prompt_pairs.instructions={}",
+                "captions.naming={}",
                 "captions.inversion={}",
                 "captions.inversion.min_inversion=0.5",
                 "witness.model=miniature:captioner",

@@ -97,7 +97,7 @@ def test_what_is_told_wrongly_is_told_anew_from_the_region_captions(own_home: Ho
     lost = {key for key, row in rows(own_home).items() if row["rejected_by"] == "difference_disagrees"}
     assert lost
     record = judged(strict, "captions.crop_padding=3", "captions.composed=true", captioner=Silent())
-    assert {step for step, count in record.calls.items() if count} == {"mismatch"}
+    assert not any(record.calls.values())
     for key, row in rows(own_home).items():
         if key in lost:
             said = (row["source_phrase"], row["target_phrase"])
