@@ -38,7 +38,7 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
-from imgdiff_assets.stages.graph import STAGE_NAMES, stages_of
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
 from resources.installed import offers
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
