@@ -108,7 +108,7 @@ def compact(recipe: str | None, overrides: Sequence[str], grace: float, dry_run:
     imgdiff ledger compact --grace 0 --json
     """
     from imgdiff_assets.defs.compacting import compact_home
-    from imgdiff_assets.recipe.recipe import load_recipe
+    from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
     home = Home.from_environment()
     with ProgressBars("shard") as bars:
