@@ -120,6 +120,7 @@ def _make(
     measuring.measurer.uses()  # of another table
     stage, settings = plan.how.stage, plan.how.stage.settings(recipe)
     record = Materialization.of(plan, recipe, measuring.run_id)
+    record.corrected = dict(inputs.corrected)
     memos = measuring.remember()
     items = _items(plan, inputs, recipe)
     parent_kept = items["kept"].to_numpy() & stage.enabled(recipe)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.engine.record import output_hash
 from imgdiff_assets.engine.restoring import restore_captions, restore_images
@@ -19,7 +21,9 @@ from imgdiff_assets.ledger.aside import WRONG, latest_aside, set_aside
 from imgdiff_assets.ledger.cells import IMAGE, NOT_THERE
 from imgdiff_assets.ledger.checked_file import CheckedFile, DamagedTable
 from imgdiff_assets.ledger.images import DamagedImage, decode, pixel_hash
+from imgdiff_assets.ledger.journal import journals_of
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.lines import read_lines
 from imgdiff_assets.ledger.parts import hash_column
 from imgdiff_assets.ledger.reviews import read_reviews
 from imgdiff_assets.ledger.store.store import size_of, store_of
@@ -27,6 +31,7 @@ from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 
 AGAIN = "the next run makes again what is lost"
+ANY_LINE: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,8 @@ class Verifying:
             self._look(caption_path(self._home, key), partial(restore_captions, self._home, key))
             self._look(pair_images_path(self._home, key), partial(restore_images, self._home, key))
         self._note_lines(self._home.reviews, read_reviews(self._home).unreadable)
+        for journal in journals_of(self._home):
+            self._note_lines(journal, read_lines(journal, ANY_LINE).unreadable)
         return self.result
 
     def tables(self, stage: Stage, shards: Sequence[str]) -> Verified:

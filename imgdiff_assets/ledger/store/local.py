@@ -44,6 +44,7 @@ class LocalStore:
                 raise Replaced(address)
 
     def append(self, address: PurePath, lines: Sequence[str]) -> None:
+        Path(address).parent.mkdir(parents=True, exist_ok=True)
         append_lines(Path(address), lines)
 
     def drop_lines(self, address: PurePath, goes: Callable[[bytes], bool]) -> None:

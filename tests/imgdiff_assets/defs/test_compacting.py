@@ -18,7 +18,8 @@ from imgdiff_assets.ledger.home_format import FORMAT, NewerHome, check_format
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.local import LocalStore
 from imgdiff_assets.ledger.tables import has_images
-from imgdiff_assets.recipe.recipe import Recipe, load_recipe
+from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 
 SHARD, OTHER = "shard-000000", "shard-000001"
