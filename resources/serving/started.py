@@ -73,7 +73,7 @@ class StartedServer:
 
     def _wait(self, most_seconds: float) -> None:
         until = time.monotonic() + most_seconds
-        while not _answers(f"{self.base_url}/models"):
+        while not _answers(f"http://{HOST}:{self.port}/health"):
             if self._guard.poll() is not None:
                 told = self._told()
                 if any(words in told.lower() for words in TAKEN):
@@ -129,6 +129,7 @@ def _stop(guard: "subprocess.Popen[bytes]", log: IO[bytes]) -> None:
 
 
 def _answers(address: str) -> bool:
+    """Whether a server says that it is well; all that are started here have such an address."""
     try:
         with urllib.request.urlopen(address, timeout=5) as answer:
             return bool(answer.status == 200)
