@@ -1,4 +1,4 @@
-"""The published models that draw and edit pictures, full size or small; see `benchmarks.architectures`, which lists them.
+"""The published models that draw and edit pictures, full size or small: more of `benchmarks.architectures`.
 
 The full configurations are those that diffusers and the publishers state; a small one differs in sizes only.
 """
@@ -11,6 +11,8 @@ from benchmarks.small_parts import Parts, byte_tokenizer, chat_template, clip_te
 from resources.miniature.vocabulary import build_tokenizer
 
 SHARP = {"initializer_range": 0.3}
+"""As in `benchmarks.architectures`."""
+
 SMALL_TEXT = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, **SHARP}
 ROPE = [2, 4, 2]
 """Of a head of eight numbers: time, height and width."""

@@ -122,12 +122,25 @@ def served_identity(settings: ServableSettings) -> dict[str, str]:
     return dict(_listed(str(settings.base_url), settings.model, int(time.monotonic() // REMEMBERED_SECONDS)))
 
 
+def only_model(base_url: str) -> str:
+    """Return what the one model is called that a server serves. Raises ModelUnavailable where it serves others too."""
+    names = [str(entry["id"]) for entry in _models(base_url, "models")]
+    if len(names) != 1:
+        raise ModelUnavailable(f"The server {base_url} serves {', '.join(names) or 'nothing'}: say which of them.")
+    return names[0]
+
+
+def _models(base_url: str, model: str) -> list[dict[str, Any]]:
+    """What the server tells of all its models; `model` is what is asked for, as errors tell it."""
+    settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=2)
+    with connect(settings) as client, errors_explained(settings):
+        return [entry.to_dict(warnings=False) for entry in client.models.list()]
+
+
 @lru_cache(maxsize=64)
 def _listed(base_url: str, model: str, minute: int) -> tuple[tuple[str, str], ...]:
     """What the list of models says of `model`; `minute` makes an old answer forgotten."""
-    settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=2)
-    with connect(settings) as client, errors_explained(settings):
-        listed = [entry.to_dict(warnings=False) for entry in client.models.list()]
+    listed = _models(base_url, model)
     for entry in listed:
         if entry["id"] == model:
             return tuple((name, str(entry[name])) for name in LASTING if entry.get(name) is not None)

@@ -23,6 +23,7 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 from resources.verifier import VerifierSettings
+from resources.witness import WitnessSettings
 
 
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -116,6 +117,13 @@ class VerifierResource(RoleResource):
     library = "huggingface"
 
 
+class WitnessResource(RoleResource):
+    """What the captioner is asked to the answer of another one, by a vision-language model."""
+
+    settings_class = WitnessSettings
+    library = "huggingface"
+
+
 class EditorResource(RoleResource):
     """Images and instructions to changed images, by an editing model."""
 
@@ -142,6 +150,7 @@ ROLES: dict[str, type[RoleResource]] = {
         CaptionerResource,
         InpainterResource,
         VerifierResource,
+        WitnessResource,
         EditorResource,
         ImageGeneratorResource,
     )

@@ -116,8 +116,9 @@ class Measuring:
         memo: Memo,
         work: ShardWork,
         earlier: Mapping[int, Mapping[str | None, str]] = NOTHING,
+        read: bool = True,
     ) -> Measured:
-        """Fill the step's columns: from memory where the fingerprint holds, else by running the models.
+        """Fill the step's columns: from memory where the fingerprint holds, else, if it is `read`, by the models.
 
         A row that today's code has not measured is taken as `earlier` code measured it, the latest first: these are
         identities by version.
@@ -131,7 +132,7 @@ class Measuring:
                 fingerprints = pc.if_else(pa.array(found), before, fingerprints)
                 known |= found
                 left.append(version)
-        missing = np.flatnonzero(wanted & ~known).tolist()
+        missing = np.flatnonzero(wanted & ~known).tolist() if read else []
         result = Measured(reused=int(np.count_nonzero(wanted & known)), asked=len(missing), left=left)
         if missing:
             self._run_batches(step, missing, rows, fingerprints, memo, work, result)

@@ -33,12 +33,16 @@ def instruction(
     joining = function_words(language) | language.kinds.get("position", frozenset())
     if not any(phrases):
         return None
-    things = [_thing(caption, phrase, joining) if phrase else None for caption, phrase in zip(captions, phrases, strict=True)]
+    things = [
+        _thing(caption, phrase, joining) if phrase else None for caption, phrase in zip(captions, phrases, strict=True)
+    ]
     if any(phrase and thing is None for phrase, thing in zip(phrases, things, strict=True)):
         return None
     old, new = things
     if old is None or new is None:
-        return f"remove the {joined(old.name)}" if old is not None else f"add {new.phrase}" if new is not None else None
+        return (
+            f"remove the {joined(old.name)}" if old is not None else f"add {new.phrase}" if new is not None else None
+        )
     return told.format(
         source=joined(old.name),
         name=joined(_of_the_same(new.name)),
@@ -68,7 +72,9 @@ def _of_the_same(name: Sequence[str]) -> list[str]:
 
 def _beyond(old: Sequence[str], new: Sequence[str]) -> list[str]:
     """What of the new name stands between what both begin and end with; the whole where that is nothing."""
-    head = next((at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new)))
+    head = next(
+        (at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1]), min(len(old), len(new))
+    )
     ends = zip(old[head:][::-1], new[head:][::-1], strict=False)
     tail = next((at for at, pair in enumerate(ends) if pair[0] != pair[1]), min(len(old), len(new)) - head)
     return list(new[head : len(new) - tail]) or list(new)

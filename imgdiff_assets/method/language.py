@@ -86,9 +86,10 @@ class Sentences:
     `questions` are wordings by task. `region` is what `{region}` in one becomes, `corners` what stands there where
     no box is drawn, with `{box}` and `{convention}`; `conventions` tell how a box is written. `both_shown` is the
     subject of `grounding` (`{first}`, `{second}`), `replaced` the edit (`{old}`, `{new}`) of an object and
-    `changed` that of any other kind, `in_common` and, of
-    what is no noun phrase, `in_common_quoted` what both images show (`{shown}`), in which `something` stands for
-    what differs. `answers` are those of `same_or_different`, `side_by_side` introduces two images in one picture.
+    `changed` that of any other kind, `added` and `removed` those of something that is in one image alone, `in_common`
+    and, of what is no noun phrase, `in_common_quoted` what both images show (`{shown}`), in which `something` stands
+    for what differs. `told_apart` says what the left (`{source}`) and the right image (`{target}`) show. `answers` are
+    those of `same_or_different`, `side_by_side` introduces two images in one picture.
     `definite` makes a phrase one that is known.
     """
 
@@ -104,7 +105,10 @@ class Sentences:
     something: str
     same: str
     different: str
+    told_apart: str
     side_by_side: str
+    added: str
+    removed: str
     definite: Callable[[str], str] = str
 
 

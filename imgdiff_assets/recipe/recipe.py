@@ -85,6 +85,21 @@ class RecipeValues(StageSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _what_is_registered_is_rejected_as_it_was(self) -> Self:
+        derived, alignment = self.section("derived_pairs"), self.section("filtered_pairs").alignment
+        if derived is None or not derived.registered:
+            return self
+        if alignment is None:
+            raise ValueError("derived_pairs.registered: needs `filtered_pairs.alignment: {}`, or both would be kept")
+        apart = (derived.min_displacement, derived.max_misfit) != (alignment.max_displacement, alignment.max_misfit)
+        if apart:
+            raise ValueError(
+                "derived_pairs.registered: min_displacement and max_misfit must be max_displacement and max_misfit of "
+                "`filtered_pairs.alignment`: a pair is kept as it was, or registered"
+            )
+        return self
+
     @property
     def verifier_agreement(self) -> str | None:
         """How far the verifier agrees with truth or people, as the recipe or this project states it; else None."""
@@ -129,6 +144,8 @@ def _section_of(stage: Stage) -> tuple[Any, Any]:
             clash = f"{stage.package} offers {stage.name!r}, but every recipe has a key of that name"
             raise BrokenPart(f"{clash}: mend or uninstall it.")
         return stage.section, off_unless_named(f"{(stage.section.__doc__ or '').strip()} ({stage.package})")
+    if stage.optional:
+        return stage.section, off_unless_named((stage.section.__doc__ or "").strip())
     return stage.section, stage.section()
 
 

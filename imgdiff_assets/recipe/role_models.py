@@ -14,6 +14,7 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 from resources.verifier import VerifierSettings
+from resources.witness import WitnessSettings
 
 
 class RoleModels(StageSettings):
@@ -31,6 +32,9 @@ class RoleModels(StageSettings):
     )
     verifier: VerifierSettings | None = off_unless_named(
         "Whatever says how right pictures look; `filtered_pairs.plausibility` asks it."
+    )
+    witness: WitnessSettings | None = off_unless_named(
+        "A captioner beside the captioner; `captions.witness` asks it what the regions show."
     )
 
     editor: EditorSettings | None = off_unless_named(

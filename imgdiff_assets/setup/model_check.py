@@ -147,6 +147,7 @@ PROBES: dict[str, Callable[[Any], str]] = {
     "captioner": _caption,
     "inpainter": _erase,
     "verifier": _judge,
+    "witness": _caption,
     "editor": _edit,
     "image_generator": _draw,
 }

@@ -10,8 +10,10 @@ from pydantic import Field, model_validator
 from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
-from imgdiff_assets.method.kind import kind_named
+from imgdiff_assets.method.kind import SIDES, kind_asked, kind_named
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
+from imgdiff_assets.stages.derived_items import with_derived
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.preservation import STEPS as PRESERVATION
 from imgdiff_assets.stages.preservation import PreservedSettings
@@ -28,6 +30,7 @@ from imgdiff_assets.stages.steps import (
     cosine,
     quality,
     share,
+    unless_missing,
 )
 from resources.images.crops import cut
 from resources.loading.failures import ModelUnavailable
@@ -78,7 +81,7 @@ class BoundingBoxesSettings(StageSettings):
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every filtered pair, with the objects that its two prompts name."""
     pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
-    prompts = look_up(tables["prompt_pairs"], "pair_id", pairs["pair_id"])
+    prompts = look_up(with_derived(tables)["prompt_pairs"], "pair_id", pairs["pair_id"])
     for name in (*OBJECT_COLUMNS, "asked_kind"):
         pairs = pairs.append_column(name, prompts[name])
     return pairs
@@ -90,12 +93,19 @@ def row_id(row: Row) -> str:
 
 
 def propose(rows: Sequence[Row], work: Work) -> list[list[Row]]:
-    """Object proposals from both images; a pair without any has one row without a box."""
+    """Object proposals from both images; a pair without any has one row without a box.
+
+    Of a difference that is everywhere the region is all of the source image, whose share of the image is not judged.
+    """
     pairs = [work.images(row["pair_id"]) for row in rows]
     proposals = _proposals(rows, [image for pair in pairs for image in pair], work)
     results = []
     for number, (source, _) in enumerate(pairs):
         height, width = source.shape[:2]
+        if kind_asked(rows[number]["asked_kind"]).everywhere:
+            whole = dict(zip(BOX_COLUMNS, (0.0, 0.0, float(width), float(height)), strict=True))
+            results.append([{"found_in": "source", **whole, "area_fraction": None, "proposal_score": None}])
+            continue
         found: dict[tuple[str, tuple[float, ...]], Row] = {}
         for name, (boxes, scores) in zip(("source", "target"), proposals[2 * number : 2 * number + 2], strict=True):
             for box, score in zip(np.asarray(boxes, dtype=np.float64), scores, strict=True):
@@ -143,25 +153,40 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
 def match(rows: Sequence[Row], work: Work) -> list[Row]:
     """Source crop against the replaced object, target crop against the replacing one, wherever the box was found.
 
-    Of a given pair that names no objects there is nothing to match.
+    Of a given pair that names no objects there is nothing to match, nor of a difference that is everywhere, nor in an
+    image in which there is nothing. Where a prompt pair lists several differences, it is the one that fits best.
     """
-    named = [row for row in rows if row["source_object"] is not None]
-    crops = [crop for row in named for crop in _crops(row, work)]
-    texts = [row[name] for row in named for name in OBJECT_COLUMNS]
+    asked = [(row, change) for row in rows for change in _named(row)]
+    crops = [crop for row, _ in asked for crop in _crops(row, work)]
+    # What is not named is asked about as the other side is, and the answer left out.
+    texts = [text or (source or target) for _, (source, target) in asked for text in (source, target)]
     scores = iter(zip(*work.model("image_text_matcher").match(crops, texts), strict=True))
     results: list[Row] = []
     for row in rows:
-        sides = {"source": (None, None), "target": (None, None)}
-        if row["source_object"] is not None:
-            sides = {side: next(scores) for side in sides}
+        told = []
+        for change in _named(row):
+            both = next(scores), next(scores)
+            told.append([(None, None) if text is None else pair for text, pair in zip(change, both, strict=True)])
+        best = max(told, key=_weaker, default=[(None, None), (None, None)])
         results.append(
             {
                 f"{side}_match_{head}": None if score is None else float(score)
-                for side, both in sides.items()
+                for side, both in zip(SIDES, best, strict=True)
                 for head, score in zip(("itc", "itm"), both, strict=True)
             }
         )
     return results
+
+
+def _named(row: Row) -> list[tuple[str | None, str | None]]:
+    """What is to be seen in the region, by side: one of these."""
+    kind = kind_asked(row["asked_kind"])
+    named = any(row[name] is not None for name in OBJECT_COLUMNS)
+    return kind.changes(*(row[name] for name in OBJECT_COLUMNS)) if named and not kind.everywhere else []
+
+
+def _weaker(both: Sequence[tuple[float | None, float | None]]) -> float:
+    return min(itc for itc, _ in both if itc is not None)
 
 
 def _crops(row: Row, work: Work) -> list[np.ndarray]:
@@ -177,7 +202,8 @@ def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarr
     """What the match filter compares: the weaker side if both must fit, else the stronger, as for kinds that move."""
     sides = [columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")]
     one = np.array([kind is not None and kind_named(kind).on_one_side for kind in columns["asked_kind"]], dtype=bool)
-    return np.where(one | (settings.match_rule == "either"), np.maximum(*sides), np.minimum(*sides))
+    # Where only one image shows what is named, the other has no score.
+    return np.where(one | (settings.match_rule == "either"), np.fmax(*sides), np.fmin(*sides))
 
 
 def _seen(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
@@ -234,8 +260,8 @@ def contents(row: Mapping[str, Any]) -> list[str]:
     if row["found_in"] is None:
         return []
     box = ", ".join(f"{row[name]:.4g}" for name in BOX_COLUMNS)
-    objects = [row[name] for name in OBJECT_COLUMNS]
-    named = f": {' → '.join(objects)}" if all(objects) else ""
+    objects = [row[name] or "nothing" for name in OBJECT_COLUMNS]
+    named = f": {' → '.join(objects)}" if any(row[name] for name in OBJECT_COLUMNS) else ""
     return [f"box ({box}) found in the {row['found_in']} image{named}"]
 
 
@@ -243,6 +269,7 @@ STAGE = Stage(
     name="bounding_boxes",
     id_column="region_id",
     parents=("filtered_pairs", "prompt_pairs", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("filtered_pairs", "pair_id"),),
     section=BoundingBoxesSettings,
     description=__doc__,
@@ -260,6 +287,7 @@ STAGE = Stage(
                 quality("proposal_score"),
             ),
             inputs=PAIR_COLUMNS,
+            later_inputs=("asked_kind",),
             run=propose,
             settings=("propose",),
             more_inputs={"propose": OBJECT_COLUMNS},
@@ -267,8 +295,8 @@ STAGE = Stage(
             expands=True,
         ),
         Filter("no_proposals", ("found_in",), _has_box, "no object was found in either image", _canary_without_box),
-        at_least("too_small", "area_fraction", "min_area_fraction", "the box is too small"),
-        below("too_large", "area_fraction", "max_area_fraction", "the box is too large"),
+        unless_missing(at_least("too_small", "area_fraction", "min_area_fraction", "the box is too small")),
+        unless_missing(below("too_large", "area_fraction", "max_area_fraction", "the box is too large")),
         Measurement(
             name="compare",
             columns=(cosine(SCORE),),
@@ -284,6 +312,7 @@ STAGE = Stage(
             name="match",
             columns=matches("source_match", "target_match"),
             inputs=(*PAIR_COLUMNS, *BOX_COLUMNS, *OBJECT_COLUMNS),
+            later_inputs=("asked_kind",),
             run=match,
             settings=("crop_padding",),
             roles=("image_text_matcher",),

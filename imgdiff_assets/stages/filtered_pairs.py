@@ -12,6 +12,8 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
 from imgdiff_assets.stages.alignment import STEPS as ALIGNMENT
 from imgdiff_assets.stages.alignment import AlignmentSettings
+from imgdiff_assets.stages.derived_items import FROM, with_derived
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.plausibility import STEPS as PLAUSIBILITY
 from imgdiff_assets.stages.plausibility import PlausibilitySettings
 from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
@@ -39,8 +41,10 @@ class FilteredPairsSettings(StageSettings):
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
-    """Every image pair that could be drawn."""
-    return tables["image_pairs"].select([*ITEM_COLUMNS, "kept"]).filter(pc.field("source_hash").is_valid())
+    """Every image pair that could be drawn, and those that are derived of them."""
+    pairs = with_derived(tables)["image_pairs"]
+    names = [name for name in (*ITEM_COLUMNS, FROM, "kept") if name in pairs.column_names]
+    return pairs.select(names).filter(pc.field("source_hash").is_valid())
 
 
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -59,10 +63,12 @@ STAGE = Stage(
     name="filtered_pairs",
     id_column="pair_id",
     parents=("image_pairs",),
-    above=(Above("image_pairs", "pair_id"),),
+    also=(DERIVED,),
+    above=(Above(DERIVED, "pair_id", having=(FROM,)), Above("image_pairs", "pair_id")),
     section=FilteredPairsSettings,
     description=__doc__,
-    item_columns=tuple(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
+    item_columns=tuple(pa.field(name, pa.string()) for name in (*ITEM_COLUMNS, FROM)),
+    columns_with={DERIVED: (FROM,)},
     items=items,
     steps=(
         *ALIGNMENT,

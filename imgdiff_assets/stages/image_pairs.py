@@ -22,6 +22,7 @@ from imgdiff_assets.stages.pair_methods import (
     EDIT,
     LAID_BACK,
     METHOD,
+    METHODS,
     PROMPT_TO_PROMPT,
     WAYS,
     make_pairs,
@@ -33,18 +34,24 @@ from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work
 
 PROMPT_COLUMNS = ("pair_id", "source_caption", "target_caption")
+KIND = "asked_kind"
 
 
 class ImagePairsSettings(StageSettings):
     """Prompt pairs to image pairs."""
 
     compression: int = Field(6, ge=0, le=9, description="Effort of the lossless PNG compression; no effect on pixels.")
+    seed_by: Literal["pair", "caption"] = left_out(
+        "pair",
+        "What a pair's seed is a hash of. With `caption` all rewrites of one caption are drawn over one picture; what "
+        "was drawn before keeps its seed.",
+    )
     method: Literal["prompt_to_prompt", "edit", "text_pair"] = left_out(
         PROMPT_TO_PROMPT,
         "How a pair is made: two images of one noise under Prompt-to-Prompt; an image and what the editor makes of it "
         "as the instruction says (`prompt_pairs.instructions`); or two images of one noise, each of its own caption.",
     )
-    kind_methods: dict[str, Literal["prompt_to_prompt", "edit", "text_pair"]] = left_out(
+    kind_methods: dict[str, str] = left_out(
         {}, "How pairs of a kind are made, in place of `method`, as in `{attribute_changed: edit}`."
     )
     lay_back: int = left_out(
@@ -81,7 +88,9 @@ class ImagePairsSettings(StageSettings):
 
     @field_validator("kind_methods")
     @classmethod
-    def _kinds_have_files(cls, methods: dict[str, str]) -> dict[str, str]:
+    def _kinds_and_methods_exist(cls, methods: dict[str, str]) -> dict[str, str]:
+        if unknown := [method for method in methods.values() if method not in METHODS]:
+            raise ValueError(f"there is no method {unknown[0]!r}; there are {', '.join(METHODS)}")
         for name in methods:
             try:
                 kind_named(name)
@@ -107,7 +116,7 @@ class ImagePairsSettings(StageSettings):
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every prompt pair that has a target caption, and where a recipe has several methods, its own."""
     prompts = tables["prompt_pairs"].filter(pc.field("target_caption").is_valid())
-    rows = prompts.select([*PROMPT_COLUMNS, "kept"])
+    rows = prompts.select([*PROMPT_COLUMNS, KIND, "kept"])
     methods = [method_of(row, settings) for row in rows_of(prompts, KIND_COLUMNS)]
     if any(methods):
         edits = pa.array([method == EDIT for method in methods])
@@ -122,7 +131,7 @@ def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Tab
 
 def given_items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every given pair, which nothing here made."""
-    return tables["prompt_pairs"].select([*PROMPT_COLUMNS, "kept"]).filter(pc.field("target_caption").is_valid())
+    return tables["prompt_pairs"].select([*PROMPT_COLUMNS, KIND, "kept"]).filter(pc.field("target_caption").is_valid())
 
 
 def generate(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -137,12 +146,25 @@ def generate(rows: Sequence[Row], work: Work) -> list[Row]:
     return told
 
 
+def _seed(row: Row, settings: Mapping[str, Any], *which: int) -> int:
+    """Of an attempt; a row that tells its own seed, for it is drawn again, keeps to what that was a hash of."""
+
+    def of(what: str, *attempt: int) -> int:
+        identity = ("caption", row["source_caption"]) if what == "caption" else (row["pair_id"],)
+        return seed_of(settings["seed"], "image_pair", *identity, *attempt)
+
+    told, others = row.get("seed"), [what for what in ("pair", "caption") if what != settings["seed_by"]]
+    attempts = [(), *((number,) for number in range(1, settings["attempts"]))]
+    then = [what for what in others if told in [of(what, *attempt) for attempt in attempts]]
+    return of(then[0] if then else settings["seed_by"], *which)
+
+
 def _draw(rows: Sequence[Row], work: Work, attempt: int) -> list[Row]:
     """One attempt at each pair, scored where there are others."""
     settings = work.settings
     # The first attempt is what is drawn where there are no others.
     which = (attempt,) if attempt else ()
-    seeds = [seed_of(settings["seed"], "image_pair", row["pair_id"], *which) for row in rows]
+    seeds = [_seed(row, settings, *which) for row in rows]
     changed = changes(settings, attempt) if settings["attempts"] > 1 else {}
     sources, targets = make_pairs(rows, seeds, work, changed)
     made = _cells(rows, seeds, sources, targets, settings["compression"])
@@ -194,7 +216,7 @@ STAGE = Stage(
     above=(Above("prompt_pairs", "pair_id"),),
     section=ImagePairsSettings,
     description=__doc__,
-    item_columns=(*(pa.field(name, pa.string()) for name in PROMPT_COLUMNS), METHOD, INSTRUCTION, LAID_BACK),
+    item_columns=(*(pa.field(name, pa.string()) for name in (*PROMPT_COLUMNS, KIND)), METHOD, INSTRUCTION, LAID_BACK),
     items=items,
     item_settings=("method", "kind_methods", "lay_back"),
     columns_with={
@@ -218,10 +240,12 @@ STAGE = Stage(
                 ATTEMPTS,
             ),
             inputs=PROMPT_COLUMNS,
-            later_inputs=(METHOD.name, INSTRUCTION.name, LAID_BACK.name),
+            later_inputs=(KIND, METHOD.name, INSTRUCTION.name, LAID_BACK.name),
             run=generate,
             settings=("seed", "attempts", "best_by", *(f"attempt_{name}" for name in CHANGED)),
-            indifferent=("compression",),
+            # So that what was drawn before stays; a row tells its own seed.
+            indifferent=("compression", "seed_by"),
+            told=("seed",),
             roles=("pair_generator",),
             more_roles={"attempts": ("image_text_encoder",)},
             ways=WAYS,

@@ -34,7 +34,7 @@ class InstructionSettings(StageSettings):
 
     by: Literal["words", "rewriter"] = left_out(
         "words",
-        "Who says it: the two captions' own words, put into a short English sentence; or the rewriter, which is asked.",
+        "Who says it: the two captions' own words, in a short English sentence; or the rewriter, which is asked.",
     )
     question: str = left_out(
         QUESTION, f"What the rewriter is asked; `{CAPTION}` and `{NEW_CAPTION}` stand for the captions."

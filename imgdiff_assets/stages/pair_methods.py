@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Pixels, Row
-from imgdiff_assets.method.kind import kind_of
+from imgdiff_assets.method.kind import kind_asked, kind_of
 from imgdiff_assets.method.lay_back import laid_back
 from imgdiff_assets.stages.steps import Ways, Work
 
@@ -19,7 +19,7 @@ OF_PICTURE = "edit_of_picture"
 METHOD = pa.field("method", pa.string())
 """How a row's pair is made; null is Prompt-to-Prompt, which was all there was."""
 LAID_BACK = pa.field("laid_back_from", pa.int32())
-"""The difference, of 255, below which an edit is not the editor's but the source; null where it is all the editor's."""
+"""The difference, of 255, below which an edit is the source itself; null where it is all the editor's."""
 
 Pictures = Sequence[Pixels]
 
@@ -41,10 +41,15 @@ def _prompt_to_prompt(
     """Two pictures of one start noise under Prompt-to-Prompt; `changed` are other settings of the generator."""
     generator = work.model("pair_generator")
     captions = [row["source_caption"] for row in rows], [row["target_caption"] for row in rows]
-    made: tuple[Pictures, Pictures] = (generator.varied(**changed) if changed else generator).generate(
-        *captions, seeds
-    )
-    return made
+    generator = generator.varied(**changed) if changed else generator
+    turned = [kind_asked(row["asked_kind"]).drawn_first != "source" for row in rows]
+    return _turned(turned, *generator.generate(*_turned(turned, *captions), seeds))
+
+
+def _turned(turned: Sequence[bool], ones: Sequence[Any], others: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+    """Both columns, the values of the rows that are to be turned exchanged."""
+    rows = [(other, one) if turn else (one, other) for turn, one, other in zip(turned, ones, others, strict=True)]
+    return [one for one, _ in rows], [other for _, other in rows]
 
 
 def _edit(

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from imgdiff_assets.method.change import KINDS, OBJECT
+from imgdiff_assets.method.change import CHANGE_KEYS, KINDS, OBJECT
 from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named, kind_names
 from imgdiff_assets.method.language import language_named, language_names
 from imgdiff_assets.stages import named_rewrites
@@ -53,7 +53,8 @@ class PromptPairsSettings(StageSettings):
     kind_shares: dict[str, float] = left_out(
         {},
         "How often each kind of difference is asked for, as in `{object_replaced: 3, attribute_changed: 1}`; without "
-        f"it objects are replaced. Needs `answer: json`. A caption's attempts try the kinds in an order drawn by its "
+        f"it objects are replaced. Needs `answer: json`, or an `answer_pattern` that has the groups `replaced` and "
+        "`replacement` too. A caption's attempts try the kinds in an order drawn by its "
         f"id. The kinds: {', '.join(kind_names())}.",
     )
     kind_questions: dict[str, str] = left_out(
@@ -111,8 +112,14 @@ class PromptPairsSettings(StageSettings):
             self.kind_shares and not sum(self.kind_shares.values())
         ):
             raise ValueError("kind_shares: no share is below 0, and one is above")
-        if set(self.kind_shares) - {OBJECT_REPLACED} and self.answer != named_rewrites.JSON:
-            raise ValueError("kind_shares needs `answer: json`: a rewriter is held to what it names")
+        names = self.answer == named_rewrites.JSON or set(CHANGE_KEYS) <= set(
+            re.compile(self.answer_pattern).groupindex
+        )
+        if set(self.kind_shares) - {OBJECT_REPLACED} and (self.answer == "caption" or not names):
+            raise ValueError(
+                "kind_shares needs `answer: json`, or an `answer_pattern` with the groups replaced and replacement: "
+                "a rewriter is held to what it names"
+            )
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from imgdiff_assets.common.hashing import seed_of
 from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.settings import StageSettings, in_order
 from imgdiff_assets.stages.stage import UPSTREAM, Above, Stage
 from imgdiff_assets.stages.steps import (
@@ -181,6 +182,7 @@ STAGE = Stage(
     name="removed_pairs",
     id_column="region_id",
     parents=("bounding_boxes", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("bounding_boxes", "region_id"),),
     section=RemovedPairsSettings,
     description=__doc__,

@@ -58,7 +58,8 @@ class Above:
 
     def concerns(self, row: Mapping[str, Any]) -> bool:
         """Whether this is where the row comes from."""
-        return all(row[name] is not None for name in self.having) and all(row[name] is None for name in self.lacking)
+        here = (row.get(name) is not None for name in self.having)
+        return all(here) and all(row.get(name) is None for name in self.lacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Stage:
     """The settings that items depend on, as `Measurement.settings`: what-if cannot tell what others are."""
 
     columns_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By the name of a setting: the item columns that are there only where the recipe has it."""
+    """By the name of a setting, or of an optional parent: item columns that are there only where the recipe has it."""
 
     item_versions: Callable[[Any], Mapping[str, int]] = lambda settings: {}
     """By the stage's settings: the versions of the code that makes items, by the name of what it makes. The first is
@@ -124,6 +125,12 @@ class Stage:
 
     contents: Callable[[Mapping[str, Any]], Sequence[str]] = lambda row: ()
     """Lines that say what is in a row, for lineage."""
+
+    also: tuple[str, ...] = ()
+    """Optional stages that are parents too, where a recipe names them."""
+
+    optional: bool = False
+    """Whether a recipe that does not name the stage has it off, though no package brings it."""
 
     roles_of_pictures: tuple[str, ...] = ()
     """The roles that it asks, beside its own, over shards of pictures."""
@@ -183,6 +190,11 @@ class Stage:
         return pa.schema(columns)
 
     @property
+    def off_unless_named(self) -> bool:
+        """Whether a recipe that does not name the stage has it off, with all that it brings."""
+        return self.optional or self.package is not None
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """The parents that are tables of the ledger."""
         return tuple(parent for parent in self.parents if parent not in OUTSIDE)
@@ -222,18 +234,21 @@ class Stage:
     def under(self, recipe: Sections) -> "Stage":
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
+        also = [name for name in self.also if getattr(recipe, name, None) is not None]
         unasked = {
             name
             for part, names in self.columns_with.items()
-            if not value_of(recipe, self.name, part)
+            if not (part in also if part in self.also else value_of(recipe, self.name, part))
             for name in names
         }
         steps = tuple(self._asking(step, recipe, unasked) for step in self.steps if step.on(settings))
         columns = tuple(column for column in self.item_columns if column.name not in unasked)
+        parents = tuple(dict.fromkeys([*self.parents, *also]))
         unnamed = tuple(role for role in replace(self, unnamed_roles=()).possible_roles if lacks_role(recipe, role))
-        if (steps, columns, unnamed) == (self.steps, self.item_columns, self.unnamed_roles):
+        now = (steps, columns, parents, unnamed)
+        if now == (self.steps, self.item_columns, self.parents, self.unnamed_roles):
             return self
-        return replace(self, steps=steps, item_columns=columns, unnamed_roles=unnamed)
+        return replace(self, steps=steps, item_columns=columns, parents=parents, unnamed_roles=unnamed)
 
     def _asking(self, step: Step, recipe: Sections, unasked: Collection[str]) -> Step:
         """The step with all roles that it asks by this recipe, reading no columns that are `unasked`."""
@@ -244,7 +259,8 @@ class Stage:
         inputs = tuple(column for name in named for column in step.more_inputs.get(name, ()))
         more = tuple(role for name in named for role in step.more_roles.get(name, ()) if role not in step.roles)
         ways = set(step.ways.used(step.own(self.settings(recipe)))) if step.ways is not None else {None}
-        told = {None: _played(step, recipe), **(step.ways.roles if step.ways is not None else {})}
+        told: dict[str | None, tuple[str, ...]] = {None: _played(step, recipe)}
+        told |= step.ways.roles if step.ways is not None else {}
         if (later, more, inputs, ways, told[None]) == (step.later_inputs, (), (), {None}, step.roles):
             return step
         by_way = {way: (*roles, *more) for way, roles in told.items() if way in ways}

@@ -70,6 +70,11 @@ class Work(Protocol):
     def given(self, pair_id: str) -> Mapping[str, Any]: ...
 
 
+def always(recipe: Any) -> bool:
+    """Of results that something reads whatever the recipe."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InSection:
     """A step reads its stage's section of the recipe; one that a package adds, the part of it under `section`.
@@ -116,7 +121,8 @@ class Measurement(InSection):
     are in no fingerprint, so that what was measured before holds. `roles` names the models, `settings` the settings
     that it depends on (keys of the section, `seed`, or `section.key`), `indifferent` those that change the form of a
     result and not what it says: of a recipe, `run` is handed these and no others. `version` is raised when the code's
-    results change.
+    results change. `read` says of a recipe whether anything reads the results: where nothing does, those that are
+    there stay, and no more are measured.
     """
 
     name: str
@@ -135,6 +141,9 @@ class Measurement(InSection):
     version: int = 1
     expands: bool = False
     later_inputs: tuple[str, ...] = ()
+    read: Callable[[Any], bool] = always
+    told: tuple[str, ...] = ()
+    """Columns of its own that `run` is handed too where a row is made again: they tell what no fingerprint does."""
     ways: Ways | None = None
     by_way: Mapping[str | None, tuple[str, ...]] = field(default_factory=dict)
     """The roles of each way that a recipe has; filled in by `Stage.under`, and empty where there is but its own."""

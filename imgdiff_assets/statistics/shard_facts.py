@@ -11,7 +11,7 @@ from imgdiff_assets.ingest.shards import caption_path, held_by, pair_images_path
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import size_of
 from imgdiff_assets.ledger.trash import bytes_of
-from imgdiff_assets.stages.graph import SAMPLES, STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES, SAMPLES, STAGES
 
 SHOWN_CAPTIONS = 5
 SHOWN_FILES = 20
@@ -83,7 +83,11 @@ def list_text(shards: Sequence[ShardFacts], removed: Sequence[str]) -> str:
         # The end of a path tells more than its beginning.
         source = (file if len(file) <= SHOWN_PATH else f"...{file[-SHOWN_PATH:]}") + " ..." * (len(shard.files) > 1)
         samples = "" if shard.samples is None else f"{shard.samples:,}"
-        made, holds, size = f"{len(shard.tables)}/{len(STAGES)}", counted(shard.rows, noun), bytes_text(shard.bytes)
+        made, holds, size = (
+            f"{len(shard.tables)}/{max(len(COMMON_STAGES), len(shard.tables))}",
+            counted(shard.rows, noun),
+            bytes_text(shard.bytes),
+        )
         lines.append(f"{shard.key:<14}{holds:<18}{made:>7}{samples:>9}{size:>10}   {source}".rstrip())
     if removed:
         lines.append(f"In the trash (`imgdiff shards restore KEY`): {', '.join(removed)}")

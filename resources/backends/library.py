@@ -27,6 +27,7 @@ from resources.prompt_rewriter import PromptRewriter
 from resources.sam.opening import open_segmenter
 from resources.segmenter import Segmenter
 from resources.verifier import Verifier
+from resources.witness import Witness
 
 CLASSES: dict[str, type[Any]] = {
     "prompt_rewriter": PromptRewriter,
@@ -38,6 +39,7 @@ CLASSES: dict[str, type[Any]] = {
     "captioner": Captioner,
     "inpainter": Inpainter,
     "verifier": Verifier,
+    "witness": Witness,
     "editor": Editor,
     "image_generator": ImageGenerator,
 }

@@ -18,11 +18,13 @@ from resources.loading.licences import licence_of
 from resources.loading.settings import ModelSettings
 from resources.serving.engine import engine_of
 from resources.verifier import ServedVerifier
+from resources.witness import ServedWitness
 
 CLASSES: dict[str, type[Any]] = {
     "prompt_rewriter": ServedPromptRewriter,
     "captioner": ServedCaptioner,
     "verifier": ServedVerifier,
+    "witness": ServedWitness,
     "editor": ServedEditor,
     "image_generator": ServedImageGenerator,
 }

@@ -120,7 +120,8 @@ def make_pictures(
 
     weight = settings.guidance_scale
     how: dict[str, Any] = {"num_inference_steps": settings.num_inference_steps, handling.guidance: weight}
-    how |= {name: getattr(settings, name) for name in handling.own} | handling.always
+    how |= {name: getattr(settings, name) for name in handling.own}
+    how |= handling.always
     if handling.area is not None:
         how[handling.area] = size[0] * size[1]
     if handling.sized:

@@ -12,12 +12,13 @@ from resources.loading.weights import ITEM_SIZES, MINIATURE_PREFIX
 
 @dataclass(frozen=True, slots=True)
 class KnownModel:
-    """A published model: its parameters, the type they are published in, and its licence."""
+    """A published model: parameters, the type they are published in, and licence (whether for `research` only)."""
 
     parameters: int
     stored: Literal["float32", "float16", "bfloat16"]
     licence: str
     also_half: bool = False
+    research: bool = False
 
     def download_bytes(self, dtype: str) -> int:
         """What is fetched for a role that runs it in `dtype`."""
@@ -34,7 +35,7 @@ KNOWN_MODELS: dict[str, KnownModel] = {
         3_468_837_867, "float32", "CreativeML Open RAIL++-M", also_half=True
     ),
     "stabilityai/sdxl-turbo": KnownModel(
-        3_468_837_867, "float32", "Stability AI Non-Commercial Research", also_half=True
+        3_468_837_867, "float32", "Stability AI Non-Commercial Research", also_half=True, research=True
     ),
     "diffusers/stable-diffusion-xl-1.0-inpainting-0.1": KnownModel(
         3_468_852_267, "float32", "CreativeML Open RAIL++-M", also_half=True
@@ -55,7 +56,24 @@ KNOWN_MODELS: dict[str, KnownModel] = {
     "llava-hf/llava-v1.6-vicuna-13b-hf": KnownModel(13_351_499_776, "float16", "Llama 2 Community"),
     "Qwen/Qwen3-4B-Instruct-2507": KnownModel(4_022_468_096, "bfloat16", "Apache-2.0"),
     "Qwen/Qwen3-VL-8B-Instruct": KnownModel(8_767_123_696, "bfloat16", "Apache-2.0"),
+    # Pipelines count with their text encoders, which take most of some.
+    "black-forest-labs/FLUX.2-klein-4B": KnownModel(7_982_058_787, "bfloat16", "Apache-2.0"),
+    "Tongyi-MAI/Z-Image-Turbo": KnownModel(10_261_196_515, "bfloat16", "Apache-2.0"),
+    "meituan-longcat/LongCat-Image-Edit": KnownModel(14_646_655_203, "bfloat16", "Apache-2.0"),
+    "Qwen/Qwen-Image": KnownModel(28_849_460_275, "bfloat16", "Apache-2.0"),
+    "Qwen/Qwen-Image-Edit-2511": KnownModel(28_849_460_275, "bfloat16", "Apache-2.0"),
+    "black-forest-labs/FLUX.1-Kontext-dev": KnownModel(
+        16_870_599_139, "bfloat16", "FLUX.1 [dev] Non-Commercial", research=True
+    ),
+    "diffusers/sdxl-instructpix2pix-768": KnownModel(3_468_849_387, "float32", "CreativeML Open RAIL++-M"),
+    "stabilityai/stable-diffusion-3.5-medium": KnownModel(7_907_612_003, "bfloat16", "Stability AI Community"),
 }
+
+
+def is_for_research(model: str) -> bool:
+    """Whether the terms of a model, as far as they are known here, allow no commercial use."""
+    known = KNOWN_MODELS.get(model)
+    return known is not None and known.research
 
 
 AGREEMENTS: dict[str, str] = {

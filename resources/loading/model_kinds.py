@@ -70,6 +70,10 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
         "a diffusers pipeline of Stable Diffusion XL",
         lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL"),
     ),
+    "witness": (
+        "a transformers model that reads images (such as Qwen3VLForConditionalGeneration)",
+        lambda kind: WANTED["captioner"][1](kind),
+    ),
     "editor": (
         f"a diffusers pipeline that edits as it is told ({', '.join(EDITING)})",
         lambda kind: kind.family == PIPELINE and (not kind.name or kind.name in EDITING),

@@ -5,7 +5,9 @@ is what the SDXL pipeline uses for an empty prompt, so that classifier-free guid
 """
 
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from resources.miniature.scenes import IMAGE_SIZE, draw_scene, random_content
+from resources.miniature.scenes import IMAGE_SIZE, Scene, draw_scene, random_content
 from resources.miniature.train_autoencoder import to_model_range
 from resources.miniature.training import Course, prepare, train_steps
 from resources.miniature.vocabulary import build_tokenizer
@@ -28,6 +30,8 @@ CAPTION_DROP = 0.1
 MAX_TOKENS = 16
 TIMESTEPS = 1000
 CHECKPOINT_EVERY = 250
+PIECE = 50
+"""Scenes that are encoded at once."""
 
 
 @dataclass(frozen=True)
@@ -110,22 +114,33 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-@torch.no_grad()
 def encode_scenes(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, count: int, seed: int) -> LatentScenes:
     """Draw random scenes and encode them."""
     rng = random.Random(seed)
+
+    def scenes() -> Iterator[Scene]:
+        for start in range(0, count, PIECE):
+            contents = [
+                random_content(rng, 1 + (rng.random() < TWO_OBJECT_SHARE))
+                for _ in range(start, min(start + PIECE, count))
+            ]
+            yield from [draw_scene(rng, *content) for content in contents]
+
+    return encode(autoencoder, tokenizer, scenes())
+
+
+@torch.no_grad()
+def encode(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, scenes: Iterable[Scene]) -> LatentScenes:
+    """The scenes' latents and their captions."""
     means: list[Tensor] = []
     spreads: list[Tensor] = []
     captions: list[str] = []
-    for start in range(0, count, 50):
-        contents = [
-            random_content(rng, 1 + (rng.random() < TWO_OBJECT_SHARE)) for _ in range(start, min(start + 50, count))
-        ]
-        scenes = [draw_scene(rng, *content) for content in contents]
-        posterior = autoencoder.encode(torch.cat([to_model_range(scene.image[None]) for scene in scenes])).latent_dist
+    waiting = iter(scenes)
+    while piece := list(islice(waiting, PIECE)):
+        posterior = autoencoder.encode(torch.cat([to_model_range(scene.image[None]) for scene in piece])).latent_dist
         means.append(posterior.mean)
         spreads.append(posterior.std)
-        captions.extend(scene.caption for scene in scenes)
+        captions.extend(scene.caption for scene in piece)
     tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
     return LatentScenes(torch.cat(means), torch.cat(spreads), tokens)
 

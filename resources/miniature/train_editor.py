@@ -10,7 +10,9 @@ take, and for no others. The loss looks where something changes.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,21 +36,10 @@ from resources.miniature.training import Course, prepare, train_steps
 from resources.miniature.vocabulary import MORE_WORDS, build_tokenizer
 
 STARTED_FROM = "miniature:pair_generator"
-CHECKPOINT = Path(__file__).parent / ".checkpoints" / "editor.pt"
+CHECKPOINTS = Path(__file__).parent / ".checkpoints"
 SEED = 61
-# Replaced objects most of all, as in the graph. Where things are to be counted, moved or put into another pose, much
-# more training is needed: an instruction leaves open where new things stand.
-KINDS = (
-    *("object_replaced",) * 4,
-    *("attribute_changed",) * 2,
-    "object_added",
-    "object_removed",
-    "background_changed",
-)
 PAIRS = 4_000
-STEPS = 1_400
 BATCH = 8
-LEARNING_RATE = 1e-3
 CHECKPOINT_EVERY = 100
 SAMPLED_STEPS = 2
 # Without an instruction, nothing changes: for guidance. Never without a picture, so `image_guidance_scale` is to be 1.
@@ -57,6 +48,25 @@ GRID = IMAGE_SIZE // 4
 # Where nothing changes there is less to learn.
 UNCHANGED_WEIGHT = 0.3
 CHANGED_PIXEL = 6
+
+
+@dataclass(frozen=True)
+class Round:
+    """So many steps over pairs of these kinds, each drawn as often as it is named."""
+
+    kinds: tuple[str, ...]
+    steps: int
+    learning_rate: float
+
+
+REPLACED, CHANGED, ADDED = ("object_replaced",), ("attribute_changed",), ("object_added", "object_removed")
+ROUNDS = (
+    Round(REPLACED * 4 + CHANGED * 2 + ADDED + ("background_changed",), 1_400, 1e-3),
+    # What appears or goes away is learned last.
+    Round(REPLACED * 3 + CHANGED * 2 + ADDED * 2 + ("background_changed",), 700, 6e-4),
+)
+"""Replaced objects most of all, as in the graph. Where things are to be counted, moved or put into another pose, more
+training is needed: an instruction leaves open where new things stand."""
 
 
 @dataclass(frozen=True)
@@ -96,14 +106,16 @@ class Editor(Denoiser):
 
 
 @torch.no_grad()
-def encode_pairs(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, count: int, seed: int) -> LatentEdits:
-    """Draw pairs of all kinds and encode them."""
+def encode_pairs(
+    autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, kinds: Sequence[str], count: int, seed: int
+) -> LatentEdits:
+    """Draw pairs of these kinds and encode them."""
     rng = random.Random(seed)
     latents: list[Tensor] = []
     changed: list[Tensor] = []
     instructions: list[str] = []
     for start in range(0, count, 50):
-        pairs = [draw_kind_pair(rng, rng.choice(KINDS)) for _ in range(start, min(start + 50, count))]
+        pairs = [draw_kind_pair(rng, rng.choice(kinds)) for _ in range(start, min(start + 50, count))]
         pictures = np.stack([scene.image for pair in pairs for scene in pair.scenes])
         latents.append(autoencoder.encode(to_model_range(pictures)).latent_dist.mode())
         changed.append(torch.stack([changed_places(pair) for pair in pairs]))
@@ -146,7 +158,7 @@ def editing_loss(editor: Editor, edits: LatentEdits, scale: float, signal_shares
 def train(output: Path) -> None:
     """Train on from the shipped pair generator, and save the pipeline to `output` in half precision.
 
-    Until then CHECKPOINT holds the editor as it was a few minutes ago: run again after an interruption, training goes
+    Until then CHECKPOINTS hold the editor as it was a few minutes ago: run again after an interruption, training goes
     on from there.
     """
     prepare(SEED)
@@ -154,16 +166,29 @@ def train(output: Path) -> None:
         locate(STARTED_FROM), dtype=torch.float32, add_watermarker=False
     )
     tokenizer = build_tokenizer(MAX_TOKENS, MORE_WORDS)
-    edits = encode_pairs(pipeline.vae, tokenizer, PAIRS, SEED)
-    prepare(SEED)
     editor = Editor(pipeline, tokenizer)
-    signal_shares = pipeline.scheduler.alphas_cumprod.float()
-    course = Course("editor", SEED, STEPS, LEARNING_RATE, 100, 0.997, CHECKPOINT_EVERY)
-    CHECKPOINT.parent.mkdir(exist_ok=True)
-    scale = pipeline.vae.config.scaling_factor
-    train_steps(editor, lambda: editing_loss(editor, edits, scale, signal_shares), is_hidden, course, CHECKPOINT)
+    for number in range(len(ROUNDS)):
+        train_round(number, editor, pipeline)
     assemble(pipeline, editor, tokenizer).save_pretrained(output)
-    CHECKPOINT.unlink(missing_ok=True)
+    for checkpoint in map(checkpoint_of, range(len(ROUNDS))):
+        checkpoint.unlink(missing_ok=True)
+
+
+def train_round(number: int, editor: Editor, pipeline: StableDiffusionXLPipeline) -> None:
+    """One of ROUNDS, over pairs of its own, or the rest of it where it was interrupted."""
+    round_ = ROUNDS[number]
+    tokenizer = build_tokenizer(MAX_TOKENS, MORE_WORDS)
+    edits = encode_pairs(pipeline.vae, tokenizer, round_.kinds, PAIRS, SEED + number)
+    signal_shares, scale = pipeline.scheduler.alphas_cumprod.float(), pipeline.vae.config.scaling_factor
+    seed = SEED + 10_000 * number
+    course = Course("editor", seed, round_.steps, round_.learning_rate, 100, 0.997, CHECKPOINT_EVERY)
+    CHECKPOINTS.mkdir(exist_ok=True)
+    loss = partial(editing_loss, editor, edits, scale, signal_shares)
+    train_steps(editor, loss, is_hidden, course, checkpoint_of(number))
+
+
+def checkpoint_of(number: int) -> Path:
+    return CHECKPOINTS / f"editor_{number}.pt"
 
 
 def assemble(

@@ -1,9 +1,10 @@
 """What the trainers of all roles share: an optimiser, a learning-rate schedule, averaged weights, progress."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,6 +115,12 @@ class AveragedWeights:
         self.parameters = list(model.parameters())
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
 
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return {"averages": self.averages}
+
+    def load_state_dict(self, state: Mapping[str, list[Tensor]]) -> None:
+        self.averages = list(state["averages"])
+
     @torch.no_grad()
     def update(self, step: int) -> None:
         torch._foreach_lerp_(
@@ -129,6 +136,33 @@ class AveragedWeights:
             kept = parameter.detach().clone()
             parameter.copy_(average)
             average.copy_(kept)
+
+
+class Checkpoint:
+    """A training as it was some steps ago, in a file: what goes on from it ends as what was never interrupted."""
+
+    def __init__(self, file: Path, parts: Mapping[str, Any], every: int = 100) -> None:
+        self.file, self.parts, self.every = file, parts, every
+
+    def resume(self) -> int:
+        """Take up what was kept, if anything was; returns the step to go on with."""
+        if not self.file.exists():
+            return 0
+        saved = torch.load(self.file, weights_only=True)
+        for name, part in self.parts.items():
+            part.load_state_dict(saved[name])
+        return int(saved["step"])
+
+    def keep(self, step: int) -> None:
+        """Keep the parts as they are after this step, every so many steps."""
+        if (step + 1) % self.every == 0:
+            state = {name: part.state_dict() for name, part in self.parts.items()} | {"step": step + 1}
+            torch.save(state, self.file.with_suffix(".partial"))
+            self.file.with_suffix(".partial").replace(self.file)
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self.file.unlink(missing_ok=True)
 
 
 class Progress:

@@ -26,8 +26,8 @@ QUESTION_WORDS = (
     "which with word write yes you"
 )
 REQUEST_WORDS = (
-    "action add all attribute background behind color colour count counted doing each every how kinds list make many move "
-    "nothing of pose position relation remove several size state swap take things thing where whole"
+    "action add all attribute background behind color colour count counted doing each every how kinds list make many "
+    "move nothing of pose position relation remove several size state swap take things thing where whole"
 )
 SCENE_WORDS = frozenset(word for phrase in (*OBJECTS, *COLOURS, *BACKGROUNDS) for word in phrase.split())
 CAPTION_WORDS = SCENE_WORDS | {"a", "an", "and", "on", "the"}

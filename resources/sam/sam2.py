@@ -92,7 +92,7 @@ class Sam2Segmenter:
         height, width = shape[:2]
         boxes, scores = [torch.zeros(0, 4, device=self._device)], [torch.zeros(0, device=self._device)]
         some = max(1, PIXELS_AT_ONCE // (height * width))
-        for few, qualities in zip(logits.split(some), quality.split(some), strict=True):
+        for few, qualities in zip(torch.split(logits, some), torch.split(quality, some), strict=True):
             masks = functional.interpolate(few[:, None], (height, width), mode="bilinear", align_corners=False)[:, 0]
             sure, any_ = ((masks > limit).sum((1, 2)) for limit in (STABILITY_OFFSET, -STABILITY_OFFSET))
             stable = (sure / any_.clamp(min=1) >= self.settings.stability_threshold) & (masks > 0).any(2).any(1)

@@ -16,6 +16,10 @@ LANGUAGE = Language(
     sentences=Sentences(
         questions={
             "difference": ("两张图片{region}有什么不同？", "请描述第二张图片{region}与第一张相比的变化。"),
+            "differences": (
+                "两张图片有哪些不同之处？请逐一列出，并给出每处的边框（{coordinates}）。",
+                "请列出两张图片之间的所有差异，每处附上边框（{coordinates}）。",
+            ),
             "which_image": ("两张图片中，哪一张{region}符合描述“{subject}”？第一张答A，第二张答B。",),
             "same_or_different": ("两张图片的内容相同吗？请回答“相同”或“不同”。",),
             "grounding": ("请找出符合以下描述的区域：{subject}。请给出它的边框（{coordinates}）。",),
@@ -32,11 +36,14 @@ LANGUAGE = Language(
         both_shown="第一张是“{first}”，第二张是“{second}”",
         replaced="将“{old}”替换为“{new}”。",
         changed="将“{old}”改为“{new}”。",
+        added="添加“{new}”。",
+        removed="移除“{old}”。",
         in_common="两张图片都符合描述“{shown}”。",
         in_common_quoted="两张图片都符合描述“{shown}”。",
         something="某物",
         same="相同。",
         different="不同。",
+        told_apart="左图是{source}，右图是{target}。",
         side_by_side="图片并排展示两张图片：左边是第一张，右边是第二张。",
     ),
     phrases=PhraseRules(

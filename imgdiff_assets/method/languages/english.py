@@ -390,6 +390,11 @@ SENTENCES = Sentences(
             "Compare what the two images show {region}: how does the second differ from the first?",
             "Look {region} in both images and describe the change.",
         ),
+        "differences": (
+            "What is different between the two images? List every difference with its box {coordinates}.",
+            "List all differences between the two images, each with its box {coordinates}.",
+            "Compare the two images. Name everything that changed, each with its box {coordinates}.",
+        ),
         "which_image": (
             "Which of the two images fits this description {region}: “{subject}”? Answer A for the first or B for the "
             "second.",
@@ -428,11 +433,14 @@ SENTENCES = Sentences(
     both_shown="{first} in the first image and {second} in the second",
     replaced="Replace {old} with {new}.",
     changed="Change “{old}” to “{new}”.",
+    added="Add {new}.",
+    removed="Remove {old}.",
     in_common="Both images show {shown}.",
     in_common_quoted="Both images fit the description “{shown}”.",
     something="something",
     same="Same.",
     different="Different.",
+    told_apart="The left image shows {source}, and the right image shows {target}.",
     side_by_side="The picture shows two images side by side: the first on the left, the second on the right.",
     definite=_definite,
 )

@@ -39,7 +39,7 @@ from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.doctor import examine
 from imgdiff_assets.setup.missing_models import missing_text
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from resources.miniature.scene_pairs import draw_pair
 
 SHARD = "shard-000000"
