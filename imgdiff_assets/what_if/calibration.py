@@ -67,7 +67,7 @@ class Calibration:
         lines = [f"{self.role} {self.model}:"]
         for each in self.proposals:
             lines.append(
-                f"  {each.setting:<38} {each.before:7.4f} → {each.proposed:7.4f}   {each.share_beyond:6.1%} beyond, of "
+                f"  {each.setting:<38} {each.before:7.4f} → {each.proposed:7.4f}  {each.share_beyond:6.1%} beyond, of "
                 f"{each.scores:,}; ranked alike: {each.rank_correlation:.2f}"
             )
         values = [f"{each.setting}={each.proposed}" for each in self.proposals]
