@@ -94,7 +94,7 @@ class StartedServer:
         return " ".join(told.decode("utf-8", "replace").split())
 
 
-class _PortTaken(Exception):
+class _PortTaken(ModelUnavailable):
     """Another process took the port first."""
 
 
