@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 LEVEL = 0.05
 
