@@ -52,7 +52,7 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages import image_pairs
 from imgdiff_assets.stages.filtered_pairs import FilteredPairsSettings
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work, at_least, below
 from resources.miniature.scenes import draw_scene, parse_caption, random_caption

@@ -34,7 +34,7 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 BUCKET = address("s3://bucket")
 COUNTS = "/counts"

@@ -24,7 +24,7 @@ from benchmarks.nuisance import recompressed, relit, shifted
 from benchmarks.teaches.model import Asked, small
 from imgdiff_assets.ledger.images import decode
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.recipe import SHIPPED
+from imgdiff_assets.recipe.editions import SHIPPED
 from resources.miniature.scenes import random_caption
 
 SEED = 2_100

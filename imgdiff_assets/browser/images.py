@@ -25,8 +25,11 @@ THUMBNAIL = 192
 GAP = 1 / 32
 """Space between the two images of a thumbnail, as a share of the width of one."""
 
-PLACES = {**dict.fromkeys(SIDES, ("image_pairs", "pair_id")), ERASED: ("removed_pairs", "region_id")}
-"""Where the image of a name is: the table, and the id of its row."""
+PLACES = {
+    **dict.fromkeys(SIDES, (("image_pairs", "derived_pairs"), "pair_id")),
+    ERASED: (("removed_pairs",), "region_id"),
+}
+"""Where the image of a name is: one of some tables, and the id of its row."""
 
 KEPT_GROUPS = 8
 KEPT_THUMBNAILS = 4096
@@ -93,22 +96,25 @@ class Pictures:
 
     def _row(self, identity: str, side: str) -> dict[str, Any]:
         """What the index knows of an image's row. Raises NoImage."""
-        table, column = PLACES[side]
+        tables, column = PLACES[side]
         hashes = "found_in, erased_hash" if side == ERASED else "source_hash, target_hash"
-        found = self._index.rows(
-            f"SELECT shard, row, {hashes} FROM {table} WHERE {column} = ? AND {side}_hash IS NOT NULL", [identity]
-        )
-        if not found:
-            raise NoImage(f"{identity}: no such image was made")
-        return found[0]
+        for table in tables:
+            if found := self._index.rows(
+                f"SELECT '{table}' AS asset, shard, row, {hashes} FROM {table} "
+                f"WHERE {column} = ? AND {side}_hash IS NOT NULL",
+                [identity],
+            ):
+                return found[0]
+        raise NoImage(f"{identity}: no such image was made")
 
     def _cell(self, identity: str, side: str) -> tuple[dict[str, Any], bytes]:
         """An image's row of the index, and its bytes. A table that was replaced just now is looked at once more."""
-        table, column = PLACES[side]
-        images = [f"{name}_image" for name, place in PLACES.items() if place == (table, column)]
+        place = PLACES[side]
+        column = place[1]
+        images = [f"{name}_image" for name, other in PLACES.items() if other == place]
         for _ in range(2):
             row = self._row(identity, side)
-            path = self._index.ledger.table_path(table, row["shard"])
+            path = self._index.ledger.table_path(row["asset"], row["shard"])
             try:
                 cells = self._read_row(path, row["row"], [column, *images])
             except (OSError, IndexError):

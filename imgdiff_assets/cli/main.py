@@ -16,6 +16,7 @@ from imgdiff_assets.cli.estimate import estimate
 from imgdiff_assets.cli.evaluate import evaluate
 from imgdiff_assets.cli.export import export
 from imgdiff_assets.cli.ingest import ingest
+from imgdiff_assets.cli.ingest_images import ingest_images
 from imgdiff_assets.cli.ingest_pairs import ingest_pairs
 from imgdiff_assets.cli.init import init
 from imgdiff_assets.cli.ledger import ledger
@@ -67,6 +68,7 @@ for each in (
     evaluate,
     export,
     ingest,
+    ingest_images,
     ingest_pairs,
     init,
     ledger,

@@ -132,8 +132,9 @@ def _make(
             if isinstance(step, Measurement):
                 begun = time.monotonic()
                 handed = work.with_settings(stage, recipe, step)
-                earlier = {version: plan.how.identity(step, version) for version in versions.get(step.name, ())}
-                done = measuring.measure(step, plan.how.identity(step), rows, memos.pop(step.name), handed, earlier)
+                earlier = {version: plan.how.identities(step, version) for version in versions.get(step.name, ())}
+                memo, read = memos.pop(step.name), step.name not in plan.how.unread
+                done = measuring.measure(step, plan.how.identities(step), rows, memo, handed, earlier, read)
                 record.left |= {step.name: done.left} if done.left else {}
                 record.errors += len(done.failures)
                 record.error_share = max(record.error_share, done.error_share)
@@ -174,6 +175,7 @@ def _work(plan: TablePlan, inputs: Inputs, ledger: Ledger, models: LoadedModels,
         ledger=ledger.root,
         shard=plan.shard,
         pairs=PairImages.asset in stage.parents,
+        derived=PairImages.derived in stage.parents,
         erased=ErasedImages.asset in stage.parents,
         given=given if given is not None and store_of(given).version(given) is not None else None,
     )

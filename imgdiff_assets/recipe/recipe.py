@@ -67,6 +67,14 @@ class RecipeValues(StageSettings):
         return self
 
     @model_validator(mode="after")
+    def _editors_are_told(self) -> Self:
+        if self.section("image_pairs").edits and self.section("prompt_pairs").instructions is None:
+            raise ValueError(
+                "image_pairs asks an editor, and nothing tells it what to do: `prompt_pairs.instructions: {}` does"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _what_rejects_agrees_with_something(self) -> Self:
         asked = self.section("filtered_pairs").plausibility
         if asked is not None and asked.min_plausibility > 0 and self.verifier_agreement is None:
@@ -74,6 +82,21 @@ class RecipeValues(StageSettings):
                 "filtered_pairs.plausibility.min_plausibility: of this verifier no agreement with truth or people is "
                 "stated, so it may not reject: state it in `filtered_pairs.plausibility.agreement` (the figure, and "
                 "where it was measured), or leave min_plausibility at 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_registered_is_rejected_as_it_was(self) -> Self:
+        derived, alignment = self.section("derived_pairs"), self.section("filtered_pairs").alignment
+        if derived is None or not derived.registered:
+            return self
+        if alignment is None:
+            raise ValueError("derived_pairs.registered: needs `filtered_pairs.alignment: {}`, or both would be kept")
+        apart = (derived.min_displacement, derived.max_misfit) != (alignment.max_displacement, alignment.max_misfit)
+        if apart:
+            raise ValueError(
+                "derived_pairs.registered: min_displacement and max_misfit must be max_displacement and max_misfit of "
+                "`filtered_pairs.alignment`: a pair is kept as it was, or registered"
             )
         return self
 
@@ -96,8 +119,10 @@ class RecipeValues(StageSettings):
         return getattr(self, stage)
 
     def role(self, name: str) -> ModelSettings:
-        """The settings of a role's model."""
-        settings: ModelSettings = getattr(self.models, name)
+        """The settings of a role's model. Raises RecipeError for a role without one."""
+        settings: ModelSettings | None = getattr(self.models, name)
+        if settings is None:
+            raise RecipeError(f"The recipe has no {name}: name its model, as in `models.{name}.model`.")
         return settings
 
     @property
@@ -119,6 +144,8 @@ def _section_of(stage: Stage) -> tuple[Any, Any]:
             clash = f"{stage.package} offers {stage.name!r}, but every recipe has a key of that name"
             raise BrokenPart(f"{clash}: mend or uninstall it.")
         return stage.section, off_unless_named(f"{(stage.section.__doc__ or '').strip()} ({stage.package})")
+    if stage.optional:
+        return stage.section, off_unless_named((stage.section.__doc__ or "").strip())
     return stage.section, stage.section()
 
 

@@ -171,13 +171,17 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
         )
     by_name = {stored.stage.name: stored for stored in stages}
     for stored in stages[1:]:
-        parents = [by_name[name] for name in stored.stage.parents if name != REVIEWS]
         older = 0
         for shard, record in stored.records.items():
-            hashes = {parent.stage.name: parent.records.get(shard, {}).get("output_hash") for parent in parents}
-            if REVIEWS in stored.stage.parents:
-                hashes[REVIEWS] = verdicts_hash(home, shard)
-            older += record["inputs_hash"] != content_hash(hashes)
+            hashes = {
+                name: verdicts_hash(home, shard)
+                if name == REVIEWS
+                else by_name[name].records.get(shard, {}).get("output_hash")
+                for name in (*stored.stage.parents, *stored.stage.also)
+            }
+            # Of which recipe the table is, and so of which optional parents, its hash tells.
+            without = {name: hashes[name] for name in stored.stage.parents}
+            older += record["inputs_hash"] not in (content_hash(hashes), content_hash(without))
         if older:
             notes.append(
                 f"{stored.stage.name}: the tables of {counted(older, 'shard')} are older than what they were made "

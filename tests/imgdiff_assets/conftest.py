@@ -35,7 +35,8 @@ from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
 from resources.installed import offers
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
@@ -211,13 +212,14 @@ RunStages = Callable[..., None]
 
 
 def materialize_stages(
-    home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] = STAGE_NAMES, run_id: str = "run-1"
+    home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] | None = None, run_id: str = "run-1"
 ) -> None:
-    """The named stages over some shards, by the artist."""
+    """The named stages (default: all of the recipe) over some shards, by the artist."""
     models = DrawnModels(recipe)
     for shard in shards:
-        for name in names:
-            stage = stage_of_shard(stage_named(name), home, shard)
+        for stage in (stage_of_shard(stage, home, shard) for stage in stages_of(recipe)):
+            if names is not None and stage.name not in names:
+                continue
             materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, run_id)
 
 
@@ -307,7 +309,7 @@ def task_home(
 ) -> Home:
     """The drawn home with samples of every task; tests leave it as it is."""
     home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
-    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["fine_tune_set"])
+    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["captions", "fine_tune_set"])
     return home
 
 

@@ -19,7 +19,9 @@ from imgdiff_assets.ledger.store import store
 from imgdiff_assets.ledger.store.objects import ObjectStore
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.filtered_pairs import STAGE
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stages_of
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stages_of
 from resources.catalog import TABLES, Catalog, CatalogUnavailable
 
 SHARDS = ("shard-000000", "shard-000001")

@@ -26,7 +26,8 @@ from imgdiff_assets.ledger.reviews import ACCEPT, Review, add_review, read_revie
 from imgdiff_assets.lineage.takedown import IMAGE_HASHES, TakedownError
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.contents import SCHEMA, Contents, write_contents
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from tests.imgdiff_assets.conftest import KEPT, SECOND, RunStages
 from tests.imgdiff_assets.defs.test_unheld_shards import files
 from tests.imgdiff_assets.ingest.test_ingest_pairs import write_folder

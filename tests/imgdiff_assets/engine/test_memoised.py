@@ -15,7 +15,8 @@ from imgdiff_assets.engine.earlier import earlier_versions_of_row
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import SCHEMA, caption_id, caption_path
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.stages.graph import STAGES, stage_named, stages_of
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named, stages_of
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 from resources.loading import devices

@@ -21,7 +21,8 @@ from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.statistics.table_checks import INVARIANTS
 
 SHARDS = ["shard-000000", "shard-000001"]
