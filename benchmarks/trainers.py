@@ -121,7 +121,16 @@ def train(name: str, model: Path, home: Path, folder: Path, steps: int, borrow: 
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     given = {**os.environ, "IMGDIFF_HOME": str(home), "USE_CPU": "1", "CUDA_VISIBLE_DEVICES": ""}
-    exporting = [sys.executable, "-m", "imgdiff_assets.cli.main", "export", "--format", trainer.reads, "--out", data]
+    exporting = [
+        sys.executable,
+        "-m",
+        "imgdiff_assets.cli.main",
+        "export",
+        "--format",
+        trainer.reads,
+        "--out",
+        str(data),
+    ]
     subprocess.run(exporting, env=given, check=True, stdout=subprocess.DEVNULL)
     command, *words = trainer.words(model.absolute(), data.absolute(), out.absolute(), steps)
     path = {"PATH": f"{commands.absolute()}:{os.environ['PATH']}", "PYTHONPATH": ""}
