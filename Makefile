@@ -7,13 +7,14 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reor
 unexport PYTHONDONTWRITEBYTECODE
 export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 
-.PHONY: help demo test test-slow test-long ui check docs wheel clean
+.PHONY: help demo test test-slow test-long test-gpu ui check docs wheel clean
 
 help:
 	@echo "make demo       install, then run the whole graph on the captions shipped with the package"
 	@echo "make test       install, then run the tests, but for the slow ones, in $(JOBS) processes (JOBS=4 for four)"
 	@echo "make test-slow  install, then run the slow tests: they rarely fail, or look longer at what another also covers"
 	@echo "make test-long  install, then run those of half a minute and more, before a release"
+	@echo "make test-gpu   install, then run those that need a GPU; without one they are skipped"
 	@echo "make ui         install, then open the graph in Dagster's web UI (Ctrl-C stops it)"
 	@echo "make check      linters, types, and whether the definitions load"
 	@echo "make docs       install, then write the documentation as a site: build/site/index.html"
@@ -31,6 +32,10 @@ test-slow: .venv/installed
 
 test-long: .venv/installed
 	$(PYTEST) -m long
+
+# In one process: the others would wait for the card.
+test-gpu: .venv/installed
+	$(BIN)/python -m pytest -m gpu -v
 
 ui: .venv/installed
 	$(BIN)/imgdiff ui

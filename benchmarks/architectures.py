@@ -14,17 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from resources.miniature.scenes import BACKGROUNDS, COLOURS, OBJECTS
+from benchmarks.image_architectures import IMAGE_MODELS
+from benchmarks.small_parts import CHAT_TEMPLATE, WORDS, Parts, byte_tokenizer, chat_template
+from benchmarks.vision_architectures import VISION
 from resources.miniature.vocabulary import build_tokenizer
-
-Parts = dict[str, nn.Module]
-WORDS = sorted({word for phrase in (*OBJECTS, *COLOURS, *BACKGROUNDS) for word in phrase.split()} | {"a", "on", "the"})
-CHAT_TEMPLATE = (
-    "{% for message in messages %}BEGIN{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}{% else %}IMAGE{% endif %}"
-    "{% endfor %}{% endif %}END\n{% endfor %}{% if add_generation_prompt %}BEGINassistant\n{% endif %}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +113,9 @@ def _stable_diffusion_xl(small: bool, in_channels: int = 4) -> Parts:
     }
 
 
-def _save_stable_diffusion_xl(parts: Parts, folder: Path) -> None:
-    from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
+def _save_stable_diffusion_xl(parts: Parts, folder: Path, pipeline_class: str = "StableDiffusionXLPipeline") -> None:
+    import diffusers
+    from diffusers import EulerDiscreteScheduler
 
     scheduler = EulerDiscreteScheduler(
         beta_start=0.00085,
@@ -131,7 +125,7 @@ def _save_stable_diffusion_xl(parts: Parts, folder: Path) -> None:
         steps_offset=1,
     )
     tokenizers = {"tokenizer": build_tokenizer(77), "tokenizer_2": build_tokenizer(77)}
-    pipeline = StableDiffusionXLPipeline(**parts, **tokenizers, scheduler=scheduler, add_watermarker=False)
+    pipeline = getattr(diffusers, pipeline_class)(**parts, **tokenizers, scheduler=scheduler, add_watermarker=False)
     variant = "fp16" if next(parts["unet"].parameters()).dtype == torch.float16 else None
     pipeline.save_pretrained(folder, variant=variant)
 
@@ -350,40 +344,21 @@ def _save_llava_next(parts: Parts, folder: Path) -> None:
     ).save_pretrained(folder)
 
 
-QWEN_TOKENS = ("<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-
-
 def _qwen3(small: bool) -> Parts:
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     sizes: dict[str, Any] = {"vocab_size": 151936, "hidden_size": 2560, "intermediate_size": 9728, "head_dim": 128}
     sizes |= {"num_hidden_layers": 36, "num_attention_heads": 32, "num_key_value_heads": 8}
     if small:
-        tokenizer = _qwen_tokenizer()
+        tokenizer = byte_tokenizer()
         sizes = {**SMALL_TEXT, "vocab_size": len(tokenizer), "head_dim": 16, "num_key_value_heads": 1}
         sizes |= {"eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>"), "bos_token_id": None}
     return {"model": Qwen3ForCausalLM(Qwen3Config(**sizes, tie_word_embeddings=True))}
 
 
-def _qwen_tokenizer() -> Any:
-    from transformers import Qwen2Tokenizer
-    from transformers.convert_slow_tokenizer import bytes_to_unicode
-
-    vocabulary = {sign: number for number, sign in enumerate(bytes_to_unicode().values())}
-    vocabulary["<|endoftext|>"] = len(vocabulary)
-    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=[])
-    tokenizer.add_special_tokens({"additional_special_tokens": list(QWEN_TOKENS)})
-    return tokenizer
-
-
-def _qwen_template() -> str:
-    image = "<|vision_start|><|image_pad|><|vision_end|>"
-    return CHAT_TEMPLATE.replace("BEGIN", "<|im_start|>").replace("END", "<|im_end|>").replace("IMAGE", image)
-
-
 def _save_qwen3(parts: Parts, folder: Path) -> None:
-    tokenizer = _qwen_tokenizer()
-    tokenizer.chat_template = _qwen_template()
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = chat_template()
     parts["model"].save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -397,7 +372,7 @@ def _qwen3_vl(small: bool) -> Parts:
     vision: dict[str, Any] = {"out_hidden_size": 4096}
     tokens: dict[str, Any] = {}
     if small:
-        tokenizer = _qwen_tokenizer()
+        tokenizer = byte_tokenizer()
         text |= {**SMALL_TEXT, "head_dim": 16, "num_key_value_heads": 1, "vocab_size": len(tokenizer)}
         text |= {"eos_token_id": tokenizer.convert_tokens_to_ids("<|im_end|>")}
         text["rope_parameters"] = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 2, 2]}
@@ -420,9 +395,9 @@ def _save_qwen3_vl(parts: Parts, folder: Path) -> None:
     parts["model"].save_pretrained(folder)
     Qwen3VLProcessor(
         Qwen2VLImageProcessor(size=limits, **sizes, **normal),
-        _qwen_tokenizer(),
+        byte_tokenizer(),
         Qwen3VLVideoProcessor(size=limits, **sizes, **normal),
-        chat_template=_qwen_template(),
+        chat_template=chat_template(),
     ).save_pretrained(folder)
 
 
@@ -449,4 +424,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     "llava-hf/llava-v1.6-vicuna-13b-hf": Architecture(_llava_next(LLAMA_13B), _save_llava_next),
     "Qwen/Qwen3-4B-Instruct-2507": Architecture(_qwen3, _save_qwen3),
     "Qwen/Qwen3-VL-8B-Instruct": Architecture(_qwen3_vl, _save_qwen3_vl),
+    "diffusers/sdxl-instructpix2pix-768": Architecture(
+        # Beside the noise it sees the picture that is to be changed.
+        partial(_stable_diffusion_xl, in_channels=8),
+        partial(_save_stable_diffusion_xl, pipeline_class="StableDiffusionXLInstructPix2PixPipeline"),
+    ),
+    **{name: Architecture(*how) for name, how in IMAGE_MODELS.items()},
+    **{name: Architecture(*made) for name, made in VISION.items()},
 }

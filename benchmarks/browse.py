@@ -37,7 +37,8 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.tables import RECORD_KEY
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import stage_named
 from resources.miniature.scenes import random_caption
 
 CAPTIONS = 64

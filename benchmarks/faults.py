@@ -7,7 +7,7 @@ by SIGKILL; then again, and killed again, once in each stage: after one of its b
 next one. A last run goes to the end. Its ledger is compared with that of a run that nothing broke: every column but
 `run_id` and `measured_at`, images byte by byte, and which files there are. Then two runs are started at once.
 
-Batches are small, so that there are many; the libraries are imported once and every run is forked from there.
+Batches are small, so that there are many; a server imports the libraries once, and forks every run.
 """
 
 import argparse
@@ -40,13 +40,16 @@ from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stages_of
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stages_of
 from resources.catalog import TABLES, Catalog
 from resources.miniature.scenes import random_caption
 
 CHEAP_ROLES = ("image_text_encoder", "image_text_matcher")
 SMALL_BATCHES = [f"{role}.batch_size={2 if role in CHEAP_ROLES else 1}" for role in load_recipe("miniature").roles]
 SHARDS = 2
+CONTEXT = multiprocessing.get_context("forkserver")
 TOGETHER = "two at once"
 Rows = Counter[str]
 """Rows by measurement, named as progress names them: `image_pairs: generate`."""
@@ -127,18 +130,6 @@ class Trial:
         )
 
 
-def import_libraries() -> None:
-    """What every run needs, so that a fork of this process has it at once."""
-    import open_clip
-    import segment_anything
-    import torchvision.ops
-    from diffusers import StableDiffusionXLPipeline
-    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, BlipForImageTextRetrieval
-
-    _ = open_clip, segment_anything, torchvision.ops, StableDiffusionXLPipeline
-    _ = AutoModelForCausalLM, AutoModelForImageTextToText, BlipForImageTextRetrieval
-
-
 def ingested_home(root: Path, captions: int, seed: int) -> Home:
     """A home with captions in two shards, and its Dagster instance, but nothing run."""
     home, chance = Home(root / "ingested"), random.Random(seed)
@@ -164,10 +155,10 @@ def _run(home: Home, events: Connection) -> None:
 
 
 def start(home: Home) -> tuple[Any, Connection]:
-    """A forked run, and the pipe through which it tells its progress."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(home, theirs))
+    """A run of its own, and the pipe through which it tells its progress."""
+    CONTEXT.set_forkserver_preload(["imgdiff_assets.cli.main", "benchmarks.model_libraries"])
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=_run, args=(home, theirs))
     process.start()
     theirs.close()
     return process, ours
@@ -324,7 +315,6 @@ def table(trials: Sequence[Trial]) -> str:
 
 def measure(root: Path, count: int, together: int, captions: int, seed: int) -> list[Trial]:
     """`count` kills and `together` pairs of runs at once, below the folder `root`."""
-    import_libraries()
     ingested = ingested_home(root, captions, seed)
     unbroken = Home(root / "unbroken")
     shutil.copytree(ingested.root, unbroken.root)

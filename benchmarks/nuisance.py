@@ -3,9 +3,10 @@
     python -m benchmarks.nuisance [--count 40] [--seed 0] [--set stage.key=value ...]
 
 Drawn scenes, each beside itself: shifted by a few pixels, cropped, lit otherwise, recompressed, taken through the
-autoencoder of the pair generator; and beside a scene in which one object was replaced. They go through all stages
-between images and samples as pairs that were given, which name no objects, under the miniature's rules and under those
-with `filtered_pairs.alignment`. A pair yields a *difference* where any of its regions is kept by `captions`.
+autoencoder of the pair generator; beside a scene in which one object was replaced; and beside such a one that is
+shifted too. They go through all stages between images and samples as pairs that were given, which name no objects,
+under the miniature's rules, under those with `filtered_pairs.alignment`, and with `derived_pairs.registered` beside
+it. A pair yields a *difference* where any of its regions, or of those of the pair registered, is kept by `captions`.
 
 Specificity is the share of pairs without a difference that yield none, sensitivity the share of replaced ones that
 yield one. d' is how many standard deviations lie between the two, whatever the threshold; of a share of 0 or 1 it goes
@@ -27,7 +28,7 @@ import torch
 from PIL import Image
 
 from benchmarks.alignment import surrounded
-from benchmarks.quality import SHARD, DrawnPair, draw, open_models, run_stages, write_parents
+from benchmarks.quality import SHARD, STAGES, DrawnPair, draw, open_models, run_stages, write_parents
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode
@@ -38,8 +39,14 @@ from imgdiff_assets.recipe.recipe import Recipe
 from resources.miniature.scenes import IMAGE_SIZE, draw_scene, random_content
 from resources.pair_generator import PairGenerator
 
-RULES: dict[str, tuple[str, ...]] = {"recipe as shipped": (), "with alignment": ("filtered_pairs.alignment={}",)}
-REPLACED = "replaced"
+ALIGNED = ("filtered_pairs.alignment={}",)
+RULES: dict[str, tuple[str, ...]] = {
+    "recipe as shipped": (),
+    "with alignment": ALIGNED,
+    "registered": (*ALIGNED, "derived_pairs={}", "derived_pairs.registered=true"),
+}
+STAGES_RUN = ("derived_pairs", *STAGES)
+REPLACED, BOTH = "replaced", "replaced and shifted"
 FARTHEST = 3
 """Pixels by which windows are shifted, and edges cropped: of 64, as 48 are of 1024."""
 
@@ -92,7 +99,7 @@ class RoundTrip:
 
 
 def draw_pairs(count: int, seed: int, ways: dict[str, Way]) -> list[DrawnPair]:
-    """`count` pairs of each way, and as many in which one object was replaced."""
+    """`count` pairs of each way, as many in which one object was replaced, and as many that were shifted besides."""
     rng = random.Random(seed)
     pairs = []
     for name, way in ways.items():
@@ -103,6 +110,10 @@ def draw_pairs(count: int, seed: int, ways: dict[str, Way]) -> list[DrawnPair]:
             pairs.append(DrawnPair(name, scenes, (None, None), None, scene.boxes.astype(np.float64)))
     for _ in range(count):
         pairs.append(replace(draw(rng, REPLACED), claim=(None, None)))
+    for _ in range(count):
+        pair = draw(rng, REPLACED)
+        moved = replace(pair.scenes[1], image=shifted(surrounded(pair.scenes[1].image), rng))
+        pairs.append(replace(pair, kind=BOTH, scenes=(pair.scenes[0], moved), claim=(None, None)))
     return pairs
 
 
@@ -131,11 +142,15 @@ def measure(count: int, seed: int, overrides: Sequence[str] = ()) -> dict[str, d
         home = Home(Path(folder))
         kinds = dict(zip(write_parents(home, pairs), (pair.kind for pair in pairs), strict=True))
         for rules, changes in RULES.items():
-            run_stages(home, override_recipe(recipe, changes), models)
-            rows = Ledger(home.ledger).read("captions", SHARD).to_pylist()
+            run_stages(home, override_recipe(recipe, changes), models, STAGES_RUN)
+            ledger = Ledger(home.ledger)
+            rows = ledger.read("captions", SHARD).to_pylist()
+            if ledger.exists("derived_pairs", SHARD):
+                derived = ledger.read("derived_pairs", SHARD).to_pylist()
+                kinds |= {row["pair_id"]: kinds[row["derived_from"]] for row in derived}
             told = Counter(kinds[pair_id] for pair_id in {row["pair_id"] for row in rows if row["kept"]})
             false, same = sum(told[name] for name in ways), count * len(ways)
-            results[rules] = {name: told[name] / count for name in (*ways, REPLACED)} | {
+            results[rules] = {name: told[name] / count for name in (*ways, REPLACED, BOTH)} | {
                 "specificity": 1 - false / same,
                 "sensitivity": told[REPLACED] / count,
                 "d'": d_prime(told[REPLACED], count, false, same),

@@ -1,6 +1,6 @@
 """How right the stages are, where the truth is known: drawn pairs through all stages between images and samples.
 
-    python -m benchmarks.quality [--pairs 300] [--seed 0] [--set stage.key=value ...] [--json FILE]
+    python -m benchmarks.quality [--kinds] [--pairs 300] [--seed 0] [--set stage.key=value ...] [--json FILE]
 
 A pair comes with the claim that one named object was replaced by another. For most pairs that is what was drawn; for
 the others the claim is false (the object was recoloured, moved or removed, or nothing changed at all), as when an
@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
+from benchmarks import kinds
 from benchmarks.judge import Judge
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -36,7 +37,7 @@ from imgdiff_assets.method.regions import BOX_COLUMNS, iou
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.stages.graph import stage_named, stages_of
 from resources.captioner import Captioner
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher
@@ -44,6 +45,7 @@ from resources.inpainter import Inpainter
 from resources.loading import devices
 from resources.miniature.scenes import OBJECTS, Layout, Placement, Scene, SceneObject, draw_scene, random_content
 from resources.segmenter import Segmenter
+from resources.witness import Witness
 
 SHARD = "shard-000000"
 STAGES = ("filtered_pairs", "bounding_boxes", "captions")
@@ -63,19 +65,23 @@ RULES: dict[str, tuple[str, ...]] = {
         "bounding_boxes.max_area_fraction=1.0",
         "captions.min_agreement=0",
     ),
-    # Data-Juicer operators: the matching head on both sides, nothing above a tenth of the image, no cap on boxes, and
-    # a caption filter without effect. (Their suppression in file order is not modelled: ours is by difference.)
+    # Data-Juicer operators: the matching head on both sides, no limit to the area or the number, and a caption filter
+    # without effect. (Their suppression in file order is not modelled: ours is by difference.)
     "recipe column": (
         "bounding_boxes.match_rule=both",
         "bounding_boxes.match_score=itm",
         "bounding_boxes.min_match=0.4",
         "bounding_boxes.max_boxes=1000",
         "bounding_boxes.min_area_fraction=0",
-        "bounding_boxes.max_area_fraction=0.1",
+        "bounding_boxes.max_area_fraction=1.0",
         "captions.min_match=-1",
         "captions.min_agreement=0",
     ),
 }
+
+
+MAX_CAPTIONED_AREA = {"recipe column": 0.1}
+"""By rules, the share of the image above which a box is found, but not captioned: of the operator that captions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,20 +207,20 @@ ROLES = {
     "segmenter": Segmenter,
     "captioner": Captioner,
     "inpainter": Inpainter,
+    "witness": Witness,
 }
 
 
 def open_models(recipe: Recipe) -> LoadedModels:
     """The recipe's models, loaded on first use."""
-    settings = {role: getattr(recipe.models, role) for role in ROLES}
-    openers = {role: (lambda role=role: devices.load(ROLES[role], settings[role])) for role in ROLES}
+    settings = {role: settings for role, settings in recipe.roles.items() if role in ROLES}
+    openers = {role: (lambda role=role: devices.load(ROLES[role], settings[role])) for role in settings}
     return LoadedModels(settings, openers)
 
 
 def run_stages(home: Home, recipe: Recipe, models: LoadedModels, names: Sequence[str] = STAGES) -> None:
     """The stages over the drawn pairs, with a bar for each measurement."""
-    for name in names:
-        stage = stage_named(name)
+    for stage in [stage for stage in stages_of(recipe) if stage.name in names]:
         with tqdm(disable=None, leave=False) as bar:
 
             def show(what: str, done: int, total: int, bar: Any = bar) -> None:
@@ -232,6 +238,9 @@ def judge(home: Home, rules: str, pairs: Sequence[DrawnPair], ids: Sequence[str]
     truth = dict(zip(ids, pairs, strict=True))
     boxes = [row for row in ledger.read("bounding_boxes", SHARD).to_pylist() if row["kept"]]
     captions = [row for row in ledger.read("captions", SHARD).to_pylist() if row["kept"]]
+    areas = {row["region_id"]: row["area_fraction"] for row in boxes}
+    limit = MAX_CAPTIONED_AREA.get(rules, 1.0)
+    captions = [row for row in captions if areas[row["region_id"]] <= limit]
     right_boxes = {row["region_id"] for row in boxes if _hits(row, truth[row["pair_id"]])}
     of_replaced = [row for row in boxes if truth[row["pair_id"]].kind == "replaced"]
     found = {row["pair_id"] for row in of_replaced if row["region_id"] in right_boxes}
@@ -247,7 +256,7 @@ def judge(home: Home, rules: str, pairs: Sequence[DrawnPair], ids: Sequence[str]
         box_precision=_share([row["region_id"] in right_boxes for row in of_replaced]),
         box_recall=_share([identity in found for identity, pair in truth.items() if pair.kind == "replaced"]),
         region_captions_right=_share([side for pair in sides for side in pair]),
-        differences_right=_share([_difference_right(row, truth[row["pair_id"]]) for row in samples]),
+        differences_right=_share([difference_right(row, truth[row["pair_id"]]) for row in samples]),
         yields=yields,
     )
 
@@ -291,7 +300,7 @@ def _captions_right(row: dict[str, Any], pair: DrawnPair) -> tuple[bool, bool]:
     return row["source_region_caption"] == source, row["target_region_caption"] == target
 
 
-def _difference_right(row: dict[str, Any], pair: DrawnPair) -> bool:
+def difference_right(row: dict[str, Any], pair: DrawnPair) -> bool:
     """Both things named, the source's before the target's, and no other thing named."""
     assert pair.truth is not None
     source, target = (f"{thing.colour} {thing.name}" for thing in pair.truth)
@@ -351,13 +360,29 @@ def table(results: Sequence[Quality], removals: RemovalQuality) -> str:
     return "\n".join(lines)
 
 
+def report_kinds(arguments: argparse.Namespace) -> None:
+    """Print, and write where that is asked for, the figures by kind."""
+    recipe = load_recipe("kinds", arguments.set)
+    models = open_models(recipe)
+    found = kinds.measure(arguments.pairs, arguments.seed, recipe, lambda home, own: run_stages(home, own, models))
+    print(kinds.table(found))
+    if arguments.json:
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        values = {"pairs": arguments.pairs, "seed": arguments.seed, "kinds": [asdict(each) for each in found]}
+        arguments.json.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=300, help="how many pairs to draw (default 300)")
+    parser.add_argument("--pairs", type=int, default=300, help="how many pairs to draw, of each kind (default 300)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the drawn pairs (default 0)")
+    parser.add_argument("--kinds", action="store_true", help="by kind of difference, with the recipe `kinds`")
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="override the recipe")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
+    if arguments.kinds:
+        report_kinds(arguments)
+        return
     results, removals = measure(arguments.pairs, arguments.seed, arguments.set)
     print(table(results, removals))
     if arguments.json:

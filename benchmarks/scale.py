@@ -1,18 +1,22 @@
 """What several workers make of one shard's measurements, and how many of them one driver can feed.
 
-    python -m benchmarks.scale [--captions 64] [--repeats 3] [--sleepers 64] [--pairs 256] [--json FILE]
+    python -m benchmarks.scale [--captions 64] [--drawn 0] [--repeats 3] [--sleepers 64] [--pairs 256] [--json FILE]
 
-First the miniature over captions of the demo, every model on one thread: by one worker process and by two, in turn,
-with fresh homes. Loading is not counted: each team makes itself ready on a first home. Then the driver alone: workers
-that sleep three seconds a pair, as long as Stable Diffusion XL draws one on a large card, and answer with images of
-1024² pixels and 1.6 MB, which the driver stages as ever.
+First the miniature over captions of the demo, or of `--drawn` scenes, every model on one thread: by one worker process
+and by two, in turn, with fresh homes. Loading is not counted: each team makes itself ready on a first home. Then the
+driver alone: workers that sleep three seconds a pair, as long as Stable Diffusion XL draws one on a large card, and
+answer with images of 1024² pixels and 1.6 MB, which the driver stages as ever.
 
-Whoever reads the figures needs to know what else the cores did: the processor's time is beside them.
+Whoever reads the figures needs to know what else the cores did: the processor's time is beside them. `at most` is what
+two workers would be on cores that nobody else uses: the processor time of the one worker over that of the busier of
+the two. It is bounded by what they do twice and by how evenly the batches fall, and does not know of caches and memory
+that two cores share.
 """
 
 import argparse
 import json
 import os
+import random
 import statistics
 import tempfile
 import time
@@ -29,8 +33,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from benchmarks.faults import import_libraries
-from benchmarks.forked_crew import ForkedCrew
+from benchmarks.served_crew import ServedCrew
 from imgdiff_assets.cli.demo import DEMO_CAPTIONS
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -46,20 +49,30 @@ from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import stage_named, stages_of
+from resources.miniature.scenes import random_caption
 
 SHARD = "shard-000000"
 SECONDS_A_PAIR = 3.0
 SIDE = 1024
+WARM = 8
+"""Captions of the home on which a team makes itself ready."""
+
+MODELS = ("benchmarks.model_libraries",)
 
 
 @dataclass(slots=True)
 class Stage:
-    """One stage over all captions; `driver` is processor time of the run's own process, `sent` what went both ways."""
+    """One stage over all captions.
+
+    `driver` is processor time of the run's own process, `busiest` that of the worker that had most, `sent` what went
+    both ways.
+    """
 
     stage: str
     rows: int
     seconds: float
     driver: float
+    busiest: float
     sent: int
 
 
@@ -95,11 +108,11 @@ class Counted:
         return getattr(self._pipe, name)
 
 
-class CountedCrew(ForkedCrew):
+class CountedCrew(ServedCrew):
     """Processes of this machine; `counts` has the bytes of each message."""
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
+        super().__init__(size, imported=MODELS)
         self.counts: list[int] = []
 
     def start(self, number: int) -> None:
@@ -149,34 +162,51 @@ def team(crew: Callable[[], LocalCrew]) -> Iterator[Team]:
         made.close()
 
 
-def one_run(root: Path, captions: int, measurer: Measurer, counts: list[int]) -> list[Stage]:
+def texts_of(captions: int, drawn: int) -> list[str]:
+    """Captions of the demo, or of so many drawn scenes."""
+    if not drawn:
+        return DEMO_CAPTIONS.read_text(encoding="utf-8").splitlines()[:captions]
+    chance, texts = random.Random(0), dict[str, None]()
+    while len(texts) < drawn:
+        texts[random_caption(chance)] = None
+    return [*texts]
+
+
+def processor_times(crew: CountedCrew) -> dict[int, float]:
+    """By worker, the seconds that it had a processor so far."""
+    return {pid: sum(psutil.Process(pid).cpu_times()[:2]) for pid in crew.pids}
+
+
+def one_run(root: Path, texts: Sequence[str], measurer: Measurer, crew: CountedCrew) -> list[Stage]:
     """All stages over a fresh home."""
     home, recipe = Home(root), load_recipe("miniature")
-    texts = DEMO_CAPTIONS.read_text(encoding="utf-8").splitlines()[:captions]
     root.mkdir(parents=True)
     (root / "captions.txt").write_text("\n".join(texts), encoding="utf-8")
     ingest([root / "captions.txt"], home)
     models, stages = LoadedModels.shared(recipe.roles), []
     for stage in stages_of(recipe):
-        counts.clear()
+        crew.counts.clear()
+        before = processor_times(crew)
         began, used = time.monotonic(), time.process_time()
         inputs = read_inputs(stage, home, SHARD)
         record = materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "run", measurer=measurer)
         seconds, driver = time.monotonic() - began, time.process_time() - used
-        stages.append(Stage(stage.name, record.rows, round(seconds, 3), round(driver, 3), sum(counts)))
+        after = processor_times(crew)
+        busiest = max((spent - before.get(pid, 0.0) for pid, spent in after.items()), default=0.0)
+        figures = (round(each, 3) for each in (seconds, driver, busiest))
+        stages.append(Stage(stage.name, record.rows, *figures, sum(crew.counts)))
     return stages
 
 
-def by_workers(root: Path, captions: int, repeats: int) -> dict[int, list[list[Stage]]]:
+def by_workers(root: Path, texts: Sequence[str], repeats: int) -> dict[int, list[list[Stage]]]:
     """By number of workers, the stages of each run; the teams take turns."""
-    import_libraries()
     runs: dict[int, list[list[Stage]]] = {1: [], 2: []}
     for repeat in range(repeats):
         for workers, found in runs.items():
             crew = CountedCrew(workers)
             with team(lambda crew=crew: crew) as measurer:  # type: ignore[misc]
-                one_run(root / f"warm-{repeat}-{workers}", 8, measurer, crew.counts)
-                found.append(one_run(root / f"home-{repeat}-{workers}", captions, measurer, crew.counts))
+                one_run(root / f"warm-{repeat}-{workers}", texts[:WARM], measurer, crew)
+                found.append(one_run(root / f"home-{repeat}-{workers}", texts, measurer, crew))
     return runs
 
 
@@ -191,7 +221,7 @@ def feeding(root: Path, sleepers: int, pairs: int) -> Driver:
         noise(),
     )
     models.is_in_process("pair_generator")  # imports torch
-    with team(lambda: ForkedCrew(sleepers, Sleeper)) as measurer:
+    with team(lambda: ServedCrew(sleepers, Sleeper, MODELS)) as measurer:
         began, used = time.monotonic(), time.process_time()
         materialize(stage, SHARD, inputs, recipe, Ledger(ledger), models, "run", measurer=measurer)
         seconds, driver = time.monotonic() - began, time.process_time() - used
@@ -215,7 +245,7 @@ def row_cost(root: Path, rows: int = 4_000) -> float:
     ingest([root / "captions.txt"], home, shard_size=rows)
     models, stage = LoadedModels.shared(recipe.roles), stage_named("prompt_pairs")
     inputs = read_inputs(stage, home, SHARD)
-    with team(lambda: ForkedCrew(4, Rewriter)) as measurer:
+    with team(lambda: ServedCrew(4, Rewriter, MODELS)) as measurer:
         used = time.process_time()
         materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "run", measurer=measurer)
         return round((time.process_time() - used) / rows, 6)
@@ -223,13 +253,15 @@ def row_cost(root: Path, rows: int = 4_000) -> float:
 
 def table(runs: Mapping[int, Sequence[Sequence[Stage]]]) -> str:
     """Medians by stage, how much faster two were, and what a row cost the driver's processor."""
-    heads = ("rows", "rows/s by 1", "by 2", "times", "driver, ms", "KB a row")
+    heads = ("rows", "rows/s by 1", "by 2", "times", "at most", "driver, ms", "KB a row")
     lines = [f"{'stage':<18}" + "".join(f"{head:>13}" for head in heads)]
     for at, stage in enumerate(runs[1][0]):
         one, two = (statistics.median(run[at].seconds for run in runs[workers]) for workers in (1, 2))
         driver = 1000 * statistics.median(run[at].driver for run in runs[2]) / max(stage.rows, 1)
         sent = statistics.median(run[at].sent for run in runs[2]) / max(stage.rows, 1) / 1000
-        values = f"{stage.rows:>13}{stage.rows / one:>13.2f}{stage.rows / two:>13.2f}{one / two:>13.2f}"
+        alone, busier = (statistics.median(run[at].busiest for run in runs[workers]) for workers in (1, 2))
+        most = f"{alone / busier:.2f}" if busier else "-"
+        values = f"{stage.rows:>13}{stage.rows / one:>13.2f}{stage.rows / two:>13.2f}{one / two:>13.2f}{most:>13}"
         lines.append(f"{stage.stage:<18}{values}{driver:>13.1f}{sent:>13.1f}")
     return "\n".join(lines)
 
@@ -238,6 +270,7 @@ def main() -> None:
     """Measure, print, and write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--captions", type=int, default=64, help="captions of the demo (default 64)")
+    parser.add_argument("--drawn", type=int, default=0, help="captions of so many drawn scenes instead")
     parser.add_argument("--repeats", type=int, default=3, help="runs by one and by two workers (default 3)")
     parser.add_argument("--sleepers", type=int, default=64, help="workers that sleep (default 64)")
     parser.add_argument("--pairs", type=int, default=256, help="pairs that they answer with (default 256)")
@@ -249,8 +282,8 @@ def main() -> None:
         print(json.dumps(asdict(driver), indent=1))
         row = row_cost(Path(folder) / "rows")
         print(f"the driver's processor for a row without images: {1000 * row:.2f} ms")
-        before = psutil.cpu_times()
-        runs = by_workers(Path(folder), arguments.captions, arguments.repeats) if arguments.repeats else {}
+        before, texts = psutil.cpu_times(), texts_of(arguments.captions, arguments.drawn)
+        runs = by_workers(Path(folder), texts, arguments.repeats) if arguments.repeats else {}
         busy = sum(psutil.cpu_times()[:3]) - sum(before[:3])
     if runs:
         print(table(runs))

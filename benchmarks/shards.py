@@ -12,7 +12,7 @@ from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.tables import RECORD_KEY
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from resources.miniature.scenes import random_caption
 
 CAPTIONS = 4

@@ -34,7 +34,7 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 BUCKET = address("s3://bucket")
 COUNTS = "/counts"
@@ -152,7 +152,7 @@ def upload(folder: Path, to: PurePath) -> None:
             with store_of(to).writing(address) as temporary:
                 temporary.write_bytes(file.read_bytes())
 
-    files = [file for part in ("captions", "ledger") for file in (folder / part).rglob("*") if file.is_file()]
+    files = [file for part in ("captions", "ledger", "parts") for file in (folder / part).rglob("*") if file.is_file()]
     with ThreadPoolExecutor(UPLOADS) as pool:
         list(pool.map(put, [file for file in files if not file.name.startswith(".")]))
 

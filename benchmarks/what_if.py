@@ -33,7 +33,7 @@ from imgdiff_assets.ledger.tables import write_table
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Measurement
 from imgdiff_assets.what_if.sweep import sweep

@@ -2,10 +2,11 @@
 
     python -m benchmarks.workers_killed [--kills 100] [--captions 12] [--seed 0] [--json FILE]
 
-The miniature's whole graph over captions of the demo, again and again, by two workers: half of the kills meet forks of
-this process, half actors of a Ray that is started here. Every few seconds one of them ends by SIGKILL. A batch is one
-row, for rows in batches of other sizes differ in their last bits; one that three kills meet is set apart: that is
-counted, and it is tried again.
+The miniature's whole graph over captions of the demo, again and again, by two workers: half of the kills meet
+processes of this machine, half actors of a Ray that is started here. Every few seconds one of them ends by SIGKILL,
+whatever it does, also while it loads its models; but not before something was measured since the last kill: where none
+lives as long as it takes to load, nothing can be. A batch is one row, for rows in batches of other sizes differ in
+their last bits; one that three kills meet is set apart: that is counted, and it is tried again.
 """
 
 import argparse
@@ -22,9 +23,9 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.faults import import_libraries
-from benchmarks.forked_crew import ForkedCrew
+from benchmarks.served_crew import ServedCrew
 from imgdiff_assets.cli.demo import DEMO_CAPTIONS
+from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.measurer import HERE, Measurer
@@ -41,6 +42,7 @@ from imgdiff_assets.stages.graph import stages_of
 
 SHARD = "shard-000000"
 OF_RAY = "ray::Worker"
+SERVER = "multiprocessing.forkserver"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Trial:
 
 
 def workers() -> list[psutil.Process]:
-    """Those of this process that measure: its forks, or Ray's actors."""
+    """Those of this process that measure: forks of its server, or Ray's actors."""
     children = psutil.Process().children(recursive=True)
     found = []
     for child in children:
@@ -70,8 +72,8 @@ def workers() -> list[psutil.Process]:
             line = " ".join(child.cmdline())
         except psutil.Error:
             continue
-        is_fork = child.ppid() == os.getpid() and "workers_killed" in line
-        if is_fork or line.startswith(OF_RAY):
+        is_local = SERVER in line and child.ppid() != os.getpid()  # else it is the server
+        if is_local or line.startswith(OF_RAY):
             found.append(child)
     return found
 
@@ -82,11 +84,16 @@ class Killer(threading.Thread):
     def __init__(self, chance: random.Random, most: int, every: float) -> None:
         super().__init__(daemon=True)
         self._chance, self._most, self._every = chance, most, every
-        self.kills, self.done = 0, threading.Event()
+        self.kills, self.done, self.measured = 0, threading.Event(), threading.Event()
+
+    def saw(self, what: str, done: int, total: int) -> None:
+        """Something was measured."""
+        self.measured.set()
 
     def run(self) -> None:
         while self.kills < self._most and not self.done.wait(self._chance.expovariate(1 / self._every)):
-            if candidates := workers():
+            if self.measured.is_set() and (candidates := workers()):
+                self.measured.clear()
                 os.kill(self._chance.choice(candidates).pid, signal.SIGKILL)
                 self.kills += 1
 
@@ -100,14 +107,17 @@ def fresh_home(root: Path, captions: int) -> Home:
     return home
 
 
-def whole_graph(home: Home, measurer: Measurer) -> tuple[dict[str, str], int, int]:
+def whole_graph(
+    home: Home, measurer: Measurer, progress: Progress = lambda what, done, total: None
+) -> tuple[dict[str, str], int, int]:
     """By stage the hash of its table; workers that were told to have ended; rows that this set apart."""
     one_by_one = [f"{role}.batch_size=1" for role in load_recipe("miniature").roles]
     recipe = load_recipe("miniature", [*one_by_one, "max_error_share=1.0"])
     hashes, told, apart = {}, 0, 0
     for stage in stages_of(recipe):
         inputs, models = read_inputs(stage, home, SHARD), LoadedModels.shared(recipe.roles)
-        made = materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "run", measurer=measurer)
+        ledger = Ledger(home.ledger)
+        made = materialize(stage, SHARD, inputs, recipe, ledger, models, "run", progress=progress, measurer=measurer)
         hashes[stage.name] = made.output_hash
         told += sum(use.ended is not None for use in made.workers.values())
         apart += made.rejections.get("error:worker_ended", 0)
@@ -124,7 +134,7 @@ def kill(
         killer = Killer(chance, kills - trial.kills, every)
         killer.start()
         try:
-            hashes, told, apart = whole_graph(home, team)
+            hashes, told, apart = whole_graph(home, team, killer.saw)
             if apart:
                 killer.done.set()
                 hashes = whole_graph(home, team)[0]
@@ -156,11 +166,13 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()
     os.environ[THREADS] = "1"
-    import_libraries()
     chance, half = random.Random(arguments.seed), arguments.kills // 2
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        forks = kill("forks", lambda: ForkedCrew(2), root / "forks", arguments.captions, half, 2.5, chance)
+        models = ("benchmarks.model_libraries",)
+        local = kill(
+            "local", lambda: ServedCrew(2, imported=models), root / "local", arguments.captions, half, 2.5, chance
+        )
         actors = kill(
             "ray",
             lambda: RayCrew(2, None, 1.0, None, "DEFAULT"),
@@ -173,9 +185,9 @@ def main() -> None:
     if arguments.json:
         options = {name: value for name, value in vars(arguments).items() if name != "json"}
         command = " ".join(["python -m benchmarks.workers_killed", *(f"--{k} {v}" for k, v in options.items())])
-        values = {"command": command, "trials": [asdict(forks), asdict(actors)]}
+        values = {"command": command, "trials": [asdict(local), asdict(actors)]}
         arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    raise SystemExit(not all(trial.same == trial.runs and not trial.left for trial in (forks, actors)))
+    raise SystemExit(not all(trial.same == trial.runs and not trial.left for trial in (local, actors)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from resources.captioner import CaptionerSettings
 from resources.completions import complete
 from resources.loading.api_key import API_KEY, API_KEYS, key_for
 from resources.loading.failures import ModelUnavailable, is_of_the_machine
-from resources.loading.settings import ChatModelSettings
+from resources.loading.settings import ChatModelSettings, ServableSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.yes_or_no import share_told
 
@@ -114,7 +114,7 @@ def _yes(settings: ChatModelSettings, contents: Iterable[Any]) -> list[float | N
     return [share_told(json.loads(told)) for told in _answers(settings, requests, _likeliest)]
 
 
-def served_identity(settings: ChatModelSettings) -> dict[str, str]:
+def served_identity(settings: ServableSettings) -> dict[str, str]:
     """Return what the server says of the model that stays the same wherever and whenever it is served.
 
     It is asked again every minute. Raises ModelUnavailable when it does not answer or serves no such model.
@@ -122,12 +122,25 @@ def served_identity(settings: ChatModelSettings) -> dict[str, str]:
     return dict(_listed(str(settings.base_url), settings.model, int(time.monotonic() // REMEMBERED_SECONDS)))
 
 
+def only_model(base_url: str) -> str:
+    """Return what the one model is called that a server serves. Raises ModelUnavailable where it serves others too."""
+    names = [str(entry["id"]) for entry in _models(base_url, "models")]
+    if len(names) != 1:
+        raise ModelUnavailable(f"The server {base_url} serves {', '.join(names) or 'nothing'}: say which of them.")
+    return names[0]
+
+
+def _models(base_url: str, model: str) -> list[dict[str, Any]]:
+    """What the server tells of all its models; `model` is what is asked for, as errors tell it."""
+    settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=2)
+    with connect(settings) as client, errors_explained(settings):
+        return [entry.to_dict(warnings=False) for entry in client.models.list()]
+
+
 @lru_cache(maxsize=64)
 def _listed(base_url: str, model: str, minute: int) -> tuple[tuple[str, str], ...]:
     """What the list of models says of `model`; `minute` makes an old answer forgotten."""
-    settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=2)
-    with _connect(settings) as client, _server_errors_explained(settings):
-        listed = [entry.to_dict(warnings=False) for entry in client.models.list()]
+    listed = _models(base_url, model)
     for entry in listed:
         if entry["id"] == model:
             return tuple((name, str(entry[name])) for name in LASTING if entry.get(name) is not None)
@@ -142,7 +155,7 @@ def _keeps_to(base_url: str, model: str, schema: str) -> bool:
 
     settings = ChatModelSettings(model=model, base_url=base_url, max_retries=1)
     question = {"messages": [{"role": "user", "content": "Answer with {}."}], "max_tokens": 4}
-    with _connect(settings) as client, _server_errors_explained(settings):
+    with connect(settings) as client, errors_explained(settings):
         try:
             client.chat.completions.create(model=model, response_format=_response_format(schema), **question)  # type: ignore[call-overload]
         except openai.APIStatusError as error:
@@ -156,7 +169,7 @@ def _response_format(schema: str) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": json.loads(schema), "strict": True}}
 
 
-def _connect(settings: ChatModelSettings) -> "OpenAI":
+def connect(settings: ServableSettings) -> "OpenAI":
     """Return a client that repeats what failed for want of an answer, each time after a longer pause.
 
     Raises ModelUnavailable, also for a server that the key is not meant for.
@@ -200,14 +213,14 @@ def _answers(
         common["stop"] = settings.stop
     known = outcomes()
 
-    with _connect(settings) as client, ThreadPoolExecutor(settings.concurrency) as pool:
+    with connect(settings) as client, ThreadPoolExecutor(settings.concurrency) as pool:
 
         def ask(request: Mapping[str, Any]) -> str | Exception:
             question = json.dumps([settings.base_url, common, request])
             key = hashlib.sha256(question.encode()).hexdigest()
             if key not in known:
                 try:
-                    with _server_errors_explained(settings):
+                    with errors_explained(settings):
                         completion = complete(client, {**common, **request})
                     known[key] = read(completion)
                 except Exception as error:
@@ -225,7 +238,7 @@ def _answers(
 
 
 @contextmanager
-def _server_errors_explained(settings: ChatModelSettings) -> Iterator[None]:
+def errors_explained(settings: ServableSettings) -> Iterator[None]:
     """Tell a server that cannot answer at all from a question that it does not answer, which raises as it is."""
     import openai
 

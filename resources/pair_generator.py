@@ -152,6 +152,22 @@ class PairGenerator:
         other.settings = self.settings.model_copy(update=changes)
         return other
 
+    def reconstruct(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return a picture (H, W, 3) as the autoencoder gives it back: into the latent space, and out of it."""
+        import torch
+
+        vae = self.pipeline.vae
+        step = 2 ** (len(vae.config.block_out_channels) - 1)
+        height, width = picture.shape[:2]
+        # The autoencoder takes whole steps; what is added beyond the edge is cut off again.
+        whole = np.pad(picture, ((0, -height % step), (0, -width % step), (0, 0)), mode="edge")
+        values = torch.from_numpy(whole).permute(2, 0, 1)[None].float() / 127.5 - 1
+        with torch.inference_mode():
+            latents = vae.encode(values.to(vae.device, vae.dtype)).latent_dist.mode()
+            seen = vae.decode(latents).sample[0].float().cpu()
+        pixels: NDArray[np.uint8] = ((seen.permute(1, 2, 0).clamp(-1, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
+        return pixels[:height, :width]
+
     def _next_batch_size(self, left: int) -> int:
         """How many of the pairs that are left come next."""
         size = min(left, self.settings.batch_size)

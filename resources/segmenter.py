@@ -38,8 +38,9 @@ Proposals = tuple[NDArray[np.float32], NDArray[np.float32]]
 class SegmenterSettings(ModelSettings):
     """Settings of the segmenter.
 
-    `model` is a folder with `config.json` and `model.safetensors` (see `build_sam`), or an official checkpoint file
-    whose name says its size: `vit_b`, `vit_l` or `vit_h`. `batch_size` counts images in the image encoder.
+    `model` is a folder with `config.json` and `model.safetensors` (see `build_sam`), an official checkpoint file whose
+    name says its size (`vit_b`, `vit_l` or `vit_h`), or a SAM 2.1 or SAM 3 in the format of transformers: see
+    `resources.sam.opening`. `batch_size` counts images in the image encoder.
     """
 
     role: ClassVar[str] = "segmenter"
@@ -65,6 +66,13 @@ class SegmenterSettings(ModelSettings):
     )
     max_area_fraction: float = Field(
         default=0.9, ge=0, le=1, description="Boxes that cover more of the image than this are dropped."
+    )
+    text_threshold: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        exclude_if=lambda value: value == 0.5,
+        description="Of a model that finds things by name: boxes that it is less sure of are dropped.",
     )
 
     def identity(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 The plan is a folder with a JSON file `plan.json`, by caption one of the words below; `calls` there has a line for each
 call: the process and its captions. While there is a file `one`, no process loads the model after one has ended.
+`meet`: no process goes on before two were called; `wait`: nor before there is a file `go`.
 """
 
 import json
@@ -40,6 +41,7 @@ class Rewriter:
         plan = json.loads((self.folder / "plan.json").read_text())
         with (self.folder / "calls").open("a") as calls:
             calls.write(json.dumps([os.getpid(), list(captions)]) + "\\n")
+        (self.folder / f"met-{os.getpid()}").touch()
         for number, caption in enumerate(captions):
             what = plan.get(caption)
             if what in ("end", "end once") and (self.first("ended") or what == "end"):
@@ -50,9 +52,18 @@ class Rewriter:
                 raise MemoryError("out of memory")
             if what == "fail":
                 raise ValueError("no such word")
-            if what == "slow":
-                time.sleep(0.05)
+            if what == "meet":
+                self.until(lambda: len([*self.folder.glob("met-*")]) > 1)
+            if what == "wait":
+                self.until((self.folder / "go").exists)
         return [f"so : {caption} and more" for caption in captions]
+
+    def until(self, happened):
+        given_up = time.monotonic() + 300
+        while not happened():
+            if time.monotonic() > given_up:
+                raise TimeoutError("nobody came")
+            time.sleep(0.002)
 
     def first(self, name):
         try:
@@ -118,8 +129,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def write_plan(folder: Path, plan: Mapping[str, str]) -> None:
     """What is to happen from now on."""
-    for name in ("calls", "ended", "lost", "small"):
-        (folder / name).unlink(missing_ok=True)
+    for file in (*(folder / name for name in ("calls", "ended", "lost", "small", "go")), *folder.glob("met-*")):
+        file.unlink(missing_ok=True)
     (folder / "calls").touch()
     (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
 

@@ -24,7 +24,8 @@ from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import SHIPPED
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, stages_of
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.statistics.funnel import funnel
 from resources.catalog import Catalog
 from tests.installed_packages import MISTAKES

@@ -17,7 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("definitions",),
     ("defs",),
-    ("release",),
+    ("release", "training"),
     ("browser", "pictures", "what_if"),
     ("export", "statistics", "lineage"),
     ("engine", "reading", "setup"),

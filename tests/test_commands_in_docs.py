@@ -34,6 +34,13 @@ NOT_RUN = {
     "imgdiff remove": ("names what is the reader's", "tests/imgdiff_assets/defs/test_takedown.py", '"remove"'),
     "imgdiff ingest s3://": ("needs a bucket", "tests/imgdiff_assets/ingest/test_given_in_buckets.py", "ingest("),
     "imgdiff ingest-pairs s3://": ("needs a bucket", "tests/imgdiff_assets/ingest/test_given_in_buckets.py", "pairs("),
+    "imgdiff evaluate": ("asks what there is", "tests/imgdiff_assets/training/test_evaluating.py", "lmms"),
+    "imgdiff train-config": ("reads what is exported", "tests/imgdiff_assets/training/test_config.py", "train-config"),
+    "imgdiff release --compare-with": (
+        "names what is the reader's",
+        "tests/imgdiff_assets/release/test_contamination.py",
+        "compare_with",
+    ),
     "imgdiff models pull": ("fetches gigabytes", "tests/resources/loading/test_downloads.py", "is_fetched"),
 }
 """How commands begin that are not run here: why, the file that looks at the same instead, and words of it."""

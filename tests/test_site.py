@@ -14,7 +14,7 @@ from docs.site.recipe_page import recipe_page
 from docs.site.tables_page import tables_page
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from tests.pages import ROOT
 
 if TYPE_CHECKING:

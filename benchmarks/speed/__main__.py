@@ -1,15 +1,18 @@
 """How fast the models' roles are beside what they replace, as tables.
 
     python -m benchmarks.speed [pairs] [boxes] [regions] [questions] [stages] [shortcuts] [--rounds N] [--json FILE]
-    python -m benchmarks.speed --full-size [--json FILE]
+    python -m benchmarks.speed --full-size [--seconds 900] [--models FOLDER] [--json FILE] [--tiny]
 
 All is compared in one process in turns, by the CPU seconds of one thread (of the GPU: seconds that pass); a figure is
 the median of the turns' ratios, with the least and the largest. Models are small and their weights random, but where a
 line says *miniature*. `stages` makes a virtual environment with py-data-juicer 1.6.1 first, about 6 GB. `--full-size`
-needs a GPU, and about 40 GB of disk for the models that it makes.
+needs a GPU, and about 40 GB for the models that it makes (`--models /dev/shm/models` keeps them in memory); it goes
+piece by piece, the most telling first, and goes on where it was cut off. `--tiny` shows on any machine that all of its
+pieces run.
 """
 
 import json
+import math
 import platform
 import random
 import tempfile
@@ -19,15 +22,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import click
-import numpy as np
 import torch
-from PIL import Image
 
 from benchmarks import pair_generator, quality
 from benchmarks.speed import boxes, pairs, questions, regions, stages
-from benchmarks.speed.random_models import FULL, SMALL, save_captioner
+from benchmarks.speed.full_size import FULL_SCALE, TINY_SCALE, Bench, run
+from benchmarks.speed.random_models import SMALL, save_captioner
 from benchmarks.speed.timing import Figure
-from benchmarks.speed.whole import Load, measure, save_models
+from benchmarks.speed.whole import save_models
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.miniature.scenes import draw_scene
 
@@ -50,6 +52,16 @@ SHORTER: dict[str, dict[str, float]] = {
 @click.argument("sections", nargs=-1, type=click.Choice(SECTIONS), metavar="[SECTION]...")
 @click.option("--rounds", default=5, show_default=True, help="Turns of everything that is compared.")
 @click.option("--full-size", is_flag=True, help="Published sizes at 1024 x 1024 pixels and 50 steps; needs a GPU.")
+@click.option("--tiny", is_flag=True, help="With --full-size: the same pieces with tiny models, on any machine.")
+@click.option("--seconds", default=math.inf, help="With --full-size: no more than these; what is left is for later.")
+@click.option(
+    "--models",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=CACHE / "full_size",
+    show_default=True,
+    help="With --full-size: where its models are kept, and the figures without --json.",
+)
 @click.option(
     "--environment",
     type=click.Path(path_type=Path),
@@ -63,16 +75,29 @@ SHORTER: dict[str, dict[str, float]] = {
     type=click.Path(dir_okay=False, path_type=Path),
     help="Put the figures here too, beside those of other sections.",
 )
-def main(sections: Sequence[str], rounds: int, full_size: bool, environment: Path, file: Path | None) -> None:
-    if full_size and not torch.cuda.is_available():
-        raise click.ClickException("--full-size needs a GPU, and torch sees none here; without it, small models run.")
+def main(
+    sections: Sequence[str],
+    rounds: int,
+    full_size: bool,
+    tiny: bool,
+    seconds: float,
+    folder: Path,
+    environment: Path,
+    file: Path | None,
+) -> None:
     if full_size and sections:
         raise click.UsageError("--full-size measures everything; name no sections beside it.")
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        models = save_models(Path(folder), FULL if full_size else SMALL)
-        for section in ("full size",) if full_size else sections or SECTIONS:
-            figures = _figures(section, Path(folder), models, rounds, environment)
+    if full_size:
+        if not tiny and not torch.cuda.is_available():
+            raise click.ClickException("--full-size needs a GPU, and torch sees none here; --tiny tries its pieces.")
+        bench = Bench(folder, TINY_SCALE if tiny else FULL_SCALE)
+        about = {"tiny": tiny, "device": _device(), "versions": _versions()}
+        raise SystemExit(not run(bench, seconds, file or folder / "figures.json", about, click.echo))
+    with tempfile.TemporaryDirectory() as temporary:
+        models = save_models(Path(temporary), SMALL)
+        for section in sections or SECTIONS:
+            figures = _figures(section, Path(temporary), models, rounds, environment)
             click.echo(_table(figures) + "\n")
             if file:
                 _write(file, section, rounds, figures)
@@ -88,7 +113,7 @@ def _figures(section: str, folder: Path, models: dict[str, Path], rounds: int, e
         return [*pairs.measure(model, 64, 5, few, "float32"), *compiled, *larger]
     if section == "boxes":
         scenes = [draw_scene(random.Random(seed)).image for seed in range(8)]
-        large = [_resized(scene, 512) for scene in scenes[:2]]
+        large = [regions.resized(scene, 512) for scene in scenes[:2]]
         figures = boxes.measure_trained(scenes, rounds)
         for share in (0.3, 0.9):
             figures += boxes.measure_random(models["segmenter"], large, 8, share, "float32", few)
@@ -96,8 +121,8 @@ def _figures(section: str, folder: Path, models: dict[str, Path], rounds: int, e
     if section == "regions":
         trained = regions.Scoring("miniature:image_text_encoder", "miniature:image_text_matcher", "float32", 0.5)
         untrained = regions.Scoring(models["encoder"], models["matcher"], "float32", 0.5)
-        small = regions.measure("miniature models, 64²", trained, _regions(drawn, 64), folder, rounds)
-        return [*small, *regions.measure("small models, 512²", untrained, _regions(drawn, 512), folder, few)]
+        small = regions.measure("miniature models, 64²", trained, regions.of_drawn(drawn, 64), folder, rounds)
+        return [*small, *regions.measure("small models, 512²", untrained, regions.of_drawn(drawn, 512), folder, few)]
     if section == "questions":
         # With as many tokens an image as LLaVA-1.5 has.
         larger = replace(SMALL, captioner={**SMALL.captioner, "image_size": 336})
@@ -113,43 +138,24 @@ def _figures(section: str, folder: Path, models: dict[str, Path], rounds: int, e
             for name, changes in SHORTER.items()
             for one in pair_generator.measure(settings.model_copy(update=changes), 30)[2:]
         ]
-    images = [_resized(draw_scene(random.Random(seed)).image, 1024) for seed in range(4)]
-    scoring = regions.Scoring(models["encoder"], models["matcher"], "float16", 0.5)
-    return [
-        *pairs.measure(models["pair_generator"], 128, 50, few, "float16"),
-        *pairs.measure_compiled(models["pair_generator"], 128, 50, few, "float16"),
-        *boxes.measure_random(models["segmenter"], images, 32, 0.3, "bfloat16", few),
-        *regions.measure("full size, 1024²", scoring, _regions(drawn, 1024), folder, rounds),
-        *questions.measure("LLaVA-1.5 7B", models["captioner"], 4, 3, "float16", rounds),
-        *measure(models, 8, Load(), "float16"),
-    ]
+    raise click.UsageError(f"there is no section {section}")
 
 
 def _write(file: Path, section: str, rounds: int, figures: Sequence[Figure]) -> None:
     """Put a section's figures into the file, beside those of other sections."""
     results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-    named = "--full-size" if section == "full size" else section
     results[section] = {
-        "command": f"python -m benchmarks.speed {named} --rounds {rounds}",
+        "command": f"python -m benchmarks.speed {section} --rounds {rounds}",
         "device": _device(),
-        "versions": {name: version(name) for name in ("torch", "diffusers", "transformers", "segment-anything")},
+        "versions": _versions(),
         "figures": [asdict(figure) for figure in figures],
     }
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _resized(image: np.ndarray, side: int) -> np.ndarray:
-    return np.array(Image.fromarray(image).resize((side, side)))
-
-
-def _regions(drawn: Sequence[quality.DrawnPair], side: int) -> list[regions.Region]:
-    """The regions of drawn pairs enlarged to `side`: where an object changed, or should have."""
-    found: list[regions.Region] = []
-    for pair in drawn:
-        source, target = (_resized(scene.image, side) for scene in pair.scenes)
-        found += [(source, target, box * side / 64, pair.claim) for box in pair.boxes]
-    return found
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "diffusers", "transformers", "segment-anything")}
 
 
 def _device() -> str:

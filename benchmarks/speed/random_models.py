@@ -5,7 +5,7 @@ Random weights cost what trained ones cost; what they make is noise.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,9 @@ SMALL = Sizes(
     },
     dtype=torch.float32,
 )
+
+TINY = replace(SMALL, sam=_sam(side=64, width=192, depth=1, heads=3, global_layers=[0]))
+"""To see that all runs."""
 
 FULL = Sizes(
     unet={

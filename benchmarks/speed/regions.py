@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.quality import DrawnPair
 from benchmarks.speed.timing import Figure, ratio, seconds, take_turns
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
@@ -20,6 +21,20 @@ from resources.images.crops import cut
 
 GOAL = "≥ 2; ≥ 10 on a GPU"
 Region = tuple[np.ndarray, np.ndarray, Sequence[float], tuple[str, str]]  # two images, a box, a text for each
+
+
+def resized(image: np.ndarray, side: int) -> np.ndarray:
+    """The image as a square of another size."""
+    return np.array(Image.fromarray(image).resize((side, side)))
+
+
+def of_drawn(drawn: Sequence[DrawnPair], side: int) -> list[Region]:
+    """The regions of drawn pairs enlarged to `side`: where an object changed, or should have."""
+    found: list[Region] = []
+    for pair in drawn:
+        source, target = (resized(scene.image, side) for scene in pair.scenes)
+        found += [(source, target, box * side / 64, pair.claim) for box in pair.boxes]
+    return found
 
 
 class Scoring:

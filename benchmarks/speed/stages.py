@@ -206,7 +206,7 @@ def _centred(box: Sequence[float]) -> list[float]:
 def _check_same_vectors(folder: Path, image: np.ndarray) -> None:
     """Raises ArithmeticError when the converted encoder sees something else than the one it was made from."""
     encoder = ImageTextEncoder(load_recipe("miniature").models.image_text_encoder)
-    side = encoder._size[0]
+    side = encoder.towers.size[0]
     small = np.array(Image.fromarray(image).resize((side, side)))
     model, processor = CLIPModel.from_pretrained(folder), CLIPProcessor.from_pretrained(folder)
     inputs = processor(images=Image.fromarray(small), text="a red ball", return_tensors="pt")

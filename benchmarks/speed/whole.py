@@ -1,6 +1,7 @@
 """The whole work on a pair, stage by stage: seconds, memory, what bounds it, and its cost beside the paper's."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,13 +50,15 @@ class Load:
     answer_tokens: int = 64
 
 
-def save_models(folder: Path, sizes: Sizes) -> dict[str, Path]:
-    """Save the models of one size under `folder`, those that are not there yet; returns their folders by role."""
-    for role, save in SAVERS.items():
+def save_models(folder: Path, sizes: Sizes, roles: Iterable[str] = tuple(SAVERS)) -> dict[str, Path]:
+    """Save models of one size under `folder`, those that are not there yet; returns their folders by role."""
+    for role in roles:
         if not (folder / role).exists():
-            save(folder / f"{role}.unfinished", sizes)
-            (folder / f"{role}.unfinished").rename(folder / role)
-    return {role: folder / role for role in SAVERS}
+            unfinished = folder / f"{role}.unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was cut off
+            SAVERS[role](unfinished, sizes)
+            unfinished.rename(folder / role)
+    return {role: folder / role for role in roles}
 
 
 def measure(models: dict[str, Path], pairs: int, load: Load, dtype: str) -> list[Figure]:

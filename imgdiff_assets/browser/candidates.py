@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.browser.joins import columns_of, first_with, scores_of, source_of, words_of
+from imgdiff_assets.browser.joins import columns_of, first_with, kind_in, scores_of, source_of, words_of
 from imgdiff_assets.browser.question import COLUMNS, LEDGER_ORDER, BadQuestion, Question
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.method.regions import BOX_COLUMNS
@@ -47,7 +47,8 @@ def conditions(question: Question) -> tuple[str, list[Any]]:
         add("t.shard = ?", question.shard)
     for name in ("task", "kind", "split"):
         if value := getattr(question, name):
-            add(f"{first_with(stage, COLUMNS[name])} = ?", value)
+            column = kind_in(stage) if name == "kind" else first_with(stage, COLUMNS[name])
+            add(f"{column} = ?", value)
     for word in question.text.split():
         add(f"contains({words_of(stage)}, lower(?))", word)
     if question.object:

@@ -5,7 +5,7 @@ from typing import Any
 
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.browser.statistics import count_funnel, histograms, keep_rates
+from imgdiff_assets.browser.statistics import count_funnel, histograms, keep_rates, kept_by_kind
 from imgdiff_assets.ingest.shards import shard_keys
 
 SHARDS_PER_PAGE = 200
@@ -18,11 +18,13 @@ def funnel_page(site: Site, values: Mapping[str, str]) -> str:
     if shard and shard not in index.shards():
         raise BadQuestion(f"{shard!r} has no tables yet, or is no shard")
     counts = count_funnel(index, site.recipe, shard)
+    made = {stage.stage: bool(stage.shards) for stage in counts.stages}
     rates = {stage.stage: keep_rates(index, stage.stage, shard) for stage in counts.stages if stage.rejected}
     return site.render(
         "funnel.html",
         shard=shard,
         funnel=counts,
+        kinds=kept_by_kind(index, [stage for stage in site.stages if made[stage.name]], shard),
         widest=max(1, *(stage.rows for stage in counts.stages)),
         histograms=histograms(index, site.recipe, shard),
         rates={name: points for name, points in rates.items() if len(points) > 1},

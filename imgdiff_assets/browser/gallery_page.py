@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from imgdiff_assets.browser.candidates import read_page
-from imgdiff_assets.browser.joins import ancestors, scores_of
+from imgdiff_assets.browser.joins import ancestors, kind_in, scores_of, source_of
 from imgdiff_assets.browser.people import Visitor
 from imgdiff_assets.browser.prepared import prepared
 from imgdiff_assets.browser.question import COLUMNS, REVIEWS, SPLITS, VERDICTS, BadQuestion, read_question
@@ -34,7 +34,7 @@ def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
         scores=[name for name in scores_of(stage_named(stage.name)) if name in columns],
         verdicts=VERDICTS,
         tasks=_values(site, stage, "task"),
-        kinds=_values(site, stage, "kind"),
+        kinds=_kinds(site, stage),
         splits=SPLITS if "split" in stage.schema.names else (),
         tags=[row["tag"] for row in site.index.rows("SELECT DISTINCT tag FROM tagged ORDER BY 1")],
         views=views(site.home),
@@ -46,8 +46,15 @@ def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     )
 
 
+def _kinds(site: Site, stage: Stage) -> list[str]:
+    """The kinds of difference that a stage's rows have."""
+    kind = kind_in(stage)
+    found = site.index.rows(f"SELECT DISTINCT {kind} AS name FROM {source_of(stage, kind)} ORDER BY 1")
+    return [row["name"] for row in found if row["name"] is not None]
+
+
 def _values(site: Site, stage: Stage, name: str) -> list[str]:
-    """What rows of a stage can be asked for by task or kind: the values that there are in the ledger."""
+    """What rows of a stage can be asked for by task: the values that there are in the ledger."""
     column = COLUMNS[name]
     table = next((table for table in (stage, *ancestors(stage)) if column in table.schema.names), None)
     if table is None:

@@ -2,6 +2,7 @@
 
 import pyarrow as pa
 
+from imgdiff_assets.method.kind import KIND_COLUMNS, OBJECT_REPLACED, kind_named, kind_names
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
 from imgdiff_assets.stages.stage import Stage
@@ -34,7 +35,7 @@ def scores_of(stage: Stage) -> dict[str, str]:
     """The scores of a stage's rows and of those they come from, as `stage.column`, to SQL; the stage's own first."""
     return {
         f"{table.name}.{field.name}": score_of(table, field.name, f"{_alias(stage, table)}.")
-        for table in [stage, *reversed(ancestors(stage))]
+        for table in [stage, *(table for table in reversed(ancestors(stage)) if not table.optional)]
         for field in table.schema
         if (pa.types.is_floating(field.type) and field.name not in BOX_COLUMNS)
         or field.name in {step.score for step in table.filters}
@@ -72,10 +73,19 @@ def source_of(stage: Stage, asked: str) -> str:
 
 def first_with(stage: Stage, name: str) -> str:
     """Where a column is taken from: the stage itself, or the nearest stage before that has it; else null."""
-    for table in [stage, *reversed(ancestors(stage))]:
-        if name in table.schema.names:
-            return f"{_alias(stage, table)}.{name}"
-    return NOWHERE
+    having = [table for table in [stage, *reversed(ancestors(stage))] if name in table.schema.names]
+    # Of some rows an optional stage has it, of the others one before.
+    last = next((number for number, table in enumerate(having, 1) if not table.optional), len(having))
+    places = [f"{_alias(stage, table)}.{name}" for table in having[:last]]
+    return f"coalesce({', '.join(places)})" if len(places) > 1 else (*places, NOWHERE)[0]
+
+
+def kind_in(stage: Stage) -> str:
+    """SQL of the kind of difference of a stage's rows, as `kind_of` tells it; null where nobody says what differs."""
+    asked, found, named = (first_with(stage, name) for name in KIND_COLUMNS)
+    known = " ".join(f"WHEN {found} = '{kind_named(name).called}' THEN '{name}'" for name in kind_names())
+    named = f"WHEN {named} IS NOT NULL THEN '{OBJECT_REPLACED}'"
+    return f"CASE WHEN {asked} IS NOT NULL THEN {asked} {known} {named} END"
 
 
 def words_of(stage: Stage) -> str:

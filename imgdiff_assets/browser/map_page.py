@@ -46,11 +46,11 @@ def map_points(site: Site, values: Mapping[str, str]) -> bytes:
     where = {pair: number for number, pair in enumerate(plane.pairs)}
     numbers = np.array([where.get(pair, -1) for pair in table["pair_id"].to_pylist()], dtype=np.int64)
     there = numbers >= 0
-    places = plane.places[numbers[there]]
+    placed = plane.places[numbers[there]]
     # Samples of one pair lie side by side: by their ids, so that each stays where it is.
     turns = np.array([int(name[:8], 16) for name in table["sample_id"].to_pylist()], dtype=np.float64)[there]
     turns *= 2 * np.pi / 2**32
-    places = places + SPREAD * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    places = placed + SPREAD * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     names: list[str] = []
     if coloured in CODED:
         encoded = table["colour"].combine_chunks().dictionary_encode()

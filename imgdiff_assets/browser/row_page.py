@@ -51,6 +51,7 @@ def row_page(site: Site, identity: str, values: Mapping[str, str], who: Visitor)
         who=who,
         correct=correctable(site, story.region_id) if story.is_of_region else None,
         back=f"/row/{identity}" + (f"?{here}" if here else ""),
+        gone=site.pictures.not_kept(story.images),
         tags=tags_by_row(site.home).get(identity, []),
     )
 

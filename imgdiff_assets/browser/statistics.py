@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from imgdiff_assets.browser.index import Index
-from imgdiff_assets.browser.joins import score_of
+from imgdiff_assets.browser.joins import kind_in, score_of, source_of
 from imgdiff_assets.reading.scan import keys_above
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
@@ -50,6 +50,21 @@ class Histogram:
     def share(self, value: float) -> float:
         """Where a value lies between the first edge (0) and the last (1)."""
         return (value - self.edges[0]) / (self.edges[-1] - self.edges[0])
+
+
+def kept_by_kind(index: Index, stages: Sequence[Stage], shard: str = "") -> dict[str, dict[str, int]]:
+    """By kind of difference, how many rows each stage kept; empty where there is but one kind."""
+    counts: dict[str, dict[str, int]] = {}
+    for stage in stages:
+        kind = kind_in(stage)
+        where = "t.kept AND (? = '' OR t.shard = ?)"
+        for row in index.rows(
+            f"SELECT {kind} AS kind, count(*) AS n FROM {source_of(stage, kind)} WHERE {where} GROUP BY 1",
+            [shard, shard],
+        ):
+            if row["kind"] is not None:
+                counts.setdefault(row["kind"], {})[stage.name] = row["n"]
+    return dict(sorted(counts.items())) if len(counts) > 1 else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from imgdiff_assets.reading.shown import Shown, ShownImage, shown, shown_images
 from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.graph import SAMPLES, line, stage_named
 
 BOXES = "bounding_boxes"
@@ -155,7 +156,8 @@ class Story:
 
 def id_columns() -> list[tuple[str, str]]:
     """Every kind of id, with a table of the index that has all of that kind."""
-    return [(column, "prompt_pairs" if table == CAPTION_TABLE else table) for column, table in TABLE_OF_ID.items()]
+    known = [(column, "prompt_pairs" if table == CAPTION_TABLE else table) for column, table in TABLE_OF_ID.items()]
+    return [*known, ("pair_id", DERIVED)]
 
 
 def story_of(site: Site, identity: str, erased: bool = False) -> Story:
@@ -198,7 +200,7 @@ def _story(site: Site, identity: str, root: Node, erased: bool) -> Story:
             break
         chain.append(following[0])
     ids = {node.table: node.id for node in chain}
-    pair_id = ids.get("prompt_pairs")
+    pair_id = ids.get(DERIVED, ids.get("prompt_pairs"))
     region_id = ids.get(BOXES)
     reviews = read_reviews(site.home).by_sample.get(ids.get(SAMPLES, ""), {})
     return Story(
@@ -231,7 +233,8 @@ def _path(node: Node) -> list[Node]:
 
 def _pair(index: Index, pair_id: str | None) -> dict[str, Any] | None:
     rows = index.rows(
-        "SELECT pair_id, width, height, source_hash, target_hash FROM image_pairs "
+        "SELECT pair_id, width, height, source_hash, target_hash FROM "
+        f"(SELECT * FROM image_pairs UNION ALL BY NAME SELECT * FROM {DERIVED}) "
         "WHERE pair_id = ? AND source_hash IS NOT NULL AND target_hash IS NOT NULL",
         [pair_id],
     )

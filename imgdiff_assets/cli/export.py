@@ -26,6 +26,7 @@ class ExportCommand(SeveralValues):
             formatter.write_dl([(form.name, form.described) for form in _formats().values()])
         with formatter.section("Tasks"):
             formatter.write_text(", ".join(TASKS))
+            formatter.write_text("preference: a chosen and a rejected answer to each question, of any of them")
 
 
 def _formats() -> "dict[str, Format]":
@@ -85,12 +86,14 @@ def export(
     imgdiff export --format llava --out exports/llava
     imgdiff export --format llava --single-image --task difference which_image --out exports/one_picture
     imgdiff export --format hf --clean --out exports/hf
+    imgdiff export --format hf --task preference --out exports/preferences   chosen and rejected answers
     """
     home = Home.from_environment()
     begin(f"Gathering the samples of {home.root}", as_json)
     from imgdiff_assets.engine.changed_values import changed_text, changed_values
     from imgdiff_assets.export.exporting import export as export_samples
     from imgdiff_assets.export.options import Options
+    from imgdiff_assets.export.preferences import PREFERENCE
     from imgdiff_assets.ingest.shards import known_shards
     from imgdiff_assets.ledger.ledger import Ledger
     from imgdiff_assets.method.tasks import task_named
@@ -98,7 +101,8 @@ def export(
 
     ledger = Ledger(home.ledger)
     chosen = set(known_shards(home, shards)) if shards else set(ledger.shards("fine_tune_set"))
-    options = Options(tuple(sorted({task_named(name).name for name in tasks})) or None, not clean, single_image)
+    asked = tuple(sorted({task_named(name).name for name in tasks if name != PREFERENCE})) or None
+    options = Options(asked, not clean, single_image, PREFERENCE in tasks)
     values = load_recipe(recipe)
     otherwise = changed_values(home, values, chosen)
     if otherwise:

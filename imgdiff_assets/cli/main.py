@@ -13,8 +13,10 @@ from imgdiff_assets.cli.commands import Commands
 from imgdiff_assets.cli.demo import demo
 from imgdiff_assets.cli.doctor import doctor
 from imgdiff_assets.cli.estimate import estimate
+from imgdiff_assets.cli.evaluate import evaluate
 from imgdiff_assets.cli.export import export
 from imgdiff_assets.cli.ingest import ingest
+from imgdiff_assets.cli.ingest_images import ingest_images
 from imgdiff_assets.cli.ingest_pairs import ingest_pairs
 from imgdiff_assets.cli.init import init
 from imgdiff_assets.cli.ledger import ledger
@@ -31,6 +33,7 @@ from imgdiff_assets.cli.run import run
 from imgdiff_assets.cli.shards import shards
 from imgdiff_assets.cli.stats import stats
 from imgdiff_assets.cli.status import status
+from imgdiff_assets.cli.train_config import train_config
 from imgdiff_assets.cli.ui import ui
 from imgdiff_assets.cli.what_if import what_if
 from imgdiff_assets.common.own_resources import require_own_resources
@@ -64,8 +67,10 @@ for each in (
     demo,
     doctor,
     estimate,
+    evaluate,
     export,
     ingest,
+    ingest_images,
     ingest_pairs,
     init,
     ledger,
@@ -82,6 +87,7 @@ for each in (
     shards,
     stats,
     status,
+    train_config,
     ui,
     what_if,
 ):

@@ -65,8 +65,8 @@ def list_(as_json: bool) -> None:
     home = Home.from_environment()
     known = read_reviewers(home)
     if as_json:
-        lines = list(known.unreadable)
-        echo_json({"reviewers": sorted(known.tokens), "distrusted": list(known.distrusted), "unreadable": lines})
+        unreadable = list(known.unreadable)
+        echo_json({"reviewers": sorted(known.tokens), "distrusted": list(known.distrusted), "unreadable": unreadable})
         return
     if not known.asked_for:
         click.echo("Nobody has a token: names are taken on trust.")

@@ -11,6 +11,7 @@ from imgdiff_assets.common.errors import REPORT, is_expected, sentence
 from imgdiff_assets.common.progress import logging_progress, telling
 from imgdiff_assets.defs.asset_metadata import definition_description, definition_metadata, materialization_metadata
 from imgdiff_assets.defs.catalog_index import index, refresh_view
+from imgdiff_assets.defs.events_together import shards_read_once, write_together
 from imgdiff_assets.defs.gpu_places import POOL
 from imgdiff_assets.defs.home_resource import PlacedHome
 from imgdiff_assets.defs.names import Names
@@ -95,7 +96,7 @@ def run_asset(
     try:
         for key in context.partition_keys:
             try:
-                own = stage_of_shard(stage, home.home, key)
+                own = stage_of_shard(stage, home.home, key).under(values)
                 record = materialize(
                     own,
                     key,
@@ -129,16 +130,18 @@ def run_asset(
     finally:
         pictured = {record.shard for record in done if record.changed}
         pictured |= {record.shard for record in done[:PICTURED]}
-        for record in done:
-            metadata = materialization_metadata(
-                record, stage, ledger, home.browser_url, home.home.report, record.shard in pictured
-            )
-            if finished:
-                context.add_asset_metadata(metadata, partition_key=record.shard)
-            else:
-                context.log_event(
-                    dg.AssetMaterialization(context.asset_key, partition=record.shard, metadata=metadata)
+        write_together(context.instance)  # of a run that the web UI has started
+        with shards_read_once(context.instance):
+            for record in done:
+                metadata = materialization_metadata(
+                    record, stage, ledger, home.browser_url, home.home.report, record.shard in pictured
                 )
+                if finished:
+                    context.add_asset_metadata(metadata, partition_key=record.shard)
+                else:
+                    context.log_event(
+                        dg.AssetMaterialization(context.asset_key, partition=record.shard, metadata=metadata)
+                    )
     if failures:
         raise dg.Failure("\n".join(failures), allow_retries=False)
 

@@ -10,6 +10,7 @@ import dagster as dg
 from sqlalchemy.exc import DBAPIError
 
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.defs.events_together import write_together
 from imgdiff_assets.home import Home
 
 DAGSTER_YAML = Path(__file__).parents[1] / "data" / "dagster.yaml"
@@ -38,6 +39,7 @@ def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
         shutil.copyfile(DAGSTER_YAML, folder / "dagster.yaml")
     try:
         with _opened(folder) as instance:
+            write_together(instance)
             yield instance
     except DBAPIError as error:
         raise DatabaseUnusable(

@@ -12,6 +12,9 @@ from pydantic import BaseModel, create_model
 from imgdiff_assets.defs.launchpad import laid_over, launchpad_fields
 from resources.backends.choice import backend_of
 from resources.captioner import CaptionerSettings
+from resources.editor import EditorSettings
+from resources.image_encoder import ImageEncoderSettings
+from resources.image_generator import ImageGeneratorSettings
 from resources.image_text_encoder import ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
@@ -20,6 +23,7 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 from resources.verifier import VerifierSettings
+from resources.witness import WitnessSettings
 
 
 class RoleResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -71,6 +75,13 @@ class ImageTextEncoderResource(RoleResource):
     library = "pytorch"
 
 
+class ImageEncoderResource(RoleResource):
+    """Images to vectors, by DINOv3 or CLIP."""
+
+    settings_class = ImageEncoderSettings
+    library = "huggingface"
+
+
 class ImageTextMatcherResource(RoleResource):
     """Images and texts to match scores, by BLIP."""
 
@@ -106,17 +117,42 @@ class VerifierResource(RoleResource):
     library = "huggingface"
 
 
+class WitnessResource(RoleResource):
+    """What the captioner is asked to the answer of another one, by a vision-language model."""
+
+    settings_class = WitnessSettings
+    library = "huggingface"
+
+
+class EditorResource(RoleResource):
+    """Images and instructions to changed images, by an editing model."""
+
+    settings_class = EditorSettings
+    library = "pytorch"
+
+
+class ImageGeneratorResource(RoleResource):
+    """Captions to images, by any text-to-image model."""
+
+    settings_class = ImageGeneratorSettings
+    library = "pytorch"
+
+
 ROLES: dict[str, type[RoleResource]] = {
     resource.settings_class.role: resource
     for resource in (
         PromptRewriterResource,
         PairGeneratorResource,
         ImageTextEncoderResource,
+        ImageEncoderResource,
         ImageTextMatcherResource,
         SegmenterResource,
         CaptionerResource,
         InpainterResource,
         VerifierResource,
+        WitnessResource,
+        EditorResource,
+        ImageGeneratorResource,
     )
 }
 

@@ -20,7 +20,8 @@ def earlier_versions_of_row(stage: Stage, row: Row, record: Mapping[str, Any]) -
             # Before the first measurement the rows of some stages have no id.
             nameless = step is stage.measurements[0] and stage.row_id is not None
             identity = None if nameless else row[stage.id_column]
-            then = identity_then(stage, step, version, record)
+            way = row[step.ways.column] if step.ways is not None and step.by_way else None
+            then = identity_then(stage, step, version, record, way)
             if row[step.fingerprint_column] == content_hash(then, identity, step.hashed(row)):
                 found[step.name] = version
     return found

@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.engine import given_pictures
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import given_pair_id, has_pairs
+from imgdiff_assets.ingest.shards import PAIRS, PICTURES, given_pair_id, held_by
 from imgdiff_assets.ledger.images import decode, pixel_hash
 from imgdiff_assets.stages import image_pairs, named_rewrites, prompt_pairs
 from imgdiff_assets.stages.best_of import ATTEMPTS
@@ -23,7 +24,9 @@ from imgdiff_assets.stages.steps import Derivation, Measurement, Work
 
 def stage_of_shard(stage: Stage, home: Home, shard: str) -> Stage:
     """The stage as it is run on this shard. Raises ShardError for a shard that does not exist."""
-    return GIVEN[stage.name] if stage.name in GIVEN and has_pairs(home, shard) else stage
+    if stage.name not in GIVEN:
+        return stage
+    return {PAIRS: GIVEN, PICTURES: given_pictures.STAGES}.get(held_by(home, shard), {}).get(stage.name, stage)
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
@@ -79,7 +82,7 @@ def take_images(rows: Sequence[Row], work: Work) -> list[Row]:
 
 
 def _given_prompts(stage: Stage) -> Stage:
-    (rewrite,) = stage.measurements
+    rewrite = stage.measurements[0]
     derived = [step for step in stage.steps if isinstance(step, Derivation)]
     told = [column for column in rewrite.columns if column not in named_rewrites.COLUMNS]
     known = [column.name for column in (*stage.item_columns, *told)]
@@ -97,8 +100,8 @@ def _given_prompts(stage: Stage) -> Stage:
 
 def _given_images(stage: Stage) -> Stage:
     (generate,) = stage.measurements
-    taking = replace(generate, run=take_images, settings=(), roles=(), more_roles={})
-    return replace(stage, steps=(taking,))
+    taking = replace(generate, run=take_images, settings=(), roles=(), more_roles={}, later_inputs=(), ways=None)
+    return replace(stage, items=image_pairs.given_items, item_settings=(), steps=(taking,))
 
 
 GIVEN: Mapping[str, Stage] = {

@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from imgdiff_assets.stages.stage import IMAGE_ENCODER, IMAGE_TEXT_ENCODER
 from resources.backends.choice import backend_of, identity_of
 from resources.loading import devices
+from resources.loading.failures import ModelUnavailable
 from resources.loading.settings import ModelSettings
 
 
@@ -25,7 +27,14 @@ class LoadedModels:
         """The models that the whole process shares, with these settings."""
         return cls(settings, {role: partial(backend_of(each).load, each) for role, each in settings.items()})
 
+    def player(self, role: str) -> str:
+        """The role whose model plays one: without an image encoder, the image-text encoder does."""
+        return IMAGE_TEXT_ENCODER if role == IMAGE_ENCODER and role not in self._settings else role
+
     def settings(self, role: str) -> ModelSettings:
+        """Raises ModelUnavailable for a role that the recipe names no model for."""
+        if role not in self._settings:
+            raise ModelUnavailable(f"The recipe has no {role}: name its model, as in `models.{role}.model`.")
         return self._settings[role]
 
     def identity(self, role: str) -> dict[str, Any]:
@@ -33,7 +42,7 @@ class LoadedModels:
 
         Raises FileNotFoundError when the weights are missing, ModelUnavailable when a server does not answer.
         """
-        return identity_of(self._settings[role])
+        return identity_of(self.settings(role))
 
     def device(self, role: str) -> str:
         """Where the role's model runs: on what of this machine, or where else."""

@@ -26,7 +26,7 @@ from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 
 BATCH_WITHOUT_MODEL = 4_096
-NOTHING: Mapping[int, str] = {}
+NOTHING: Mapping[int, Mapping[str | None, str]] = {}
 
 
 @dataclass(slots=True)
@@ -100,7 +100,8 @@ class Measuring:
     def _recall(self, memos: Sequence[Memo], path: PurePath) -> None:
         """Remember what is whole of a file that may be damaged."""
         try:
-            table, lost = read_undamaged(path, pa.unify_schemas([memo.schema for memo in memos]))
+            schema = pa.unify_schemas([memo.schema for memo in memos])
+            table, lost = read_undamaged(path, schema, self.ledger.parts(self.stage.name, self.shard).lost)
         except DamagedTable:
             table, lost = None, {}
         if table is None or any(rows.any() for rows in lost.values()):
@@ -111,18 +112,19 @@ class Measuring:
     def measure(
         self,
         step: Measurement,
-        identity: str,
+        identities: Mapping[str | None, str],
         rows: Rows,
         memo: Memo,
         work: ShardWork,
-        earlier: Mapping[int, str] = NOTHING,
+        earlier: Mapping[int, Mapping[str | None, str]] = NOTHING,
+        read: bool = True,
     ) -> Measured:
-        """Fill the step's columns: from memory where the fingerprint holds, else by running the models.
+        """Fill the step's columns: from memory where the fingerprint holds, else, if it is `read`, by the models.
 
         A row that today's code has not measured is taken as `earlier` code measured it, the latest first: these are
         identities by version.
         """
-        fingerprints = rows.fingerprints(step, identity)
+        fingerprints = rows.fingerprints(step, identities)
         wanted, known, left = rows.alive(), memo.knows(fingerprints), []
         for version in sorted(earlier, reverse=True):
             before = rows.fingerprints(step, earlier[version])
@@ -131,7 +133,7 @@ class Measuring:
                 fingerprints = pc.if_else(pa.array(found), before, fingerprints)
                 known |= found
                 left.append(version)
-        missing = np.flatnonzero(wanted & ~known).tolist()
+        missing = np.flatnonzero(wanted & ~known).tolist() if read else []
         result = Measured(reused=int(np.count_nonzero(wanted & known)), asked=len(missing), left=left)
         if missing:
             self._run_batches(step, missing, rows, fingerprints, memo, work, result)

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_captions
 from imgdiff_assets.ledger.checksums import PIECE
@@ -31,8 +32,8 @@ class MissingInput(ImgDiffError, LookupError):
 class Inputs:
     """What a stage starts from. Equal hashes mean equal content; `read` gives the tables by name, without images.
 
-    `given_images` is the file with the images of a shard whose pairs were given. `corrected` are the regions that
-    people corrected, each with a hash of what they said.
+    `given_images` is where the images of a shard are whose pairs or pictures were given. `corrected` are the regions
+    that people corrected, each with a hash of what they said.
     """
 
     hash: str
@@ -55,11 +56,11 @@ def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
 
     def read() -> dict[str, pa.Table]:
         return {
-            parent: _OUTSIDE_TABLES[parent](home, shard) if parent in OUTSIDE else _read_table(parent, ledger, shard)
+            parent: _OUTSIDE_TABLES[parent](home, shard) if parent in OUTSIDE else _read_table(parent, home, shard)
             for parent in stage.parents
         }
 
-    given = pair_images_path(home, shard) if stage.name == "image_pairs" else None
+    given = pair_images_path(home, shard) if stage.name in ("prompt_pairs", "image_pairs") else None
     corrected = correction_hashes(home, shard) if CORRECTIONS in stage.parents else {}
     return Inputs(content_hash({**hashes, **said_hashes(stage, home, shard)}), read, given, corrected)
 
@@ -78,9 +79,9 @@ def said_hashes(stage: Stage, home: Home, shard: str) -> dict[str, str]:
 _OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard, CORRECTIONS: corrections_of_shard}
 
 
-def _read_table(parent: str, ledger: Ledger, shard: str) -> pa.Table:
+def _read_table(parent: str, home: Home, shard: str) -> pa.Table:
     try:
-        return ledger.read(parent, shard, stage_named(parent).schema)
+        return Ledger(home.ledger).read(parent, shard, stage_of_shard(stage_named(parent), home, shard).schema)
     except FileNotFoundError as error:
         raise MissingInput(f"{parent} of {shard} was moved away: materialise it again.") from error
 

@@ -15,9 +15,10 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.settings import SEED
 from imgdiff_assets.stages.stage import Stage
-from imgdiff_assets.stages.steps import Filter, Measurement
+from imgdiff_assets.stages.steps import Filter, Measurement, always
 
 LONGEST_VALUE = 40
 RETRY = "rows failed, and are tried again"
@@ -30,7 +31,8 @@ class StagePlan:
 
     `models` are the identities of the roles, `settings` the stage's section as JSON values, `seed` the recipe's.
     `measured_with` are, by measurement, the settings that it depends on, `made_with` those of the items, and
-    `item_versions` the versions of the code that makes items, by what it makes.
+    `item_versions` the versions of the code that makes items, by what it makes. `unread` are the measurements whose
+    results nothing of the recipe reads: no more of them are made.
     """
 
     stage: Stage
@@ -40,27 +42,52 @@ class StagePlan:
     measured_with: Mapping[str, Mapping[str, Any]]
     made_with: Mapping[str, Any]
     item_versions: Mapping[str, int]
+    unread: frozenset[str]
     max_tries: int
     max_error_share: float
 
-    def identity(self, step: Measurement, version: int | None = None) -> str:
+    def identities(self, step: Measurement, version: int | None = None) -> dict[str | None, str]:
+        """By the way that rows are measured in, `identity`; of most measurements there is one, None."""
+        return {way: self.identity(step, version, way) for way in step.by_way or (None,)}
+
+    def identity(self, step: Measurement, version: int | None = None, way: str | None = None) -> str:
         """Hash of all that a measurement depends on beside its row: the constant part of its fingerprints.
 
         With `version`, as it was when the code had that one.
         """
-        models = [self.models[role] for role in step.roles]
+        models = [self.models[role] for role in step.by_way.get(way, step.roles)]
         then = step.version if version is None else version
         return content_hash(self.stage.name, step.name, then, self.measured_with[step.name], models)
 
     @cached_property
     def hash(self) -> str:
         """Hash of all that a table depends on beside its inputs: measurements, items, and how rows are judged."""
+        return self._hash(self.unread)
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        """The hashes of tables that are as the recipe has them: one that has more than anything reads is, too."""
+        return frozenset({self.hash, self._hash(frozenset())})
+
+    @property
+    def read_by_some(self) -> list[str]:
+        """The measurements whose results this recipe reads, and others do not: a table may lack them."""
+        steps = (step for step in self.stage.measurements if step.read is not always)
+        return [step.name for step in steps if step.name not in self.unread]
+
+    def lacking(self, settings_hash: str) -> list[str]:
+        """Those of `read_by_some`, if they are all that a table of this hash lacks."""
+        found = self.read_by_some
+        return found if found and self._hash(self.unread | {*found}) == settings_hash else []
+
+    def _hash(self, unread: frozenset[str]) -> str:
         judged = [
             ("filter" if isinstance(step, Filter) else "derivation", _name(step), step.version)
             for step in self.stage.steps
             if not isinstance(step, Measurement)
         ]
-        measured = [(step.name, self.identity(step)) for step in self.stage.measurements]
+        asked = (step for step in self.stage.measurements if step.name not in unread)
+        measured = [(step.name, *self.identities(step).values()) for step in asked]
         newer = {name: version for name, version in self.item_versions.items() if version > 1}
         return content_hash(self.settings, measured, self.made_with, judged, *([newer] if newer else []))
 
@@ -141,8 +168,21 @@ def plan_stage(stage: Stage, recipe: Recipe, models: LoadedModels | None) -> Sta
         measured_with={step.name: stage.recorded_values(recipe, step.settings, step) for step in stage.measurements},
         made_with=stage.recorded_values(recipe, stage.item_settings),
         item_versions=stage.item_versions(stage.settings(recipe)),
+        unread=_unread(stage, recipe),
         max_tries=recipe.max_tries,
         max_error_share=recipe.max_error_share,
+    )
+
+
+def _unread(stage: Stage, recipe: Recipe) -> frozenset[str]:
+    """The measurements whose results nothing reads: no task, no step of the stage, and no stage of a package."""
+    if any(other.package and stage.name in other.parents for other in stages_of(recipe)):
+        return frozenset()
+    columns = {name for step in stage.steps for name in step.reads}
+    return frozenset(
+        step.name
+        for step in stage.measurements
+        if not step.read(recipe) and columns.isdisjoint(column.name for column in step.columns)
     )
 
 
@@ -233,8 +273,11 @@ def _look(
         found.append("a table that it is made of may change")
     elif record["inputs_hash"] != inputs_hash:
         found.append("what it is made of has changed")
-    if record["settings_hash"] != how.hash or names != stage.schema.names:
-        found = [*how.changes(record), *found] or ["it is judged by other rules now"]
+    if record["settings_hash"] not in how.hashes or names != stage.schema.names:
+        lacking = [
+            f"{name} is read now, and not measured of all rows" for name in how.lacking(record["settings_hash"])
+        ]
+        found = [*how.changes(record), *lacking, *found] or ["it is judged by other rules now"]
     if record.get("error_share", record["errors"] / max(record["rows"], 1)) > how.max_error_share:
         found.append("too many rows failed")
     if record["errors"] and (found or record.get("tries", 1) < how.max_tries):
@@ -257,9 +300,11 @@ def recorded(ledger: Ledger, stage: Stage, shard: str) -> dict[str, Any] | None:
     return {**record, "made_with": made_with}
 
 
-def identity_then(stage: Stage, step: Measurement, version: int, record: Mapping[str, Any]) -> str:
+def identity_then(
+    stage: Stage, step: Measurement, version: int, record: Mapping[str, Any], way: str | None = None
+) -> str:
     """The identity of a measurement as it was when the code had a version, by the record of its table."""
-    models = [record["models"][role] for role in step.roles]
+    models = [record["models"][role] for role in step.by_way.get(way, step.roles)]
     settings = _recorded(record, step.settings, step.section)
     return content_hash(stage.name, step.name, version, settings, models)
 
@@ -286,7 +331,9 @@ def _recorded(record: Mapping[str, Any], names: tuple[str, ...], section: str = 
     own = record["settings"]
     for part in filter(None, section.split(".")):
         own = own.get(part) or {}
-    values = {SEED: record["seed"], **own, **record.get("made_with", {})}
+    # An optional part names the settings that it shares with its stage as those of another are named.
+    of_stage = {f"{record['asset']}.{name}": value for name, value in record["settings"].items()}
+    values = {SEED: record["seed"], **of_stage, **own, **record.get("made_with", {})}
     return {name: values[name] for name in names if name in values}
 
 

@@ -17,11 +17,13 @@ from imgdiff_assets.ingest.ingest_pairs import IMAGES_SCHEMA
 from imgdiff_assets.ingest.shards import (
     ALL_COLUMNS,
     PAIR_SCHEMA,
+    PAIRS,
+    PICTURES,
     ShardError,
     caption_id,
     caption_path,
     given_pair_id,
-    has_pairs,
+    held_by,
     pair_images_path,
     read_captions,
     schema_of,
@@ -39,13 +41,15 @@ NOT_RESTORED = "nothing restores it: put a copy in its place, or move it away an
 def restore_captions(home: Home, key: str) -> str:
     """Write a damaged caption file anew, as far as every caption can be found; returns what was done, in words."""
     path = caption_path(home, key)
+    if held_by(home, key) == PICTURES:  # no table has what was given: their captions may be the captioner's
+        return NOT_RESTORED
     known = _known(home, key)
     try:
         names = read_undamaged(path, ALL_COLUMNS)[1]
         schema = schema_of(list(names))
         rows = read_undamaged(path, schema)[0].to_pylist()
     except DamagedTable:
-        schema = schema_of(PAIR_SCHEMA.names if has_pairs(home, key) else [])
+        schema = schema_of(PAIR_SCHEMA.names if held_by(home, key) == PAIRS else [])
         rows = [{"caption_id": identity} for identity in known]
     restored = [_restored(row, known, pairs="source_hash" in schema.names) for row in rows]
     if not rows or None in restored:
@@ -95,6 +99,8 @@ def _restored(row: Row, known: Mapping[str, Row], pairs: bool) -> Row | None:
 def restore_images(home: Home, key: str) -> str:
     """Write a damaged file of given images anew from `image_pairs`, which has them too; returns what was done."""
     path, ledger = pair_images_path(home, key), Ledger(home.ledger)
+    if held_by(home, key) == PICTURES:  # tables have them scaled and cropped
+        return NOT_RESTORED
     try:
         hashes = {given_pair_id(row["caption_id"]): row for row in read_captions(home, key).to_pylist()}
         with closing(PairImages(ledger, key)) as images:

@@ -40,8 +40,19 @@ class Rows:
         """Which rows are still in the running."""
         return np.asarray(pa.array(self.rejected_by, pa.string()).is_null(), dtype=bool)
 
-    def fingerprints(self, step: Measurement, identity: str) -> pa.ChunkedArray:
-        """Of every row, the hash of all that the result of a measurement depends on."""
+    def fingerprints(self, step: Measurement, identities: Mapping[str | None, str]) -> pa.ChunkedArray:
+        """Of every row, the hash of all that the result of a measurement depends on: `identities` by its way."""
+        ways = iter(identities.items())
+        hashes = self._hashes(step, next(ways)[1])
+        for way, identity in ways:
+            told = pc.fill_null(pc.equal(self.table[step.ways.column], way), False) if step.ways is not None else False
+            hashes = pc.if_else(told, self._hashes(step, identity), hashes)
+        if pc.count_distinct(hashes).as_py() < len(hashes):
+            raise ValueError(f"{self._stage.name}: two rows have the same id and inputs in {step.name}")
+        return pa.chunked_array([hashes])
+
+    def _hashes(self, step: Measurement, identity: str) -> pa.Array:
+        """The fingerprints as they are of rows of one way."""
         name, rows = self._stage.id_column, self.table
         ids = rows[name] if name in rows.column_names else pa.chunked_array([pa.nulls(len(rows))])
         hashes = row_hashes(identity, ids, [rows[name] for name in step.inputs])
@@ -49,9 +60,7 @@ class Rows:
         if known := [column.is_valid() for column in later if column.null_count < len(rows)]:
             told = reduce(pc.or_, known).combine_chunks()
             hashes = pc.if_else(told, row_hashes(identity, ids, [rows[name] for name in step.reads]), hashes)
-        if pc.count_distinct(hashes).as_py() < len(hashes):
-            raise ValueError(f"{self._stage.name}: two rows have the same id and inputs in {step.name}")
-        return pa.chunked_array([hashes])
+        return hashes
 
     def made(self, identity: str) -> CellReference:
         """Where the images are that were made of a row of this very stage."""

@@ -18,12 +18,13 @@ from imgdiff_assets.stages.steps import Measurement
 class Sources:
     """Where the images of a shard are: all that another process needs to open them too.
 
-    `pairs` and `erased` say whether the stage has tables of these among its parents.
+    `pairs`, `derived` and `erased` say whether the stage has tables of these among its parents.
     """
 
     ledger: PurePath
     shard: str
     pairs: bool = False
+    derived: bool = False
     erased: bool = False
     given: PurePath | None = None
 
@@ -33,7 +34,7 @@ class Sources:
         return ShardWork(
             models,
             self,
-            pair_images=PairImages(ledger, self.shard) if self.pairs else None,
+            pair_images=PairImages(ledger, self.shard, self.derived) if self.pairs else None,
             erased_images=ErasedImages(ledger, self.shard) if self.erased else None,
             given_images=GivenImages(self.given) if self.given is not None else None,
         )
@@ -59,7 +60,7 @@ class ShardWork:
         return replace(self, settings=stage.values(recipe, (*step.settings, *step.indifferent), step))
 
     def model(self, role: str) -> Any:
-        return self.models.open(role)
+        return self.models.open(self.models.player(role))
 
     def images(self, pair_id: str) -> tuple[Pixels, Pixels]:
         if pair_id in self.ahead:

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -14,14 +14,15 @@ from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.export.folder import export_folder
 from imgdiff_assets.export.format import Entry, Format, require
 from imgdiff_assets.export.options import ExportError, Options
+from imgdiff_assets.export.preferences import Rejected, rejected_answers
 from imgdiff_assets.export.view import SPLITS, views
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.reading.samples import Sample, SampleImages
 
-PARTS = ".parts"
-VERSION = 3
+PARTS, README = ".parts", "README.md"
+VERSION = 4
 """Raised when our code writes something else of the same samples: what an older version left is not gone on with."""
 
 
@@ -40,9 +41,18 @@ def export(
             f"{form.name}: there are no kept samples of {', '.join(options.tasks)}; `fine_tune_set.tasks` of the "
             "recipe says which samples are made, `imgdiff stats` what was rejected and why."
         )
+    rejected: dict[str, Rejected] = {}
+    if options.preference:
+        for shard, of_shard in gathered.samples.items():
+            rejected |= rejected_answers(ledger, shard, of_shard)
+        kept = {shard: [one for one in rows if one.sample_id in rejected] for shard, rows in gathered.samples.items()}
+        gathered = Gathered(kept, gathered.left_out)
     samples = [[shard, [asdict(sample) for sample in samples]] for shard, samples in gathered.samples.items()]
-    plan = plan_of(form, options, samples)
-    return export_folder(out, plan, lambda folder: write_samples(ledger, form, gathered, folder, options, progress))
+    told = [] if not rejected else [[sample_id, asdict(worse)] for sample_id, worse in sorted(rejected.items())]
+    plan = plan_of(form, options, samples, *told)
+    return export_folder(
+        out, plan, lambda folder: write_samples(ledger, form, gathered, folder, options, progress, rejected)
+    )
 
 
 def plan_of(form: Format, options: Options, *content: Any) -> str:
@@ -51,9 +61,18 @@ def plan_of(form: Format, options: Options, *content: Any) -> str:
 
 
 def write_samples(
-    ledger: Ledger, form: Format, gathered: Gathered, folder: Path, options: Options, progress: Progress
+    ledger: Ledger,
+    form: Format,
+    gathered: Gathered,
+    folder: Path,
+    options: Options,
+    progress: Progress,
+    rejected: Mapping[str, Rejected] | None = None,
 ) -> dict[str, Any]:
-    """Write gathered samples into `folder`, where some shards may be complete already; returns what was written."""
+    """Write gathered samples into `folder`, where some shards may be complete already; returns what was written.
+
+    With `rejected`, answers by sample id that are worse, which the options ask for.
+    """
     total = len(gathered)
     parts = {shard: folder / PARTS / f"{shard}.jsonl" for shard, samples in gathered.samples.items() if samples}
     done = 0
@@ -62,7 +81,7 @@ def write_samples(
         if part.exists():
             written(len(samples))
         else:
-            _write_shard(ledger, form, shard, samples, folder, part, options, written)
+            _write_shard(ledger, form, shard, samples, folder, part, options, written, rejected)
         done += len(samples)
 
     def entries(split: str) -> Iterator[Entry]:
@@ -71,6 +90,8 @@ def write_samples(
 
     if total:
         form.finish(folder, entries, options)
+        if form.training:
+            (folder / README).write_text(form.readme, encoding="utf-8")
         for part in parts.values():
             part.unlink()
         (folder / PARTS).rmdir()
@@ -97,6 +118,7 @@ def _write_shard(
     part: Path,
     options: Options,
     written: Callable[[int], None],
+    rejected: Mapping[str, Rejected] | None,
 ) -> None:
     """The shard's files; then its entries, whose file `part` says that the others are complete."""
     with (
@@ -104,7 +126,7 @@ def _write_shard(
         atomic_file(part) as temporary,
         temporary.open("w", encoding="utf-8") as file,
     ):
-        entries = form.write_shard(folder, shard, views(shard, samples, images, options), options)
+        entries = form.write_shard(folder, shard, views(shard, samples, images, options, rejected), options)
         for number, (sample, entry) in enumerate(zip(samples, entries, strict=True), 1):
             file.write(json.dumps([sample.split, entry], ensure_ascii=False) + "\n")
             written(number)

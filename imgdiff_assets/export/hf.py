@@ -26,12 +26,22 @@ for_trl = train.map(lambda row: {"messages": [
 ]})"""
 """TRL puts a placeholder for each of the `images` before the first message itself, whatever stands in it."""
 
+PREFERENCES = (
+    "Questions about pairs of nearly identical images, each with a `chosen` and a `rejected` answer, for preference "
+    "training by TRL. `fault` says what is wrong with the rejected one: the filter that rejected it where it was said "
+    "of that pair, `other_region`, `wrong_side`, or `wrong_choice`."
+)
+
+REGION = ("source_region_caption", "target_region_caption")
+"""What a marked region shows in the source and in the target image; null for samples about no region."""
+
 IMAGES = ("image_1", "image_2")
 TEXTS = ("sample_id", "task", "question", "answer", "subject", "first", "caption_id", "pair_id", "region_id", "kind")
 
 
 def write_shard(folder: Path, shard: str, views: Iterator[View], options: Options) -> Iterator[Entry]:
-    rows = ((view.sample.split, _row(view)) for view in views)
+    row_of = _preference_row if options.preference else _row
+    rows = ((view.sample.split, row_of(view)) for view in views)
     for _, row in write_row_groups(folder, shard, rows, _features(options).arrow_schema):
         yield {"task": row["task"]}
 
@@ -41,7 +51,7 @@ def _row(view: View) -> dict[str, Any]:
     pictures = pictures_of(view)
     return {
         **dict(zip(IMAGES, pictures, strict=False)),
-        **{name: getattr(sample, name) for name in TEXTS if name not in ("question", "answer")},
+        **{name: getattr(sample, name) for name in (*TEXTS, *REGION) if name not in ("question", "answer")},
         "question": view.question,
         "answer": view.answer,
         "messages": messages(asked(view), view.answer),
@@ -50,14 +60,31 @@ def _row(view: View) -> dict[str, Any]:
     }
 
 
+def _preference_row(view: View) -> dict[str, Any]:
+    """As TRL reads it, which puts the placeholders of images into the prompt itself."""
+    said, worse = messages(view.question, view.answer), view.rejected
+    return {
+        "sample_id": view.sample.sample_id,
+        "task": view.sample.task,
+        "images": pictures_of(view),
+        "prompt": said[:1],
+        "chosen": said[1:],
+        "rejected": [{**said[1], "content": worse.answer if worse else ""}],
+        "fault": worse.fault if worse else None,
+    }
+
+
 def _features(options: Options) -> Any:
     from datasets import Features, Image, List, Value
 
     text = Value("string")
+    if options.preference:
+        turns = dict.fromkeys(("prompt", "chosen", "rejected"), List({"role": text, "content": text}))
+        return Features({"sample_id": text, "task": text, "images": List(Image()), **turns, "fault": text})
     return Features(
         {
             **{name: Image() for name in IMAGES[: 1 if options.single else 2]},
-            **dict.fromkeys(TEXTS, text),
+            **dict.fromkeys((*TEXTS, *REGION), text),
             "messages": List({"role": text, "content": text}),
             "images": List(Image()),
             "box": List(Value("float32")),
@@ -68,6 +95,10 @@ def _features(options: Options) -> Any:
 def finish(folder: Path, entries: Entries, options: Options) -> None:
     tasks = sorted({entry["task"] for split in SPLITS for entry in entries(split)})
     counts = {split: sum(1 for _ in entries(split)) for split in SPLITS}
+    if options.preference:
+        text = f"{front_matter(counts)}\n# Image differences: preferences\n\n{PREFERENCES}\n\n{LOADED}\n"
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        return
     pictures = (
         "`image_1` (both images side by side)" if options.single else "`image_1`, `image_2` (in the order shown)"
     )
@@ -77,6 +108,8 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
         + ", ".join(f"{count:,} {split}" for split, count in counts.items())
         + f".\n\n{LOADED}\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per "
         "picture, `images`; `box` is [x1, y1, x2, y2] in pixels of either image.\n\n"
+        "```sh\nimgdiff train-config --for trl --model NAME --on FOLDER --out training\n```\n\n"
+        "`max_length` must be None: a cut conversation lacks tokens of its images, which fails. "
         f"TRL adds the `<image>` of its model by itself, so give it\n\n```python\n{FOR_TRL}\n```\n"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
@@ -110,5 +143,7 @@ FORMAT = Format(
     loading=LOADING,
     write_shard=write_shard,
     finish=finish,
+    preference=True,
+    trainer="trl",
     needs=("datasets",),
 )

@@ -30,5 +30,14 @@ FORMAT = Format(
     loading=LOADING_JSON,
     write_shard=write_shard,
     finish=write_json_lists,
+    training="""\
+```sh
+deepspeed llava/train/train_mem.py --data_path FOLDER/train.json --image_folder FOLDER --model_max_length 8192 ...
+```
+
+- `image` is a list of two paths. Trainers of several images (LLaVA-NeXT, LLaVA-OneVision) read it; that of LLaVA-1.5
+  takes one: export with `--single-image`.
+- Each image is 576 tokens or more, up to five times as many where it is cut into tiles: what `model_max_length` cuts
+  off is the answer.""",
     entries_are_text=True,
 )

@@ -14,13 +14,15 @@ class ExportError(ImgDiffError, ValueError):
 class Options:
     """`tasks`: which samples (None: all). `boxes`: red boxes are drawn into the images; else the question says where.
 
-    `single`: both images in one picture, side by side with a black bar of 20 pixels, for models that read one image.
+    `preference`: each question with a chosen and a rejected answer. `single`: both images in one picture, side by side
+    with a black bar of 20 pixels, for models that read one image.
     """
 
     tasks: tuple[str, ...] | None = None
     boxes: bool = True
     single: bool = False
+    preference: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "preference" or value}

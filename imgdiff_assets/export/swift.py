@@ -2,7 +2,8 @@
 
 A box in a text is the tag `<bbox>`, which the trainer replaces by the numbers of `objects.bbox` (xyxy in pixels of the
 image that `image_id` counts) in the convention of the model that is trained. Paths are absolute, for the trainer takes
-others to be relative to where it is started: a folder that was moved is exported again.
+others to be relative to where it is started: a folder that was moved is exported again. A preference is the right
+answer in the messages, and `rejected_response`.
 """
 
 from collections.abc import Iterator
@@ -31,6 +32,8 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
             for convention in sentences.conventions.values():
                 question = question.replace(f" {convention}", "")
         entry: Entry = {"messages": messages(question, answer), "images": images}
+        if view.rejected is not None:
+            entry["rejected_response"] = view.rejected.answer.replace(BOX_TAG, "bbox")
         if BOX_TAG in (question + answer) and sample.box is not None:
             box = [round(value) for value in sample.box]
             entry["objects"] = {"ref": [], "bbox": [box], "bbox_type": "real", "image_id": [0]}
@@ -53,5 +56,17 @@ from datasets import load_dataset
 train = load_dataset("json", data_files="FOLDER/train.jsonl", split="train")""",
     write_shard=write_shard,
     finish=finish,
+    preference=True,
+    trainer="ms-swift",
+    training="""\
+```sh
+imgdiff train-config --for ms-swift --model NAME --on FOLDER --out training
+sh training/train.sh
+```
+
+- Paths are absolute: a folder that was moved is exported again.
+- Conversations longer than `--max_length` are left out, with a warning: of two large images that may be all of them.
+- `MAX_PIXELS` makes larger images smaller; boxes in `objects` follow.
+- Preferences train with `swift rlhf --rlhf_type dpo`.""",
     entries_are_text=True,
 )

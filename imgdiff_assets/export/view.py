@@ -1,12 +1,13 @@
 """A sample as a trainer is shown it: pictures in order, question and answer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.preferences import Rejected
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.method.box_text import box_text
@@ -32,16 +33,26 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One sample with one picture or two, the one shown first before the other; texts without image tokens."""
+    """One sample with one picture or two, the one shown first before the other; texts without image tokens.
+
+    `rejected` is an answer that is worse, where preferences are asked for.
+    """
 
     sample: Sample
     pictures: tuple[Picture, ...]
     question: str
     answer: str
+    rejected: Rejected | None = None
 
 
-def views(shard: str, samples: Sequence[Sample], images: SampleImages, options: Options) -> Iterator[View]:
-    """The views of a shard's samples, in order."""
+def views(
+    shard: str,
+    samples: Sequence[Sample],
+    images: SampleImages,
+    options: Options,
+    rejected: Mapping[str, Rejected] | None = None,
+) -> Iterator[View]:
+    """The views of a shard's samples, in order; with the `rejected` answers by sample id."""
     for sample in samples:
         boxed = options.boxes and sample.shown.box is not None
         sentences = sentences_in(sample.shown.question)
@@ -53,6 +64,7 @@ def views(shard: str, samples: Sequence[Sample], images: SampleImages, options: 
             _pictures(shard, sample, images, boxed, options.single),
             f"{sentences.side_by_side} {text}" if options.single else text,
             sample.shown.answer,
+            (rejected or {}).get(sample.sample_id),
         )
 
 

@@ -2,7 +2,8 @@
 
 One per shard and split that has samples, `train-000000.tar` and so on without a gap, as readers count them up.
 
-With both images in one picture, `<sample>.png`. The JSON has question, answer, messages and box (xyxy in pixels).
+With both images in one picture, `<sample>.png`, and beside it the answer as `<sample>.txt`, where readers of pictures
+with texts look. The JSON has question, answer, messages and box (xyxy in pixels).
 """
 
 import json
@@ -48,7 +49,13 @@ def write_shard(folder: Path, shard: str, views: Iterator[View], options: Option
                 f"{name}{picture.path.suffix.removeprefix('.')}": picture.encoded()
                 for name, picture in zip(names, view.pictures, strict=True)
             }
-            record = {"__key__": sample.sample_id, **pictures, "json": json.dumps(about, ensure_ascii=False).encode()}
+            text = {"txt": view.answer.encode()} if options.single else {}
+            record = {
+                "__key__": sample.sample_id,
+                **pictures,
+                **text,
+                "json": json.dumps(about, ensure_ascii=False).encode(),
+            }
             writers[sample.split].write(record)
             yield {"shard": shard}
 
@@ -77,4 +84,14 @@ train = webdataset.WebDataset(tars, shardshuffle=False).decode("pil")""",
     write_shard=write_shard,
     finish=finish,
     needs=("webdataset",),
+    training="""\
+open_clip reads one picture and one text: export with `--single-image`, of which the answer is the text.
+
+```sh
+python -m open_clip_train.main --dataset-type webdataset --train-data 'FOLDER/train-{000000..000009}.tar' \\
+  --train-num-samples COUNT --model ViT-B-32
+```
+
+- `000009` is the last of the tars that there are; a range that goes further fails when it is read.
+- It drops what does not fill a batch on every worker: with few samples, `--workers 1` and a small `--batch-size`.""",
 )

@@ -61,7 +61,7 @@ def find_pairs(folder: PurePath, ends: Sequence[str] | None = None) -> PairFolde
     name_ends = NAME_ENDS if ends is None else [(ends[0], ends[1])]
     folder_ends = FOLDER_ENDS if ends is None else name_ends
     found = PairFolder()
-    paths, folder_paths = _below(folder)
+    paths, folder_paths = files_below(folder)
     folders = {path.relative_to(folder).as_posix() for path in folder_paths}
     for path in paths:
         name = path.relative_to(folder).as_posix()
@@ -85,7 +85,7 @@ def find_pairs(folder: PurePath, ends: Sequence[str] | None = None) -> PairFolde
     return found
 
 
-def _below(folder: PurePath) -> tuple[Sequence[PurePath], set[PurePath]]:
+def files_below(folder: PurePath) -> tuple[Sequence[PurePath], set[PurePath]]:
     """All paths below a folder, in order, and which of them are folders. A bucket has files alone."""
     if isinstance(folder, Path):
         paths = sorted(folder.rglob("*"))

@@ -2,7 +2,7 @@
 
 A shard is an append-only group of captions, `<home>/captions/<key>.parquet`, with keys `shard-000000`, `shard-000001`
 and so on. One of given image pairs has more columns (what the images are known by, and the given texts), and the
-images beside it, in `<key>.images.parquet`.
+images beside it, in `<key>.images.parquet`; so has one of pictures, of which targets are yet to be made.
 """
 
 import os
@@ -54,8 +54,25 @@ PAIR_SCHEMA = pa.schema(
 COLOURS_SCHEMA = pa.schema([pa.field("source_colours", pa.string()), pa.field("target_colours", pa.string())])
 """What became of the colour profile of each image, null where there was nothing to do; shards of before lack it."""
 
-ALL_COLUMNS = pa.schema([*PAIR_SCHEMA, FILLED, *COLOURS_SCHEMA])
-"""What a shard of either kind may have."""
+PICTURE_HASH = pa.field("picture_hash", pa.string())
+PICTURE_SCHEMA = pa.schema(
+    [
+        *SCHEMA,
+        PICTURE_HASH,
+        pa.field("file_name", pa.string()),
+        pa.field("file_hash", pa.string()),
+        *(pa.field(name, pa.int32()) for name in ("width", "height")),
+        COLOURS_SCHEMA.field(0),
+    ]
+)
+"""A shard of pictures: `picture_hash` is of its pixels, `file_hash` the SHA-256 of the file, `file_name` what its
+source calls it, null where it has no name. The caption is empty where none was given."""
+
+ALL_COLUMNS = pa.schema([*PAIR_SCHEMA, FILLED, *COLOURS_SCHEMA, *list(PICTURE_SCHEMA)[4:7]])
+"""What a shard of any kind may have."""
+
+CAPTIONS, PAIRS, PICTURES = "captions", "pairs", "pictures"
+"""What a shard holds."""
 
 
 class ShardError(ImgDiffError, ValueError):
@@ -121,12 +138,23 @@ def pair_images_path(home: Home, key: str) -> PurePath:
     return home.captions / f"{key}.images.parquet"
 
 
-def has_pairs(home: Home, key: str) -> bool:
-    """Whether the shard's image pairs were given. Raises ShardError."""
+def picture_id(picture_hash: str) -> str:
+    """The content hash that identifies a picture in every shard, in the place of a caption's."""
+    return content_id("given_picture", picture_hash)
+
+
+def held_by(home: Home, key: str) -> str:
+    """What the shard holds: CAPTIONS, PAIRS whose images were given, or PICTURES. Raises ShardError."""
     try:
-        return _are_of_pairs(column_names(caption_path(home, key)))
+        return _held(column_names(caption_path(home, key)))
     except DamagedTable:
-        return store_of(home.captions).version(pair_images_path(home, key)) is not None
+        images = pair_images_path(home, key)
+        if store_of(home.captions).version(images) is None:
+            return CAPTIONS
+    try:
+        return PAIRS if "pair_id" in column_names(images) else PICTURES
+    except DamagedTable:
+        return PAIRS
 
 
 def read_captions(home: Home, key: str) -> pa.Table:
@@ -145,7 +173,9 @@ def read_captions(home: Home, key: str) -> pa.Table:
 
 def schema_of(columns: Sequence[str]) -> pa.Schema:
     """The schema of a caption file that has these columns."""
-    schema = PAIR_SCHEMA if _are_of_pairs(columns) else SCHEMA
+    schema = {CAPTIONS: SCHEMA, PAIRS: PAIR_SCHEMA, PICTURES: PICTURE_SCHEMA}[_held(columns)]
+    if schema is PICTURE_SCHEMA:
+        return schema
     return pa.schema([*schema, *(field for field in (FILLED, *COLOURS_SCHEMA) if field.name in columns)])
 
 
@@ -176,9 +206,10 @@ def _read_known(home: Home, key: str, version: str) -> tuple[Ids, Ids, Ids]:
         return none, none, none
     rows = zip(table["caption_id"].to_pylist(), table["caption"].to_pylist(), strict=True)
     ids = numbers(identity or caption_id(caption) for identity, caption in rows if identity or caption)
-    if not _are_of_pairs(list(lost)):
+    held = _held(list(lost))
+    if held == CAPTIONS:
         return ids, numbers(respelt(table["caption"].drop_null())), none
-    return ids, none, none if COLOURS_SCHEMA.names[0] in lost else ids
+    return ids, none, none if held == PICTURES or COLOURS_SCHEMA.names[0] in lost else ids
 
 
 def respelt(captions: pa.ChunkedArray) -> Iterator[str]:
@@ -211,5 +242,7 @@ def new_keys(home: Home) -> Iterator[str]:
     return (f"shard-{number:06d}" for number in count(first))
 
 
-def _are_of_pairs(columns: Sequence[str]) -> bool:
-    return bool(list(columns)[: len(PAIR_SCHEMA)] == PAIR_SCHEMA.names)
+def _held(columns: Sequence[str]) -> str:
+    if list(columns)[: len(PAIR_SCHEMA)] == PAIR_SCHEMA.names:
+        return PAIRS
+    return PICTURES if PICTURE_HASH.name in columns else CAPTIONS

@@ -15,8 +15,20 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.ledger.cells import CellReference, ImageColumns
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import column_names
 
 HASH_COLUMNS = ("source_hash", "target_hash")
+
+
+class ImagesDropped(ImgDiffError, LookupError):
+    """Images of a row that were made, and are not kept any more; `path` is the table that had them."""
+
+    def __init__(self, identity: str, path: PurePath) -> None:
+        super().__init__(
+            f"{identity}: its image was dropped, as the recipe's retention says. `imgdiff replay {identity}` makes it "
+            "again."
+        )
+        self.path = path
 
 
 class DamagedImage(ImgDiffError, ValueError):
@@ -62,6 +74,8 @@ class StoredImages:
         """One (H, W, 3) uint8 image per column. Raises KeyError for an unknown id."""
         if identity not in self._decoded:
             cells = self.encoded(identity)
+            if None in cells.values():
+                raise ImagesDropped(identity, self._locate(identity).path)
             self._decoded[identity] = tuple(decode(cells[column]["bytes"]) for column in self._columns)
             # Images of one table are about as large as each other.
             size = sum(image.nbytes for image in self._decoded[identity])
@@ -82,24 +96,31 @@ class StoredImages:
 
 
 class TableImages(StoredImages):
-    """The images of the rows of one file, by the id in one of its columns."""
+    """The images of the rows of some files, by the id in one of their columns."""
 
-    def __init__(self, path: PurePath, id_column: str, columns: Sequence[str]) -> None:
-        super().__init__(columns, lambda identity: CellReference(path, rows[identity]))
-        ids = self._cells.read_others(path, [id_column])[id_column].to_pylist()
-        rows = {identity: row for row, identity in enumerate(ids)}
+    def __init__(self, paths: Sequence[PurePath], id_column: str, columns: Sequence[str]) -> None:
+        rows: dict[str, CellReference] = {}
+        super().__init__(columns, rows.__getitem__)
+        for path in paths:
+            ids = self._cells.read_others(path, [id_column])[id_column].to_pylist()
+            rows.update({identity: CellReference(path, row) for row, identity in enumerate(ids)})
 
 
 class PairImages(TableImages):
-    """Source and target image of the pairs of one shard, by `pair_id`."""
+    """Source and target image of the pairs of one shard, by `pair_id`: of those drawn or given, and those derived."""
 
     asset = "image_pairs"
+    derived = "derived_pairs"
     columns = ("source_image", "target_image")
 
-    def __init__(self, ledger: Ledger, shard: str) -> None:
-        path = ledger.table_path(self.asset, shard)
-        super().__init__(path, "pair_id", self.columns)
-        pairs = self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
+    def __init__(self, ledger: Ledger, shard: str, derived: bool = True) -> None:
+        """With `derived`, of derived pairs too, where there are any."""
+        tables = [self.asset, *([self.derived] if derived and ledger.exists(self.derived, shard) else [])]
+        paths = [ledger.table_path(table, shard) for table in tables]
+        super().__init__(paths, "pair_id", self.columns)
+        pairs = [
+            row for path in paths for row in self._cells.read_others(path, ["pair_id", *HASH_COLUMNS]).to_pylist()
+        ]
         self.hashes = {pair["pair_id"]: tuple(pair[name] for name in HASH_COLUMNS) for pair in pairs}
         """Of each pair, the pixel hashes of its two images."""
 
@@ -110,13 +131,15 @@ class PairImages(TableImages):
 
 
 class GivenImages(TableImages):
-    """The images of the pairs of one file that were given, by `pair_id`."""
+    """The images of one file that were given: of pairs by `pair_id`, or pictures, each by its `caption_id`."""
 
     def __init__(self, path: PurePath) -> None:
-        super().__init__(path, "pair_id", PairImages.columns)
+        names = column_names(path)
+        id_column = "pair_id" if "pair_id" in names else "caption_id"
+        super().__init__([path], id_column, [name for name in PairImages.columns if name in names])
 
     def encoded(self, identity: str) -> dict[str, Any]:
-        """The cells as they were ingested. Raises KeyError for an unknown pair, DamagedImage."""
+        """The cells as they were ingested. Raises KeyError for an unknown id, DamagedImage."""
         try:
             return super().encoded(identity)
         except DamagedTable as damage:  # which nothing measures again, so that it is the fault of these pairs alone
@@ -130,4 +153,4 @@ class ErasedImages(TableImages):
     columns = ("erased_image",)
 
     def __init__(self, ledger: Ledger, shard: str) -> None:
-        super().__init__(ledger.table_path(self.asset, shard), "region_id", self.columns)
+        super().__init__([ledger.table_path(self.asset, shard)], "region_id", self.columns)

@@ -12,15 +12,25 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.engine.earlier import earlier_versions_of_row
+from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import COLOURS_SCHEMA, read_captions, shard_keys
+from imgdiff_assets.ingest.shards import (
+    COLOURS_SCHEMA,
+    PICTURE_HASH,
+    PICTURE_SCHEMA,
+    SCHEMA,
+    read_captions,
+    shard_keys,
+)
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.corrected import corrected
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named, stages_of
+from imgdiff_assets.stages.derived_items import FROM, WITH
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
+from imgdiff_assets.stages.graph import STAGES, line, stage_named, stages_of
 from imgdiff_assets.stages.stage import CAPTION_FILE, COMMON_COLUMNS, Stage
 from imgdiff_assets.stages.steps import range_of
 
@@ -34,6 +44,10 @@ TABLE_OF_ID = {CAPTION_ID: CAPTION}
 for _stage in STAGES:
     TABLE_OF_ID.setdefault(_stage.id_column, _stage.name)
 """The table where a row with such an id first appears, from the top of the graph down."""
+
+PAIR_ID = "pair_id"
+MADE_OF = (FROM, WITH)
+"""What a derived pair is made of, whose id is not the first of its kind."""
 
 RECORDED = ("recipe", "recipe_hash", "code_version", "models")
 """What a row's provenance takes from its table's record, whichever run measured the row."""
@@ -106,19 +120,26 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
 
     Raises as `lineage`, and LineageError for a row of a stage that the recipe does not have.
     """
-    ledger, asked = Ledger(home.ledger), TABLE_OF_ID[column]
+    ledger = Ledger(home.ledger)
+    asked = table_of(ledger, column, identity, shard)
     if asked != CAPTION and stage_named(asked).settings(recipe) is None:
         raise LineageError(f"{identity} is a row of {asked}, a stage that the recipe does not name.")
     known = ancestors(ledger, column, identity, shard)
     captions = read_captions(home, shard)
     (caption,) = captions.filter(pc.field("caption_id") == known["caption_id"]).to_pylist()
-    values = {name: caption[name] for name in ("caption", "source", "line", *COLOURS_SCHEMA.names) if name in caption}
+    told = PICTURE_SCHEMA.names if PICTURE_HASH.name in caption else [*SCHEMA.names, *COLOURS_SCHEMA.names]
+    values = {name: caption[name] for name in told if name in caption and name != CAPTION_ID}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
     said = corrected(ledger, shard)
-    for stage in stages_of(recipe):
+    wanted = {column: [identity] for column, identity in known.items() if column not in MADE_OF}
+    for stage in (stage_of_shard(stage, home, shard).under(recipe) for stage in stages_of(recipe)):
+        if stage.id_column in wanted:
+            wanted[stage.id_column] = ids_in(stage, known)
+        if stage.name == DERIVED and asked != DERIVED:
+            wanted.pop(PAIR_ID, None)
         above = {parent for table in stage.parents for parent in found.get(table, ())}
-        rows = _rows_below(ledger, stage, shard, sorted(above), known)
+        rows = _rows_below(ledger, stage, shard, sorted(above), wanted)
         record = ledger.record(stage.name, shard) or {}
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
         for node, row in zip(nodes, rows, strict=True):
@@ -143,7 +164,7 @@ def find_row(home: Home, ledger: Ledger, prefix: str) -> tuple[str, str, str]:
             f"{prefix!r} is not an id: give the {SHORTEST_PREFIX} to {ID_LENGTH} hexadecimal digits an id begins with."
         )
     found: dict[str, tuple[str, str]] = {}
-    for column, table in TABLE_OF_ID.items():
+    for column, table in [*TABLE_OF_ID.items(), (PAIR_ID, DERIVED)]:
         home_table = STAGES[0].name if table == CAPTION else table
         for row in scan(ledger, home_table, [column], pc.starts_with(pc.field(column), prefix)).to_pylist():
             found.setdefault(row[column], (column, row["shard"]))
@@ -172,20 +193,39 @@ def _captions_not_run(home: Home, prefix: str) -> dict[str, tuple[str, str]]:
 
 
 def ancestors(ledger: Ledger, column: str, identity: str, shard: str) -> dict[str, str]:
-    """The ids of the row itself and of every row above it, by column."""
+    """The ids of the row itself and of every row above it, by column.
+
+    A derived pair is made of a pair, which is `derived_from`, and perhaps of another, which is `derived_with`.
+    """
     known = {column: identity}
-    while TABLE_OF_ID[column] != CAPTION:
-        stage = stage_named(TABLE_OF_ID[column])
-        names = dict.fromkeys([*stage.columns_above, *(name for name in TABLE_OF_ID if name in stage.schema.names)])
+    while (table := table_of(ledger, column, identity, shard)) != CAPTION:
+        stage = stage_named(table)
+        named = [name for name in (*TABLE_OF_ID, *MADE_OF) if name in stage.schema.names]
+        names = dict.fromkeys([*stage.columns_above, *named])
         rows = scan(ledger, stage.name, list(names), pc.field(column) == identity, [shard]).to_pylist()
         if not rows:
             raise _broken(identity, shard)
         row = rows[0]
-        known = {**{name: row[name] for name in TABLE_OF_ID if row.get(name) is not None}, **known}
+        known = {**{name: row[name] for name in named if row.get(name) is not None}, **known}
         table, identity = stage.row_above(row)
         column = CAPTION_ID if table == CAPTION_FILE else stage_named(table).id_column
         known.setdefault(column, identity)
     return known
+
+
+def table_of(ledger: Ledger, column: str, identity: str, shard: str) -> str:
+    """The table where a row with this id first appears."""
+    if column == PAIR_ID and scan(ledger, DERIVED, [PAIR_ID], pc.field(PAIR_ID) == identity, [shard]):
+        return DERIVED
+    return TABLE_OF_ID[column]
+
+
+def ids_in(stage: Stage, known: Mapping[str, str]) -> list[str]:
+    """Of the `ancestors` of a row, those in the table of a stage: two where a pair is derived from two."""
+    made_of = [known[name] for name in MADE_OF if name in known]
+    if made_of and stage.name in line(DERIVED) - {DERIVED}:
+        return made_of
+    return [known[stage.id_column]] if stage.id_column in known else []
 
 
 def _broken(identity: str, shard: str) -> LineageError:
@@ -196,16 +236,16 @@ def _broken(identity: str, shard: str) -> LineageError:
 
 
 def _rows_below(
-    ledger: Ledger, stage: Stage, shard: str, parents: Sequence[str], known: Mapping[str, str]
+    ledger: Ledger, stage: Stage, shard: str, parents: Sequence[str], wanted: Mapping[str, Sequence[str]]
 ) -> list[Row]:
     """The stage's rows whose parents are in the tree, on the way to the row asked for or below it."""
     ids = dict.fromkeys(origin.id_column for origin in stage.above)
     where = pc.coalesce(*(pc.field(name) for name in ids)).isin(pa.array(parents, pa.string()))
-    for column, identity in known.items():
+    for column, identities in wanted.items():
         if column in stage.schema.names:
-            where = where & (pc.field(column) == identity)
+            where = where & pc.field(column).isin(pa.array(identities, pa.string()))
     names = [column.name for column in stage.schema if not is_image(column)]
-    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], stage.schema).to_pylist()
     # Kept rows first, then as they stand in the table: for regions, the most different first.
     return sorted(rows, key=lambda row: (not row["kept"], row.get("rank") or 0))
 

@@ -10,6 +10,7 @@ from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
@@ -21,12 +22,12 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.shard_work import ShardWork, Sources
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import has_pairs, pair_images_path
+from imgdiff_assets.ingest.shards import CAPTIONS, held_by, pair_images_path
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.images import ErasedImages, GivenImages, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.compare import Comparison, Verdict, closest, compare, tolerance
-from imgdiff_assets.lineage.lineage import CAPTION_ID, TABLE_OF_ID, ancestors, find_row
+from imgdiff_assets.lineage.lineage import CAPTION_ID, ancestors, find_row, ids_in, table_of
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
@@ -115,16 +116,12 @@ def replay(
         pairs = _open(opened, PairImages, PairImages.asset, ledger, shard)
         erased = _open(opened, ErasedImages, ErasedImages.asset, ledger, shard)
         given = None
-        if has_pairs(home, shard):
+        if held_by(home, shard) != CAPTIONS:
             given = opened.enter_context(closing(GivenImages(pair_images_path(home, shard))))
         for base_stage in _stages_above(ledger, column, known, shard):
             stage = stage_of_shard(base_stage, home, shard)
-            if stage.id_column not in known:
-                continue
-            row = _read_row(ledger, stage, shard, known)
-            if row is None:
-                continue
-            _replay_row(result, home, stage, row, base, models_of, pairs, erased, given)
+            for row in _read_rows(ledger, stage, shard, ids_in(stage, known)):
+                _replay_row(result, home, stage, row, base, models_of, pairs, erased, given)
     result.surroundings = list(dict.fromkeys(result.surroundings))
     result.origins = list(dict.fromkeys(result.origins))
     return result
@@ -141,7 +138,7 @@ def _open(
 
 def _stages_above(ledger: Ledger, column: str, known: Mapping[str, str], shard: str) -> Sequence[Stage]:
     """The stages that a row may come from; a sample comes from one of the branches, a region goes into all."""
-    stage = stage_named(TABLE_OF_ID[column])
+    stage = stage_named(table_of(ledger, column, known[column], shard))
     if len(stage.above) == 1:
         return STAGES
     where = pc.field(column) == known[column]
@@ -150,12 +147,12 @@ def _stages_above(ledger: Ledger, column: str, known: Mapping[str, str], shard: 
     return [other for other in STAGES if other.name in {stage.name, *line(branch)}]
 
 
-def _read_row(ledger: Ledger, stage: Stage, shard: str, known: Mapping[str, str]) -> Row | None:
-    """The row of this stage, without images; there is none where the one above was rejected."""
+def _read_rows(ledger: Ledger, stage: Stage, shard: str, ids: Sequence[str]) -> list[Row]:
+    """The rows of this stage, without images; there is none where the one above was rejected."""
     names = [column.name for column in stage.schema if not is_image(column)]
-    where = pc.field(stage.id_column) == known[stage.id_column]
-    rows: list[Row] = scan(ledger, stage.name, names, where, [shard]).to_pylist()
-    return rows[0] if rows else None
+    where = pc.field(stage.id_column).isin(pa.array(ids, pa.string()))
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], stage.schema).to_pylist() if ids else []
+    return rows
 
 
 def _replay_row(
@@ -201,7 +198,7 @@ def _with_images(step: Measurement, row: Row, work: ShardWork) -> Row:
 
 def _replay_step(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> Replayed:
     try:
-        (made,) = step.run([{name: row[name] for name in step.reads}], work)
+        (made,) = step.run([{name: row[name] for name in (*step.reads, *step.told)}], work)
         if isinstance(made, Exception):
             raise made
     except Exception as error:

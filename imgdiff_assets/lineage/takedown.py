@@ -21,9 +21,11 @@ from imgdiff_assets.ingest.removed_shards import CAPTIONS, TABLES
 from imgdiff_assets.ingest.removed_sources import CAPTION, FILE, PICTURE, read_removed
 from imgdiff_assets.ingest.shards import ALL_COLUMNS, removed_keys, respelt, shard_keys
 from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.compaction import keep_rows, sweep
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.ledger.tables import read_table, write_again
+from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import origins
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import CAPTION_FILE, Stage
@@ -31,7 +33,7 @@ from imgdiff_assets.stages.stage import CAPTION_FILE, Stage
 SHORTEST = 6
 """Digits of an id that are enough to name it."""
 
-IMAGE_HASHES = ("source_hash", "target_hash", "erased_hash")
+IMAGE_HASHES = ("source_hash", "target_hash", "erased_hash", "picture_hash", "file_hash")
 
 
 class TakedownError(ImgDiffError, ValueError):
@@ -124,10 +126,10 @@ def _with_picture(name: str) -> Wanted:
 
     def wanted(captions: pa.Table, ledger: Ledger, key: str) -> Booleans:
         found = _having(captions, name)
-        for table in ("image_pairs", "removed_pairs"):
+        for table in ("image_pairs", "derived_pairs", "removed_pairs"):
             try:
                 rows = ledger.read(table, key)
-                prompts = ledger.read("prompt_pairs", key)
+                prompts = scan_pairs(ledger, "prompt_pairs", ["pair_id", "caption_id"], shards=[key])
             except (FileNotFoundError, DamagedTable):
                 continue
             pairs = rows.filter(pa.array(_having(rows, name)))["pair_id"].combine_chunks()
@@ -203,10 +205,10 @@ def take_down(parts: Sequence[ShardPart]) -> None:
             if part.is_all:
                 store.delete(path.parent)
             elif table is not None:
-                record = _record(part, stage, table)
-                part.ledger.keep_rows(stage.name, part.key, table.stays, record)
+                keep_rows(part.ledger, stage.name, part.key, table.stays, _record(part, stage, table))
             else:
                 store.delete(path)
+            sweep(part.ledger, stage.name, part.key)
         for file in (part.images_file, part.file):
             _delete_beside(file)
             if part.is_all:

@@ -16,6 +16,8 @@ from imgdiff_assets.method.language import Language, listed
 
 KINDS = ("object", "attribute", "count", "position", "action")
 OBJECT, ATTRIBUTE, COUNT, POSITION, ACTION = KINDS
+ADDED, REMOVED, BACKGROUND, SEVERAL = "added", "removed", "background", "several"
+"""Kinds that code finds alone: a rewriter need have no word for them."""
 
 UNNAMED, MISNAMED, MORE_CHANGED, SEVERAL_OBJECTS = "unnamed", "misnamed", "more_changed", "several_objects"
 """What may be wrong with a named change."""

@@ -25,6 +25,10 @@ KIND_COLUMNS = ("asked_kind", "change_kind", "source_object")
 UNKNOWN = "unknown"
 """The kind of given pairs, of which nobody says what differs."""
 
+SIDES = ("source", "target")
+LISTED = ", "
+"""Between the phrases that a kind lists."""
+
 CAPTION = "{caption}"
 """Stands for the caption in what the rewriter is asked."""
 
@@ -54,6 +58,12 @@ class Kind:
     `change.check` does: a change of another kind (than `called`, one of `change.KINDS`) or with a fault is rejected.
     With `on_one_side` a region need show its phrase in one of the images alone, whatever the recipe says: where there
     is a dog more, there is none in the other. `right` and `wrong` are examples.
+
+    `sides` are the images that show something of what is named: of an object that was added, the target alone. From
+    the image of `drawn_first` the other is drawn. What is `listed` are several phrases on each side, each pair of them
+    a difference of its own. A difference that is `whole` is looked at in whole images, and one that is `everywhere`
+    has no region but all of them. `region_question` and `difference_question` are asked of the captioner where the
+    recipe's own, of things in regions, are of no use.
     """
 
     name: str
@@ -65,6 +75,21 @@ class Kind:
     right: tuple[Example, ...]
     wrong: tuple[Example, ...]
     on_one_side: bool = False
+    told: str = "change the {source} to {target}"
+    """What an editor is told; see `method.instructions`."""
+    sides: tuple[str, ...] = SIDES
+    drawn_first: str = "source"
+    listed: bool = False
+    whole: bool = False
+    everywhere: bool = False
+    region_question: str = ""
+    difference_question: str = ""
+
+    def changes(self, source: str | None, target: str | None) -> list[tuple[str | None, str | None]]:
+        """Each difference that a prompt pair of this kind names, by what is named on both sides."""
+        if not self.listed:
+            return [(source, target)]
+        return list(zip((source or "").split(LISTED), (target or "").split(LISTED), strict=False))
 
     @property
     def question(self) -> str:
@@ -89,6 +114,11 @@ def kind_named(name: str) -> Kind:
         raise LookupError(f"there is no kind {name!r}; there are {', '.join(kind_names())}")
     kind: Kind = import_module(f"{kinds.__name__}.{name}").KIND
     return kind
+
+
+def kind_asked(name: str | None) -> Kind:
+    """The kind of a row's `asked_kind`, of which null is the first that there was."""
+    return kind_named(name or OBJECT_REPLACED)
 
 
 def kinds_in_order(caption_id: str, shares: Mapping[str, float]) -> list[str]:

@@ -86,9 +86,10 @@ class Sentences:
     `questions` are wordings by task. `region` is what `{region}` in one becomes, `corners` what stands there where
     no box is drawn, with `{box}` and `{convention}`; `conventions` tell how a box is written. `both_shown` is the
     subject of `grounding` (`{first}`, `{second}`), `replaced` the edit (`{old}`, `{new}`) of an object and
-    `changed` that of any other kind, `in_common` and, of
-    what is no noun phrase, `in_common_quoted` what both images show (`{shown}`), in which `something` stands for
-    what differs. `answers` are those of `same_or_different`, `side_by_side` introduces two images in one picture.
+    `changed` that of any other kind, `added` and `removed` those of something that is in one image alone, `in_common`
+    and, of what is no noun phrase, `in_common_quoted` what both images show (`{shown}`), in which `something` stands
+    for what differs. `told_apart` says what the left (`{source}`) and the right image (`{target}`) show. `answers` are
+    those of `same_or_different`, `side_by_side` introduces two images in one picture.
     `definite` makes a phrase one that is known.
     """
 
@@ -104,8 +105,19 @@ class Sentences:
     something: str
     same: str
     different: str
+    told_apart: str
     side_by_side: str
+    added: str
+    removed: str
     definite: Callable[[str], str] = str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WordGroup:
+    """Words for one matter in the singular, with `*` for any letters; `exceptions` are words that only look so."""
+
+    words: frozenset[str]
+    exceptions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -121,7 +133,8 @@ class Language:
     `verb_endings` are what is done, unless they stand behind an article, an attribute or one of `before_nouns`.
     `stemmer` is what Snowball calls the rules for a word's forms, `plurals` are those that it does not know, with
     their singular. `phrases` find a name in an answer, `sides` say of which image a word is said. `slips` are regular
-    expressions for what stands in no good sentence.
+    expressions for what stands in no good sentence. `groups` are words by what a recipe calls them that avoids them;
+    of `inflections`, an ending and what may stand in its place in the singular.
     """
 
     name: str
@@ -142,6 +155,8 @@ class Language:
     phrases: PhraseRules = PhraseRules()
     sides: SideRules = SideRules()
     slips: tuple[str, ...] = ()
+    groups: Mapping[str, WordGroup] = field(default_factory=dict)
+    inflections: tuple[tuple[str, str], ...] = ()
 
 
 def listed(text: str) -> frozenset[str]:

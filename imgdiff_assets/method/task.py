@@ -26,7 +26,8 @@ class Task:
       as the captioner gave them, `source_phrase`, `target_phrase`, `difference`, as sentences need them,
       `caption_similarity` (cosine), and how well each caption fits its own side's crop and the other side's:
       `source_match_itc`, `source_mismatch_itc`, the same of `target`, and the same with `itm`. `kept` says whether
-      the region's captions passed their filters; where they did not, the sample is set aside.
+      the region's captions passed their filters; where they did not, the sample is set aside. `differences`, of a
+      task that is asked once per pair: `difference` and `box_text` of each kept region, from left to right.
 
     `language` is the recipe's. Special tokens are taken out of subjects and answers.
 
@@ -34,7 +35,8 @@ class Task:
     one knows `about` as well (the side that the text asked about is of), the other knows no region.
 
     `once_per_pair`: of all regions of a pair only one is asked about. `marked`: the region is marked in the images, or
-    told in the question. `shuffled`: which image is first is chosen by seed. `version` is raised when subjects or
+    told in the question. `shuffled`: which image is first is chosen by seed. `mismatch`: it reads how well captions
+    fit the other side, which is measured only where a task of the recipe does. `version` is raised when subjects or
     answers change. Raises ValueError for questions that cannot be asked.
     """
 
@@ -44,6 +46,7 @@ class Task:
     once_per_pair: bool = False
     marked: bool = False
     shuffled: bool = True
+    mismatch: bool = True
     version: int = 1
 
     def __post_init__(self) -> None:

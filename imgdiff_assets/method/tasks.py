@@ -14,7 +14,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.method.caption_edit import joined, words
 from imgdiff_assets.method.change import OBJECT
 from imgdiff_assets.method.conversations import sentence
-from imgdiff_assets.method.kind import OBJECT_REPLACED
+from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_asked
 from imgdiff_assets.method.language import (
     DEFAULT_LANGUAGE,
     Language,
@@ -50,9 +50,23 @@ def ask_difference(known: Mapping[str, Any], first: str) -> Row | None:
     return {"subject": None, "answer": sentence(known["difference"])}
 
 
+def ask_differences(known: Mapping[str, Any], first: str) -> Row | None:
+    """All differences of the pair, where there are several: a numbered list, each with its box."""
+    told = known.get("differences") or ()
+    listed = [f"{number}. {sentence(each['difference'])} {each['box_text']}" for number, each in enumerate(told, 1)]
+    return {"subject": None, "answer": "\n".join(listed)} if len(listed) > 1 else None
+
+
+def _shown(known: Mapping[str, Any]) -> tuple[str, ...]:
+    """The images that show something of what differs."""
+    return kind_asked(known.get("asked_kind")).sides
+
+
 def ask_which_image(known: Mapping[str, Any], first: str) -> Row | None:
     """Which image shows what one of the two region captions names; `about` is the side that it was written of."""
     about = known["about"]
+    if about not in _shown(known) or kind_asked(known.get("asked_kind")).whole:
+        return None
     return {"subject": known[f"{about}_phrase"], "answer": LETTERS[first != about]}
 
 
@@ -64,6 +78,8 @@ def ask_same_or_different(known: Mapping[str, Any], first: str) -> Row | None:
 
 def ask_grounding(known: Mapping[str, Any], first: str) -> Row | None:
     """Where in both images the one shows this and the other that; the answer is the region's box."""
+    if len(_shown(known)) < len(SIDES) or kind_asked(known.get("asked_kind")).everywhere:
+        return None
     shown = {"first": known[f"{first}_phrase"], "second": known[f"{other(first)}_phrase"]}
     return {"subject": _sentences(known).both_shown.format(**shown), "answer": known["box_text"]}
 
@@ -72,6 +88,10 @@ def ask_edit_instruction(known: Mapping[str, Any], first: str) -> Row | None:
     """The edit that makes the second image of the first: one object replaced by another, or what the kind changes."""
     if known.get("asked_kind") not in (None, OBJECT_REPLACED):
         old, new = (known[f"{side}_object"] for side in (first, other(first)))
+        if not old or not new:
+            phrase = known[f"{_shown(known)[0]}_phrase"]
+            form = _sentences(known).added if new else _sentences(known).removed
+            return {"subject": None, "answer": form.format(old=_sentences(known).definite(phrase), new=phrase)}
         return {"subject": None, "answer": _sentences(known).changed.format(old=old, new=new)}
     parts = _compared(known, first)
     if parts is None:
@@ -177,20 +197,27 @@ def _with_article(phrase: str, language: Language) -> str:
 
 
 def _task(name: str, ask: Callable[[Mapping[str, Any], str], Row | None], **traits: Any) -> Task:
-    return Task(name, sentences_of(language_named(DEFAULT_LANGUAGE)).questions[name], ask, **traits)
+    questions = sentences_of(language_named(DEFAULT_LANGUAGE)).questions[name]
+    return Task(name, questions, ask, **{"mismatch": False, **traits})
 
 
 OURS: Mapping[str, Task] = {
     task.name: task
     for task in (
         _task("difference", ask_difference, marked=True, shuffled=False, version=2),
-        _task("which_image", ask_which_image, marked=True, version=2),
+        _task("which_image", ask_which_image, marked=True, mismatch=True, version=2),
         _task("same_or_different", ask_same_or_different, once_per_pair=True),
         _task("grounding", ask_grounding, version=2),
         _task("edit_instruction", ask_edit_instruction, once_per_pair=True, version=2),
         _task("commonality", ask_commonality, once_per_pair=True, version=2),
     )
 }
+
+
+LATER: Mapping[str, Task] = {
+    task.name: task for task in (_task("differences", ask_differences, shuffled=False, once_per_pair=True),)
+}
+"""Tasks of ours that came later: a recipe that does not ask them has none of their wordings, and stays what it was."""
 
 
 class UnknownTask(ImgDiffError, ValueError):
@@ -203,13 +230,13 @@ def _installed() -> dict[str, Task]:
     for offer in offers("imgdiff_assets.tasks").values():
         if not isinstance(offer.part, Task) or offer.part.name != offer.name:
             raise offer.broken(f"it is not a Task named {offer.name!r}")
-        if offer.name in OURS:
+        if offer.name in (*OURS, *LATER):
             raise offer.broken("there is a task of that name")
         found[offer.name] = offer.part
     return found
 
 
-TASKS: Mapping[str, Task] = {**OURS, **_installed()}
+TASKS: Mapping[str, Task] = {**OURS, **LATER, **_installed()}
 """Every task by name: ours, then those of installed packages. Which of them are asked, a recipe says."""
 
 

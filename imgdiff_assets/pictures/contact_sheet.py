@@ -15,6 +15,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.pictures.sheet_drawing import Card, Section, draw_page
+from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.samples import SampleImages, read_samples
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
@@ -79,8 +80,8 @@ def write_contact_sheet(ledger: Ledger, path: Path, shards: Sequence[str] | None
 @contextmanager
 def _opened(ledger: Ledger, key: str) -> Iterator[_Shard]:
     names = ["pair_id", "source_caption", "target_caption"]
-    pairs = scan(ledger, "image_pairs", names, pc.field("source_hash").is_valid(), [key]).to_pylist()
-    prompts = scan(ledger, "prompt_pairs", names, shards=[key]).to_pylist()
+    pairs = scan_pairs(ledger, "image_pairs", names, pc.field("source_hash").is_valid(), [key]).to_pylist()
+    prompts = scan_pairs(ledger, "prompt_pairs", names, shards=[key]).to_pylist()
     images = SampleImages(ledger, key) if pairs else None
     try:
         captions = {row["pair_id"]: row for row in [*prompts, *pairs]}

@@ -14,9 +14,10 @@ from imgdiff_assets.method.kind import KIND_COLUMNS, UNKNOWN, kind_of
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.corrected import corrected, texts_of
+from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.shown import ERASED, Shown, ShownImage, shown
-from imgdiff_assets.stages.sample_items import ERASED_KIND, SAME_KIND
+from imgdiff_assets.stages.sample_items import ERASED_KIND, NUISANCE_KIND, SAME_KIND
 
 SAMPLE_COLUMNS = (
     "sample_id",
@@ -54,8 +55,8 @@ class Sample:
 
     `shown` says which images are shown of it and in which order, and `SampleImages` gives them; `first` is the side
     (`source` or `target`) that comes first. The box is xyxy in pixels of both images, None for a sample that is about
-    no region. `kind` is that of the pair's difference, `same` or `erased` of samples that are about none between two
-    prompts. Objects and region captions are those of the pair's region, None for any other sample.
+    no region. `kind` is that of the pair's difference, `same`, `nuisance` or `erased` of samples that are about none
+    between two prompts. Objects and region captions are those of the pair's region, None for any other sample.
     `similarity` is the cosine of the pair's image vectors, None where it was not measured, or one image is an erased
     one.
     """
@@ -115,8 +116,8 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
     Raises StaleSample when a sample is about other images than the ledger holds now, and DamagedTable.
     """
     where = pc.field("kept") if tasks is None else pc.field("kept") & pc.field("task").isin(list(tasks))
-    rows = scan(ledger, "fine_tune_set", (*SAMPLE_COLUMNS, *BOX_COLUMNS), where, [shard]).to_pylist()
-    pairs = scan(ledger, "image_pairs", ("pair_id", *HASH_COLUMNS), pc.field("kept"), [shard]).to_pylist()
+    rows = scan(ledger, "fine_tune_set", (*SAMPLE_COLUMNS, NUISANCE_KIND, *BOX_COLUMNS), where, [shard]).to_pylist()
+    pairs = scan_pairs(ledger, "image_pairs", ("pair_id", *HASH_COLUMNS), pc.field("kept"), [shard]).to_pylist()
     drawn = {row["pair_id"]: row for row in pairs}
     scores = scan(ledger, "filtered_pairs", ("pair_id", "image_similarity"), None, [shard]).to_pydict()
     alike = dict(zip(scores["pair_id"], scores["image_similarity"], strict=True))
@@ -129,7 +130,7 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
     for region_id, found in corrected(ledger, shard).items():
         texts = {name: text for name, text in texts_of(found).items() if name in REGION_COLUMNS}
         described |= {region_id: {**described[region_id], **texts}} if region_id in described else {}
-    prompts = scan(ledger, "prompt_pairs", ("pair_id", *KIND_COLUMNS), pc.field("kept"), [shard]).to_pylist()
+    prompts = scan_pairs(ledger, "prompt_pairs", ("pair_id", *KIND_COLUMNS), pc.field("kept"), [shard]).to_pylist()
     kinds = {row["pair_id"]: kind_of(row) for row in prompts}
     samples = []
     for row in rows:
@@ -145,6 +146,8 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
         box = None if row["x1"] is None else (row["x1"], row["y1"], row["x2"], row["y2"])
         values = {name: row[name] for name in SAMPLE_COLUMNS}
         similarity = None if row["erased_from"] else alike.get(row["pair_id"])
-        kind = ERASED_KIND if row["erased_from"] else kinds.get(row["pair_id"], UNKNOWN) if of_region else SAME_KIND
+        kind = ERASED_KIND if row["erased_from"] else kinds.get(row["pair_id"], UNKNOWN)
+        if row["region_id"] is None:
+            kind = NUISANCE_KIND if row[NUISANCE_KIND] else SAME_KIND
         samples.append(Sample(**values, kind=kind, box=box, **region, similarity=similarity, shown=shown(row)))
     return samples

@@ -49,17 +49,20 @@ def scan(
     columns: Sequence[str],
     where: pc.Expression | None = None,
     shards: Iterable[str] | None = None,
+    schema: pa.Schema | None = None,
 ) -> pa.Table:
     """`columns` of the rows of `asset` for which `where` holds, each with its `shard`; shards and rows in order.
 
+    `schema` is that of tables with other columns than the stage's, as those of pictures have.
     Shards without this table are passed over; a column that an older table lacks is null. Raises DamagedTable.
     """
     # Here, for it imports pandas: half a second that definitions and help do not need.
     from pyarrow.dataset import Scanner
 
     # An expression does not tell the columns that it names but in its text; that some more are read does no harm.
-    named = () if where is None else [name for name in stage_named(asset).schema.names if name in str(where)]
-    rows = _rows(ledger, asset, [*columns, *named], ledger.shards(asset, shards))
+    known = schema or stage_named(asset).schema
+    named = () if where is None else [name for name in known.names if name in str(where)]
+    rows = _rows(ledger, asset, [*columns, *named], ledger.shards(asset, shards), known)
     return Scanner.from_batches(rows, columns=[*columns, SHARD.name], filter=where).to_table()
 
 
@@ -71,18 +74,19 @@ def ask(ledger: Ledger, asset: str, columns: Sequence[str], sql: str) -> list[tu
     import duckdb
 
     with duckdb.connect() as connection:
-        connection.register("rows", _rows(ledger, asset, columns, ledger.shards(asset)))
+        connection.register("rows", _rows(ledger, asset, columns, ledger.shards(asset), stage_named(asset).schema))
         try:
             return connection.execute(sql).fetchall()
         except duckdb.Error:  # as which DuckDB passes on that a table is damaged
-            _rows(ledger, asset, columns, ledger.shards(asset)).read_all()
+            _rows(ledger, asset, columns, ledger.shards(asset), stage_named(asset).schema).read_all()
             raise
 
 
-def _rows(ledger: Ledger, asset: str, columns: Sequence[str], shards: Sequence[str]) -> pa.RecordBatchReader:
+def _rows(
+    ledger: Ledger, asset: str, columns: Sequence[str], shards: Sequence[str], known: pa.Schema
+) -> pa.RecordBatchReader:
     """Some columns of all rows of the shards, one shard after the other."""
-    stage = stage_named(asset)
-    schema = pa.schema([stage.schema.field(name) for name in dict.fromkeys(columns)])
+    schema = pa.schema([known.field(name) for name in dict.fromkeys(columns)])
 
     def batches() -> Iterator[pa.RecordBatch]:
         for key in shards:

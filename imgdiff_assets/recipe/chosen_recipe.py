@@ -15,7 +15,7 @@ from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe, recipe_of
 from resources.loading.api_key import name_server
 from resources.loading.bounded_yaml import load_yaml
-from resources.loading.settings import ChatModelSettings
+from resources.loading.settings import ServableSettings
 
 DEFAULT_RECIPE = "miniature"
 BY_NAME, BY_ENVIRONMENT, BY_HOME, BY_DEFAULT = "--recipe", "IMGDIFF_RECIPE", "recipe.yaml of the home", "default"
@@ -84,7 +84,7 @@ def load_recipe(name: str | None = None, overrides: Sequence[str] = (), anew: bo
     recipe = override_recipe(_read(chosen), overrides)
     typed = {override.partition("=")[2].strip() for override in overrides}
     for settings in recipe.roles.values():
-        url = settings.base_url if isinstance(settings, ChatModelSettings) else None
+        url = settings.base_url if isinstance(settings, ServableSettings) else None
         if url is not None and (chosen.by != BY_HOME or url in typed):
             name_server(url)
     return recipe

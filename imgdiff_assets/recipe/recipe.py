@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.recipe.automation_settings import AutomationSettings
 from imgdiff_assets.recipe.mistakes import RecipeError, explain, unknown
+from imgdiff_assets.recipe.retention_settings import RetentionSettings
 from imgdiff_assets.recipe.review_settings import ReviewSettings
 from imgdiff_assets.recipe.role_models import RoleModels
 from imgdiff_assets.recipe.worker_settings import WorkersSettings
@@ -37,6 +38,7 @@ class RecipeValues(StageSettings):
     models: RoleModels
     automation: AutomationSettings = AutomationSettings()
     review: ReviewSettings = ReviewSettings()
+    retention: RetentionSettings = RetentionSettings()
     workers: WorkersSettings = WorkersSettings()
 
     @model_validator(mode="after")
@@ -67,6 +69,14 @@ class RecipeValues(StageSettings):
         return self
 
     @model_validator(mode="after")
+    def _editors_are_told(self) -> Self:
+        if self.section("image_pairs").edits and self.section("prompt_pairs").instructions is None:
+            raise ValueError(
+                "image_pairs asks an editor, and nothing tells it what to do: `prompt_pairs.instructions: {}` does"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _what_rejects_agrees_with_something(self) -> Self:
         asked = self.section("filtered_pairs").plausibility
         if asked is not None and asked.min_plausibility > 0 and self.verifier_agreement is None:
@@ -74,6 +84,21 @@ class RecipeValues(StageSettings):
                 "filtered_pairs.plausibility.min_plausibility: of this verifier no agreement with truth or people is "
                 "stated, so it may not reject: state it in `filtered_pairs.plausibility.agreement` (the figure, and "
                 "where it was measured), or leave min_plausibility at 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _what_is_registered_is_rejected_as_it_was(self) -> Self:
+        derived, alignment = self.section("derived_pairs"), self.section("filtered_pairs").alignment
+        if derived is None or not derived.registered:
+            return self
+        if alignment is None:
+            raise ValueError("derived_pairs.registered: needs `filtered_pairs.alignment: {}`, or both would be kept")
+        apart = (derived.min_displacement, derived.max_misfit) != (alignment.max_displacement, alignment.max_misfit)
+        if apart:
+            raise ValueError(
+                "derived_pairs.registered: min_displacement and max_misfit must be max_displacement and max_misfit of "
+                "`filtered_pairs.alignment`: a pair is kept as it was, or registered"
             )
         return self
 
@@ -89,15 +114,19 @@ class RecipeValues(StageSettings):
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude={"automation", "review", "workers"}))[:16]
+        return content_hash(self.model_dump(mode="json", exclude={"automation", "retention", "review", "workers"}))[
+            :16
+        ]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""
         return getattr(self, stage)
 
     def role(self, name: str) -> ModelSettings:
-        """The settings of a role's model."""
-        settings: ModelSettings = getattr(self.models, name)
+        """The settings of a role's model. Raises RecipeError for a role without one."""
+        settings: ModelSettings | None = getattr(self.models, name)
+        if settings is None:
+            raise RecipeError(f"The recipe has no {name}: name its model, as in `models.{name}.model`.")
         return settings
 
     @property
@@ -119,6 +148,8 @@ def _section_of(stage: Stage) -> tuple[Any, Any]:
             clash = f"{stage.package} offers {stage.name!r}, but every recipe has a key of that name"
             raise BrokenPart(f"{clash}: mend or uninstall it.")
         return stage.section, off_unless_named(f"{(stage.section.__doc__ or '').strip()} ({stage.package})")
+    if stage.optional:
+        return stage.section, off_unless_named((stage.section.__doc__ or "").strip())
     return stage.section, stage.section()
 
 

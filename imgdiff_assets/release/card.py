@@ -13,6 +13,7 @@ from imgdiff_assets.export.hf import LOADED
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.reading.scan import scan
+from imgdiff_assets.release import contamination
 from imgdiff_assets.release.changes import Change, counted
 from imgdiff_assets.release.contents import Contents
 from imgdiff_assets.setup.licences import licence_of
@@ -47,6 +48,7 @@ def body(
     kept: Diversity,
     changed: Sequence[Change] | None,
     settings_changed: Sequence[str],
+    compared: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """The card's Markdown, without the front matter."""
     shards, settings = list(found.manifest["shards"]), found.manifest["settings"]
@@ -60,6 +62,7 @@ def body(
         ("## Models", _models(found.manifest["models"]) + agreement_of_verifiers(found.manifest)),
         ("## Thresholds", _thresholds(settings)),
         ("## Diversity", _fenced(diversity_text(written, kept))),
+        *([("## Contamination", contamination.section(compared, len(found.samples)))] if compared else []),
         ("## Cost", _cost(ledger, shards, stages, counts.samples)),
         ("## Changes", _changes(found, changed, settings_changed)),
         ("## Known limits", "\n".join(f"- {limit}" for limit in LIMITS)),

@@ -1,12 +1,13 @@
 """A release: all fresh shards as one folder that tells what is in it, how it was made, and what is new."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.common.aliases import Say
+from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.export import hf
@@ -24,6 +25,7 @@ from imgdiff_assets.release import croissant
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
 from imgdiff_assets.release.checksums import write_checksums
+from imgdiff_assets.release.comparing import CONTAMINATION, compared_with
 from imgdiff_assets.release.contents import Contents, contents, read_contents, write_contents
 from imgdiff_assets.release.versions import ReleaseError, check_version, last_number, lock, releases, take_number
 from imgdiff_assets.stages.graph import stages_of
@@ -60,20 +62,24 @@ def make_release(
     version: str | None = None,
     progress: Progress = lambda what, done, total: None,
     log: Say = lambda text: None,
+    compare_with: Sequence[Path] = (),
 ) -> Release:
     """Gather all shards that are up to date with `recipe` into `<home>/releases/<version>` (default: the next number).
 
     Shards some of whose rows failed are among them. When the latest release has the same samples, made in the same
-    way, none is made. Another process that makes one is waited for, and `log` is told. Raises ReleaseError,
-    ExportError, StaleSample, DamagedTable, FileNotFoundError (a model's weights), OSError.
+    way, none is made. Another process that makes one is waited for, and `log` is told. Its pictures and captions are
+    looked for in the evaluation sets `compare_with`. Raises ReleaseError, NothingToCompare, ExportError, StaleSample,
+    DamagedTable, FileNotFoundError (a model's weights), OSError.
     """
     if version is not None:
         check_version(version)
     with lock(home, log):
-        return _make(home, recipe, version, progress)
+        return _make(home, recipe, version, progress, compare_with)
 
 
-def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -> Release:
+def _make(
+    home: Home, recipe: Recipe, version: str | None, progress: Progress, compare_with: Sequence[Path]
+) -> Release:
     ledger, stages = Ledger(home.ledger), stages_of(recipe)
     staleness = Staleness(home, recipe, [stage.name for stage in stages])
     keys = shard_keys(home)
@@ -85,7 +91,10 @@ def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -
     gathered = gather(ledger, fresh)
     if not len(gathered):
         raise ReleaseError("There are no kept samples to release; `imgdiff stats` shows what was rejected and why.")
+    compared = compared_with(ledger, recipe, gathered, compare_with, progress)
     now = contents(ledger, stages, gathered, not_fresh)
+    if compared:
+        now = Contents({**now.manifest, CONTAMINATION: content_hash(compared)}, now.samples)
     there = releases(home)
     latest = there[-1] if there else None
     last = last_number(home, there)
@@ -101,7 +110,9 @@ def _make(home: Home, recipe: Recipe, version: str | None, progress: Progress) -
     about = {"number": number, "version": folder.name, "previous": latest.name if latest else None}
     now = Contents({**now.manifest, **about}, now.samples)
     plan = plan_of(hf.FORMAT, Options(), now.hash)
-    export_folder(folder, plan, lambda place: _write(ledger, stages, gathered, now, before, changed, place, progress))
+    export_folder(
+        folder, plan, lambda place: _write(ledger, stages, gathered, now, before, changed, place, progress, compared)
+    )
     return _described(folder, now, made=True, changed=changed)
 
 
@@ -129,6 +140,7 @@ def _write(
     changed: list[Change] | None,
     folder: Path,
     progress: Progress,
+    compared: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     report = write_samples(ledger, hf.FORMAT, gathered, folder, Options(), progress)
     shards = list(gathered.samples)
@@ -136,6 +148,9 @@ def _write(
     listed = [asdict(change) for change in changed or ()]
     (folder / CHANGES).write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     write_contact_sheet(ledger, folder / SHEET, shards)
+    if compared:
+        text = json.dumps(compared, indent=1, ensure_ascii=False) + "\n"
+        (folder / f"{CONTAMINATION}.json").write_text(text, encoding="utf-8")
     text = body(
         ledger,
         now,
@@ -143,6 +158,7 @@ def _write(
         *written_and_kept(ledger, shards),
         changed,
         settings_changed(before, now) if before is not None else [],
+        compared,
     )
     (folder / CARD).write_text(f"{hf.front_matter(report['samples'])}\n{text}", encoding="utf-8")
     version, date = str(now.manifest["version"]), str(now.manifest["date"])

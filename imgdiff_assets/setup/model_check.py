@@ -16,6 +16,7 @@ from resources.loading import devices
 from resources.loading.settings import ModelSettings
 
 SOURCE, TARGET = "a red ball on the grass", "a red kite on the grass"
+INSTRUCTION = "replace the red ball with a red kite"
 QUICK_STEPS = 2
 """Denoising steps of a check: enough to go through the whole pipeline."""
 
@@ -55,7 +56,7 @@ def _check(role: str, settings: ModelSettings) -> Checked:
             return Checked(role, settings.model, device, failure=missing)
         devices.begin_peaks()
         started = time.perf_counter()
-        if role == "pair_generator":
+        if "num_inference_steps" in type(settings).model_fields and role != "inpainter":
             settings = settings.model_copy(update={"num_inference_steps": QUICK_STEPS})
         model = backend.load(settings)
         loaded = time.perf_counter()
@@ -126,6 +127,17 @@ def _judge(model: Any) -> str:
     return "tells nothing of a picture" if score is None else f"a picture looks right to {score:.2f}"
 
 
+def _edit(model: Any) -> str:
+    image = scene("red")
+    (edited,) = model.edit([image], [INSTRUCTION], [0])
+    return f"a picture with {np.mean((edited != image).any(2)):.0%} of its pixels changed in {QUICK_STEPS} steps"
+
+
+def _draw(model: Any) -> str:
+    (image,) = model.generate([SOURCE], [0])
+    return f"a picture of {image.shape[1]}×{image.shape[0]} pixels in {QUICK_STEPS} steps"
+
+
 PROBES: dict[str, Callable[[Any], str]] = {
     "prompt_rewriter": _rewrite,
     "pair_generator": _generate,
@@ -135,4 +147,7 @@ PROBES: dict[str, Callable[[Any], str]] = {
     "captioner": _caption,
     "inpainter": _erase,
     "verifier": _judge,
+    "witness": _caption,
+    "editor": _edit,
+    "image_generator": _draw,
 }

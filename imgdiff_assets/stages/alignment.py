@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,8 +48,8 @@ def placed_row(source: Pixels, target: Pixels) -> Row:
     return {**asdict(placed), CORNER: corner_shift(placed, width, height) / max(width, height)}
 
 
-def displacement(columns: Columns, settings: AlignmentSettings) -> np.ndarray:
-    """How far the farthest corner lies from its place; 0 where that explains too little."""
+def displacement(columns: Columns, settings: Any) -> np.ndarray:
+    """How far the farthest corner lies from its place; 0 where that explains too little, by `max_misfit`."""
     explained = columns["misfit"] <= settings.max_misfit * columns["unmoved_misfit"]
     return np.where(explained, columns[CORNER], 0.0)
 

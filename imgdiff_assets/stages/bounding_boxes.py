@@ -1,21 +1,23 @@
 """Filtered pairs to bounding boxes: where the two images differ, and the difference is the named object."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from imgdiff_assets.common.aliases import Booleans, Columns, Row
+from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
-from imgdiff_assets.method.kind import kind_named
+from imgdiff_assets.method.kind import SIDES, kind_asked, kind_named
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
+from imgdiff_assets.stages.derived_items import with_derived
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
 from imgdiff_assets.stages.preservation import STEPS as PRESERVATION
 from imgdiff_assets.stages.preservation import PreservedSettings
-from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
+from imgdiff_assets.stages.settings import StageSettings, in_order, left_out, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import (
     Canaries,
@@ -28,8 +30,13 @@ from imgdiff_assets.stages.steps import (
     cosine,
     quality,
     share,
+    unless_missing,
 )
 from resources.images.crops import cut
+from resources.loading.failures import ModelUnavailable
+
+Proposals = tuple[Any, Any]
+"""Boxes (K, 4) and scores (K,) of one image."""
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
 OBJECT_COLUMNS = ("source_object", "target_object")
@@ -57,6 +64,11 @@ class BoundingBoxesSettings(StageSettings):
     min_match: float = Field(0.35, ge=-1, le=1, description="A crop that matches its object less does not show it.")
     max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the most different is kept.")
     max_boxes: int = Field(5, ge=1, description="Boxes kept per pair, most different first.")
+    propose: Literal["grid", "text"] = left_out(
+        "grid",
+        "Where boxes come from: from a grid of points, or from the names of the replaced and the replacing object, "
+        "which a segmenter such as SAM 3 looks for, each in its own image.",
+    )
     preserved: PreservedSettings | None = off_unless_named(
         "Pairs that differ outside their kept regions, too, are rejected: `{}` measures how much they do."
     )
@@ -69,7 +81,7 @@ class BoundingBoxesSettings(StageSettings):
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every filtered pair, with the objects that its two prompts name."""
     pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
-    prompts = look_up(tables["prompt_pairs"], "pair_id", pairs["pair_id"])
+    prompts = look_up(with_derived(tables)["prompt_pairs"], "pair_id", pairs["pair_id"])
     for name in (*OBJECT_COLUMNS, "asked_kind"):
         pairs = pairs.append_column(name, prompts[name])
     return pairs
@@ -81,12 +93,19 @@ def row_id(row: Row) -> str:
 
 
 def propose(rows: Sequence[Row], work: Work) -> list[list[Row]]:
-    """Object proposals from both images; a pair without any has one row without a box."""
+    """Object proposals from both images; a pair without any has one row without a box.
+
+    Of a difference that is everywhere the region is all of the source image, whose share of the image is not judged.
+    """
     pairs = [work.images(row["pair_id"]) for row in rows]
-    proposals = work.model("segmenter").propose([image for pair in pairs for image in pair])
+    proposals = _proposals(rows, [image for pair in pairs for image in pair], work)
     results = []
     for number, (source, _) in enumerate(pairs):
         height, width = source.shape[:2]
+        if kind_asked(rows[number]["asked_kind"]).everywhere:
+            whole = dict(zip(BOX_COLUMNS, (0.0, 0.0, float(width), float(height)), strict=True))
+            results.append([{"found_in": "source", **whole, "area_fraction": None, "proposal_score": None}])
+            continue
         found: dict[tuple[str, tuple[float, ...]], Row] = {}
         for name, (boxes, scores) in zip(("source", "target"), proposals[2 * number : 2 * number + 2], strict=True):
             for box, score in zip(np.asarray(boxes, dtype=np.float64), scores, strict=True):
@@ -101,37 +120,73 @@ def propose(rows: Sequence[Row], work: Work) -> list[list[Row]]:
     return results
 
 
+def _proposals(rows: Sequence[Row], images: Sequence[Pixels], work: Work) -> Sequence[Proposals]:
+    """Boxes and scores of each image, of which each row has two; by name there are none where nothing is named.
+
+    Raises ModelUnavailable for a segmenter that finds nothing by name.
+    """
+    model = work.model("segmenter")
+    if work.settings["propose"] == "grid":
+        return cast("Sequence[Proposals]", model.propose(images))
+    if not hasattr(model, "propose_named"):
+        raise ModelUnavailable(
+            "The segmenter finds nothing by name: name a SAM 3, or set bounding_boxes.propose to grid."
+        )
+    names = [row[name] for row in rows for name in OBJECT_COLUMNS]
+    named = [place for place, name in enumerate(names) if name]
+    told = model.propose_named([images[place] for place in named], [names[place] for place in named])
+    found: list[Proposals] = [(np.zeros((0, 4), np.float32), np.zeros(0, np.float32)) for _ in names]
+    for place, boxes in zip(named, told, strict=True):
+        found[place] = boxes
+    return found
+
+
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     """Cosine of the region's two crops."""
     crops = []
     for row in rows:
         crops += _crops(row, work)
-    vectors = work.model("image_text_encoder").encode_images(crops)
+    vectors = work.model("image_encoder").encode_images(crops)
     return [{SCORE: float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
 
 
 def match(rows: Sequence[Row], work: Work) -> list[Row]:
     """Source crop against the replaced object, target crop against the replacing one, wherever the box was found.
 
-    Of a given pair that names no objects there is nothing to match.
+    Of a given pair that names no objects there is nothing to match, nor of a difference that is everywhere, nor in an
+    image in which there is nothing. Where a prompt pair lists several differences, it is the one that fits best.
     """
-    named = [row for row in rows if row["source_object"] is not None]
-    crops = [crop for row in named for crop in _crops(row, work)]
-    texts = [row[name] for row in named for name in OBJECT_COLUMNS]
+    asked = [(row, change) for row in rows for change in _named(row)]
+    crops = [crop for row, _ in asked for crop in _crops(row, work)]
+    # What is not named is asked about as the other side is, and the answer left out.
+    texts = [text or (source or target) for _, (source, target) in asked for text in (source, target)]
     scores = iter(zip(*work.model("image_text_matcher").match(crops, texts), strict=True))
     results: list[Row] = []
     for row in rows:
-        sides = {"source": (None, None), "target": (None, None)}
-        if row["source_object"] is not None:
-            sides = {side: next(scores) for side in sides}
+        told = []
+        for change in _named(row):
+            both = next(scores), next(scores)
+            told.append([(None, None) if text is None else pair for text, pair in zip(change, both, strict=True)])
+        best = max(told, key=_weaker, default=[(None, None), (None, None)])
         results.append(
             {
                 f"{side}_match_{head}": None if score is None else float(score)
-                for side, both in sides.items()
+                for side, both in zip(SIDES, best, strict=True)
                 for head, score in zip(("itc", "itm"), both, strict=True)
             }
         )
     return results
+
+
+def _named(row: Row) -> list[tuple[str | None, str | None]]:
+    """What is to be seen in the region, by side: one of these."""
+    kind = kind_asked(row["asked_kind"])
+    named = any(row[name] is not None for name in OBJECT_COLUMNS)
+    return kind.changes(*(row[name] for name in OBJECT_COLUMNS)) if named and not kind.everywhere else []
+
+
+def _weaker(both: Sequence[tuple[float | None, float | None]]) -> float:
+    return min(itc for itc, _ in both if itc is not None)
 
 
 def _crops(row: Row, work: Work) -> list[np.ndarray]:
@@ -147,7 +202,8 @@ def _match_scores(columns: Columns, settings: BoundingBoxesSettings) -> np.ndarr
     """What the match filter compares: the weaker side if both must fit, else the stronger, as for kinds that move."""
     sides = [columns[f"{side}_match_{settings.match_score}"] for side in ("source", "target")]
     one = np.array([kind is not None and kind_named(kind).on_one_side for kind in columns["asked_kind"]], dtype=bool)
-    return np.where(one | (settings.match_rule == "either"), np.maximum(*sides), np.minimum(*sides))
+    # Where only one image shows what is named, the other has no score.
+    return np.where(one | (settings.match_rule == "either"), np.fmax(*sides), np.fmin(*sides))
 
 
 def _seen(columns: Columns, settings: BoundingBoxesSettings) -> Booleans:
@@ -204,8 +260,8 @@ def contents(row: Mapping[str, Any]) -> list[str]:
     if row["found_in"] is None:
         return []
     box = ", ".join(f"{row[name]:.4g}" for name in BOX_COLUMNS)
-    objects = [row[name] for name in OBJECT_COLUMNS]
-    named = f": {' → '.join(objects)}" if all(objects) else ""
+    objects = [row[name] or "nothing" for name in OBJECT_COLUMNS]
+    named = f": {' → '.join(objects)}" if any(row[name] for name in OBJECT_COLUMNS) else ""
     return [f"box ({box}) found in the {row['found_in']} image{named}"]
 
 
@@ -213,6 +269,7 @@ STAGE = Stage(
     name="bounding_boxes",
     id_column="region_id",
     parents=("filtered_pairs", "prompt_pairs", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("filtered_pairs", "pair_id"),),
     section=BoundingBoxesSettings,
     description=__doc__,
@@ -230,13 +287,16 @@ STAGE = Stage(
                 quality("proposal_score"),
             ),
             inputs=PAIR_COLUMNS,
+            later_inputs=("asked_kind",),
             run=propose,
+            settings=("propose",),
+            more_inputs={"propose": OBJECT_COLUMNS},
             roles=("segmenter",),
             expands=True,
         ),
         Filter("no_proposals", ("found_in",), _has_box, "no object was found in either image", _canary_without_box),
-        at_least("too_small", "area_fraction", "min_area_fraction", "the box is too small"),
-        below("too_large", "area_fraction", "max_area_fraction", "the box is too large"),
+        unless_missing(at_least("too_small", "area_fraction", "min_area_fraction", "the box is too small")),
+        unless_missing(below("too_large", "area_fraction", "max_area_fraction", "the box is too large")),
         Measurement(
             name="compare",
             columns=(cosine(SCORE),),
@@ -244,6 +304,7 @@ STAGE = Stage(
             run=compare,
             settings=("crop_padding",),
             roles=("image_text_encoder",),
+            pictures_alone=True,
         ),
         below("same_content", SCORE, "max_region_similarity", "the box shows the same in both images"),
         # The dear model last: it reads only what the cheap one left.
@@ -251,6 +312,7 @@ STAGE = Stage(
             name="match",
             columns=matches("source_match", "target_match"),
             inputs=(*PAIR_COLUMNS, *BOX_COLUMNS, *OBJECT_COLUMNS),
+            later_inputs=("asked_kind",),
             run=match,
             settings=("crop_padding",),
             roles=("image_text_matcher",),

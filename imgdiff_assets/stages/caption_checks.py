@@ -5,6 +5,7 @@ import numpy as np
 from imgdiff_assets.common.aliases import Booleans, Columns
 from imgdiff_assets.method.caption_edit import length, words
 from imgdiff_assets.method.language import is_of, language_named
+from imgdiff_assets.stages import avoidance
 from imgdiff_assets.stages.prompt_pairs_settings import PromptPairsSettings
 from imgdiff_assets.stages.steps import Canaries, Filter
 
@@ -67,4 +68,5 @@ FILTERS = (
         "the caption is in another language than the recipe's",
         _canary_foreign,
     ),
+    avoidance.IN_CAPTION,
 )

@@ -14,6 +14,7 @@ from pydantic import Field
 from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.method.agreement import agreement
+from imgdiff_assets.method.kind import kind_asked
 from imgdiff_assets.method.noun_phrases import statement
 from imgdiff_assets.method.regions import BAR_WIDTH, BOX_COLUMNS, draw_box, side_by_side
 from imgdiff_assets.method.special_tokens import without_tokens
@@ -23,6 +24,10 @@ from resources.images.crops import cut
 
 REGION_CAPTIONS = ("source_region_caption", "target_region_caption")
 PHRASES = ("source_phrase", "target_phrase")
+DIFFERENCE_ASKED = "asked_of_difference"
+"""The column of what is asked for a region's kind; null is what the recipe asks."""
+EMPTY = "nothing"
+"""What an image shows in whose region the captioner names no thing."""
 SECTION = "inversion"
 SETTINGS = ("difference_view", "difference_question", "crop_padding")
 
@@ -65,14 +70,17 @@ def _told(column: str, rows: Sequence[Row], work: Work, settings: dict[str, Any]
     for row in rows:
         images = work.images(row["pair_id"])[::order]
         box = [row[name] for name in BOX_COLUMNS]
-        if settings["difference_view"] == "crops":
+        if kind_asked(row["asked_kind"]).whole:
+            crops = settings["difference_view"] == "crops"
+            views.append(list(images) if crops else [side_by_side(images[0], images[1], BAR_WIDTH)])
+        elif settings["difference_view"] == "crops":
             views.append([cut(image, box, settings["crop_padding"]) for image in images])
         else:
             left, right = (draw_box(image, box) for image in images)
             views.append([side_by_side(left, right, BAR_WIDTH)])
         said = [without_tokens(row[name]) for name in REGION_CAPTIONS][::order]
         captions = dict(zip(("source_caption", "target_caption"), said, strict=True))
-        questions.append(settings["difference_question"].format(**captions))
+        questions.append((row[DIFFERENCE_ASKED] or settings["difference_question"]).format(**captions))
     answers = [tidy(answer) for answer in work.model("captioner").answer(views, questions)]
     return [{column: answer} if answer else NoAnswer("the captioner named no difference") for answer in answers]
 
@@ -82,7 +90,7 @@ def _inversion(columns: Columns, settings: Any) -> np.ndarray:
     spoken = settings.spoken
     return np.array(
         [
-            min(there, agreement(statement(back, spoken.phrases) or "", target, source, spoken))
+            min(there, agreement(statement(back, spoken.phrases) or "", target or EMPTY, source or EMPTY, spoken))
             for there, back, source, target in rows
         ],
         dtype=np.float64,
@@ -94,6 +102,7 @@ INVERSION = (
         name="tell_back",
         columns=(pa.field("inverse_difference_caption", pa.string()),),
         inputs=("region_id", "pair_id", "source_hash", "target_hash", *BOX_COLUMNS, *REGION_CAPTIONS),
+        later_inputs=("asked_kind", DIFFERENCE_ASKED),
         run=tell_back,
         settings=tuple(f"captions.{name}" for name in SETTINGS),
         roles=("captioner",),

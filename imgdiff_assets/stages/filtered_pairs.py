@@ -12,6 +12,8 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
 from imgdiff_assets.stages.alignment import STEPS as ALIGNMENT
 from imgdiff_assets.stages.alignment import AlignmentSettings
+from imgdiff_assets.stages.derived_items import FROM, with_derived
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.plausibility import STEPS as PLAUSIBILITY
 from imgdiff_assets.stages.plausibility import PlausibilitySettings
 from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
@@ -39,15 +41,17 @@ class FilteredPairsSettings(StageSettings):
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
-    """Every image pair that could be drawn."""
-    return tables["image_pairs"].select([*ITEM_COLUMNS, "kept"]).filter(pc.field("source_hash").is_valid())
+    """Every image pair that could be drawn, and those that are derived of them."""
+    pairs = with_derived(tables)["image_pairs"]
+    names = [name for name in (*ITEM_COLUMNS, FROM, "kept") if name in pairs.column_names]
+    return pairs.select(names).filter(pc.field("source_hash").is_valid())
 
 
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     """Cosine of the two images' vectors, and the signatures by which near-duplicates among other pairs are found."""
     pairs = [work.images(row["pair_id"]) for row in rows]
     images = [image for pair in pairs for image in pair]
-    vectors = work.model("image_text_encoder").encode_images(images)
+    vectors = work.model("image_encoder").encode_images(images)
     similarities = np.sum(vectors[0::2] * vectors[1::2], axis=1)
     return [
         {"image_similarity": float(similarity), **signature}
@@ -59,10 +63,12 @@ STAGE = Stage(
     name="filtered_pairs",
     id_column="pair_id",
     parents=("image_pairs",),
-    above=(Above("image_pairs", "pair_id"),),
+    also=(DERIVED,),
+    above=(Above(DERIVED, "pair_id", having=(FROM,)), Above("image_pairs", "pair_id")),
     section=FilteredPairsSettings,
     description=__doc__,
-    item_columns=tuple(pa.field(name, pa.string()) for name in ITEM_COLUMNS),
+    item_columns=tuple(pa.field(name, pa.string()) for name in (*ITEM_COLUMNS, FROM)),
+    columns_with={DERIVED: (FROM,)},
     items=items,
     steps=(
         *ALIGNMENT,
@@ -75,6 +81,7 @@ STAGE = Stage(
             inputs=ITEM_COLUMNS,
             run=compare,
             roles=("image_text_encoder",),
+            pictures_alone=True,
             version=2,
         ),
         at_least("too_different", "image_similarity", "min_similarity", "the two images are too different to compare"),

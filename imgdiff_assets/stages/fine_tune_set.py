@@ -23,7 +23,8 @@ from imgdiff_assets.method.tasks import OURS, SAME, TASKS
 from imgdiff_assets.stages.balance import COLUMNS as COUNTED
 from imgdiff_assets.stages.balance import SECTION as BALANCE
 from imgdiff_assets.stages.balance import STEPS as BALANCING
-from imgdiff_assets.stages.sample_items import IDENTITY, ITEM_COLUMNS, items, row_id
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
+from imgdiff_assets.stages.sample_items import IDENTITY, ITEM_COLUMNS, NUISANCE_KIND, items, row_id
 from imgdiff_assets.stages.sample_pairs import NEGATIVES
 from imgdiff_assets.stages.sample_settings import OF_PAIRS, FineTuneSetSettings
 from imgdiff_assets.stages.stage import CORRECTIONS, Above, Beside, Stage
@@ -88,9 +89,11 @@ STAGE = Stage(
     name="fine_tune_set",
     id_column="sample_id",
     parents=("captions", "removal_captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews", CORRECTIONS),
+    also=(DERIVED,),
     above=(
         Above("removal_captions", "region_id", having=("erased_from",)),
         Above("captions", "region_id", having=("region_id",)),
+        Above(DERIVED, "pair_id", having=(NUISANCE_KIND,), wanted=lambda settings: OF_PAIRS in settings.tasks),
         Above("filtered_pairs", "pair_id", rejected_by=NEGATIVES, wanted=lambda settings: OF_PAIRS in settings.tasks),
     ),
     section=FineTuneSetSettings,
@@ -109,7 +112,7 @@ STAGE = Stage(
         # The margin of an erased region is of scores that this setting chose.
         "removal_captions.match_score",
     ),
-    columns_with={BALANCE: COUNTED},
+    columns_with={BALANCE: COUNTED, DERIVED: (NUISANCE_KIND,)},
     one_each=one_each,
     beside=(
         Beside("captions", "task", tuple(name for name, task in TASKS.items() if task.once_per_pair), kept=True),

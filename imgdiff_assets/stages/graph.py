@@ -8,6 +8,7 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.stages import (
     bounding_boxes,
     captions,
+    derived_pairs,
     filtered_pairs,
     fine_tune_set,
     image_pairs,
@@ -24,6 +25,7 @@ from resources.installed import Offer, offers
 OURS: tuple[Stage, ...] = (
     prompt_pairs.STAGE,
     image_pairs.STAGE,
+    derived_pairs.STAGE,
     filtered_pairs.STAGE,
     bounding_boxes.STAGE,
     captions.STAGE,
@@ -93,6 +95,10 @@ STAGES: tuple[Stage, ...] = build_graph(
     OURS, offers("imgdiff_assets.filters").values(), offers("imgdiff_assets.stages").values()
 )
 STAGE_NAMES: tuple[str, ...] = tuple(stage.name for stage in STAGES)
+COMMON_STAGES: tuple[Stage, ...] = tuple(stage for stage in STAGES if not stage.off_unless_named)
+"""Those that every recipe has."""
+
+COMMON_NAMES: tuple[str, ...] = tuple(stage.name for stage in COMMON_STAGES)
 SAMPLES = fine_tune_set.STAGE.name
 """The stage whose rows are the samples."""
 

@@ -66,8 +66,8 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
     seeds = [seed_of(settings["seed"], "rewrite", row["caption_id"], row["attempt"]) for row in rows]
     captions = [row["source_caption"] for row in rows]
     if settings["answer"] == JSON:
-        asked = [_question(row["asked_kind"], settings) for row in rows]
-        questions = [question.replace(CAPTION, caption) for question, caption in zip(asked, captions, strict=True)]
+        asked = [question(row["asked_kind"], settings) for row in rows]
+        questions = [text.replace(CAPTION, caption) for text, caption in zip(asked, captions, strict=True)]
         answers = model.ask(questions, seeds, schema(with_caption=True))
     else:
         answers = model.rewrite(captions, seeds)
@@ -83,7 +83,7 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
     return [rewrite.row(language) for rewrite in rewrites]
 
 
-def _question(kind: str | None, settings: Mapping[str, Any]) -> str:
+def question(kind: str | None, settings: Mapping[str, Any]) -> str:
     """What the rewriter is asked for a kind; null is the first there was, for which recipes have a question."""
     own: str | None = settings["kind_questions"].get(kind or OBJECT_REPLACED)
     return own or (settings["object_question"] if kind is None else kind_named(kind).question)

@@ -55,7 +55,7 @@ def preserve(rows: Sequence[Row], work: Work) -> list[Row]:
         outside = _outside(boxes, source, work.settings["margin"])
         ratios.append(psnr(source[outside], target[outside]) if outside.any() else None)
         blanked += [np.where(outside[..., None], image, GREY) for image in (source, target)]
-    vectors = work.model("image_text_encoder").encode_images(blanked)
+    vectors = work.model("image_encoder").encode_images(blanked)
     similarities = np.sum(vectors[0::2] * vectors[1::2], axis=1).tolist()
     found = {
         pair: {"preserved_psnr": ratio, "preserved_similarity": None if ratio is None else similarity}
@@ -90,6 +90,7 @@ STEPS = tuple(
             run=preserve,
             settings=("margin",),
             roles=("image_text_encoder",),
+            pictures_alone=True,
         ),
         unless_missing(
             at_least("not_preserved", "preserved_psnr", "min_psnr", "the two images differ outside the regions (PSNR)")

@@ -14,8 +14,11 @@ import pyarrow as pa
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import content_id, seed_of
 from imgdiff_assets.method.caption_edit import edits
-from imgdiff_assets.method.kind import OBJECT_REPLACED, kinds_in_order
-from imgdiff_assets.stages import caption_checks, named_rewrites, rewrite_checks, rewrite_choice
+from imgdiff_assets.method.change import CHANGE_KEYS
+from imgdiff_assets.method.kind import CAPTION, OBJECT_REPLACED, kinds_in_order
+from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
+from imgdiff_assets.stages import caption_checks, instructions, named_rewrites, rewrite_checks, rewrite_choice
+from imgdiff_assets.stages.named_rewrites import Rewrite
 from imgdiff_assets.stages.prompt_pairs_settings import PromptPairsSettings
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work
@@ -55,11 +58,17 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
         return named_rewrites.rewrite(rows, work)
     pattern = re.compile(work.settings["answer_pattern"])
     seeds = [seed_of(work.settings["seed"], "rewrite", row["caption_id"], row["attempt"]) for row in rows]
-    answers = work.model("prompt_rewriter").rewrite([row["source_caption"] for row in rows], seeds)
+    answers = _asked(rows, seeds, work)
+    language = language_named(work.settings["language"] or DEFAULT_LANGUAGE)
     results = []
     for row, answer in zip(rows, answers, strict=True):
         match = pattern.search(answer)
         target = " ".join(match["caption"].split()).strip("\"'“” ") if match else ""
+        if match and row["asked_kind"]:
+            named = {key: match[key] for key in CHANGE_KEYS if match[key]}
+            found = Rewrite(row["source_caption"], answer, target or None, named=named or None, kind=row["asked_kind"])
+            results.append(found.row(language))
+            continue
         changes = edits(row["source_caption"], target) if target else []
         edit = changes[0] if len(changes) == 1 else None
         results.append(
@@ -75,15 +84,39 @@ def rewrite(rows: Sequence[Row], work: Work) -> list[Row]:
     return results
 
 
+def _asked(rows: Sequence[Row], seeds: Sequence[int], work: Work) -> list[str]:
+    """The answers: to the rewriter's prompt, or to what is asked for the kind of difference."""
+    model, settings = work.model("prompt_rewriter"), work.settings
+    first = [place for place, row in enumerate(rows) if row["asked_kind"] is None]
+    others = [place for place, row in enumerate(rows) if row["asked_kind"] is not None]
+    answers = [""] * len(rows)
+    if first:
+        told = model.rewrite([rows[place]["source_caption"] for place in first], [seeds[place] for place in first])
+        for place, answer in zip(first, told, strict=True):
+            answers[place] = answer
+    if others:
+        questions = [
+            named_rewrites.question(rows[place]["asked_kind"], settings).replace(
+                CAPTION, rows[place]["source_caption"]
+            )
+            for place in others
+        ]
+        told = model.ask(questions, [seeds[place] for place in others])
+        for place, answer in zip(others, told, strict=True):
+            answers[place] = answer
+    return answers
+
+
 def contents(row: Mapping[str, Any]) -> list[str]:
     """Both captions, the two objects, and the answers as they were given."""
     target, objects = row["target_caption"], (row["source_object"], row["target_object"])
     return [
         f"{row['source_caption']} → {target}" if target else row["source_caption"],
-        " → ".join(objects) + f" (attempt {row['attempt']})" if all(objects) else "",
+        " → ".join(each or "nothing" for each in objects) + f" (attempt {row['attempt']})" if any(objects) else "",
         f"asked for: {row['asked_kind']}" if row["asked_kind"] else "",
         "" if row["answer"] is None else f"answer: {row['answer']}",
         "" if row["change_answer"] is None else f"asked what was replaced: {row['change_answer']}",
+        f"instruction: {row['instruction']}" if row.get("instruction") else "",
     ]
 
 
@@ -105,6 +138,7 @@ STAGE = Stage(
     item_settings=("attempts", "kind_shares"),
     row_id=row_id,
     compared_texts=("source_caption", "target_caption"),
+    roles_of_pictures=("captioner",),
     contents=contents,
     steps=(
         *caption_checks.FILTERS,
@@ -134,5 +168,6 @@ STAGE = Stage(
         ),
         *rewrite_checks.FILTERS,
         *rewrite_choice.STEPS,
+        *instructions.STEPS,
     ),
 )

@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from imgdiff_assets.method.change import KINDS, OBJECT
+from imgdiff_assets.method.change import CHANGE_KEYS, KINDS, OBJECT
 from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named, kind_names
 from imgdiff_assets.method.language import language_named, language_names
 from imgdiff_assets.stages import named_rewrites
+from imgdiff_assets.stages.instructions import InstructionSettings
 from imgdiff_assets.stages.named_rewrites import CAPTION, CHANGE_QUESTION, NEW_CAPTION, OBJECT_QUESTION
-from imgdiff_assets.stages.settings import StageSettings, left_out
+from imgdiff_assets.stages.pictures import PicturesSettings
+from imgdiff_assets.stages.settings import StageSettings, left_out, off_unless_named
 
 
 class PromptPairsSettings(StageSettings):
@@ -51,7 +53,8 @@ class PromptPairsSettings(StageSettings):
     kind_shares: dict[str, float] = left_out(
         {},
         "How often each kind of difference is asked for, as in `{object_replaced: 3, attribute_changed: 1}`; without "
-        f"it objects are replaced. Needs `answer: json`. A caption's attempts try the kinds in an order drawn by its "
+        f"it objects are replaced. Needs `answer: json`, or an `answer_pattern` that has the groups `replaced` and "
+        "`replacement` too. A caption's attempts try the kinds in an order drawn by its "
         f"id. The kinds: {', '.join(kind_names())}.",
     )
     kind_questions: dict[str, str] = left_out(
@@ -64,6 +67,25 @@ class PromptPairsSettings(StageSettings):
         CHANGE_QUESTION,
         f"What it is asked about a change not yet named; `{CAPTION}` and `{NEW_CAPTION}` stand for the captions.",
     )
+
+    instructions: InstructionSettings | None = off_unless_named(
+        "What an editor is to be told, of each kept prompt pair: `{}` has it on. `image_pairs.method: edit` needs it."
+    )
+
+    avoid: list[str] | None = left_out(
+        None,
+        "What captions must not name, before and after they are rewritten: `people` with all words for them, words "
+        "and phrases of your own, or a part of words, as in `paint*`.",
+        examples=[["people", "weapon*"]],
+    )
+    pictures: PicturesSettings = left_out(PicturesSettings(), "How pictures that were ingested are seen and edited.")
+
+    @field_validator("avoid")
+    @classmethod
+    def _something_is_avoided(cls, entries: list[str] | None) -> list[str] | None:
+        if entries is not None and not all(any(sign.isalnum() for sign in entry) for entry in entries):
+            raise ValueError("an entry has at least one letter, as in [people]")
+        return entries or None
 
     @field_validator("kinds")
     @classmethod
@@ -90,8 +112,23 @@ class PromptPairsSettings(StageSettings):
             self.kind_shares and not sum(self.kind_shares.values())
         ):
             raise ValueError("kind_shares: no share is below 0, and one is above")
-        if set(self.kind_shares) - {OBJECT_REPLACED} and self.answer != named_rewrites.JSON:
-            raise ValueError("kind_shares needs `answer: json`: a rewriter is held to what it names")
+        names = self.answer == named_rewrites.JSON or set(CHANGE_KEYS) <= set(
+            re.compile(self.answer_pattern).groupindex
+        )
+        if set(self.kind_shares) - {OBJECT_REPLACED} and (self.answer == "caption" or not names):
+            raise ValueError(
+                "kind_shares needs `answer: json`, or an `answer_pattern` with the groups replaced and replacement: "
+                "a rewriter is held to what it names"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _words_make_an_instruction(self) -> "PromptPairsSettings":
+        told = self.instructions
+        if told is not None and told.by == "words" and self.language not in (None, "english"):
+            raise ValueError(
+                "instructions.by: of captions that are not English, only the rewriter can tell: set rewriter"
+            )
         return self
 
     @field_validator("language")

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from imgdiff_assets.common.aliases import Columns, Row
 from imgdiff_assets.common.templates import fillable
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.differences import NoAnswer
 from imgdiff_assets.stages.matches import HEADS, matches
 from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, told
@@ -115,6 +116,7 @@ STAGE = Stage(
     name="removal_captions",
     id_column="region_id",
     parents=("removed_pairs", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("removed_pairs", "region_id"),),
     section=RemovalCaptionsSettings,
     description=__doc__,

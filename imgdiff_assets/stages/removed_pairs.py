@@ -16,6 +16,7 @@ from imgdiff_assets.common.hashing import seed_of
 from imgdiff_assets.ledger.cells import IMAGE
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.settings import StageSettings, in_order
 from imgdiff_assets.stages.stage import UPSTREAM, Above, Stage
 from imgdiff_assets.stages.steps import (
@@ -100,7 +101,7 @@ def compare(rows: Sequence[Row], work: Work) -> list[Row]:
     for row in rows:
         for image in (shown_in(row, work), work.erased(row["region_id"])):
             crops.append(cut(image, box_of(row), work.settings["crop_padding"]))
-    vectors = work.model("image_text_encoder").encode_images(crops)
+    vectors = work.model("image_encoder").encode_images(crops)
     return [{ERASED: float(value)} for value in np.sum(vectors[0::2] * vectors[1::2], axis=1)]
 
 
@@ -181,6 +182,7 @@ STAGE = Stage(
     name="removed_pairs",
     id_column="region_id",
     parents=("bounding_boxes", "image_pairs"),
+    also=(DERIVED,),
     above=(Above("bounding_boxes", "region_id"),),
     section=RemovedPairsSettings,
     description=__doc__,
@@ -232,6 +234,7 @@ STAGE = Stage(
             run=compare,
             settings=("crop_padding",),
             roles=("image_text_encoder",),
+            pictures_alone=True,
         ),
         below("not_erased", ERASED, "max_erased_similarity", "the box shows the same as before it was erased"),
         Derivation(pa.field("rank", pa.int32()), (*PLACE, ERASED), _rank),

@@ -8,8 +8,8 @@ import numpy as np
 from imgdiff_assets.common.aliases import Booleans, Columns
 from imgdiff_assets.method.caption_edit import length, words
 from imgdiff_assets.method.change import KINDS
-from imgdiff_assets.method.kind import OBJECT_REPLACED, kind_named
-from imgdiff_assets.stages import named_rewrites
+from imgdiff_assets.method.kind import OBJECT_REPLACED, SIDES, kind_asked, kind_named
+from imgdiff_assets.stages import avoidance, named_rewrites
 from imgdiff_assets.stages.prompt_pairs_settings import PromptPairsSettings
 from imgdiff_assets.stages.steps import Canaries, Filter
 
@@ -42,8 +42,13 @@ def _replaced(columns: Columns, settings: PromptPairsSettings) -> Booleans:
     def one_object(text: Any) -> bool:
         return 1 <= length(words(text or "")) <= settings.max_object_words
 
-    pairs = zip(columns["source_object"], columns["target_object"], strict=True)
-    return np.array([one_object(source) and one_object(target) for source, target in pairs], dtype=bool)
+    def replaced(asked: str | None, *objects: Any) -> bool:
+        kind = kind_asked(asked)
+        named = [[change[SIDES.index(side)] for side in kind.sides] for change in kind.changes(*objects)]
+        return all(one_object(phrase) for phrases in named for phrase in phrases)
+
+    rows = zip(columns["asked_kind"], columns["source_object"], columns["target_object"], strict=True)
+    return np.array([replaced(*row) for row in rows], dtype=bool)
 
 
 def _wanted(columns: Columns, settings: PromptPairsSettings) -> Booleans:
@@ -80,7 +85,7 @@ def _canary_edits(kept: int, rejected: int) -> Callable[[PromptPairsSettings], C
 
 
 def _canary_inserted(settings: PromptPairsSettings) -> Canaries:
-    swapped = {"source_object": "dog", "target_object": "cat"}
+    swapped = {"asked_kind": None, "source_object": "dog", "target_object": "cat"}
     too_much = " ".join(["word"] * (settings.max_object_words + 1))
     return Canaries([swapped], [{**swapped, "source_object": ""}, {**swapped, "target_object": too_much}])
 
@@ -88,6 +93,7 @@ def _canary_inserted(settings: PromptPairsSettings) -> Canaries:
 FILTERS = (
     *named_rewrites.UNREADABLE,
     Filter("no_answer", ("target_caption",), _answered, "the rewriter gave no caption", _canary_silent),
+    avoidance.IN_REWRITE,
     Filter(
         "about_the_task",
         ("source_caption", "target_caption"),
@@ -113,7 +119,7 @@ FILTERS = (
     ),
     Filter(
         "not_a_replacement",
-        ("source_object", "target_object"),
+        ("asked_kind", "source_object", "target_object"),
         _replaced,
         "something was added or removed instead of one object being replaced",
         _canary_inserted,

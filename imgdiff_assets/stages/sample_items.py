@@ -16,9 +16,10 @@ from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.task import Task
-from imgdiff_assets.method.tasks import SAME, SIDES, TASKS
+from imgdiff_assets.method.tasks import LATER, SAME, SIDES, TASKS
 from imgdiff_assets.stages.balance import COLUMNS as COUNTED
 from imgdiff_assets.stages.corrected import reworded
+from imgdiff_assets.stages.derived_items import FROM, nuisance_pairs
 from imgdiff_assets.stages.sample_pairs import compared_pairs
 from imgdiff_assets.stages.sample_settings import OF_PAIRS
 from imgdiff_assets.stages.stage import CORRECTIONS
@@ -58,8 +59,9 @@ SPOKEN = (
 )
 """What sentences are made of, and what it was taken from: of a row that was rejected before, it may be missing."""
 OBJECTS = ("source_object", "target_object")
-SAME_KIND, ERASED_KIND = "same", "erased"
-"""Kinds of samples beside those of what was changed: two images that show the same, and an object erased."""
+SAME_KIND, ERASED_KIND, NUISANCE_KIND = "same", "erased", "nuisance"
+"""Kinds of samples beside those of what was changed: two images that show the same, an object erased, and one picture
+twice with other pixels."""
 
 ITEM_COLUMNS = (
     *(pa.field(name, pa.string()) for name in ("region_id", "pair_id", "caption_id", "source_hash", "target_hash")),
@@ -73,7 +75,7 @@ ITEM_COLUMNS = (
     cosine("same_similarity"),
     pa.field("validation_bits", pa.int32()),
     cosine("validation_similarity"),
-    *(pa.field(name, pa.string()) for name in COUNTED),
+    *(pa.field(name, pa.string()) for name in (*COUNTED, NUISANCE_KIND)),
 )
 
 
@@ -110,15 +112,34 @@ def _samples(
     for region in regions:
         for task in tasks:
             if not task.once_per_pair or region["region_id"] == clearest.get(region["pair_id"]):
-                yield from _ask(task, {**pairs[region["pair_id"]], **region}, settings)
+                pair = pairs[region["pair_id"]]
+                all_of_it = {"differences": _differences(regions, pair, settings)} if task.name in LATER else {}
+                yield from _ask(task, {**pair, **region, **all_of_it}, settings)
     if TASKS[OF_PAIRS] in tasks:
         known = {"region_id": None, "kept": True, "kind": SAME_KIND, **dict.fromkeys(OBJECTS)}
         for pair in pairs.values():
             if pair["too_similar"]:
                 yield from _ask(TASKS[OF_PAIRS], {**pair, **known}, settings)
+        for pair in nuisance_pairs(tables):
+            if (one := pairs.get(pair[FROM])) is not None:
+                # How alike vectors find them says nothing here: that they show the same is known.
+                nuisance = {NUISANCE_KIND: pair["derivation"], "too_similar": True, "image_similarity": None}
+                yield from _ask(TASKS[OF_PAIRS], {**one, **known, **pair, **nuisance, "kind": NUISANCE_KIND}, settings)
     for region in rows_of(tables["removal_captions"], REMOVAL_COLUMNS):
         if region["region_caption"]:
             yield from _ask(TASKS["which_image"], {**pairs[region["pair_id"]], **_removal(region)}, settings)
+
+
+def _differences(regions: list[Row], pair: Row, settings: Mapping[str, Any]) -> list[Row]:
+    """What differs in each kept region of a pair, and its box as answers tell it, from left to right."""
+    kept = [row for row in regions if row["kept"] and row["pair_id"] == pair["pair_id"]]
+    kept.sort(key=lambda row: (*(row[name] for name in BOX_COLUMNS), row["region_id"]))
+    told = []
+    for row in kept:
+        box = [row[name] for name in BOX_COLUMNS]
+        box_told = box_text(box, pair["width"], pair["height"], settings["box_coordinates"])
+        told.append({"difference": row["difference"] or row["difference_caption"], "box_text": box_told})
+    return told
 
 
 def _removal(region: Row) -> Row:
@@ -175,7 +196,14 @@ def _margin(known: Row, head: str) -> float | None:
         scores = [known["original_match"], known["erased_match"]]
         return None if None in scores else float(scores[0] - scores[1])
     scores = [known[f"{known['about']}_{kind}_{head}"] for kind in ("match", "mismatch")]
-    return None if None in scores else float(scores[0] - scores[1])
+    if None not in scores:
+        return float(scores[0] - scores[1])
+    if known["kept"]:
+        raise TaskFailed(
+            f"region {known['region_id']} was captioned when no task asked how well captions fit the other image: "
+            "materialise captions again, then fine_tune_set"
+        )
+    return None
 
 
 def row_id(row: Row) -> str:

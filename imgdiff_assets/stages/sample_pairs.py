@@ -10,6 +10,7 @@ from imgdiff_assets.common.tables import look_up, rows_of, values_of
 from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.method.kind import kind_of
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
+from imgdiff_assets.stages.derived_items import with_derived
 
 PROMPTS = (
     "caption_id",
@@ -26,6 +27,7 @@ NEGATIVES = "too_similar"
 
 def compared_pairs(tables: Mapping[str, pa.Table], side_of: Callable[[str], str]) -> dict[str, Row]:
     """What is known of each pair that was compared."""
+    tables = with_derived(tables)
     compared = tables["filtered_pairs"].filter(pc.field("source_phash").is_valid())
     prompts = look_up(tables["prompt_pairs"], "pair_id", compared["pair_id"])
     drawn = look_up(tables["image_pairs"], "pair_id", compared["pair_id"])

@@ -56,6 +56,11 @@ def value_of(recipe: Sections, section: str, name: str) -> Any:
     return attrgetter(name if "." in name else f"{section}.{name}")(recipe)
 
 
+def lacks_role(recipe: Sections, role: str) -> bool:
+    """Whether the recipe has no model for a role that it may be without."""
+    return getattr(getattr(recipe, "models", None), role, None) is None
+
+
 def is_recorded(recipe: Sections, section: str, name: str) -> bool:
     """Whether the value that goes by a name, as `value_of` takes it, is in what is recorded and hashed."""
     if name == SEED:

@@ -5,7 +5,7 @@ explains tables asks it. `imgdiff_assets.engine` runs it, `imgdiff_assets.what_i
 stored scores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Row
-from imgdiff_assets.stages.settings import Sections, StageSettings, is_recorded, value_of
+from imgdiff_assets.stages.settings import Sections, StageSettings, is_recorded, lacks_role, value_of
 from imgdiff_assets.stages.steps import Derivation, Filter, Measurement, Step, range_of
 
 UPSTREAM = "upstream"
@@ -33,6 +33,8 @@ CORRECTIONS = "corrections"
 hash."""
 
 OUTSIDE = (CAPTION_FILE, REVIEWS, CORRECTIONS)
+
+IMAGE_ENCODER, IMAGE_TEXT_ENCODER = "image_encoder", "image_text_encoder"
 
 COMMON_COLUMNS = (
     pa.field("kept", pa.bool_()),
@@ -60,7 +62,8 @@ class Above:
 
     def concerns(self, row: Mapping[str, Any]) -> bool:
         """Whether this is where the row comes from."""
-        return all(row[name] is not None for name in self.having) and all(row[name] is None for name in self.lacking)
+        here = (row.get(name) is not None for name in self.having)
+        return all(here) and all(row.get(name) is None for name in self.lacking)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Stage:
     """The settings that items depend on, as `Measurement.settings`: what-if cannot tell what others are."""
 
     columns_with: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """By the name of a setting: the item columns that are there only where the recipe has it."""
+    """By the name of a setting, or of an optional parent: item columns that are there only where the recipe has it."""
 
     item_versions: Callable[[Any], Mapping[str, int]] = lambda settings: {}
     """By the stage's settings: the versions of the code that makes items, by the name of what it makes. The first is
@@ -126,6 +129,18 @@ class Stage:
 
     contents: Callable[[Mapping[str, Any]], Sequence[str]] = lambda row: ()
     """Lines that say what is in a row, for lineage."""
+
+    also: tuple[str, ...] = ()
+    """Optional stages that are parents too, where a recipe names them."""
+
+    optional: bool = False
+    """Whether a recipe that does not name the stage has it off, though no package brings it."""
+
+    roles_of_pictures: tuple[str, ...] = ()
+    """The roles that it asks, beside its own, over shards of pictures."""
+
+    unnamed_roles: tuple[str, ...] = ()
+    """Those of its possible roles that a recipe names no model for; filled in by `under`."""
 
     package: str | None = None
     """The installed package that brings the stage, with its version; a recipe that does not name it has it off."""
@@ -157,8 +172,11 @@ class Stage:
     @property
     def possible_roles(self) -> tuple[str, ...]:
         """Its roles, and those that other settings would have it ask."""
-        more = (role for each in self.measurements for roles in each.more_roles.values() for role in roles)
-        return tuple(dict.fromkeys([*self.roles, *more]))
+        others = [each.more_roles.values() for each in self.measurements]
+        others += [each.ways.roles.values() for each in self.measurements if each.ways is not None]
+        more = [role for ways in others for roles in ways for role in roles]
+        roles = dict.fromkeys([*self.roles, *more, *self.roles_of_pictures])
+        return tuple(role for role in roles if role not in self.unnamed_roles)
 
     @cached_property
     def schema(self) -> pa.Schema:
@@ -174,6 +192,11 @@ class Stage:
         columns += [pa.field(step.fingerprint_column, pa.string()) for step in self.measurements]
         columns += COMMON_COLUMNS[3:]
         return pa.schema(columns)
+
+    @property
+    def off_unless_named(self) -> bool:
+        """Whether a recipe that does not name the stage has it off, with all that it brings."""
+        return self.optional or self.package is not None
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -215,27 +238,44 @@ class Stage:
     def under(self, recipe: Sections) -> "Stage":
         """The stage as this recipe has it: without the steps that are off, and without columns of what it lacks."""
         settings = self.settings(recipe)
-        steps = tuple(self._asking(step, recipe) for step in self.steps if step.on(settings))
+        also = [name for name in self.also if getattr(recipe, name, None) is not None]
         unasked = {
             name
             for part, names in self.columns_with.items()
-            if not value_of(recipe, self.name, part)
+            if not (part in also if part in self.also else value_of(recipe, self.name, part))
             for name in names
         }
+        steps = tuple(self._asking(step, recipe, unasked) for step in self.steps if step.on(settings))
         columns = tuple(column for column in self.item_columns if column.name not in unasked)
-        return (
-            self
-            if (steps, columns) == (self.steps, self.item_columns)
-            else replace(self, steps=steps, item_columns=columns)
-        )
+        parents = tuple(dict.fromkeys([*self.parents, *also]))
+        unnamed = tuple(role for role in replace(self, unnamed_roles=()).possible_roles if lacks_role(recipe, role))
+        now = (steps, columns, parents, unnamed)
+        if now == (self.steps, self.item_columns, self.parents, self.unnamed_roles):
+            return self
+        return replace(self, steps=steps, item_columns=columns, parents=parents, unnamed_roles=unnamed)
 
-    def _asking(self, step: Step, recipe: Sections) -> Step:
-        """The step with all roles that it asks by this recipe."""
+    def _asking(self, step: Step, recipe: Sections, unasked: Collection[str]) -> Step:
+        """The step with all roles that it asks by this recipe, reading no columns that are `unasked`."""
         if not isinstance(step, Measurement):
             return step
-        named = self.recorded_values(recipe, tuple(step.more_roles), step)
-        more = (role for name in named for role in step.more_roles[name] if role not in step.roles)
-        return replace(step, roles=(*step.roles, *more)) if named else step
+        later = tuple(name for name in step.later_inputs if name not in unasked)
+        named = self.recorded_values(recipe, (*step.more_roles, *step.more_inputs), step)
+        inputs = tuple(column for name in named for column in step.more_inputs.get(name, ()))
+        more = tuple(role for name in named for role in step.more_roles.get(name, ()) if role not in step.roles)
+        ways = set(step.ways.used(step.own(self.settings(recipe)))) if step.ways is not None else {None}
+        told: dict[str | None, tuple[str, ...]] = {None: _played(step, recipe)}
+        if step.ways is not None:
+            told.update(step.ways.roles)
+        if (later, more, inputs, ways, told[None]) == (step.later_inputs, (), (), {None}, step.roles):
+            return step
+        by_way = {way: (*roles, *more) for way, roles in told.items() if way in ways}
+        return replace(
+            step,
+            inputs=(*step.inputs, *inputs),
+            later_inputs=later,
+            roles=tuple(dict.fromkeys(role for roles in by_way.values() for role in roles)),
+            by_way={} if ways == {None} else by_way,
+        )
 
     def values(self, recipe: Sections, names: Sequence[str], step: Step | None = None) -> dict[str, Any]:
         """The settings that go by these names, for the items or for a step."""
@@ -248,3 +288,9 @@ class Stage:
 
     def _section(self, step: Step | None) -> str:
         return f"{self.name}.{step.section}" if step is not None and step.section else self.name
+
+
+def _played(step: Measurement, recipe: Sections) -> tuple[str, ...]:
+    """Its roles, where of the image-text encoder pictures alone are asked with an image encoder that has a model."""
+    stands_in = step.pictures_alone and not lacks_role(recipe, IMAGE_ENCODER)
+    return tuple(IMAGE_ENCODER if stands_in and role == IMAGE_TEXT_ENCODER else role for role in step.roles)

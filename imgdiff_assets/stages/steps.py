@@ -6,7 +6,7 @@
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, Protocol
@@ -70,6 +70,11 @@ class Work(Protocol):
     def given(self, pair_id: str) -> Mapping[str, Any]: ...
 
 
+def always(recipe: Any) -> bool:
+    """Of results that something reads whatever the recipe."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InSection:
     """A step reads its stage's section of the recipe; one that a package adds, the part of it under `section`.
@@ -94,6 +99,19 @@ class InSection:
 
 
 @dataclass(frozen=True, slots=True)
+class Ways:
+    """Other ways to make a measurement: by what a row says in `column`, the roles that are asked for it.
+
+    A row that says nothing is measured by the measurement's own roles. `used` tells of the step's settings in which
+    ways its rows may be made, None being that one. A row depends on the roles of its way alone.
+    """
+
+    column: str
+    roles: Mapping[str, tuple[str, ...]]
+    used: Callable[[Any], Collection[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement(InSection):
     """Fills `columns` of the rows it is given; equal inputs and equal settings are measured once.
 
@@ -103,7 +121,8 @@ class Measurement(InSection):
     are in no fingerprint, so that what was measured before holds. `roles` names the models, `settings` the settings
     that it depends on (keys of the section, `seed`, or `section.key`), `indifferent` those that change the form of a
     result and not what it says: of a recipe, `run` is handed these and no others. `version` is raised when the code's
-    results change.
+    results change. `read` says of a recipe whether anything reads the results: where nothing does, those that are
+    there stay, and no more are measured.
     """
 
     name: str
@@ -115,9 +134,19 @@ class Measurement(InSection):
     roles: tuple[str, ...] = ()
     more_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By a setting that is left out of hashes: the roles that are asked only where it is not its default."""
+    more_inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By such a setting: the inputs that the result depends on only where it is not its default."""
+    pictures_alone: bool = False
+    """Whether of the image-text encoder pictures alone are asked: where a recipe names an image encoder, that is."""
     version: int = 1
     expands: bool = False
     later_inputs: tuple[str, ...] = ()
+    read: Callable[[Any], bool] = always
+    told: tuple[str, ...] = ()
+    """Columns of its own that `run` is handed too where a row is made again: they tell what no fingerprint does."""
+    ways: Ways | None = None
+    by_way: Mapping[str | None, tuple[str, ...]] = field(default_factory=dict)
+    """The roles of each way that a recipe has; filled in by `Stage.under`, and empty where there is but its own."""
 
     @property
     def reads(self) -> tuple[str, ...]:

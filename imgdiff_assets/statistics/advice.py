@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import has_pairs, read_captions
+from imgdiff_assets.ingest.shards import CAPTIONS, held_by, read_captions
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.drawable import Drawable, known_words
 from imgdiff_assets.stages.graph import SAMPLES, stage_named
@@ -19,7 +19,7 @@ def not_drawable(home: Home, recipe: Recipe, shards: Sequence[str]) -> str | Non
         return None
     drawable = Drawable(recipe)
     for shard in shards:
-        if not has_pairs(home, shard):
+        if held_by(home, shard) == CAPTIONS:
             for caption in read_captions(home, shard)["caption"].to_pylist():
                 drawable.add(caption)
     return None if drawable.all else drawable.to_text()

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.kind import KIND_COLUMNS, OBJECT_REPLACED, kind_of
+from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import scan
 
 COLUMNS = ("rewrites", "prompt_pairs", "pairs_with_samples", "samples")
@@ -15,9 +16,12 @@ COLUMNS = ("rewrites", "prompt_pairs", "pairs_with_samples", "samples")
 def by_kind(ledger: Ledger, shards: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
     """The counts named in `COLUMNS`, by kind, in the order of the kinds' names. Raises DamagedTable.
 
-    A sample counts where it is about the difference: not where both images show the same, nor of erased regions.
+    A sample counts where it is about the difference: not where both images show the same, nor of erased regions. Those
+    of derived pairs count where the pair that they are made of does.
     """
-    prompts = scan(ledger, "prompt_pairs", ["pair_id", *KIND_COLUMNS, "kept"], shards=shards).to_pylist()
+    names = ["pair_id", *KIND_COLUMNS, "kept"]
+    prompts = scan(ledger, "prompt_pairs", names, shards=shards).to_pylist()
+    derived = scan_pairs(ledger, "prompt_pairs", names, shards=shards).to_pylist()[len(prompts) :]
     about = pc.field("kept") & pc.field("region_id").is_valid() & pc.field("erased_from").is_null()
     samples = Counter(scan(ledger, "fine_tune_set", ["pair_id"], about, shards)["pair_id"].to_pylist())
     counts = {name: Counter[str]() for name in COLUMNS}
@@ -27,6 +31,10 @@ def by_kind(ledger: Ledger, shards: Sequence[str]) -> Mapping[str, Mapping[str, 
         made = samples[row["pair_id"]]
         for name, count in zip(COLUMNS, (1, row["kept"], made > 0, made), strict=True):
             counts[name][kind] += count
+    for row in derived:
+        made = samples[row["pair_id"]]
+        counts["pairs_with_samples"][kind_of(row)] += made > 0
+        counts["samples"][kind_of(row)] += made
     return {kind: {name: counts[name][kind] for name in COLUMNS} for kind in sorted(counts["rewrites"])}
 
 

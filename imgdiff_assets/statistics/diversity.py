@@ -14,6 +14,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.replacement_gaps import filled_cells
+from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import scan
 
 LISTED = 10
@@ -90,7 +91,8 @@ class Diversity:
 def diversity(ledger: Ledger, shards: Sequence[str], pair_ids: Sequence[str] | None = None) -> Diversity:
     """The replacements of the kept prompt pairs of `shards`, or of those pairs alone. Raises DamagedTable."""
     where = pc.field("kept") if pair_ids is None else pc.field("pair_id").isin(pa.array(pair_ids, pa.string()))
-    table = scan(ledger, "prompt_pairs", ["source_object", "target_object"], where, shards)
+    read = scan if pair_ids is None else scan_pairs  # derived pairs were not written
+    table = read(ledger, "prompt_pairs", ["source_object", "target_object"], where, shards)
     cells = zip(table["source_object"].to_pylist(), table["target_object"].to_pylist(), strict=True)
     return Diversity(Spread(Counter(cell for cell in cells if all(cell))))
 

@@ -66,7 +66,8 @@ class Funnel:
 def funnel(ledger: Ledger, shards: Sequence[str] | None = None, stages: Sequence[Stage] | None = None) -> Funnel:
     """Count the tables of `shards` (default: all that have any). Raises DamagedTable.
 
-    `stages` are those of a recipe. By default they are ours, and those that packages add of which there are tables.
+    `stages` are those of a recipe. By default they are all but those that are off unless named, and of these such that
+    there are tables of.
     """
     keys = sorted(shards if shards is not None else {key for stage in STAGES for key in ledger.shards(stage.name)})
     stages = stages if stages is not None else _stages_in(ledger)
@@ -78,7 +79,7 @@ def _stages_in(ledger: Ledger) -> Sequence[Stage]:
     return [
         replace(stage, steps=tuple(step for step in stage.steps if not stage.is_optional(step)))
         for stage in STAGES
-        if stage.package is None or ledger.shards(stage.name)
+        if not stage.off_unless_named or ledger.shards(stage.name)
     ]
 
 

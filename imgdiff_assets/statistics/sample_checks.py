@@ -16,6 +16,7 @@ from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, un
 from imgdiff_assets.method.reading_faults import reading_faults
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import LETTERS, OURS, SAME, TASKS, other
+from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import scan
 
 CAPTIONS = ("source_caption", "target_caption", "source_object", "target_object", "change_kind", "asked_kind")
@@ -41,7 +42,7 @@ Rows = Sequence[Mapping[str, Any]]
 def violations(ledger: Ledger, shard: str) -> list[Finding]:
     """Every invariant on the kept samples of one shard. Raises DamagedTable."""
     rows = scan(ledger, "fine_tune_set", COLUMNS, pc.field("kept"), [shard]).to_pylist()
-    prompts = scan(ledger, "prompt_pairs", ["pair_id", *CAPTIONS], shards=[shard]).to_pylist()
+    prompts = scan_pairs(ledger, "prompt_pairs", ["pair_id", *CAPTIONS], shards=[shard]).to_pylist()
     signed = scan(ledger, "filtered_pairs", ["pair_id", *SIGNATURE_COLUMNS], shards=[shard]).to_pylist()
     settings = (ledger.record("fine_tune_set", shard) or {}).get("settings", {})
     return [

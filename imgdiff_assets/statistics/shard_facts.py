@@ -7,11 +7,11 @@ from typing import Any
 
 from imgdiff_assets.common.plain_text import bytes_text, counted, printable, shortened
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import caption_path, has_pairs, pair_images_path, read_captions
+from imgdiff_assets.ingest.shards import caption_path, held_by, pair_images_path, read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import size_of
 from imgdiff_assets.ledger.trash import bytes_of
-from imgdiff_assets.stages.graph import SAMPLES, STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES, SAMPLES, STAGES
 
 SHOWN_CAPTIONS = 5
 SHOWN_FILES = 20
@@ -33,7 +33,8 @@ class TableFacts:
 
 @dataclass(frozen=True, slots=True)
 class ShardFacts:
-    """One shard. `holds` is `captions` or `pairs`, `rows` how many; `samples` is None before they are made.
+    """One shard. `holds` is `captions`, `pairs` or `pictures`, `rows` how many; `samples` is None before they
+    are made.
 
     `files` counts the rows by the file they came from; `bytes` is what captions, images and tables take.
     """
@@ -63,7 +64,7 @@ def shard_facts(home: Home, key: str) -> ShardFacts:
     files = (caption_path(home, key), pair_images_path(home, key))
     return ShardFacts(
         key=key,
-        holds="pairs" if has_pairs(home, key) else "captions",
+        holds=held_by(home, key),
         rows=len(captions),
         samples=tables[SAMPLES].kept if SAMPLES in tables else None,
         bytes=sum(map(size_of, files)) + bytes_of(home.ledger, key),
@@ -77,12 +78,16 @@ def list_text(shards: Sequence[ShardFacts], removed: Sequence[str]) -> str:
     """A line per shard; below, those in the trash."""
     lines = [f"{'shard':<14}{'holds':<18}{'tables':>7}{'samples':>9}{'on disk':>10}   from"]
     for shard in shards:
-        noun = "pair" if shard.holds == "pairs" else "caption"
+        noun = shard.holds.removesuffix("s")
         file = printable(next(iter(shard.files), ""))
         # The end of a path tells more than its beginning.
         source = (file if len(file) <= SHOWN_PATH else f"...{file[-SHOWN_PATH:]}") + " ..." * (len(shard.files) > 1)
         samples = "" if shard.samples is None else f"{shard.samples:,}"
-        made, holds, size = f"{len(shard.tables)}/{len(STAGES)}", counted(shard.rows, noun), bytes_text(shard.bytes)
+        made, holds, size = (
+            f"{len(shard.tables)}/{max(len(COMMON_STAGES), len(shard.tables))}",
+            counted(shard.rows, noun),
+            bytes_text(shard.bytes),
+        )
         lines.append(f"{shard.key:<14}{holds:<18}{made:>7}{samples:>9}{size:>10}   {source}".rstrip())
     if removed:
         lines.append(f"In the trash (`imgdiff shards restore KEY`): {', '.join(removed)}")
@@ -91,7 +96,7 @@ def list_text(shards: Sequence[ShardFacts], removed: Sequence[str]) -> str:
 
 def facts_text(shard: ShardFacts) -> str:
     """All that is known of one shard."""
-    noun = "pair" if shard.holds == "pairs" else "caption"
+    noun = shard.holds.removesuffix("s")
     samples = "" if shard.samples is None else f", {counted(shard.samples, 'sample')}"
     lines = [f"{shard.key}: {counted(shard.rows, noun)}{samples}, {bytes_text(shard.bytes)}"]
     for file, count in list(shard.files.items())[:SHOWN_FILES]:

@@ -16,7 +16,9 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import ask, origins, scan
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import OUTSIDE, UPSTREAM, Stage
 from imgdiff_assets.stages.steps import range_of
 
@@ -57,7 +59,8 @@ def orphans(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row
         if origin.table in OUTSIDE:
             continue
         own, name = rows.filter(pa.array(numbers == number)), origin.id_column
-        known = scan(ledger, origin.table, [name], shards=shards)[name]
+        there = stage_named(origin.table).id_column
+        known = scan(ledger, origin.table, [there], shards=shards)[there]
         for row in own.filter(pc.invert(pc.is_in(own[name], known))).to_pylist():
             yield {
                 stage.id_column: row[stage.id_column],
@@ -69,7 +72,7 @@ def orphans(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row
 
 def damaged_images(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Sampled pairs whose images do not decode, or decode to other pixels than the recorded ones."""
-    for row, side, cell in _sampled_images(ledger, shards):
+    for row, side, cell in _sampled_images(stage, ledger, shards):
         try:
             whole = pixel_hash(decode(cell["bytes"])) == row[f"{side}_hash"]
             problem = "" if whole else "has other pixels than it was recorded with"
@@ -99,7 +102,7 @@ def scores_out_of_range(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> 
 
 def boxes_outside(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Boxes that are empty or reach over the edge of the image."""
-    drawn = scan(ledger, "image_pairs", ["pair_id", "width", "height"], shards=shards).to_pylist()
+    drawn = scan_pairs(ledger, "image_pairs", ["pair_id", "width", "height"], shards=shards).to_pylist()
     sizes = {row["pair_id"]: (row["width"] or math.inf, row["height"] or math.inf) for row in drawn}
     columns = _unique(stage.id_column, "pair_id", *BOX_COLUMNS)
     for row in scan(ledger, stage.name, columns, pc.field("x1").is_valid(), shards).to_pylist():
@@ -155,10 +158,10 @@ INVARIANTS: tuple[Invariant, ...] = (
 )
 
 
-def _sampled_images(ledger: Ledger, shards: Sequence[str]) -> Iterator[tuple[Row, str, dict[str, Any]]]:
+def _sampled_images(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[tuple[Row, str, dict[str, Any]]]:
     """Some pairs of each shard, each twice: its row, `source` or `target`, and the cell of that image."""
     columns = ["pair_id", "source_hash", "target_hash"]
-    rows = scan(ledger, "image_pairs", columns, pc.field("source_hash").is_valid(), shards).to_pylist()
+    rows = scan(ledger, stage.name, columns, pc.field("source_hash").is_valid(), shards).to_pylist()
     for shard, group in groupby(rows, key=lambda row: row["shard"]):
         pairs = sorted(group, key=lambda row: row["pair_id"])
         images = PairImages(ledger, shard)
@@ -166,7 +169,8 @@ def _sampled_images(ledger: Ledger, shards: Sequence[str]) -> Iterator[tuple[Row
             for row in pairs[:: max(1, len(pairs) // SAMPLED_PAIRS)][:SAMPLED_PAIRS]:
                 cells = images.encoded(row["pair_id"])
                 for side in ("source", "target"):
-                    yield row, side, cells[f"{side}_image"]
+                    if cells[f"{side}_image"] is not None:  # else it was dropped
+                        yield row, side, cells[f"{side}_image"]
         finally:
             images.close()
 

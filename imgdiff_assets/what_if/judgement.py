@@ -15,9 +15,9 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Booleans, Integers, Row
 from imgdiff_assets.common.tables import columns_of_rows, columns_of_table, scattered, values_of
-from imgdiff_assets.engine.plan import is_given, plan_stage
+from imgdiff_assets.engine.plan import StagePlan, is_given, plan_stage
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import has_pairs, read_captions
+from imgdiff_assets.ingest.shards import CAPTIONS, held_by, read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, line
@@ -133,7 +133,7 @@ class StoredScores:
         if added:
             # Attempts of one caption are compared.
             result.unsettled = np.isin(stored.columns(["caption_id"])["caption_id"], result.added_undecided)
-        _walk(result, recipe, outdated, np.flatnonzero(touched), _none(stored), len(added))
+        _walk(result, recipe, plan, outdated, np.flatnonzero(touched), _none(stored), len(added))
         return result
 
     def _compare_items(self, stored: StoredStage, recipe: Recipe) -> tuple[Booleans, list[Row]]:
@@ -146,7 +146,7 @@ class StoredScores:
         items = dict.fromkeys(
             item
             for shard in self._shards
-            if not has_pairs(self._home, shard)
+            if held_by(self._home, shard) == CAPTIONS
             for item in _tuples(stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, settings), keys)
         )
         known = set(rows)
@@ -186,6 +186,8 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
     touched = stored.where(
         [not plan.judged_alike(origin) or bool(steps) for origin, steps in zip(stored.origins, outdated, strict=True)]
     )
+    for name in plan.read_by_some:
+        touched |= (stored.fates == Fate.KEPT) & ~stored.measured[name]
     touched |= (stored.fates == Fate.UPSTREAM) | remade
     if _compares_shards(stage):
         touched |= _with_their_shards(stored, touched | (result.fates != stored.fates))
@@ -200,9 +202,8 @@ def _judge_next(stored: StoredStage, recipe: Recipe, parents: Sequence[Judgement
         result.added_undecided = added
     else:
         result.added_kept = added
-    _walk(
-        result, recipe, outdated, np.flatnonzero(touched & ~others & (parent_fates == Fate.KEPT)), remade, len(added)
-    )
+    alive = np.flatnonzero(touched & ~others & (parent_fates == Fate.KEPT))
+    _walk(result, recipe, plan, outdated, alive, remade, len(added))
     if _compares_shards(stage):
         # Of what is added the shard is not known.
         doubtful = (result.fates == Fate.UNDECIDED) | result.unsettled | bool(added)
@@ -267,6 +268,8 @@ def _fates_above(stage: Stage, recipe: Recipe, parents: Sequence[Judgement]) -> 
 def _fates_as_parents(stage: Stage, recipe: Recipe, parent: Judgement) -> Integers:
     if not stage.enabled(recipe):
         return np.full(len(parent.fates), Fate.UPSTREAM)
+    if parent.stored.stage.settings(recipe) is None:
+        return np.full(len(parent.fates), Fate.GONE)
     origin = next(origin for origin in stage.above if origin.table == parent.stored.stage.name)
     if origin.rejected_by is not None:
         if not origin.wanted(stage.settings(recipe)):
@@ -284,6 +287,7 @@ def _fates_as_parents(stage: Stage, recipe: Recipe, parent: Judgement) -> Intege
 def _walk(
     result: Judgement,
     recipe: Recipe,
+    plan: StagePlan,
     outdated: Sequence[Collection[str]],
     alive: Integers,
     remade: Booleans,
@@ -298,6 +302,8 @@ def _walk(
     scores: Mapping[str, Any] = stored.scores(stage) if len(alive) else {}
     for step in stage.steps:
         if isinstance(step, Measurement):
+            if step.name in plan.unread:
+                continue
             valid = ~remade & ~stored.where([step.name in steps for steps in outdated])
             known = (stored.measured[step.name] & valid)[alive] & ~_asked_of_others(step, stored, scores, alive)
             # What failed before is tried again by any run, and most likely fails again.

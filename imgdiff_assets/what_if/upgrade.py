@@ -77,7 +77,7 @@ def _after(stage: Stage, step: str) -> list[tuple[str, str]]:
     later = [(stage.name, each.name) for each in stage.measurements[names.index(step) + 1 :] if each.roles]
     below = {stage.name}
     for each in STAGES:
-        if below & set(each.parents):
+        if below & {*each.parents, *each.also}:
             below.add(each.name)
             later += [(each.name, measurement.name) for measurement in each.measurements if measurement.roles]
     return later

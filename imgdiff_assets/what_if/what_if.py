@@ -170,11 +170,14 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
         )
     by_name = {stored.stage.name: stored for stored in stages}
     for stored in stages[1:]:
-        parents = [by_name[name] for name in stored.stage.tables]
         older = 0
         for shard, record in stored.records.items():
-            hashes = {parent.stage.name: parent.records.get(shard, {}).get("output_hash") for parent in parents}
-            older += record["inputs_hash"] != content_hash({**hashes, **said_hashes(stored.stage, home, shard)})
+            names = (*stored.stage.tables, *stored.stage.also)
+            hashes = {name: by_name[name].records.get(shard, {}).get("output_hash") for name in names}
+            said = said_hashes(stored.stage, home, shard)
+            # Of which recipe the table is, and so of which optional parents, its hash tells.
+            without = {name: hashes[name] for name in stored.stage.tables}
+            older += record["inputs_hash"] not in (content_hash({**hashes, **said}), content_hash({**without, **said}))
         if older:
             notes.append(
                 f"{stored.stage.name}: the tables of {counted(older, 'shard')} are older than what they were made "

@@ -4,6 +4,12 @@ The edits are those of Hertz et al. 2022 (arXiv 2208.01626): word swap, refineme
 attention map is made column by column, a column belonging to a token of its prompt:
 
     target map = source map @ source_map + target map * own_weight.
+
+Words that come or go shift the padding, to which the model pays attention as to words. So the two paddings are read by
+position where both are padding, and what one has more of is shared out over what the other has: of what the source
+pays to its padding, none is lost and none counted twice. Copied position by position, as by the published mapper of
+refinement, a target with more tokens loses the attention of the paddings that it has less of, and one with fewer
+tokens counts some twice.
 """
 
 from collections.abc import Sequence

@@ -1,12 +1,17 @@
 """Models that a library runs in this process: each role's own class, with weights on this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pydantic
 
 from resources.backends.backend import Presence
 from resources.captioner import Captioner
+from resources.editor import Editor
+from resources.image_encoder import ImageEncoder, open_image_encoder
+from resources.image_generator import ImageGenerator
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher
 from resources.inpainter import Inpainter
@@ -15,23 +20,40 @@ from resources.loading.downloads import Fetched, fetch, is_remote
 from resources.loading.failures import WeightsMissing
 from resources.loading.known_models import KNOWN_MODELS
 from resources.loading.licences import licence_of
-from resources.loading.model_kinds import wrong_kind
+from resources.loading.model_kinds import without_thresholds, wrong_kind
 from resources.loading.settings import ModelSettings
 from resources.pair_generator import PairGenerator
 from resources.prompt_rewriter import PromptRewriter
+from resources.sam.opening import open_segmenter
 from resources.segmenter import Segmenter
 from resources.verifier import Verifier
+from resources.witness import Witness
 
 CLASSES: dict[str, type[Any]] = {
     "prompt_rewriter": PromptRewriter,
     "pair_generator": PairGenerator,
     "image_text_encoder": ImageTextEncoder,
+    "image_encoder": ImageEncoder,
     "image_text_matcher": ImageTextMatcher,
     "segmenter": Segmenter,
     "captioner": Captioner,
     "inpainter": Inpainter,
     "verifier": Verifier,
+    "witness": Witness,
+    "editor": Editor,
+    "image_generator": ImageGenerator,
 }
+
+OPENERS: dict[str, Callable[[Any], Any]] = {
+    **{role: partial(devices.load, made) for role, made in CLASSES.items()},
+    "image_encoder": open_image_encoder,
+    "segmenter": open_segmenter,
+}
+
+
+def _unfit(settings: ModelSettings, path: Path) -> str | None:
+    """Why the role cannot run what is at `path`; None where it can."""
+    return wrong_kind(settings, path) or without_thresholds(settings, path)
 
 
 class Library:
@@ -55,14 +77,14 @@ class Library:
             if known is None:
                 return Presence(missing=str(error), dtype=dtype)
             return Presence(None, str(error), known.download_bytes(dtype), known.memory_bytes(dtype), dtype)
-        wrong = wrong_kind(settings, path)
+        wrong = _unfit(settings, path)
         return Presence(str(path), wrong, weights.size(path, dtype), weights.memory(path, dtype), dtype)
 
     def load(self, settings: ModelSettings) -> Any:
         """As the protocol says; a model of another kind than the role runs is WeightsMissing."""
-        if wrong := wrong_kind(settings, weights.locate(settings.model, settings.revision)):
+        if wrong := _unfit(settings, weights.locate(settings.model, settings.revision)):
             raise WeightsMissing(wrong)
-        return devices.load(CLASSES[settings.role], settings)
+        return OPENERS[settings.role](settings)
 
     def device(self, settings: ModelSettings) -> str:
         return devices.resolve(settings.device)

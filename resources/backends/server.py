@@ -9,22 +9,27 @@ import pydantic
 
 from resources.backends.backend import Presence
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter, served_identity
+from resources.image_server import ServedEditor, ServedImageGenerator
 from resources.loading import devices
 from resources.loading.downloads import DownloadFailed, Fetched
 from resources.loading.failures import ModelUnavailable
 from resources.loading.licences import licence_of
 from resources.loading.settings import ModelSettings
 from resources.verifier import ServedVerifier
+from resources.witness import ServedWitness
 
 CLASSES: dict[str, type[Any]] = {
     "prompt_rewriter": ServedPromptRewriter,
     "captioner": ServedCaptioner,
     "verifier": ServedVerifier,
+    "witness": ServedWitness,
+    "editor": ServedEditor,
+    "image_generator": ServedImageGenerator,
 }
 
 
 class Server:
-    """See `resources.backends.backend.Backend`. Its settings are `ChatModelSettings` with a `base_url`."""
+    """See `resources.backends.backend.Backend`. Its settings are `ServableSettings` with a `base_url`."""
 
     roles = tuple(CLASSES)
     place = "behind a server"

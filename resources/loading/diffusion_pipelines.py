@@ -1,6 +1,7 @@
 """What the roles that run diffusers pipelines share: loading, noise, and pictures out of what they return."""
 
 import sys
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def load_pipeline(pipeline_class: Any, settings: ModelSettings) -> Any:
             dtype=getattr(torch, settings.dtype),
             use_safetensors=True,
             local_files_only=True,
-            add_watermarker=False,
+            **({"add_watermarker": False} if "XL" in pipeline_class.__name__ else {}),
         ).to(resolve(settings.device))
     pipeline.set_progress_bar_config(disable=True)
     # Image by image, to need the memory of one.
@@ -89,7 +90,11 @@ def compile_blocks(unet: Any) -> None:
             "(the command g++), on a GPU Triton too, or set the field to false."
         ) from error
     # The usual limit, 8, is less than one call takes; beyond this one a whole graph fails rather than runs uncompiled.
-    unet.compile_repeated_blocks(fullgraph=True, dynamic=False, recompile_limit=RECOMPILE_LIMIT)
+    limit = {"recompile_limit": RECOMPILE_LIMIT}
+    if "recompile_limit" not in signature(torch.compile).parameters:  # before torch 2.12 there is one for all
+        torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+        limit = {}
+    unet.compile_repeated_blocks(fullgraph=True, dynamic=False, **limit)
 
 
 def to_pixels(images: NDArray[np.float32], settings: ModelSettings) -> NDArray[np.uint8]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resources.loading.settings import ModelSettings
+from resources.loading.image_pipelines import EDITING, draws_captions
+from resources.loading.known_models import THRESHOLDS
+from resources.loading.settings import EncoderSettings, ModelSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,10 @@ class Kind:
 
 PIPELINE, TRANSFORMERS = "a diffusers pipeline", "a transformers model"
 CLASSIFIER = "ForImageClassification"
+DUAL_CLASSES = ("SiglipModel", "Siglip2Model", "CLIPModel")
+SAM_CLASSES = ("Sam2Model", "Sam3Model")
+"""Videos are told apart by the name as well: the published configurations name `Sam2VideoModel`."""
+
 OPEN_CLIP, SAM, FILE = "an open_clip model", "a Segment Anything model", "a single file"
 
 WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
@@ -37,14 +43,22 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
         "a diffusers StableDiffusionXLPipeline: Prompt-to-Prompt needs cross-attention of its own",
         lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL") and "Inpaint" not in kind.name,
     ),
-    "image_text_encoder": ("an open_clip model (open_clip_config.json)", lambda kind: kind.family == OPEN_CLIP),
+    "image_text_encoder": (
+        "an open_clip model (open_clip_config.json), or a SigLIP or CLIP of transformers",
+        lambda kind: kind.family == OPEN_CLIP or (kind.family == TRANSFORMERS and _is_dual(kind)),
+    ),
+    "image_encoder": (
+        "an encoder of images: a transformers model such as DINOv3ViTModel, or an image-text encoder",
+        lambda kind: kind.family == OPEN_CLIP or (kind.family == TRANSFORMERS and _is_encoder(kind)),
+    ),
     "image_text_matcher": (
         "a transformers BlipForImageTextRetrieval",
         lambda kind: kind.family == TRANSFORMERS and _names(kind, "BlipForImageTextRetrieval"),
     ),
     "segmenter": (
-        "a Segment Anything model: one of the published checkpoints, or a folder with its config.json",
-        lambda kind: kind.family in (SAM, FILE),
+        "a Segment Anything model: one of the published checkpoints, or a folder with its config.json, of "
+        "transformers too (Sam2Model, Sam3Model)",
+        lambda kind: kind.family in (SAM, FILE) or (kind.family == TRANSFORMERS and _names(kind, *SAM_CLASSES)),
     ),
     "captioner": (
         "a transformers model that reads images (such as Qwen3VLForConditionalGeneration)",
@@ -55,6 +69,18 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
     "inpainter": (
         "a diffusers pipeline of Stable Diffusion XL",
         lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL"),
+    ),
+    "witness": (
+        "a transformers model that reads images (such as Qwen3VLForConditionalGeneration)",
+        lambda kind: WANTED["captioner"][1](kind),
+    ),
+    "editor": (
+        f"a diffusers pipeline that edits as it is told ({', '.join(EDITING)})",
+        lambda kind: kind.family == PIPELINE and (not kind.name or kind.name in EDITING),
+    ),
+    "image_generator": (
+        "a diffusers pipeline that draws a caption (such as StableDiffusionXLPipeline or Flux2KleinPipeline)",
+        lambda kind: kind.family == PIPELINE and draws_captions(kind.name),
     ),
     "verifier": (
         "a transformers image classifier (such as ResNetForImageClassification) or model that reads images",
@@ -74,10 +100,40 @@ def wrong_kind(settings: ModelSettings, path: Path) -> str | None:
     return f"The model {settings.model!r} is {kind}, and the role {settings.role} wants {wanted}: name such a model."
 
 
+def reads_texts(path: Path) -> bool:
+    """Whether what is at `path` encodes texts beside images."""
+    kind = kind_of(path)
+    return kind is not None and (kind.family == OPEN_CLIP or _is_dual(kind))
+
+
+def segmenter_kind(path: Path) -> str | None:
+    """The class of transformers that is at `path`, `Sam2Model` or `Sam3Model`; None for another format."""
+    kind = kind_of(path)
+    if kind is None or kind.family != TRANSFORMERS:
+        return None
+    return next((name for name in SAM_CLASSES if name.removesuffix("Model") in kind.name), None)
+
+
 def classifies_images(path: Path) -> bool:
     """Whether what is at `path` is an image classifier of transformers."""
     kind = kind_of(path)
     return kind is not None and kind.name.endswith(CLASSIFIER)
+
+
+def without_thresholds(settings: ModelSettings, path: Path) -> str | None:
+    """Why an encoder's cosines cannot be compared with thresholds yet; None for one that may be used.
+
+    One in open_clip's format goes by the recipe's, as it did before other formats were read.
+    """
+    if not isinstance(settings, EncoderSettings) or settings.model in THRESHOLDS or settings.calibration:
+        return None
+    kind = kind_of(path)
+    if kind is None or kind.family == OPEN_CLIP:
+        return None
+    return (
+        f"Of the {settings.role} {settings.model!r} no thresholds are known, and those of another encoder say nothing "
+        "of its cosines: `imgdiff what-if --calibrate` proposes some from a sample."
+    )
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -95,6 +151,15 @@ def kind_of(path: Path) -> Kind | None:
         return Kind(SAM)
     names = config.get("architectures") or [""]
     return Kind(TRANSFORMERS, str(names[0]), "vision_config" in config)
+
+
+def _is_dual(kind: Kind) -> bool:
+    return kind.name in DUAL_CLASSES
+
+
+def _is_encoder(kind: Kind) -> bool:
+    """One without a head: what it was trained to tell would be lost."""
+    return _is_dual(kind) or (kind.name.endswith("Model") and "For" not in kind.name)
 
 
 def _names(kind: Kind, *parts: str) -> bool:

@@ -93,13 +93,24 @@ class ModelSettings(BaseModel):
         return {**fields, "backend_package": f"{offer.package} {offer.package_version}"}
 
 
-class ChatModelSettings(ModelSettings):
-    """Settings of a role that a chat model plays: one of transformers, or one behind an OpenAI-compatible server."""
+class EncoderSettings(ModelSettings):
+    """Settings of a role whose vectors are compared: thresholds on cosines are those of one encoder."""
 
-    max_new_tokens: int = Field(default=128, ge=1, description="Where an answer is cut off, in tokens.")
-    stop: list[str] = Field(
-        default=[], max_length=4, description="An answer ends before the first of these strings, at most four."
+    calibration: str | None = Field(
+        default=None,
+        exclude_if=lambda said: said is None,
+        description="How the thresholds of this recipe were found for this encoder, as `imgdiff what-if --calibrate` "
+        "writes it. An encoder of which none are known is refused without.",
     )
+
+    def identity(self) -> dict[str, Any]:
+        """Everything the vectors depend on."""
+        return {name: value for name, value in super().identity().items() if name != "calibration"}
+
+
+class ServableSettings(ModelSettings):
+    """Settings of a role whose model may be loaded here, or be behind an OpenAI-compatible server."""
+
     base_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
@@ -123,6 +134,32 @@ class ChatModelSettings(ModelSettings):
         """Everything an answer depends on. Where a server is says nothing of what it runs."""
         elsewhere = {"base_url", "concurrency", "timeout_seconds", "max_retries"}
         return {name: value for name, value in super().identity().items() if name not in elsewhere}
+
+
+class ImageModelSettings(ServableSettings):
+    """Settings of a role whose model makes pictures, here or behind a server that speaks OpenAI's images API."""
+
+    num_inference_steps: int = Field(default=30, ge=1, description="Denoising steps.")
+    guidance_scale: float = Field(
+        default=4.0,
+        ge=0,
+        description="Weight of guidance, by whatever name the model takes it; up to 1 there is none, and models that "
+        "were distilled ignore it.",
+    )
+    plain_requests: bool = Field(
+        default=False,
+        description="Tell a server nothing that OpenAI's own does not know: no seed, no steps, no guidance. Its "
+        "pictures are then other ones each time.",
+    )
+
+
+class ChatModelSettings(ServableSettings):
+    """Settings of a role that a chat model plays: one of transformers, or one behind an OpenAI-compatible server."""
+
+    max_new_tokens: int = Field(default=128, ge=1, description="Where an answer is cut off, in tokens.")
+    stop: list[str] = Field(
+        default=[], max_length=4, description="An answer ends before the first of these strings, at most four."
+    )
 
 
 def check_backend(name: str, role: str, values: dict[str, Any]) -> None:

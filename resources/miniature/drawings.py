@@ -1,19 +1,18 @@
 """How each object and each background of the drawn world looks.
 
-Objects are outlined in ink and drawn at four times their size, then reduced, so that edges are smooth.
-Coordinates inside a drawing are fractions of the object's square, (0, 0) at its top left.
+Objects are outlined in ink.
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-Colour = tuple[int, int, int]
-Point = tuple[float, float]
+from resources.miniature.pen import CREAM, GLASS, INK, SUPERSAMPLING, TYRE, WOOD, Colour, Pen
+from resources.miniature.poses import POSED
 
 COLOURS: dict[str, Colour] = {
     "red": (215, 35, 40),
@@ -33,70 +32,20 @@ BACKGROUND_COLOURS: dict[str, Colour] = {
     "road": (128, 128, 133),
     "carpet": (112, 84, 150),
 }
-INK: Colour = (25, 25, 30)
-CREAM: Colour = (245, 232, 205)
-GLASS: Colour = (190, 222, 245)
-TYRE: Colour = (60, 60, 62)
-WOOD: Colour = (120, 75, 40)
-SUPERSAMPLING = 4
 
 
-def _mix(colour: Colour, other: Colour, share: float) -> Colour:
-    red, green, blue = (round(a + (b - a) * share) for a, b in zip(colour, other, strict=True))
-    return red, green, blue
-
-
-class _Pen:
-    """Outlined shapes in one colour on a transparent square."""
-
-    def __init__(self, colour: Colour, size: int) -> None:
-        self.side = size * SUPERSAMPLING
-        self.image = Image.new("RGBA", (self.side, self.side), (0, 0, 0, 0))
-        self.canvas = ImageDraw.Draw(self.image)
-        self.line_width = max(2, int(self.side * 0.045))
-        self.colour = colour
-        self.dark = _mix(colour, (0, 0, 0), 0.36)
-        # A lighter tone stands out from every colour but white, which needs a darker one.
-        self.light = _mix(colour, (150, 155, 165), 0.5) if min(colour) > 240 else _mix(colour, (255, 255, 255), 0.58)
-
-    def _pixels(self, points: Sequence[Point]) -> list[Point]:
-        return [(x * self.side, y * self.side) for x, y in points]
-
-    def polygon(self, points: Sequence[Point], fill: Colour, outline: Colour | None = INK) -> None:
-        corners = self._pixels(points)
-        self.canvas.polygon(corners, fill=fill)
-        if outline is not None:
-            self.canvas.line([*corners, *corners[:2]], fill=outline, width=self.line_width, joint="curve")
-
-    def ellipse(self, box: Sequence[float], fill: Colour, outline: Colour | None = INK) -> None:
-        self.canvas.ellipse([v * self.side for v in box], fill=fill, outline=outline, width=self.line_width)
-
-    def rectangle(self, box: Sequence[float], fill: Colour, outline: Colour | None = INK) -> None:
-        self.canvas.rectangle([v * self.side for v in box], fill=fill, outline=outline, width=self.line_width)
-
-    def line(self, points: Sequence[Point], width: float = 1.0) -> None:
-        self.canvas.line(self._pixels(points), fill=INK, width=round(self.line_width * width), joint="curve")
-
-    def dome(self, box: Sequence[float], fill: Colour) -> None:
-        """The upper half of an ellipse."""
-        self.canvas.pieslice([v * self.side for v in box], 180, 360, fill=fill, outline=INK, width=self.line_width)
-
-    def arc(self, box: Sequence[float], start: float, end: float, width: float) -> None:
-        self.canvas.arc([v * self.side for v in box], start, end, fill=INK, width=round(self.line_width * width))
-
-
-def _ball(pen: _Pen) -> None:
+def _ball(pen: Pen) -> None:
     pen.ellipse((0.05, 0.05, 0.95, 0.95), pen.colour)
     pen.ellipse((0.24, 0.18, 0.46, 0.4), pen.light, None)
 
 
-def _cube(pen: _Pen) -> None:
+def _cube(pen: Pen) -> None:
     pen.polygon([(0.06, 0.32), (0.64, 0.32), (0.64, 0.94), (0.06, 0.94)], pen.colour)
     pen.polygon([(0.06, 0.32), (0.34, 0.07), (0.94, 0.07), (0.64, 0.32)], pen.light)
     pen.polygon([(0.64, 0.32), (0.94, 0.07), (0.94, 0.68), (0.64, 0.94)], pen.dark)
 
 
-def _star(pen: _Pen) -> None:
+def _star(pen: Pen) -> None:
     radii = (0.48, 0.21)
     pen.polygon(
         [
@@ -107,33 +56,33 @@ def _star(pen: _Pen) -> None:
     )
 
 
-def _tree(pen: _Pen) -> None:
+def _tree(pen: Pen) -> None:
     pen.rectangle((0.41, 0.68, 0.59, 0.97), WOOD)
     pen.polygon(
         [(0.5, 0.03), (0.76, 0.36), (0.66, 0.36), (0.92, 0.74), (0.08, 0.74), (0.34, 0.36), (0.24, 0.36)], pen.colour
     )
 
 
-def _house(pen: _Pen) -> None:
+def _house(pen: Pen) -> None:
     pen.rectangle((0.14, 0.44, 0.86, 0.95), CREAM)
     pen.polygon([(0.5, 0.05), (0.97, 0.48), (0.03, 0.48)], pen.colour)
     pen.rectangle((0.41, 0.62, 0.6, 0.95), pen.dark)
 
 
-def _boat(pen: _Pen) -> None:
+def _boat(pen: Pen) -> None:
     pen.line([(0.48, 0.05), (0.48, 0.66)])
     pen.polygon([(0.54, 0.07), (0.92, 0.56), (0.54, 0.56)], CREAM)
     pen.polygon([(0.03, 0.64), (0.97, 0.64), (0.78, 0.94), (0.22, 0.94)], pen.colour)
 
 
-def _car(pen: _Pen) -> None:
+def _car(pen: Pen) -> None:
     pen.polygon([(0.18, 0.5), (0.32, 0.22), (0.68, 0.22), (0.84, 0.5)], GLASS)
     pen.rectangle((0.03, 0.46, 0.97, 0.76), pen.colour)
     pen.ellipse((0.13, 0.62, 0.39, 0.88), TYRE)
     pen.ellipse((0.61, 0.62, 0.87, 0.88), TYRE)
 
 
-def _cat(pen: _Pen) -> None:
+def _cat(pen: Pen) -> None:
     pen.polygon([(0.12, 0.04), (0.44, 0.28), (0.12, 0.52)], pen.colour)
     pen.polygon([(0.88, 0.04), (0.56, 0.28), (0.88, 0.52)], pen.colour)
     pen.ellipse((0.08, 0.2, 0.92, 0.94), pen.colour)
@@ -142,20 +91,20 @@ def _cat(pen: _Pen) -> None:
     pen.polygon([(0.41, 0.67), (0.59, 0.67), (0.5, 0.78)], INK, None)
 
 
-def _fish(pen: _Pen) -> None:
+def _fish(pen: Pen) -> None:
     pen.polygon([(0.66, 0.5), (0.97, 0.2), (0.97, 0.8)], pen.dark)
     pen.ellipse((0.03, 0.22, 0.78, 0.78), pen.colour)
     pen.ellipse((0.17, 0.37, 0.31, 0.51), INK, None)
 
 
-def _mushroom(pen: _Pen) -> None:
+def _mushroom(pen: Pen) -> None:
     pen.rectangle((0.35, 0.5, 0.65, 0.96), CREAM)
     pen.dome((0.04, 0.06, 0.96, 1.06), pen.colour)
     for x, y in ((0.28, 0.4), (0.52, 0.25), (0.74, 0.42)):
         pen.ellipse((x - 0.07, y - 0.07, x + 0.07, y + 0.07), pen.light, None)
 
 
-def _flower(pen: _Pen) -> None:
+def _flower(pen: Pen) -> None:
     pen.line([(0.5, 0.5), (0.5, 0.97)], 2.0)
     petals = [
         (0.5 + 0.25 * math.cos(i * math.tau / 5 - math.pi / 2), 0.38 + 0.25 * math.sin(i * math.tau / 5 - math.pi / 2))
@@ -166,13 +115,13 @@ def _flower(pen: _Pen) -> None:
     pen.ellipse((0.36, 0.24, 0.64, 0.52), CREAM)
 
 
-def _cup(pen: _Pen) -> None:
+def _cup(pen: Pen) -> None:
     pen.arc((0.56, 0.32, 0.96, 0.76), -110, 110, 2.4)
     pen.polygon([(0.08, 0.18), (0.76, 0.18), (0.67, 0.94), (0.17, 0.94)], pen.colour)
     pen.ellipse((0.08, 0.08, 0.76, 0.28), pen.light)
 
 
-def _heart(pen: _Pen) -> None:
+def _heart(pen: Pen) -> None:
     angles = [i * math.tau / 40 for i in range(40)]
     pen.polygon(
         [
@@ -186,7 +135,7 @@ def _heart(pen: _Pen) -> None:
     )
 
 
-def _moon(pen: _Pen) -> None:
+def _moon(pen: Pen) -> None:
     outer = [(0.55 + 0.46 * math.cos(a), 0.5 + 0.46 * math.sin(a)) for a in np.linspace(0.9, math.tau - 0.9, 30)]
     (x, top), (_, bottom) = outer[-1], outer[0]
     # The inner edge is the arc through both horns, bulging left.
@@ -198,20 +147,20 @@ def _moon(pen: _Pen) -> None:
     pen.polygon([*outer, *inner], pen.colour)
 
 
-def _kite(pen: _Pen) -> None:
+def _kite(pen: Pen) -> None:
     pen.line([(0.5, 0.6), (0.42, 0.74), (0.58, 0.84), (0.46, 0.98)], 1.4)
     pen.polygon([(0.5, 0.02), (0.9, 0.3), (0.5, 0.72), (0.1, 0.3)], pen.colour)
     pen.line([(0.5, 0.02), (0.5, 0.72)], 0.9)
     pen.line([(0.1, 0.3), (0.9, 0.3)], 0.9)
 
 
-def _ice_cream(pen: _Pen) -> None:
+def _ice_cream(pen: Pen) -> None:
     pen.polygon([(0.22, 0.46), (0.78, 0.46), (0.5, 0.98)], (215, 165, 100))
     pen.ellipse((0.17, 0.03, 0.83, 0.6), pen.colour)
     pen.ellipse((0.3, 0.13, 0.5, 0.3), pen.light, None)
 
 
-DRAWINGS: dict[str, Callable[[_Pen], None]] = {
+DRAWINGS: dict[str, Callable[[Pen], None]] = {
     "ball": _ball,
     "cube": _cube,
     "star": _star,
@@ -232,10 +181,13 @@ DRAWINGS: dict[str, Callable[[_Pen], None]] = {
 
 
 @functools.cache
-def draw_object(name: str, colour: str, size: int) -> Image.Image:
-    """An object as an RGBA image of `size` pixels square, transparent around it. Callers must not change it."""
-    pen = _Pen(COLOURS[colour], size)
-    DRAWINGS[name](pen)
+def draw_object(name: str, colour: str, size: int, pose: str = "") -> Image.Image:
+    """An object as an RGBA image of `size` pixels square, transparent around it. Callers must not change it.
+
+    Animals are drawn in a `pose` where one is given.
+    """
+    pen = Pen(COLOURS[colour], size)
+    (POSED[name, pose] if pose else DRAWINGS[name])(pen)
     return pen.image.reduce(SUPERSAMPLING)
 
 

@@ -8,7 +8,7 @@ noisy start. The truth about a scene holds in all its views. They take minutes t
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -31,6 +31,13 @@ REPAINTED_PAIRS = 1_000
 STRENGTHS = (0.5, 0.7, 0.6, 0.8)
 SEED = 30
 CACHE = Path(__file__).parent / ".pictures"
+
+
+class Drawn(Protocol):
+    """Two scenes, each with its caption."""
+
+    @property
+    def scenes(self) -> tuple[Scene, Scene]: ...
 
 
 class Pictures:
@@ -121,7 +128,7 @@ def reconstruct(images: Pixels, autoencoder_folder: Path) -> Pixels:
 
 
 @torch.inference_mode()
-def repaint(pairs: Sequence[ScenePair], pair_generator: Path) -> Pixels:
+def repaint(pairs: Sequence[Drawn], pair_generator: Path) -> Pixels:
     """The pairs' pictures, noised and painted anew by the generator from their captions, uint8 (pairs, 2, H, W, 3).
 
     Both pictures of a pair start from the same noise. How much of the drawing is left varies from pair to pair.

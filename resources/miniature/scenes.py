@@ -33,15 +33,17 @@ _CAPTION = re.compile(rf"{_PHRASE}(?: and {_PHRASE})? on the ({'|'.join(BACKGROU
 
 @dataclass(frozen=True, slots=True)
 class SceneObject:
-    """A kind of thing in one colour."""
+    """A kind of thing in one colour; an animal may be in a `pose`."""
 
     name: str
     colour: str
+    pose: str = ""
 
     @property
     def phrase(self) -> str:
-        """The noun phrase, "a red ball" or "an orange cup"."""
-        return f"{'an' if self.colour[0] in 'aeiou' else 'a'} {self.colour} {self.name}"
+        """The noun phrase, "a red ball", "an orange cup" or "a white cat sleeping"."""
+        phrase = f"{'an' if self.colour[0] in 'aeiou' else 'a'} {self.colour} {self.name}"
+        return f"{phrase} {self.pose}" if self.pose else phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ def draw_scene(
     masks = np.zeros((len(objects), IMAGE_SIZE, IMAGE_SIZE), bool)
     boxes = np.zeros((len(objects), 4), np.int64)
     for index, (thing, place) in enumerate(zip(objects, layout.placements, strict=True)):
-        sprite = draw_object(thing.name, thing.colour, place.size)
+        sprite = draw_object(thing.name, thing.colour, place.size, thing.pose)
         corner = (place.x - place.size // 2, place.y - place.size // 2)
         canvas.paste(sprite, corner, sprite)
         stencil = Image.new("L", canvas.size)

@@ -17,6 +17,7 @@ ROLES = (
     "prompt_rewriter",
     "inpainter",
     "verifier",
+    "editor",
 )
 
 
@@ -32,7 +33,7 @@ def main(roles: tuple[str, ...], output: Path) -> None:
     """Train the given roles, or all, on scenes that are drawn for it, and save their weights.
 
     Roles: pair_generator, segmenter, image_text_encoder, image_text_matcher, captioner, prompt_rewriter, inpainter,
-    verifier.
+    verifier, editor.
     All but the first and the prompt rewriter learn from the pair generator's pictures, or go on from its weights: if
     it is trained anew, train them anew.
 

@@ -1,6 +1,7 @@
 """Train the miniature captioner: a LLaVA that says what a crop shows, and what is different between two crops."""
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from resources.miniature.pictures import Phases, Pictures, Pixels, training_pict
 from resources.miniature.scene_pairs import phrase
 from resources.miniature.scenes import SceneObject
 from resources.miniature.training import Optimisers, Progress, constant_then_linear, prepare
-from resources.miniature.vocabulary import END_OF_WORD, build_tokenizer
+from resources.miniature.vocabulary import END_OF_WORD, WORDS, build_tokenizer
 
 SEED = 37
 PHASES: Phases = (
@@ -56,9 +57,9 @@ def difference(left: SceneObject | None, right: SceneObject | None) -> str:
     return f"the left image shows {phrase(left)} and the right image shows {phrase(right)}"
 
 
-def build_processor() -> LlavaProcessor:
+def build_processor(words: Sequence[str] = WORDS) -> LlavaProcessor:
     """Images squashed to one size, the miniature vocabulary with an image token, and the chat template."""
-    tokenizer = build_tokenizer(MAX_LENGTH)
+    tokenizer = build_tokenizer(MAX_LENGTH, words)
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE]})
     # Beside a LLaVA the tokenizer is loaded as a general one, which decodes by what its file says alone.
     tokenizer.backend_tokenizer.decoder = decoders.BPEDecoder(END_OF_WORD)
@@ -101,7 +102,8 @@ def build_model(tokenizer: CLIPTokenizer) -> LlavaForConditionalGeneration:
     )
 
 
-def _conversation(images: int, question: str, answer: str) -> list[dict[str, object]]:
+def conversation(images: int, question: str, answer: str) -> list[dict[str, object]]:
+    """A question about so many images, and its answer."""
     asked = [{"type": "image"}] * images + [{"type": "text", "text": question}]
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}]
 
@@ -116,9 +118,9 @@ def _batch(
         pair, things = pictures.crops(rng)
         crops += pair
         if differences:
-            conversations.append(_conversation(2, WHAT_IS_DIFFERENT, difference(*things)))
+            conversations.append(conversation(2, WHAT_IS_DIFFERENT, difference(*things)))
         else:
-            conversations += [_conversation(1, WHAT_IS_IT, phrase(thing)) for thing in things]
+            conversations += [conversation(1, WHAT_IS_IT, phrase(thing)) for thing in things]
     return crops, conversations
 
 

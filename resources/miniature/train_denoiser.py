@@ -5,7 +5,9 @@ is what the SDXL pipeline uses for an empty prompt, so that classifier-free guid
 """
 
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -13,9 +15,9 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
-from resources.miniature.scenes import IMAGE_SIZE, draw_scene, random_content
+from resources.miniature.scenes import IMAGE_SIZE, Scene, draw_scene, random_content
 from resources.miniature.train_autoencoder import to_model_range
-from resources.miniature.training import AveragedWeights, Optimisers, Progress, constant_then_linear, prepare
+from resources.miniature.training import Course, prepare, train_steps
 from resources.miniature.vocabulary import build_tokenizer
 
 SEED = 21
@@ -28,6 +30,8 @@ CAPTION_DROP = 0.1
 MAX_TOKENS = 16
 TIMESTEPS = 1000
 CHECKPOINT_EVERY = 250
+PIECE = 50
+"""Scenes that are encoded at once."""
 
 
 @dataclass(frozen=True)
@@ -110,22 +114,33 @@ def build_scheduler() -> DDIMScheduler:
     )
 
 
-@torch.no_grad()
 def encode_scenes(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, count: int, seed: int) -> LatentScenes:
     """Draw random scenes and encode them."""
     rng = random.Random(seed)
+
+    def scenes() -> Iterator[Scene]:
+        for start in range(0, count, PIECE):
+            contents = [
+                random_content(rng, 1 + (rng.random() < TWO_OBJECT_SHARE))
+                for _ in range(start, min(start + PIECE, count))
+            ]
+            yield from [draw_scene(rng, *content) for content in contents]
+
+    return encode(autoencoder, tokenizer, scenes())
+
+
+@torch.no_grad()
+def encode(autoencoder: AutoencoderKL, tokenizer: CLIPTokenizer, scenes: Iterable[Scene]) -> LatentScenes:
+    """The scenes' latents and their captions."""
     means: list[Tensor] = []
     spreads: list[Tensor] = []
     captions: list[str] = []
-    for start in range(0, count, 50):
-        contents = [
-            random_content(rng, 1 + (rng.random() < TWO_OBJECT_SHARE)) for _ in range(start, min(start + 50, count))
-        ]
-        scenes = [draw_scene(rng, *content) for content in contents]
-        posterior = autoencoder.encode(torch.cat([to_model_range(scene.image[None]) for scene in scenes])).latent_dist
+    waiting = iter(scenes)
+    while piece := list(islice(waiting, PIECE)):
+        posterior = autoencoder.encode(torch.cat([to_model_range(scene.image[None]) for scene in piece])).latent_dist
         means.append(posterior.mean)
         spreads.append(posterior.std)
-        captions.extend(scene.caption for scene in scenes)
+        captions.extend(scene.caption for scene in piece)
     tokens = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt").input_ids
     return LatentScenes(torch.cat(means), torch.cat(spreads), tokens)
 
@@ -162,41 +177,18 @@ def is_hidden(name: str) -> bool:
 
 
 def train(autoencoder: AutoencoderKL, checkpoint: Path) -> Denoiser:
-    """Train from nothing, or go on from `checkpoint` if that file exists. Returns the averaged weights.
-
-    Every step draws from its own seed, so a training that was interrupted ends as one that was not.
-    """
+    """Train from nothing, or go on from `checkpoint` if that file exists. Returns the averaged weights."""
     prepare(SEED)
     tokenizer = build_tokenizer(MAX_TOKENS)
     scenes = encode_scenes(autoencoder, tokenizer, SCENES, SEED)
     prepare(SEED)
     denoiser = Denoiser(tokenizer)
-    optimisers = Optimisers(denoiser, LEARNING_RATE, is_hidden)
-    averages = AveragedWeights(denoiser, 0.9985)
-    first = 0
-    if checkpoint.exists():
-        saved = torch.load(checkpoint, weights_only=True)
-        denoiser.load_state_dict(saved["denoiser"])
-        optimisers.load_state_dict(saved["optimisers"])
-        averages.averages = saved["averages"]
-        first = saved["step"]
     signal_shares = build_scheduler().alphas_cumprod.float()
-    progress = Progress("denoiser", STEPS, first)
-    for step in progress:
-        torch.manual_seed(SEED + step)
+
+    def loss() -> Tensor:
         latents, tokens = scenes.sample(BATCH, autoencoder.config.scaling_factor)
-        loss = denoising_loss(denoiser, latents, tokens, signal_shares)
-        optimisers.step(loss, constant_then_linear(step, STEPS, warmup=200))
-        averages.update(step)
-        progress.report(loss.item())
-        if (step + 1) % CHECKPOINT_EVERY == 0:
-            state = {
-                "denoiser": denoiser.state_dict(),
-                "optimisers": optimisers.state_dict(),
-                "averages": averages.averages,
-                "step": step + 1,
-            }
-            torch.save(state, checkpoint.with_suffix(".partial"))
-            checkpoint.with_suffix(".partial").replace(checkpoint)
-    averages.swap()
+        return denoising_loss(denoiser, latents, tokens, signal_shares)
+
+    course = Course("denoiser", SEED, STEPS, LEARNING_RATE, 200, 0.9985, CHECKPOINT_EVERY)
+    train_steps(denoiser, loss, is_hidden, course, checkpoint)
     return denoiser.eval()

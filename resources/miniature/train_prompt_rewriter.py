@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import CLIPTokenizer, LlamaConfig, LlamaForCausalLM
 
 from resources.miniature.scenes import OBJECTS, SceneObject, caption, is_held_out, random_content
 from resources.miniature.training import Optimisers, Progress, constant_then_linear, prepare
@@ -51,13 +51,9 @@ def repetition_penalty(logits: Tensor, ids: Tensor, replacing: int, present: Ten
     return -odds.sum(-1).log().mean()
 
 
-def train(output: Path) -> None:
-    """Train from nothing and save model, tokenizer and chat template to the folder `output`."""
-    prepare(SEED)
-    tokenizer = build_tokenizer(MAX_LENGTH)
-    tokenizer.chat_template = CHAT_TEMPLATE
-    end = tokenizer.eos_token_id
-    model = LlamaForCausalLM(
+def build_model(tokenizer: CLIPTokenizer) -> LlamaForCausalLM:
+    """An untrained Llama for this vocabulary."""
+    return LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=64,
@@ -67,11 +63,20 @@ def train(output: Path) -> None:
             num_key_value_heads=4,
             max_position_embeddings=MAX_LENGTH,
             bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=end,
+            eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             tie_word_embeddings=True,
         )
     )
+
+
+def train(output: Path) -> None:
+    """Train from nothing and save model, tokenizer and chat template to the folder `output`."""
+    prepare(SEED)
+    tokenizer = build_tokenizer(MAX_LENGTH)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    end = tokenizer.eos_token_id
+    model = build_model(tokenizer)
     first_token = {name: tokenizer(name, add_special_tokens=False).input_ids[0] for name in OBJECTS}
     (replacing,) = tokenizer("with", add_special_tokens=False).input_ids
     rng = random.Random(SEED)

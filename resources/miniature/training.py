@@ -1,7 +1,10 @@
 """What the trainers of all roles share: an optimiser, a learning-rate schedule, averaged weights, progress."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,6 +115,12 @@ class AveragedWeights:
         self.parameters = list(model.parameters())
         self.averages = [parameter.detach().clone() for parameter in self.parameters]
 
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        return {"averages": self.averages}
+
+    def load_state_dict(self, state: Mapping[str, list[Tensor]]) -> None:
+        self.averages = list(state["averages"])
+
     @torch.no_grad()
     def update(self, step: int) -> None:
         torch._foreach_lerp_(
@@ -127,6 +136,33 @@ class AveragedWeights:
             kept = parameter.detach().clone()
             parameter.copy_(average)
             average.copy_(kept)
+
+
+class Checkpoint:
+    """A training as it was some steps ago, in a file: what goes on from it ends as what was never interrupted."""
+
+    def __init__(self, file: Path, parts: Mapping[str, Any], every: int = 100) -> None:
+        self.file, self.parts, self.every = file, parts, every
+
+    def resume(self) -> int:
+        """Take up what was kept, if anything was; returns the step to go on with."""
+        if not self.file.exists():
+            return 0
+        saved = torch.load(self.file, weights_only=True)
+        for name, part in self.parts.items():
+            part.load_state_dict(saved[name])
+        return int(saved["step"])
+
+    def keep(self, step: int) -> None:
+        """Keep the parts as they are after this step, every so many steps."""
+        if (step + 1) % self.every == 0:
+            state = {name: part.state_dict() for name, part in self.parts.items()} | {"step": step + 1}
+            torch.save(state, self.file.with_suffix(".partial"))
+            self.file.with_suffix(".partial").replace(self.file)
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        self.file.unlink(missing_ok=True)
 
 
 class Progress:
@@ -153,3 +189,51 @@ class Progress:
     def report(self, loss: float) -> None:
         """Take in one step's loss; what is printed is a running mean."""
         self.loss = loss if self.loss is None else 0.98 * self.loss + 0.02 * loss
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training goes: its name, its steps, and of what seed each of them draws; `decay` is the averages'."""
+
+    label: str
+    seed: int
+    steps: int
+    learning_rate: float
+    warmup: int
+    decay: float
+    checkpoint_every: int
+
+
+def train_steps(
+    model: nn.Module, loss: Callable[[], Tensor], is_hidden: Callable[[str], bool], course: Course, checkpoint: Path
+) -> None:
+    """Descend on `loss`, going on from `checkpoint` if that file exists, and leave the averaged weights in `model`.
+
+    Every step draws from its own seed, so a training that was interrupted ends as one that was not.
+    """
+    optimisers = Optimisers(model, course.learning_rate, is_hidden)
+    averages = AveragedWeights(model, course.decay)
+    first = 0
+    if checkpoint.exists():
+        saved = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimisers.load_state_dict(saved["optimisers"])
+        averages.averages = saved["averages"]
+        first = saved["step"]
+    progress = Progress(course.label, course.steps, first)
+    for step in progress:
+        torch.manual_seed(course.seed + step)
+        found = loss()
+        optimisers.step(found, constant_then_linear(step, course.steps, warmup=course.warmup))
+        averages.update(step)
+        progress.report(found.item())
+        if (step + 1) % course.checkpoint_every == 0:
+            state = {
+                "model": model.state_dict(),
+                "optimisers": optimisers.state_dict(),
+                "averages": averages.averages,
+                "step": step + 1,
+            }
+            torch.save(state, checkpoint.with_suffix(".partial"))
+            checkpoint.with_suffix(".partial").replace(checkpoint)
+    averages.swap()

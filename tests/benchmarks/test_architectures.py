@@ -43,6 +43,31 @@ PUBLISHED = {
     "llava-hf/llava-v1.6-vicuna-13b-hf": 13.35e9,
     "Qwen/Qwen3-4B-Instruct-2507": 4_022_468_096,
     "Qwen/Qwen3-VL-8B-Instruct": 8.77e9,
+    # Of a denoiser, a text encoder and an autoencoder, each counted by its publisher.
+    "black-forest-labs/FLUX.2-klein-4B": {
+        "transformer": 3_875_544_576,
+        "vae": 84_046_115,
+        "text_encoder": 4_022_468_096,
+    },
+    "Tongyi-MAI/Z-Image-Turbo": 6_154_908_736 + 83_819_683 + 4_022_468_096,
+    "meituan-longcat/LongCat-Image-Edit": 6_270_668_864 + 83_819_683 + 8_292_166_656,
+    "Qwen/Qwen-Image": 20_430_401_088 + 126_892_531 + 8_292_166_656,
+    "Qwen/Qwen-Image-Edit-2511": 20_430_401_088 + 126_892_531 + 8_292_166_656,
+    "black-forest-labs/FLUX.1-Kontext-dev": {
+        "transformer": 11_901_408_320,
+        "vae": 83_819_683,
+        "text_encoder": 123_060_480,
+        "text_encoder_2": 4_762_310_656,
+    },
+    "diffusers/sdxl-instructpix2pix-768": 3_468_837_867 + 4 * 320 * 3 * 3,
+    "stabilityai/stable-diffusion-3.5-medium": 2_243_171_520 + 83_819_683 + 123_650_304 + 694_659_840 + 4_762_310_656,
+    "google/siglip2-base-patch16-224": 375_187_970,
+    "google/siglip2-so400m-patch14-384": 1_136_008_498,
+    "facebook/dinov3-vitb16-pretrain-lvd1689m": 85.7e6,
+    "facebook/dinov3-vitl16-pretrain-lvd1689m": 303_129_600,
+    # The publisher counts 224.4 million with the memory of videos, and 848 million with the tracker's.
+    "facebook/sam2.1-hiera-large": 216_924_865,
+    "facebook/sam3": 840_376_374,
 }
 """Parameters as their publishers and their users count them; to three digits where only those are known."""
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -28,14 +30,15 @@ from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import SCHEMA, caption_id, shard_keys
 from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.ledger.tables import write_rows
+from imgdiff_assets.ledger.tables import read_table, write_rows
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.method.caption_edit import words
 from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
 from resources.installed import offers
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
@@ -74,6 +77,11 @@ OVERRIDES = (
     "fine_tune_set.validation_fraction=0.5",
     "max_error_share=1.0",
 )
+
+
+def with_images(path: Path) -> pa.Table:
+    """A table of the ledger with its record, and with its images in it, as earlier releases wrote it."""
+    return read_table(path, images=True).replace_schema_metadata(pq.read_schema(path).metadata)
 
 
 class Artist:
@@ -211,13 +219,14 @@ RunStages = Callable[..., None]
 
 
 def materialize_stages(
-    home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] = STAGE_NAMES, run_id: str = "run-1"
+    home: Home, recipe: Recipe, shards: Sequence[str], names: Sequence[str] | None = None, run_id: str = "run-1"
 ) -> None:
-    """The named stages over some shards, by the artist."""
+    """The named stages (default: all of the recipe) over some shards, by the artist."""
     models = DrawnModels(recipe)
     for shard in shards:
-        for name in names:
-            stage = stage_of_shard(stage_named(name), home, shard)
+        for stage in (stage_of_shard(stage, home, shard) for stage in stages_of(recipe)):
+            if names is not None and stage.name not in names:
+                continue
             materialize(stage, shard, read_inputs(stage, home, shard), recipe, Ledger(home.ledger), models, run_id)
 
 
@@ -307,7 +316,7 @@ def task_home(
 ) -> Home:
     """The drawn home with samples of every task; tests leave it as it is."""
     home = Home(Path(shutil.copytree(drawn_home.root, tmp_path_factory.mktemp("tasks") / "home")))
-    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["fine_tune_set"])
+    run_stages(home, task_recipe, ["shard-000000", "shard-000001"], ["captions", "fine_tune_set"])
     return home
 
 

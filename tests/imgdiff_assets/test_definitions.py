@@ -10,7 +10,8 @@ import pytest
 
 from imgdiff_assets.definitions import defs
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 
 HEAVY = {

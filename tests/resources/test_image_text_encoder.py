@@ -85,7 +85,7 @@ def test_vectors_do_not_depend_on_the_batch(encoder, images):
 
 def test_each_region_and_text_is_encoded_once(encoder, scenes, monkeypatch):
     seen = {"images": 0, "texts": 0}
-    encode_image, encode_text = encoder._model.encode_image, encoder._model.encode_text
+    encode_image, encode_text = encoder.towers.model.encode_image, encoder.towers.model.encode_text
 
     def count_images(pixels):
         seen["images"] += len(pixels)
@@ -95,8 +95,8 @@ def test_each_region_and_text_is_encoded_once(encoder, scenes, monkeypatch):
         seen["texts"] += len(tokens)
         return encode_text(tokens)
 
-    monkeypatch.setattr(encoder._model, "encode_image", count_images)
-    monkeypatch.setattr(encoder._model, "encode_text", count_texts)
+    monkeypatch.setattr(encoder.towers.model, "encode_image", count_images)
+    monkeypatch.setattr(encoder.towers.model, "encode_text", count_texts)
     regions = [cut(scene.image, scene.boxes[0]) for scene in scenes[:5] for _ in range(2)]
     vectors = encoder.encode_images(regions)
     np.testing.assert_array_equal(vectors[0::2], vectors[1::2])

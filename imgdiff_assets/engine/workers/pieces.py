@@ -24,21 +24,28 @@ class Pieces:
 
     batches: Iterator[Batch]
     back: deque[Piece] = field(default_factory=deque)
+    coming: deque[Batch] = field(default_factory=deque)
     at_end: bool = False
 
     @property
     def left(self) -> bool:
         """Whether nobody has some of them; not sure of it until one has been asked for in vain."""
-        return bool(self.back) or not self.at_end
+        return bool(self.back or self.coming) or not self.at_end
 
-    def take(self, idle: bool) -> Piece | None:
-        """The next piece for a worker that is `idle`, or measures another; None where there is none for it."""
+    def take(self, idle: bool, others: int = 0) -> Piece | None:
+        """The next piece for a worker that is `idle`, or measures another; None where there is none for it.
+
+        One that measures another leaves the last batches to the `others`: whoever is done first has one at once.
+        """
         for piece in self.back if idle else [piece for piece in self.back if not piece.ended]:
             self.back.remove(piece)
             return piece
-        batch = next(self.batches, None)
-        self.at_end = batch is None
-        return None if batch is None else Piece(batch)
+        kept = 0 if idle else others
+        while len(self.coming) <= kept and not self.at_end:
+            batch = next(self.batches, None)
+            self.at_end = batch is None
+            self.coming.extend([] if batch is None else [batch])
+        return Piece(self.coming.popleft()) if len(self.coming) > kept else None
 
     def give_back(self, doing: list[Piece]) -> Piece | None:
         """What a worker had that ended: the first it was measuring, the others it was not.

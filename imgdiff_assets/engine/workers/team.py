@@ -25,6 +25,10 @@ LISTED = 3
 LOOK = 5.0
 """Seconds between looks at how long nobody was there."""
 
+PAUSE, LONGEST_PAUSE = 1.0, 60.0
+"""Seconds before another is started where as many as there should be ended in a row before one was ready; each time
+twice as many."""
+
 
 class NoWorkers(ImgDiffError, RuntimeError):
     """All workers have ended, or none has come; what was measured is kept."""
@@ -53,16 +57,18 @@ class _Member:
 class Team:
     """A `Measurer` whose `crew` is called together when it is first needed, and lives until it is closed.
 
-    A worker that ends is replaced, unless again and again none gets ready. `patience` is how many seconds a run waits
-    while none is ready.
+    A worker that ends is replaced: at once, or after a `pause` that grows where one after the other ends before it is
+    ready. The run stops where none is ready and `FATAL` times as many as there should be have ended so, or after
+    `patience` seconds without one that is.
     """
 
-    def __init__(self, crew: Callable[[], Crew], log: Say, patience: float = math.inf) -> None:
-        self._open_crew, self._log, self._patience = crew, log, patience
+    def __init__(self, crew: Callable[[], Crew], log: Say, patience: float = math.inf, pause: float = PAUSE) -> None:
+        self._open_crew, self._log, self._patience, self._pause = crew, log, patience, pause
         self._opened: Crew | None = None
         self._members: dict[int, _Member] = {}
         self._gone: dict[str, WorkerUse] = {}
         self._started = self._tickets = self._orders = self._in_vain = 0
+        self._not_before = 0.0
         self._reasons: dict[str, None] = {}
 
     def measure(self, task: Task, batches: Iterable[Batch]) -> Iterator[tuple[Batch, Results]]:
@@ -71,23 +77,38 @@ class Team:
             yield from HERE.measure(task, batches)
             return
         self._orders += 1
+        self._in_vain, self._not_before = 0, 0.0
         order, pieces = Order.of(self._orders, task), Pieces(iter(batches))
-        while len(self._members) < self._crew.size:
-            self._start()
         for member in self._members.values():
             member.tickets.clear()  # of a measurement that was broken off
             self._ask(member, None, "prepare", order)
         waiting_since, told = time.monotonic(), False
         while self._hand_out(order, pieces):
-            for number, ticket, reply in self._crew.replies(LOOK):
+            waits = self._fill_up(order)
+            for number, ticket, reply in self._crew.replies(waits):
                 yield from self._took(order, pieces, number, ticket, reply)
-            if any(member.ready == order.number for member in self._members.values()):
+            if self._any_ready(order):
                 waiting_since = time.monotonic()
-            elif not self._members or time.monotonic() - waiting_since > self._patience:
+            elif (self._is_in_vain and not self._members) or time.monotonic() - waiting_since > self._patience:
                 raise NoWorkers(self._nobody())
             elif not told and time.monotonic() - waiting_since > TELL:
                 self._log("no worker is ready yet: they have no place or no card, or load their models")
                 told = True
+
+    def _fill_up(self, order: Order) -> float:
+        """Start workers that are missing, once it is time; returns the seconds that nothing is to be done."""
+        while len(self._members) < self._crew.size and (self._any_ready(order) or not self._is_in_vain):
+            if (left := self._not_before - time.monotonic()) > 0:
+                return min(left, LOOK)
+            self._ask(self._start(), None, "prepare", order)
+        return LOOK
+
+    def _any_ready(self, order: Order) -> bool:
+        return any(member.ready == order.number for member in self._members.values())
+
+    @property
+    def _is_in_vain(self) -> bool:
+        return self._in_vain >= FATAL * self._crew.size
 
     def _hand_out(self, order: Order, pieces: Pieces) -> bool:
         """Give each worker that is ready one piece, then each a second; returns whether there is anything left."""
@@ -96,7 +117,7 @@ class Team:
             for member in [member for member in ready if len(member.doing) == have]:
                 if any(piece.ended for piece in member.doing):
                     continue
-                if (piece := pieces.take(idle=not have)) is not None:
+                if (piece := pieces.take(not have, len(self._members) - 1)) is not None:
                     self._ask(member, piece, "measure", order, piece.batch.rows, piece.batch.made)
         return pieces.left or any(member.doing for member in self._members.values())
 
@@ -111,7 +132,7 @@ class Team:
         """What a worker said; results are handed on."""
         member = self._members[number]
         if isinstance(reply, Ended):
-            yield from self._lost(member, pieces, order, reply.reason)
+            yield from self._lost(member, pieces, reply.reason)
         elif ticket in member.tickets:  # else of a measurement that was broken off
             piece = member.tickets.pop(ticket)
             if isinstance(reply, Raised):
@@ -129,8 +150,8 @@ class Team:
         self._crew.start(member.number)
         return member
 
-    def _lost(self, member: _Member, pieces: Pieces, order: Order, reason: str) -> Iterator[tuple[Batch, Results]]:
-        """A worker has ended: its pieces go to others, and another takes its place."""
+    def _lost(self, member: _Member, pieces: Pieces, reason: str) -> Iterator[tuple[Batch, Results]]:
+        """A worker has ended: its pieces go to others."""
         del self._members[member.number]
         member.use.ended = reason
         self._gone[member.name] = member.use
@@ -140,9 +161,10 @@ class Team:
             text = f"the {counted(lost.ended, 'worker')} that measured it ended, the last by {reason}"
             yield lost.batch, [Failure("worker_ended", text)]
         self._log(f"{member.name} has ended ({reason}); what it had is measured by others")
-        self._in_vain += not member.ready
-        if member.ready or self._in_vain < FATAL * self._crew.size:
-            self._ask(self._start(), None, "prepare", order)
+        # Who was ready shows that others can be.
+        self._in_vain = 0 if member.ready else self._in_vain + 1
+        if (beyond := self._in_vain - self._crew.size) >= 0:
+            self._not_before = time.monotonic() + min(self._pause * 2.0**beyond, LONGEST_PAUSE)
 
     def _nobody(self) -> str:
         wanted = counted(self._crew.size, "worker")

@@ -68,7 +68,10 @@ class Worker:
                     turn.enter_context(self._measuring)
                 started = time.monotonic()
                 assignment.work.ahead = ahead
-                return assignment.answer(assignment.batches.run(rows), started)
+                try:
+                    return assignment.answer(assignment.batches.run(rows), started)
+                finally:
+                    assignment.work.ahead = {}  # who waits for work holds no images
         except Exception as error:
             return self._raised(error)
 

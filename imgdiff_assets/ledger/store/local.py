@@ -32,7 +32,7 @@ class LocalStore:
     def below(self, folder: PurePath) -> list[Entry]:
         return _entries(path for path in Path(folder).rglob("*") if path.is_file())
 
-    def looking(self, folder: PurePath) -> AbstractContextManager[None]:
+    def looking(self, folder: PurePath, without: str) -> AbstractContextManager[None]:
         return nullcontext()
 
     @contextmanager

@@ -31,6 +31,7 @@ KIND = Kind(
     "and can be done in the same place.",
     names='name who does what, as in "man sitting"',
     check=check_action,
+    told="change the {source} to {difference}",
     right=(
         Example("A man sitting on a bench", "A man standing on a bench", "man sitting", "man standing", "action"),
         Example("A dog sleeps by a door", "A dog sits by a door", "dog sleeps", "dog sits", "verb"),

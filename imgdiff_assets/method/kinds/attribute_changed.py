@@ -53,6 +53,7 @@ KIND = Kind(
     "looks clearly different.",
     names='name the thing with that quality, as in "red car"',
     check=check_attribute,
+    told="make the {source} {difference}",
     right=(
         Example("A man rides a red bike", "A man rides a blue bike", "red bike", "blue bike", "attribute"),
         Example("A stone house on a hill", "A brick house on a hill", "stone house", "brick house", "object"),

@@ -56,6 +56,7 @@ KIND = Kind(
     request="Change how many there are of exactly one thing of this caption, to another number of at most six.",
     names='name the thing with its number, as in "two dogs"',
     check=check_count,
+    told="change {these} to {target}",
     on_one_side=True,
     right=(
         Example("Two dogs play in the snow", "Four dogs play in the snow", "two dogs", "four dogs", "count"),

@@ -11,6 +11,7 @@ KIND = Kind(
     "clearly different.",
     names="name the object",
     check=check,
+    told="replace the {source} with {target}",
     right=(
         Example("A dog on a sofa.", "A cat on a sofa.", "dog", "cat", "object"),
         Example("A woman holds a wine glass", "A woman holds an apple", "wine glass", "apple"),

@@ -28,6 +28,7 @@ KIND = Kind(
     "table to on it.",
     names='name the thing, where it is and the other one, as in "cat under a table"',
     check=check_position,
+    told="move the {name}",
     on_one_side=True,
     right=(
         Example("A cat under a table", "A cat on a table", "cat under a table", "cat on a table", "position"),

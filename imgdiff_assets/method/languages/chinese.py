@@ -1,6 +1,6 @@
 """Chinese."""
 
-from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, listed
+from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, WordGroup, listed
 
 LANGUAGE = Language(
     name="chinese",
@@ -16,6 +16,10 @@ LANGUAGE = Language(
     sentences=Sentences(
         questions={
             "difference": ("两张图片{region}有什么不同？", "请描述第二张图片{region}与第一张相比的变化。"),
+            "differences": (
+                "两张图片有哪些不同之处？请逐一列出，并给出每处的边框（{coordinates}）。",
+                "请列出两张图片之间的所有差异，每处附上边框（{coordinates}）。",
+            ),
             "which_image": ("两张图片中，哪一张{region}符合描述“{subject}”？第一张答A，第二张答B。",),
             "same_or_different": ("两张图片的内容相同吗？请回答“相同”或“不同”。",),
             "grounding": ("请找出符合以下描述的区域：{subject}。请给出它的边框（{coordinates}）。",),
@@ -32,11 +36,14 @@ LANGUAGE = Language(
         both_shown="第一张是“{first}”，第二张是“{second}”",
         replaced="将“{old}”替换为“{new}”。",
         changed="将“{old}”改为“{new}”。",
+        added="添加“{new}”。",
+        removed="移除“{old}”。",
         in_common="两张图片都符合描述“{shown}”。",
         in_common_quoted="两张图片都符合描述“{shown}”。",
         something="某物",
         same="相同。",
         different="不同。",
+        told_apart="左图是{source}，右图是{target}。",
         side_by_side="图片并排展示两张图片：左边是第一张，右边是第二张。",
     ),
     phrases=PhraseRules(
@@ -73,4 +80,13 @@ LANGUAGE = Language(
         silent=listed("的 了 是 在 有 一 个 只 张 条 辆 图 片 中 边 侧 上 里 和 而"),
         exclusive=(listed("两 二 三 四 五 六 七 八 九 十"), listed("红 黄 绿 蓝 黑 白 灰 棕")),
     ),
+    groups={
+        "people": WordGroup(
+            listed(
+                "人 男 女 孩 婴儿 儿童 老师 学生 警察 医生 护士 厨师 服务员 司机 "
+                "士兵 运动员 球员 观众 顾客 乘客 新娘 新郎 母亲 "
+                "父亲 妈妈 爸爸 爷爷 奶奶 姐 妹 哥 弟 他 她 脸 肖像 自拍"
+            )
+        )
+    },
 )

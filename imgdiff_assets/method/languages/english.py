@@ -2,7 +2,8 @@
 
 import re
 
-from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, listed
+from imgdiff_assets.method import people_words
+from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, WordGroup, listed
 
 _PICTURE = (
     r"(?:images?|pictures?|photos?|photographs?|box(?:es)?|bounding box|rectangle|region|area|crop|frame|scene|view"
@@ -389,6 +390,11 @@ SENTENCES = Sentences(
             "Compare what the two images show {region}: how does the second differ from the first?",
             "Look {region} in both images and describe the change.",
         ),
+        "differences": (
+            "What is different between the two images? List every difference with its box {coordinates}.",
+            "List all differences between the two images, each with its box {coordinates}.",
+            "Compare the two images. Name everything that changed, each with its box {coordinates}.",
+        ),
         "which_image": (
             "Which of the two images fits this description {region}: “{subject}”? Answer A for the first or B for the "
             "second.",
@@ -427,11 +433,14 @@ SENTENCES = Sentences(
     both_shown="{first} in the first image and {second} in the second",
     replaced="Replace {old} with {new}.",
     changed="Change “{old}” to “{new}”.",
+    added="Add {new}.",
+    removed="Remove {old}.",
     in_common="Both images show {shown}.",
     in_common_quoted="Both images fit the description “{shown}”.",
     something="something",
     same="Same.",
     different="Different.",
+    told_apart="The left image shows {source}, and the right image shows {target}.",
     side_by_side="The picture shows two images side by side: the first on the left, the second on the right.",
     definite=_definite,
 )
@@ -503,4 +512,11 @@ LANGUAGE = Language(
     phrases=PHRASES,
     sides=SIDES,
     slips=SLIPS,
+    groups={
+        "people": WordGroup(
+            listed(" ".join((people_words.NAMES, people_words.WORKERS, people_words.PRONOUNS, people_words.PARTS))),
+            listed(people_words.LOOK_SO),
+        )
+    },
+    inflections=(("'s", ""), ("s'", ""), ("s'", "s"), ("s", ""), ("es", ""), ("ies", "y"), ("ves", "fe")),
 )

@@ -1,6 +1,6 @@
 """German."""
 
-from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, listed
+from imgdiff_assets.method.language import Language, PhraseRules, Sentences, SideRules, WordGroup, listed
 
 _PICTURE = r"(?:bild|foto|kasten|rahmen|bereich|box|bildausschnitt)"
 
@@ -54,6 +54,10 @@ LANGUAGE = Language(
                 "Vergleiche, was die beiden Bilder {region} zeigen: Was ist im zweiten anders als im ersten?",
                 "Beschreibe, was sich {region} vom ersten zum zweiten Bild ändert.",
             ),
+            "differences": (
+                "Was unterscheidet die beiden Bilder? Nenne jeden Unterschied mit seinem Rahmen {coordinates}.",
+                "Zähle alle Unterschiede zwischen den beiden Bildern auf, jeden mit seinem Rahmen {coordinates}.",
+            ),
             "which_image": (
                 "Auf welches der beiden Bilder passt {region} die Beschreibung „{subject}“? Antworte mit A für das "
                 "erste "
@@ -87,11 +91,14 @@ LANGUAGE = Language(
         both_shown="im ersten Bild „{first}“ und im zweiten „{second}“",
         replaced="Ersetze „{old}“ durch „{new}“.",
         changed="Mache aus „{old}“ „{new}“.",
+        added="Füge „{new}“ hinzu.",
+        removed="Entferne „{old}“.",
         in_common="Auf beide Bilder passt die Beschreibung „{shown}“.",
         in_common_quoted="Auf beide Bilder passt die Beschreibung „{shown}“.",
         something="etwas",
         same="Gleich.",
         different="Verschieden.",
+        told_apart="Das linke Bild zeigt {source}, das rechte Bild {target}.",
         side_by_side="Das Bild zeigt zwei Bilder nebeneinander: links das erste, rechts das zweite.",
     ),
     phrases=PhraseRules(
@@ -158,4 +165,18 @@ LANGUAGE = Language(
             listed("zwei drei vier funf sech sieb acht"),
         ),
     ),
+    groups={
+        "people": WordGroup(
+            listed(
+                "person mensch leute menge publikum jemand niemand mann frau kind baby junge mädchen herr dame "
+                "familie paar braut bräutigam mutter vater bruder schwester sohn tochter oma opa großmutter großvater "
+                "freund freundin nachbar polizist kellner kellnerin koch köchin arzt ärztin schüler soldat könig "
+                "königin er ihm ihn gesicht porträt selfie *mann *männer *frau *leute *kind *junge *mädchen "
+                "*fahrer *fahrerin *spieler *spielerin *verkäufer *arbeiter *tänzer *tänzerin "
+                "*lehrer *lehrerin *sänger *sängerin"
+            ),
+            listed("schneemann schneemänner rind leuchter"),
+        )
+    },
+    inflections=(("en", ""), ("n", ""), ("e", ""), ("er", ""), ("s", ""), ("nen", "")),
 )

@@ -17,7 +17,8 @@ from imgdiff_assets.ledger.cells import CellReference, is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 
 ADDRESS = "http://localhost:8080"
 

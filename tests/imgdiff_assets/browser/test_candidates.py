@@ -9,15 +9,18 @@ import pytest
 from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.candidates import read_page
+from imgdiff_assets.browser.funnel_page import funnel_page
 from imgdiff_assets.browser.joins import scores_of
 from imgdiff_assets.browser.neighbours import neighbours
 from imgdiff_assets.browser.people import visitor
 from imgdiff_assets.browser.question import BadQuestion, Question, read_question
 from imgdiff_assets.browser.row_page import row_page
 from imgdiff_assets.browser.site import Site
-from imgdiff_assets.browser.statistics import histograms
+from imgdiff_assets.browser.statistics import histograms, kept_by_kind
 from imgdiff_assets.method.tasks import SIDES
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 
 
 def pages(site: Site, question: Question, size: int) -> list[list[dict[str, Any]]]:
@@ -124,10 +127,17 @@ def test_kinds_are_those_of_the_edit(own_site: Site, commit_rows: Any) -> None:
     commit_rows(own_site.index.ledger, "prompt_pairs", "shard-000000", pairs)
     own_site.index.refresh(at_once=True)
     kinds = {row["pair_id"]: row["change_kind"] for row in pairs}
-    for kind in ("object", "attribute"):
+    for kind, found_as in (("object_replaced", "object"), ("attribute_changed", "attribute")):
         found = read_page(own_site.index, Question("bounding_boxes", "all", kind=kind), 1000).rows
         assert found
-        assert {kinds[row["pair_id"]] for row in found} == {kind}
+        assert {kinds[row["pair_id"]] for row in found if row["pair_id"] in kinds} == {found_as}
+    counts = kept_by_kind(own_site.index, own_site.stages, "shard-000000")
+    assert list(counts) == ["attribute_changed", "object_replaced"]
+    kept = [row["kept"] for row in pairs]
+    assert sum(counts[kind]["prompt_pairs"] for kind in counts) == sum(kept)
+    page = funnel_page(own_site, {})
+    assert "By kind of difference" in page
+    assert "kind=attribute_changed" in page
 
 
 def test_what_contradicts_itself_is_said(client: TestClient) -> None:

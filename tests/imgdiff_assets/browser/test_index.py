@@ -10,7 +10,8 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import REJECT, Review, add_review
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.stages.stage import Stage
 
 SHARDS = ["shard-000000", "shard-000001"]

@@ -23,7 +23,9 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.caption_edit import marked
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.what_if.what_if import WhatIf, what_if
 
 MARKUP = (

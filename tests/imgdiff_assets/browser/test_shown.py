@@ -60,7 +60,7 @@ def asked_home(
 ) -> Home:
     """With samples of every task, of regions, erased regions and whole pairs."""
     home = Home(Path(shutil.copytree(seen_home.root, tmp_path_factory.mktemp("asked") / "home")))
-    run_stages(home, asked_recipe, SHARDS, ["fine_tune_set"])
+    run_stages(home, asked_recipe, SHARDS, ["captions", "fine_tune_set"])
     return home
 
 

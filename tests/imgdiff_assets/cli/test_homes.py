@@ -13,7 +13,8 @@ from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import ask
-from imgdiff_assets.stages.graph import SAMPLES, STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import SAMPLES
 
 NAMES = (
     "[ab]*{c,d}",

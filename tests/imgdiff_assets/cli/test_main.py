@@ -23,7 +23,7 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import ACCEPT, RANDOM, Review, add_review
 from imgdiff_assets.recipe.editions import SHIPPED
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 SHARDS = ["shard-000000", "shard-000001", "shard-000002"]
 

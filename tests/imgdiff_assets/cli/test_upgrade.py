@@ -48,7 +48,7 @@ def test_the_changelog_names_what_this_release_measures_otherwise() -> None:
     said = CHANGELOG.read_text(encoding="utf-8").partition("### When you upgrade")[2].partition("### ")[0]
     records = records_of_0_1_0()
     assert len(records) == 8
-    for stage in graph.STAGES:
+    for stage in (stage for stage in graph.STAGES if stage.name in records):
         then = stage.versions(records[stage.name]["code_version"])
         for step in stage.measurements:
             if then.get(step.name, str(step.version)) != str(step.version):

@@ -14,7 +14,8 @@ from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.inline_sheet import SHOWN, kept_and_rejected
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
 
 SHARD = "shard-000000"

@@ -25,7 +25,7 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.statistics.diversity import filled_so_far
 
 ALL = list(STAGE_NAMES)

@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 ROOT = Path(__file__).parents[3]
 DEFS_YAML = """\

@@ -8,7 +8,7 @@ from imgdiff_assets.engine.record import kept_share_warnings
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 
 def record(kept: int, upstream: int = 0, **rejected: int) -> dict[str, Any]:

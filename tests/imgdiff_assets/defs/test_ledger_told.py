@@ -14,7 +14,7 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 FRESH = "shard-000001"
 """The one whose tables are all fresh, as the home is drawn; of the first rows failed, the last was never made."""

@@ -20,6 +20,7 @@ from resources.pair_generator import PairGeneratorSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.segmenter import SegmenterSettings
 from resources.verifier import VerifierSettings
+from resources.witness import WitnessSettings
 
 
 class Models(pydantic.BaseModel):
@@ -33,6 +34,7 @@ class Models(pydantic.BaseModel):
     captioner: CaptionerSettings = CaptionerSettings(model="miniature:captioner", max_new_tokens=9)
     inpainter: InpainterSettings = InpainterSettings(model="miniature:inpainter", prompt="nothing")
     verifier: VerifierSettings = VerifierSettings(model="miniature:verifier")
+    witness: WitnessSettings = WitnessSettings(model="miniature:captioner")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -29,7 +30,8 @@ from imgdiff_assets.ledger.views import VIEWS, View, views
 from imgdiff_assets.lineage.takedown import IMAGE_HASHES, TakedownError
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.contents import SCHEMA, Contents, write_contents
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from tests.imgdiff_assets.conftest import KEPT, SECOND, RunStages
 from tests.imgdiff_assets.defs.test_unheld_shards import files
 from tests.imgdiff_assets.ingest.test_ingest_pairs import write_folder
@@ -115,6 +117,9 @@ def test_all_that_came_of_a_caption_goes(own_home: Home, drawn_recipe: Recipe, r
     left = {row[name] for rows in after.values() for row in rows for name in IMAGE_HASHES if name in row}
     assert not left & set(told.images)
     assert set(told.images)
+    parts = [path for path in own_home.root.glob("parts/*/*/*") if path.is_file()]
+    assert not set(told.images) & {known for path in parts for known in pq.read_table(path)["hash"].to_pylist()}
+    assert {shard_of.parent.name for shard_of in parts} == {f"shard={SHARD}", f"shard={OTHER}"}
     assert list(naming(own_home, GOES)) == []
     assert not thumbnail.exists()
     assert not ledger.all_staged()

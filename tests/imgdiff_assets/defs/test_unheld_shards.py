@@ -17,7 +17,7 @@ from imgdiff_assets.ingest.shards import ShardError, shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.samples import read_samples
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.statistics.shard_facts import facts_text, list_text, shard_facts
 
 FIRST, SECOND, THIRD = "shard-000000", "shard-000001", "shard-000002"

@@ -21,7 +21,7 @@ from imgdiff_assets.defs.verified_home import verify_home
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from resources.catalog import Catalog
 
 SHARD = "shard-000001"

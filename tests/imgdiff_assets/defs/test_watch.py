@@ -23,7 +23,7 @@ from imgdiff_assets.recipe.automation_settings import AutomationSettings, TellSe
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 ENOUGH = SimpleNamespace(total=10**12, free=5 * 10**11)
 

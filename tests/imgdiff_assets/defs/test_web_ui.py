@@ -29,7 +29,7 @@ from imgdiff_assets.cli.main import main
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.editions import SHIPPED
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -5,7 +5,7 @@ from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 SHARDS = ["shard-000000", "shard-000001", "shard-000002"]
 OTHERWISE = ("filtered_pairs.min_similarity=0.75", "captioner.max_new_tokens=99")

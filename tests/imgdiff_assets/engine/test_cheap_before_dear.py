@@ -58,8 +58,7 @@ def test_what_the_cheap_test_rejects_is_never_matched(
     assert rows
     assert rejected
     assert all(row["source_match_itc"] is None for row in rejected)
-    # A caption is matched with the other crop too.
-    assert artist.matched == (4 if name == "captions" else 2) * len(rows)
+    assert artist.matched == 2 * len(rows)
     for row in rows:
         for side in SIDES:
             assert row[f"{side}_match_itm"] == pytest.approx(row[f"{side}_match_itc"] / 2)

@@ -20,7 +20,7 @@ from imgdiff_assets.ledger.images import decode
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.stages.stage import Stage
 
 TOLERANCE = 1e-3

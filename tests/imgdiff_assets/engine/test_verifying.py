@@ -18,7 +18,7 @@ from imgdiff_assets.ledger import tables
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import ACCEPT, Review, add_review, read_reviews
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 
 SHARDS = ("shard-000000", "shard-000001")
 RunStages = Callable[..., None]

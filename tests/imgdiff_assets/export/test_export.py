@@ -513,7 +513,7 @@ def test_near_duplicates_of_another_shards_validation_are_left_out(
 ) -> None:
     """Nothing moves: the ledger's rows are as they were, and of the export only training samples are missing."""
     near = override_recipe(task_recipe, ["fine_tune_set.max_validation_similarity=0.2"])
-    run_stages(own_home, near, SHARDS, ["fine_tune_set"])
+    run_stages(own_home, near, SHARDS, ["captions", "fine_tune_set"])
     ledger = Ledger(own_home.ledger)
     each = {shard: gather(ledger, [shard]) for shard in SHARDS}
     assert not any(gathered.left_out for gathered in each.values()), "a shard's own filter has seen to that"

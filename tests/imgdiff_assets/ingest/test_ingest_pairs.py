@@ -23,7 +23,7 @@ from imgdiff_assets.engine.needed_roles import needed_roles
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest import ingest_pairs as pairs_module
+from imgdiff_assets.ingest import ingestion
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
 from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport
@@ -39,7 +39,7 @@ from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.doctor import examine
 from imgdiff_assets.setup.missing_models import missing_text
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from resources.miniature.scene_pairs import draw_pair
 
 SHARD = "shard-000000"
@@ -469,7 +469,7 @@ def test_what_was_ingested_before_profiles_keeps_its_id_and_adds_nothing(home: H
 def test_a_shard_is_written_before_its_images_fill_the_memory(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pairs_module, "MOST_BYTES_HELD", 1)
+    monkeypatch.setattr(ingestion, "MOST_BYTES_HELD", 1)
     assert len(ingest_pairs([write_folder(tmp_path / "photos", 3)], home).shards) == 3
 
 

@@ -16,7 +16,9 @@ from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 
 SHARDS = ("shard-000000", "shard-000001")
 

@@ -25,7 +25,8 @@ from imgdiff_assets.lineage.replay_text import to_text
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import UnknownOrigin
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.steps import Measurement
 from resources.loading import weights
 

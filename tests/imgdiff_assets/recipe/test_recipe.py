@@ -12,7 +12,7 @@ from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.role_models import RoleModels
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 MODELS = "models: {" + ", ".join(f"{role}: {{model: m}}" for role in RoleModels.model_fields) + "}"
 MINIMAL = f"name: mine\n{MODELS}\n".replace(

@@ -14,7 +14,7 @@ from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.contents import Contents, contents
 from imgdiff_assets.release.making import make_release
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.statistics.diversity import written_and_kept
 from imgdiff_assets.statistics.funnel import funnel
 

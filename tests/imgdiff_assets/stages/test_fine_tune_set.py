@@ -18,6 +18,7 @@ from imgdiff_assets.reading.samples import read_samples
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.fine_tune_set import STAGE
+from imgdiff_assets.stages.sample_items import TaskFailed
 from imgdiff_assets.statistics.sample_checks import (
     boxes_outside,
     identical_images,
@@ -88,9 +89,10 @@ def test_less_similar_pairs_are_not_called_the_same(
 def test_an_answer_that_the_matcher_does_not_see_is_rejected(
     own_home: Home, task_recipe: Recipe, run_stages: Any
 ) -> None:
-    run_stages(
-        own_home, override_recipe(task_recipe, ["fine_tune_set.min_match_margin=0.01"]), SHARDS, ["fine_tune_set"]
-    )
+    asking = override_recipe(task_recipe, ["fine_tune_set.min_match_margin=0.01"])
+    with pytest.raises(TaskFailed, match="materialise captions again, then fine_tune_set"):
+        run_stages(own_home, asking, SHARDS, ["fine_tune_set"])
+    run_stages(own_home, asking, SHARDS, ["captions", "fine_tune_set"])
     rows = [row for row in rows_of(own_home) if row["task"] == "which_image"]
     assert rows
     for row in rows:
@@ -102,7 +104,7 @@ def test_a_task_switched_on_measures_no_sample_of_another_again(
     own_home: Home, task_recipe: Recipe, run_stages: Any
 ) -> None:
     before = {row["sample_id"] for row in rows_of(own_home)}
-    run_stages(own_home, task_recipe, SHARDS, ["fine_tune_set"])
+    run_stages(own_home, task_recipe, SHARDS, ["captions", "fine_tune_set"])
     record = Ledger(own_home.ledger).record("fine_tune_set", SHARDS[0])
     assert record is not None
     rows = {row["sample_id"]: row for row in rows_of(own_home, shards=SHARDS[:1])}
@@ -126,10 +128,10 @@ def test_near_duplicates_of_the_validation_split_do_not_train(
 ) -> None:
     """Whatever the limits are, the pairs left over are those the invariant finds nothing wrong with."""
     seeded = override_recipe(task_recipe, ["seed=3"])
-    run_stages(own_home, seeded, SHARDS, ["fine_tune_set"])
+    run_stages(own_home, seeded, SHARDS, ["captions", "fine_tune_set"])
     before = rows_of(own_home)
     near = override_recipe(seeded, ["fine_tune_set.max_validation_similarity=0.3"])
-    run_stages(own_home, near, SHARDS, ["fine_tune_set"])
+    run_stages(own_home, near, SHARDS, ["captions", "fine_tune_set"])
     rows = rows_of(own_home)
     rejected = [row for row in rows if row["rejected_by"] == "near_validation"]
     assert rejected

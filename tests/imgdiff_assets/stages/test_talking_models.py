@@ -26,7 +26,7 @@ from imgdiff_assets.method.reading_faults import reading_faults
 from imgdiff_assets.method.tasks import OURS
 from imgdiff_assets.reading.samples import SampleImages, read_samples
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.statistics.sample_checks import STATED, unreadable, violations
 from resources.chat_server import ServedCaptioner, ServedPromptRewriter
 from tests.answering_server import MODEL, answering

@@ -21,7 +21,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from resources.miniature.scene_pairs import draw_pair
 
 MOST = 1_000

@@ -12,7 +12,8 @@ from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named, stages_of
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
+from imgdiff_assets.stages.graph import stage_named, stages_of
 from imgdiff_assets.statistics.funnel import Funnel, funnel
 
 SHARDS = ["shard-000000", "shard-000001"]

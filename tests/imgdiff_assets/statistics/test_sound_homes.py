@@ -9,7 +9,7 @@ from imgdiff_assets.defs.checks import ALL_INVARIANTS
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 
 
 def accusations(home: Home) -> list[Any]:

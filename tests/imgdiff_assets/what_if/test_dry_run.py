@@ -14,7 +14,7 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGE_NAMES
+from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.what_if.dry_run import PlannedStage, plan, plan_text
 from resources.loading import weights
 

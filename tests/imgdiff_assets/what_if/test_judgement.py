@@ -26,7 +26,8 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
+from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.statistics.funnel import funnel
 from imgdiff_assets.what_if.judgement import Judgement, StoredScores
 from resources.miniature.scenes import OBJECTS, random_caption

@@ -88,6 +88,15 @@ def test_a_word_takes_all_the_attention_of_the_phrase_it_replaces() -> None:
     assert reads(edit)[8:10] == [{9: 0.5}, {9: 0.5}]
 
 
+@pytest.mark.parametrize(
+    "target", ["a red ice cream and a blue star on the grass", "a ball", "a red tree on the grass"]
+)
+def test_the_padding_loses_none_of_the_sources_attention(target: str) -> None:
+    source = "a red ball on the grass"
+    end = 1 + len(source.split())
+    np.testing.assert_allclose(edit_of(source, target).source_map[end:].sum(axis=1), 1)
+
+
 def test_as_many_words_are_swapped_word_by_word() -> None:
     edit = edit_of("a red ball on the sand", "the blue zebra on the sand")
     letters = len("zebra")

@@ -1,7 +1,7 @@
 """Captions that a hazardous rewriter rewrites, and crews of each kind that have it done."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,15 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks.forked_crew import ForkedCrew
+from benchmarks.served_crew import ServedCrew
+from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.measurer import HERE, Measurer
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
+from imgdiff_assets.engine.workers.crew import Crew
 from imgdiff_assets.engine.workers.local_crew import LocalCrew
 from imgdiff_assets.engine.workers.ray_crew import RayCrew
 from imgdiff_assets.engine.workers.team import Team
@@ -81,13 +83,19 @@ class Shop:
         return materialize(stage, SHARD, inputs, recipe, ledger, models, "run", progress=progress, measurer=measurer)
 
 
-@dataclass
 class Hired:
-    """A team of two, and what it said since the test began."""
+    """A team of two, what it said since the test began, and who wants to hear of it at once."""
 
     team: Team
-    said: list[str]
-    cluster: Any = None
+
+    def __init__(self, cluster: Any) -> None:
+        self.cluster = cluster
+        self.said: list[str] = []
+        self.listener: Say = lambda text: None
+
+    def hear(self, text: str) -> None:
+        self.said.append(text)
+        self.listener(text)
 
 
 @pytest.fixture(scope="module")
@@ -129,29 +137,32 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(
     scope="module",
-    params=["forked", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("local", "ray"))],
+    params=["served", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("local", "ray"))],
 )
 def everyone(
     request: pytest.FixtureRequest, hazard: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Hired]:
     """A team of each kind, whose workers are all there."""
-    said: list[str] = []
-    if request.param == "ray":
-        cluster = request.getfixturevalue("cluster")
-        hired = Hired(Team(lambda: RayCrew(2, cluster.address, 1.0, None, "DEFAULT"), said.append), said, cluster)
-    else:
-        hired = Hired(Team(lambda: {"forked": ForkedCrew, "local": LocalCrew}[request.param](2), said.append), said)
+    cluster = request.getfixturevalue("cluster") if request.param == "ray" else None
+    crews: dict[str, Callable[[], Crew]] = {
+        "served": lambda: ServedCrew(2),
+        "local": lambda: LocalCrew(2),
+        "ray": lambda: RayCrew(2, cluster.address, 1.0, None, "DEFAULT"),
+    }
+    hired = Hired(cluster)
+    hired.team = Team(crews[request.param], hired.hear, pause=0.01)
     warm = Shop(tmp_path_factory.mktemp("warm"))
     warm.plan.mkdir()
-    while len(warm.run(hired.team, dict.fromkeys(CAPTIONS, "slow")).workers) < 2:
-        continue
+    warm.run(hired.team, dict.fromkeys(CAPTIONS, "meet"))
     processes = {process for process, _ in calls(warm.plan)}
+    assert len(processes) == 2
     yield hired
     hired.team.close()
     assert not any(map(psutil.pid_exists, processes)), "no worker outlives its team"
 
 
 @pytest.fixture
-def hired(everyone: Hired) -> Hired:
+def hired(everyone: Hired) -> Iterator[Hired]:
     everyone.said.clear()
-    return everyone
+    yield everyone
+    everyone.listener = lambda text: None

@@ -17,7 +17,7 @@ from tests.imgdiff_assets.engine.workers.conftest import BATCH, CAPTIONS, SHARD,
 def test_two_workers_share_the_batches_and_give_what_one_process_gives(
     shop: Shop, unbroken: str, hired: Hired
 ) -> None:
-    made = shop.run(hired.team, dict.fromkeys(CAPTIONS, "slow"))
+    made = shop.run(hired.team, dict.fromkeys(CAPTIONS, "meet"))
     assert (made.output_hash, made.errors, made.calls) == (unbroken, 0, {"rewrite": len(CAPTIONS)})
     asked = calls(shop.plan)
     assert os.getpid() not in {process for process, _ in asked}
@@ -88,7 +88,8 @@ def test_when_none_is_left_the_run_stops_and_keeps_what_there_is(shop: Shop, unb
     (shop.plan / "one").write_text("whoever comes has no room")
     home, measured = shop.fresh(), [0]
     with pytest.raises(NoWorkers, match=r"Of 2 workers none is left: they ended \(.*What was measured is kept"):
-        shop.run(hired.team, {CAPTIONS[9]: "end"}, home, lambda what, done, total: measured.append(done))
+        # Of the last batch, which is begun when others are done.
+        shop.run(hired.team, {CAPTIONS[-1]: "end"}, home, lambda what, done, total: measured.append(done))
     (shop.plan / "one").unlink()
     again = shop.run(hired.team, {}, home)
     assert (again.output_hash, again.reused) == (unbroken, measured[-1])
@@ -99,11 +100,12 @@ def test_when_none_is_left_the_run_stops_and_keeps_what_there_is(shop: Shop, unb
 @pytest.mark.parametrize("everyone", ["ray"], indirect=True)
 def test_a_machine_goes_and_another_comes(shop: Shop, unbroken: str, hired: Hired) -> None:
     def change(what: str, done: int, total: int) -> None:
-        if done == BATCH:
+        if done == BATCH:  # the first batch: of the others both workers have some, which wait
             hired.cluster.remove_node(hired.cluster.list_all_nodes()[-1])
             hired.cluster.add_node(num_cpus=1)
 
-    made = shop.run(hired.team, dict.fromkeys(CAPTIONS, "slow"), progress=change)
+    hired.listener = lambda text: (shop.plan / "go").touch() if "has ended" in text else None
+    made = shop.run(hired.team, dict.fromkeys(CAPTIONS[BATCH:], "wait"), progress=change)
     assert (made.output_hash, made.errors) == (unbroken, 0)
     assert [use.ended is not None for use in made.workers.values()].count(True) == 1
-    assert len(shop.run(hired.team, dict.fromkeys(CAPTIONS, "slow")).workers) == 2, "on the one that came"
+    assert len(shop.run(hired.team, dict.fromkeys(CAPTIONS, "meet")).workers) == 2, "on the one that came"

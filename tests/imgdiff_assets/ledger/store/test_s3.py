@@ -24,7 +24,7 @@ from imgdiff_assets.ledger.store import store
 from imgdiff_assets.ledger.store.entry import Replaced
 from imgdiff_assets.ledger.store.store import read_bytes, store_of
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from tests.imgdiff_assets.conftest import RunStages
 
 SHARD = "shard-000000"

@@ -1,0 +1,135 @@
+"""Does the data teach a model to compare? A small model, the drawn world, known truth.
+
+    python -m benchmarks.teaches [--folder build/teaches] [--seeds 4] [--arm ARM ...] [--steps N] [--json FILE]
+    python -m benchmarks.teaches --show
+
+Each training is a step of its own that is not done twice: stop it and start it at will, and the table grows. First the
+model that knows single images alone is trained, and the sets are made by the graph; then one model is taught by each
+arm and seed, all with as many steps and samples, and asked the same held-out questions about drawn pairs.
+"""
+
+import argparse
+import json
+import os
+import random
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.teaches.arms import ARMS, FIRST, Samples
+from benchmarks.teaches.report import report
+
+FOLDER = Path("build/teaches")
+SEEDS = 4
+
+
+def one_model(folder: Path, arm: str, seed: int, steps: int | None = None) -> dict[str, Any]:
+    """Train and ask the model of one arm and seed, unless that was done; returns what it scored, item by item."""
+    file = folder / "runs" / f"{arm}-{seed}.json"
+    if file.exists():
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    from benchmarks.teaches import evaluation, finetune, skills
+    from benchmarks.teaches.model import Asked, Encoder
+    from resources.miniature.scenes import draw_scene
+
+    def single(rng: random.Random) -> Asked:
+        scene = draw_scene(rng)
+        return skills.ask(rng, rng.choice(skills.SKILLS), scene, scene.image)
+
+    started, rng = time.process_time(), random.Random(seed)
+    taught = ARMS[arm](lambda name: _samples(folder, name), rng)
+    order = finetune.mixed(rng, taught, single, steps or finetune.STEPS)
+    model = finetune.finetune(folder / "base", order, folder / "trainer", seed)
+    trained = time.process_time() - started
+    values = {
+        "arm": arm,
+        "seed": seed,
+        "samples": len(taught),
+        "steps": steps or finetune.STEPS,
+        "seconds": round(trained, 1),
+        "items": evaluation.of_model(model, Encoder(), _held_out(folder)),
+    }
+    _write(file, values)
+    return values
+
+
+def baselines(folder: Path) -> dict[str, Any]:
+    """What needs no comparing: the base model's captions compared in code, and perfect captions with a guess."""
+    file = folder / "runs" / "baselines.json"
+    if not file.exists():
+        from benchmarks.teaches import evaluation
+        from benchmarks.teaches.model import Encoder, load
+
+        held_out, model = _held_out(folder), load(folder / "base").eval()
+        values = {
+            "sorts": [pair.sort for pair in held_out.others],
+            "captions compared": evaluation.compared(model, Encoder(), held_out),
+            "captions guessed": evaluation.guessed(held_out),
+            "before teaching": evaluation.of_model(model, Encoder(), held_out),
+        }
+        _write(file, values)
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def _samples(folder: Path, name: str) -> Samples:
+    from benchmarks.teaches import made_set
+
+    return made_set.samples(made_set.make(folder, name))
+
+
+@cache
+def _held_out(folder: Path) -> Any:
+    from benchmarks.teaches import held_out
+
+    return held_out.draw()
+
+
+def _write(file: Path, values: object) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    partial.write_text(json.dumps(values) + "\n", encoding="utf-8")
+    partial.replace(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help=f"where all is made and kept ({FOLDER})")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help=f"models of each arm ({SEEDS})")
+    parser.add_argument("--arm", action="append", choices=list(ARMS), help="only these (all)")
+    parser.add_argument("--steps", type=int, help="of each training, for a quick look")
+    parser.add_argument("--show", action="store_true", help="train nothing: show what there is")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what came out to a file")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it as a PNG")
+    arguments = parser.parse_args()
+    if not arguments.show:
+        import torch
+
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+        from benchmarks.teaches import base
+
+        if not (arguments.folder / "base" / "config.json").exists():
+            base.train(arguments.folder / "base")
+        baselines(arguments.folder)
+        chosen = arguments.arm or list(ARMS)
+        first, later = [arm for arm in chosen if arm in FIRST], [arm for arm in chosen if arm not in FIRST]
+        for group in (first, later):
+            for seed in range(arguments.seeds):
+                for arm in group:
+                    one_model(arguments.folder, arm, seed, arguments.steps)
+                    print(report(arguments.folder).text, flush=True)
+    made = report(arguments.folder)
+    print(made.text)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(made.values, indent=1) + "\n", encoding="utf-8")
+    if arguments.plot:
+        from benchmarks.teaches.plot import draw
+
+        draw(made.values, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+"""Configurations of trainers: what each is given to train a model on an exported folder, LoRA or full, on cards."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.own_output import MARKER
+from imgdiff_assets.export.formats import formats
+
+LONGEST = 8_192
+"""Tokens of a conversation. Two images of 1024 x 1024 are 2,600 in a Qwen2-VL, more than trainers' own 2,048."""
+
+MOST_PIXELS = 1_048_576
+RANK = 16
+
+
+class NoConfiguration(ImgDiffError, ValueError):
+    """A folder that the trainer does not read, or a model that it must be told more of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is to be trained: `folder` is absolute, `out` where the trainer writes; `batch` is of one card and step."""
+
+    model: str
+    folder: Path
+    out: Path
+    full: bool = False
+    cards: int = 1
+    epochs: float = 1.0
+    batch: int = 1
+    accumulate: int = 16
+    template: str | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        """That of published fine-tunings: LoRA takes ten times what all weights do."""
+        return 1e-5 if self.full else 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Trainer:
+    """`write` gives the files by name, and `command` starts it."""
+
+    name: str
+    write: Callable[[Wish], Mapping[str, str]]
+    command: Callable[[Wish], str]
+
+    @property
+    def reads(self) -> str:
+        """The format of export that it is given, which says so itself."""
+        return next(name for name, form in formats().items() if form.trainer == self.name)
+
+
+TEMPLATES: Mapping[str, str] = {
+    "qwen2.5-vl": "qwen2_vl",
+    "qwen2-vl": "qwen2_vl",
+    "qwen3-vl": "qwen3_vl",
+    "llava-1.5": "llava",
+    "llava-v1.6-mistral": "llava_next_mistral",
+    "llava-v1.6-vicuna": "llava_next",
+    "internvl3": "intern_vl",
+    "internvl2": "intern_vl",
+    "gemma-3": "gemma3",
+    "pixtral": "pixtral",
+}
+"""What LLaMA-Factory calls the chat template of a model, by a part of the model's name."""
+
+
+def _template(wish: Wish) -> str:
+    if wish.template:
+        return wish.template
+    known = (template for part, template in TEMPLATES.items() if part in wish.model.lower())
+    found = next(known, None)
+    if found is None:
+        raise NoConfiguration(
+            f"{wish.model}: LLaMA-Factory must be told the chat template: --template, one of its own such as "
+            f"{', '.join(dict.fromkeys(TEMPLATES.values()))}."
+        )
+    return found
+
+
+def _llama_factory(wish: Wish) -> dict[str, str]:
+    values: dict[str, Any] = {
+        "model_name_or_path": wish.model,
+        "image_max_pixels": MOST_PIXELS,
+        "trust_remote_code": False,
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "full" if wish.full else "lora",
+        **({"freeze_vision_tower": True} if wish.full else {"lora_rank": RANK, "lora_target": "all"}),
+        **({"deepspeed": "zero3.json"} if wish.full and wish.cards > 1 else {}),
+        "dataset_dir": str(wish.folder),
+        "dataset": "imgdiff_train",
+        **({"eval_dataset": "imgdiff_validation"} if _has(wish, "validation.json") else {}),
+        "template": _template(wish),
+        "cutoff_len": LONGEST,
+        "preprocessing_num_workers": 8,
+        "output_dir": str(wish.out / "model"),
+        "logging_steps": 10,
+        "save_strategy": "epoch",
+        "report_to": "none",
+        "per_device_train_batch_size": wish.batch,
+        "gradient_accumulation_steps": wish.accumulate,
+        "learning_rate": wish.learning_rate,
+        "num_train_epochs": wish.epochs,
+        "lr_scheduler_type": "cosine",
+        "warmup_ratio": 0.03,
+        "bf16": True,
+    }
+    files = {"train.yaml": yaml.safe_dump(values, sort_keys=False)}
+    return files | ({"zero3.json": json.dumps(ZERO3, indent=1) + "\n"} if "deepspeed" in values else {})
+
+
+def _swift(wish: Wish) -> dict[str, str]:
+    words = [
+        f"--model {wish.model}",
+        f"--dataset {wish.folder / 'train.jsonl'}",
+        *([f"--val_dataset {wish.folder / 'validation.jsonl'}"] if _has(wish, "validation.jsonl") else []),
+        *(
+            ["--tuner_type full", "--freeze_vit true"]
+            if wish.full
+            else ["--tuner_type lora", f"--lora_rank {RANK}", "--target_modules all-linear"]
+        ),
+        *(["--deepspeed zero3"] if wish.full and wish.cards > 1 else []),
+        f"--max_length {LONGEST}",
+        "--torch_dtype bfloat16",
+        f"--num_train_epochs {wish.epochs:g}",
+        f"--per_device_train_batch_size {wish.batch}",
+        f"--gradient_accumulation_steps {wish.accumulate}",
+        f"--learning_rate {wish.learning_rate:g}",
+        "--warmup_ratio 0.03",
+        "--logging_steps 10",
+        "--save_strategy epoch",
+        f"--output_dir {wish.out / 'model'}",
+    ]
+    lines = " \\\n  ".join(["swift sft", *words])
+    cards = f"NPROC_PER_NODE={wish.cards} CUDA_VISIBLE_DEVICES={','.join(map(str, range(wish.cards)))}"
+    return {
+        "train.sh": f"#!/bin/sh\n# Longer conversations than --max_length are left out, not cut.\n"
+        f"export MAX_PIXELS={MOST_PIXELS}\n{cards} {lines}\n"
+    }
+
+
+TRL = '''\
+"""Train {model} on image differences with TRL{lora}."""
+
+from datasets import load_dataset
+{peft_import}from trl import SFTConfig, SFTTrainer
+
+FOLDER = {folder!r}
+
+
+def without_tokens(row):
+    """TRL puts a placeholder for each of `images` itself."""
+    told = [{{**said, "content": said["content"].replace("<image>\\n", "")}} for said in row["messages"]]
+    return {{"messages": told}}
+
+
+data = load_dataset(FOLDER).map(without_tokens).select_columns(["messages", "images"])
+trainer = SFTTrainer(
+    model={model!r},
+    args=SFTConfig(
+        output_dir={out!r},
+        max_length=None,  # a cut conversation would lose image tokens
+        num_train_epochs={epochs:g},
+        per_device_train_batch_size={batch},
+        gradient_accumulation_steps={accumulate},
+        gradient_checkpointing=True,
+        learning_rate={learning_rate:g},
+        lr_scheduler_type="cosine",
+        warmup_ratio=0.03,
+        bf16=True,
+        logging_steps=10,
+        save_strategy="epoch",
+        report_to="none",
+    ),
+    train_dataset=data["train"],
+    eval_dataset=data.get("validation"),
+{peft})
+trainer.train()
+trainer.save_model()
+'''
+
+
+def _trl(wish: Wish) -> dict[str, str]:
+    lora = f'    peft_config=LoraConfig(r={RANK}, lora_alpha={2 * RANK}, target_modules="all-linear"),\n'
+    text = TRL.format(
+        model=wish.model,
+        lora="" if wish.full else " and LoRA",
+        peft_import="" if wish.full else "from peft import LoraConfig\n",
+        folder=str(wish.folder),
+        out=str(wish.out / "model"),
+        epochs=wish.epochs,
+        batch=wish.batch,
+        accumulate=wish.accumulate,
+        learning_rate=wish.learning_rate,
+        peft="" if wish.full else lora,
+    )
+    sharded = wish.full and wish.cards > 1
+    return {"train.py": text} | ({"zero3.yaml": yaml.safe_dump(accelerate(wish), sort_keys=False)} if sharded else {})
+
+
+ZERO3 = {
+    "train_batch_size": "auto",
+    "train_micro_batch_size_per_gpu": "auto",
+    "gradient_accumulation_steps": "auto",
+    "gradient_clipping": "auto",
+    "bf16": {"enabled": "auto"},
+    "zero_optimization": {
+        "stage": 3,
+        "overlap_comm": True,
+        "contiguous_gradients": True,
+        "stage3_gather_16bit_weights_on_model_save": True,
+    },
+}
+
+
+def accelerate(wish: Wish) -> dict[str, Any]:
+    """Full training on several cards, its weights, gradients and optimiser shared among them."""
+    return {
+        "compute_environment": "LOCAL_MACHINE",
+        "distributed_type": "DEEPSPEED",
+        "deepspeed_config": {"zero_stage": 3, "zero3_init_flag": True, "zero3_save_16bit_model": True},
+        "mixed_precision": "bf16",
+        "num_machines": 1,
+        "num_processes": wish.cards,
+    }
+
+
+def _start_trl(wish: Wish) -> str:
+    if wish.full and wish.cards > 1:
+        return f"accelerate launch --config_file {wish.out / 'zero3.yaml'} {wish.out / 'train.py'}"
+    several = f"accelerate launch --num_processes {wish.cards}"
+    return f"{several if wish.cards > 1 else 'python'} {wish.out / 'train.py'}"
+
+
+def _start_llama_factory(wish: Wish) -> str:
+    cards = "FORCE_TORCHRUN=1 " if wish.cards > 1 else ""
+    place = f"cd {wish.out} && " if wish.full and wish.cards > 1 else ""
+    return f"{place}{cards}llamafactory-cli train {wish.out / 'train.yaml'}"
+
+
+TRAINERS: Mapping[str, Trainer] = {
+    trainer.name: trainer
+    for trainer in (
+        Trainer("llama-factory", _llama_factory, _start_llama_factory),
+        Trainer("ms-swift", _swift, lambda wish: f"sh {wish.out / 'train.sh'}"),
+        Trainer("trl", _trl, _start_trl),
+    )
+}
+
+
+def write_config(name: str, wish: Wish) -> list[Path]:
+    """Write the trainer's configuration into `wish.out`; returns its files. Raises NoConfiguration, OSError."""
+    trainer = TRAINERS[name]
+    check_folder(trainer, wish.folder)
+    files = trainer.write(wish)
+    wish.out.mkdir(parents=True, exist_ok=True)
+    for file, text in files.items():
+        (wish.out / file).write_text(text, encoding="utf-8")
+    return [wish.out / file for file in files]
+
+
+def check_folder(trainer: Trainer, folder: Path) -> None:
+    """Raises NoConfiguration for what is no export, or one that the trainer does not read."""
+    try:
+        form = json.loads((folder / MARKER).read_text(encoding="utf-8"))["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise NoConfiguration(f"{folder}: is no exported folder; `imgdiff export` makes one.") from None
+    if form != trainer.reads:
+        raise NoConfiguration(
+            f"{folder}: is of the format {form}, and {trainer.name} reads {trainer.reads}: "
+            f"imgdiff export --format {trainer.reads} --out FOLDER"
+        )
+
+
+def _has(wish: Wish, file: str) -> bool:
+    return (wish.folder / file).exists()
