@@ -101,8 +101,8 @@ def test_it_is_what_the_stock_pipeline_makes(folder: Folder) -> None:
     (source,) = pictures((96, 96))
     (target,) = editor.edit([source], TOLD[:1], [7])
     stock = editor.pipeline(
-        TOLD[0],
-        Image.fromarray(source),
+        prompt=TOLD[0],
+        image=Image.fromarray(source),
         height=SIDE,
         width=SIDE,
         num_inference_steps=2,
