@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from imgdiff_assets.common.addresses import address
 from imgdiff_assets.ledger.cells import IMAGE, CellReference
+from imgdiff_assets.ledger.compaction import sweep
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store import store
 from imgdiff_assets.ledger.store.entry import LeaseLost, StoreError
@@ -131,6 +132,11 @@ def _wrong(ledger: Ledger, done: Sequence[str], doubtful: Sequence[str]) -> list
         f"the history has {told}, acknowledged were {done}": not set(done) <= set(told) <= {*done, *doubtful},
         "a batch is not whole": not all(rows == rows_of(int(rows[0]["id"].partition("-")[0])) for rows in batches),
     }
+    whole = ledger.read(ASSET, SHARD, images=True)
+    sweep(ledger, ASSET, SHARD)
+    there = {part.address for part in ledger.parts(ASSET, SHARD).entries()}
+    wrong["parts that nothing names stay"] = bool(there - set(ledger.parts_named(ASSET, SHARD))) and not batches
+    wrong["parts that are named go"] = ledger.read(ASSET, SHARD, images=True) != whole
     return [what for what, holds in wrong.items() if holds]
 
 

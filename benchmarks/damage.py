@@ -95,6 +95,8 @@ def kind_of(file: Path) -> str:
     first, *rest = file.parts
     if first == "ledger" and rest:
         return "tables" if file.name == "rows.parquet" else "history" if file.name == "history.jsonl" else "other"
+    if first == "parts":
+        return "image parts"
     if first == "captions":
         return "given images" if file.name.endswith(".images.parquet") else "captions"
     known = {"dagster": "Dagster's", "releases": "releases", "reviews.jsonl": "verdicts", "catalog.duckdb": "catalog"}

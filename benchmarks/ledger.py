@@ -142,7 +142,7 @@ def measure_rows(count: int) -> Figures:
     before = psutil.Process().memory_info().rss
     for _ in range(5 if count <= 10_000 else 1):
         with tempfile.TemporaryDirectory() as folder:
-            ledger = Ledger(Path(folder))
+            ledger = Ledger(Path(folder, "ledger"))
             for name, settings in (("first", recipes[0]), ("threshold", recipes[1]), ("up_to_date", recipes[1])):
                 with clock.timed(name):
                     materialize(ROW_STAGE, SHARD, inputs, settings, ledger, models, name)
@@ -191,7 +191,7 @@ def measure_pairs(count: int) -> Figures:
             table = pa.table({**prompts, "kept": np.arange(count) >= rejected})
             inputs = Inputs(name, lambda table=table: {"prompt_pairs": table})  # type: ignore[misc]
             with clock.timed(name):
-                materialize(stage, SHARD, inputs, recipe, Ledger(Path(folder)), NoModels(recipe), name)
+                materialize(stage, SHARD, inputs, recipe, Ledger(Path(folder, "ledger")), NoModels(recipe), name)
     sizes = {
         "megabytes_per_pair": round(2 * statistics.mean(encoded) / 1e6, 2),
         "memory_mib": round((_peak_memory() - before) / 2**20),

@@ -152,7 +152,7 @@ def upload(folder: Path, to: PurePath) -> None:
             with store_of(to).writing(address) as temporary:
                 temporary.write_bytes(file.read_bytes())
 
-    files = [file for part in ("captions", "ledger") for file in (folder / part).rglob("*") if file.is_file()]
+    files = [file for part in ("captions", "ledger", "parts") for file in (folder / part).rglob("*") if file.is_file()]
     with ThreadPoolExecutor(UPLOADS) as pool:
         list(pool.map(put, [file for file in files if not file.name.startswith(".")]))
 

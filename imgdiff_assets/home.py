@@ -50,7 +50,7 @@ class HomeNotWritable(ImgDiffError, PermissionError):
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """The place of one project: `captions/`, `ledger/` and `reviews.jsonl` are there.
+    """The place of one project: `captions/`, `ledger/`, `reviews.jsonl` and `journals/` are there.
 
     `inbox/`, `releases/`, `catalog.duckdb`, `dagster/` and whatever can be made again are beside them, or, where that
     is a bucket, in a folder of this machine: `local`.
@@ -118,6 +118,11 @@ class Home:
     @property
     def reviews(self) -> PurePath:
         return self.root / "reviews.jsonl"
+
+    @property
+    def journals(self) -> PurePath:
+        """What people say beside their verdicts: corrections, tags, views, and who they are."""
+        return self.root / "journals"
 
     @property
     def removed(self) -> PurePath:

@@ -151,6 +151,41 @@ class Catalog:
                 "hive_types = {'shard': VARCHAR}, union_by_name = true)"
             )
 
+    def create_image_view(
+        self, name: str, folder: Path, pattern: str, columns: Sequence[str], images: Sequence[str], parts: Path
+    ) -> None:
+        """The same with images, `struct(bytes, path)`: the files have them, or say which row of which file in `parts`.
+
+        Of both there may be some; of files that have neither there is no such view.
+        """
+        options = "hive_partitioning = true, hive_types = {'shard': VARCHAR}"
+        rows = f"read_parquet({files_matching(folder, pattern)}, {options}, union_by_name = true)"
+        with self.connect() as connection:
+            found = connection.sql(f"SELECT * FROM {rows} LIMIT 0")
+            kinds = dict(zip(found.columns, found.types, strict=True))
+            shown, joined = [f"t.{name}" for name in ("shard", *columns) if name in kinds], ""
+            for image in [name for name in images if name in kinds]:
+                fields = [field for field, _ in kinds[image].children]
+                itself = f"struct_pack(bytes := t.{image}.bytes, path := t.{image}.path)"
+                if "part" in fields:
+                    joined += (
+                        f" LEFT JOIN stored AS {image}_part ON {image}_part.shard = t.shard AND {image}_part.part = "
+                        f"t.{image}.part AND {image}_part.number = t.{image}.row"
+                    )
+                    other = f"CASE WHEN t.{image}.bytes IS NOT NULL THEN {itself} END" if "bytes" in fields else "NULL"
+                    shown.append(f"coalesce({image}_part.image, {other}) AS {image}")
+                else:
+                    shown.append(f"t.{image}")
+            stored = (
+                "WITH stored AS (SELECT shard, image, file_row_number AS number, parse_filename(filename, true) part "
+                f"FROM read_parquet({files_matching(parts, 'shard=*/*.parquet')}, {options}, filename = true, "
+                "file_row_number = true)) "
+            )
+            connection.execute(
+                f'CREATE OR REPLACE VIEW "{name}" AS {stored if joined else ""}SELECT {", ".join(shown)} '
+                f"FROM {rows} AS t{joined}"
+            )
+
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """The answer to one question, as an Arrow table."""
         with self.connect() as connection:

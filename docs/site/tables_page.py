@@ -24,7 +24,8 @@ def tables_page() -> Iterator[str]:
     """The lines of the page."""
     yield "# Columns of the tables"
     yield ""
-    yield "There is a table for each stage, in `ledger/<stage>/shard=<key>/rows.parquet` of the home."
+    yield "There is a table for each stage, in `ledger/<stage>/shard=<key>/rows.parquet` of the home. A column of"
+    yield "images says which row it is of which file in `parts/<stage>/shard=<key>/`; views with images have them."
     for stage in STAGES:
         yield from ("", f"## {stage.name}", "", plain(stage.description), "")
         rows = [(f"`{column.name}`", str(column.type), _what_is_in(stage, column)) for column in stage.schema]

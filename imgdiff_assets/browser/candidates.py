@@ -7,6 +7,7 @@ from typing import Any
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.joins import columns_of, first_with, kind_in, scores_of, source_of, words_of
 from imgdiff_assets.browser.question import COLUMNS, LEDGER_ORDER, BadQuestion, Question
+from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.reading.shown import shown, shown_images
 from imgdiff_assets.stages.graph import stage_named
@@ -56,6 +57,13 @@ def conditions(question: Question) -> tuple[str, list[Any]]:
         add(f"({like})", question.object, question.object)
     if question.review and stage.id_column == "sample_id":
         add("coalesce(reviewed.review, 'none') = ?", question.review)
+    if question.tag:
+        add(f"t.{stage.id_column} IN (SELECT row_id FROM tagged WHERE tag = ?)", question.tag)
+    if question.like:
+        add(f"{place_of_likeness(question)} IS NOT NULL")
+    if question.area:
+        pair = first_with(stage, "pair_id")
+        add(f"{pair} IN (SELECT pair_id FROM alike WHERE like_id = ?)", content_id("area", question.area))
     if question.score:
         column = scores_of(stage)[question.score]
         for comparison, limit in ((">=", question.low), ("<", question.high)):
@@ -107,7 +115,12 @@ def read_rows(index: Index, stage: Stage, places: Sequence[Mapping[str, Any]]) -
         "WHERE t.shard IN (SELECT unnest(?)) AND t.row IN (SELECT unnest(?))",
         [list({place["shard"] for place in places}), list({place["row"] for place in places})],
     )
-    by_place = {(row["shard"], row["row"]): {**row, **_shown(stage, row)} for row in found}
+    by_place = {(row["shard"], row["row"]): {**row, **_shown(stage, row), "own_tags": []} for row in found}
+    by_id = {row["id"]: row for row in by_place.values()}
+    for tagged in index.rows(
+        "SELECT row_id, tag FROM tagged WHERE row_id IN (SELECT unnest(?)) ORDER BY tag", [list(by_id)]
+    ):
+        by_id[tagged["row_id"]]["own_tags"].append(tagged["tag"])
     return [
         {**by_place[place["shard"], place["row"]], "place": f"{place.get('place_first')}~{place.get('place_second')}"}
         for place in places
@@ -127,16 +140,24 @@ def _shown(stage: Stage, row: Mapping[str, Any]) -> dict[str, Any]:
 def order_of(question: Question) -> tuple[str, str]:
     """The two keys that every row is placed by; rows without the score come last."""
     stage = stage_named(question.stage)
+    if question.sort == LEDGER_ORDER and question.like:
+        return f"{place_of_likeness(question)}::DOUBLE", f"t.{stage.id_column}"
     if question.sort == LEDGER_ORDER:
         return "t.shard", "t.row"
     last = "'-Infinity'" if question.descending else "'Infinity'"
     return f"coalesce({scores_of(stage)[question.sort]}::DOUBLE, {last}::DOUBLE)", f"t.{stage.id_column}"
 
 
+def place_of_likeness(question: Question) -> str:
+    """SQL: how many pairs look more like the one that is meant (an id, so it may stand in SQL); null of others."""
+    pair = first_with(stage_named(question.stage), "pair_id")
+    return f"(SELECT min(alike.place) FROM alike WHERE alike.like_id = '{question.like}' AND alike.pair_id = {pair})"
+
+
 def _place(question: Question, text: str) -> tuple[Any, Any]:
     first, _, second = text.partition("~")
     try:
-        if question.sort != LEDGER_ORDER:
+        if question.sort != LEDGER_ORDER or question.like:
             return float(first), second
         row = int(second)
         if not 0 <= row <= LAST_ROW:

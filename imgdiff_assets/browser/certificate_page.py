@@ -6,6 +6,7 @@ from operator import attrgetter
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, certificate, judged_scores
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.ledger.reviews import read_reviews
 
 
 def certificate_page(site: Site, values: Mapping[str, str]) -> str:
@@ -18,6 +19,7 @@ def certificate_page(site: Site, values: Mapping[str, str]) -> str:
     return site.render(
         "certificate.html",
         certificate=certificate(site.index, site.recipe, score),
+        on_trust=sum(not said.by_token for of in read_reviews(site.home).by_sample.values() for said in of.values()),
         scores=list(judged),
         stage=stage,
         filter_name=filter_name,

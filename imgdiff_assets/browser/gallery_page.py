@@ -4,15 +4,18 @@ from collections.abc import Mapping
 
 from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.joins import ancestors, kind_in, scores_of, source_of
+from imgdiff_assets.browser.people import Visitor
+from imgdiff_assets.browser.prepared import prepared
 from imgdiff_assets.browser.question import COLUMNS, REVIEWS, SPLITS, VERDICTS, BadQuestion, read_question
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.ledger.views import views
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
 
-def gallery_page(site: Site, values: Mapping[str, str]) -> str:
+def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     """Raises BadQuestion."""
-    question = read_question(values)
+    question, alike = prepared(site, read_question(values))
     stage = next((stage for stage in site.stages if stage.name == question.stage), None)
     if stage is None:
         raise BadQuestion(f"stage: the recipe does not name {question.stage}")
@@ -33,6 +36,11 @@ def gallery_page(site: Site, values: Mapping[str, str]) -> str:
         tasks=_values(site, stage, "task"),
         kinds=_kinds(site, stage),
         splits=SPLITS if "split" in stage.schema.names else (),
+        tags=[row["tag"] for row in site.index.rows("SELECT DISTINCT tag FROM tagged ORDER BY 1")],
+        views=views(site.home),
+        reasons_to_reject=site.recipe.review.reasons,
+        who=who,
+        alike=alike,
         reviews=REVIEWS if stage.id_column == "sample_id" else (),
         filters={step.name: step for step in stage.filters},
     )

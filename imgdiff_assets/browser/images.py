@@ -13,8 +13,10 @@ from PIL import Image
 
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.ledger.cells import GroupedFile, RowGroup
+from imgdiff_assets.ledger.cells import GroupedFile, RowGroup, is_place
 from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.images import ImagesDropped
+from imgdiff_assets.ledger.places import part_path
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.method.tasks import SIDES
 from imgdiff_assets.reading.shown import ERASED, ShownImage, shown_images
@@ -39,6 +41,10 @@ VERSION_LENGTH = 12
 
 class NoImage(ImgDiffError, LookupError):
     """A pair without images, or with one that cannot be decoded."""
+
+
+class NotKept(NoImage):
+    """An image that was dropped, as the recipe says, and can be made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,18 @@ class Pictures:
                     self._thumbnails.popitem(last=False)
         return Picture(data, "image/webp", name)
 
+    def not_kept(self, images: Sequence[ShownImage]) -> list[str]:
+        """Of those of the images that are not kept any more, how they can be made again."""
+        told = []
+        for image in images:
+            try:
+                self._cell(image.row_id, image.name)
+            except NotKept as error:
+                told.append(str(error))
+            except NoImage:
+                continue
+        return list(dict.fromkeys(told))
+
     def _row(self, identity: str, side: str) -> dict[str, Any]:
         """What the index knows of an image's row. Raises NoImage."""
         tables, column = PLACES[side]
@@ -119,13 +137,24 @@ class Pictures:
                 cells = self._read_row(path, row["row"], [column, *images])
             except (OSError, IndexError):
                 cells = {}
-            if cells.get(column) == identity and (cell := cells.get(f"{side}_image")):
+            if cells.get(column) == identity and f"{side}_image" in cells:
+                if (cell := cells[f"{side}_image"]) is None:
+                    raise NotKept(str(ImagesDropped(identity, path)))
                 return row, cell["bytes"]
             self._index.refresh(at_once=True)
         raise NoImage(f"{identity}: its image cannot be read just now")
 
     def _read_row(self, path: PurePath, row: int, columns: Sequence[str]) -> dict[str, Any]:
-        """Some columns of a row, from the row group around it. Raises IndexError for a row that is not there."""
+        """Some columns of a row. Raises IndexError for a row that is not there."""
+        cells = self._read_group(path, row, columns).cells(row)
+        for name, cell in cells.items():
+            if isinstance(cell, dict) and is_place(cell):
+                part = part_path(path, cell["part"])
+                cells[name] = self._read_group(part, cell["row"], ["image"]).cells(cell["row"])["image"]
+        return cells
+
+    def _read_group(self, path: PurePath, row: int, columns: Sequence[str]) -> RowGroup:
+        """The row group around a row."""
         version = path, store_of(path).version(path)
         with self._lock:
             group = next((group for known, group in self._groups if known == version and row in group), None)
@@ -134,7 +163,7 @@ class Pictures:
                 with closing(GroupedFile(path, columns)) as file:
                     group = file.group_of(row)
                 self._groups.append((version, group))
-        return group.cells(row)
+        return group
 
     def _draw(self, images: Sequence[ShownImage], name: str) -> bytes:
         cells = [self._cell(image.row_id, image.name)[1] for image in images]

@@ -6,8 +6,8 @@ transaction. So a page sees each table either before or after a run, never half 
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -18,9 +18,11 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import read_reviews, reviews_state
 from imgdiff_assets.ledger.store.entry import Entry
 from imgdiff_assets.ledger.tables import conform
+from imgdiff_assets.ledger.tags import TAGS, tags_by_row
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
 
+T = TypeVar("T")
 SECONDS_BETWEEN_LOOKS = 1.0
 ROW = pa.field("row", pa.int64())
 SHARD = pa.field("shard", pa.string())
@@ -35,13 +37,17 @@ MATERIALIZED = pa.schema(
     ]
 )
 REVIEWED = pa.schema([("sample_id", pa.string()), ("review", pa.string())])
+ALIKE = pa.schema([("like_id", pa.string()), ("pair_id", pa.string()), ("place", pa.int64())])
+MOST_COMPUTED = 64
+TAGGED = pa.schema([("row_id", pa.string()), ("tag", pa.string())])
 
 
 class Index:
     """Answers SQL about all shards, or `shards` alone. Safe to use from several threads.
 
     There is one table per stage (each row with its `shard` and its position `row` in the file there), `materialized`
-    (a row per materialisation) and `reviewed` (what reviewers together say of a sample).
+    (a row per materialisation), `reviewed` (what reviewers together say of a sample) `tagged` (a row per tag)
+    and `alike` (what looks like a pair, nearest first, of pairs that were asked about).
     """
 
     def __init__(self, home: Home, shards: Sequence[str] | None = None) -> None:
@@ -51,7 +57,7 @@ class Index:
         self.records: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.damaged: dict[tuple[str, str], str] = {}
         self._states: dict[tuple[str, str], str] = {}
-        self._reviews_state: tuple[Entry, ...] | None = None
+        self._said_states: dict[str, tuple[Entry, ...]] = {}
         self._looked_at = float("-inf")
         self._lock = threading.Lock()
         self._connection = duckdb.connect(":memory:")
@@ -59,6 +65,9 @@ class Index:
             self._create(stage.name, light_schema(stage))
         self._create("materialized", MATERIALIZED)
         self._create("reviewed", REVIEWED)
+        self._create("tagged", TAGGED)
+        self._create("alike", ALIKE)
+        self._computed: dict[tuple[str, str], Any] = {}
 
     def _create(self, name: str, schema: pa.Schema) -> None:
         self._connection.register("empty_rows", schema.empty_table())
@@ -83,8 +92,36 @@ class Index:
                 return
             for stage in STAGES:
                 self._refresh_stage(stage)
-            self._refresh_reviews()
+            self._refresh_said()
             self._looked_at = time.monotonic()
+
+    def computed(self, what: str, of: str, compute: Callable[[], T]) -> T:
+        """What was computed of the tables: once, until one of them changes."""
+        self.refresh()
+        kept = self._computed
+        if (what, of) not in kept:
+            value = compute()
+            if len(kept) >= MOST_COMPUTED:
+                kept.clear()
+            kept[what, of] = value
+        found: T = kept[what, of]
+        return found
+
+    def keep_alike(self, like: str, pairs: Sequence[str]) -> None:
+        """Let questions ask for the pairs that look like one."""
+        rows = [{"like_id": like, "pair_id": pair, "place": place} for place, pair in enumerate(pairs)]
+        with self._connection.cursor() as cursor:
+            cursor.begin()
+            cursor.register("new_rows", pa.Table.from_pylist(rows, ALIKE))
+            cursor.execute("DELETE FROM alike WHERE like_id = ?", [like])
+            cursor.execute("INSERT INTO alike SELECT * FROM new_rows")
+            cursor.unregister("new_rows")
+            cursor.commit()
+
+    def hear(self) -> None:
+        """Take in at once what people have just said."""
+        with self._lock:
+            self._refresh_said()
 
     def _refresh_stage(self, stage: Stage) -> None:
         files = self.ledger.tables(stage.name)
@@ -94,6 +131,7 @@ class Index:
         gone = [key for key in known if key not in present]
         if not changed and not gone:
             return
+        self._computed = {}
         tables, history = [], []
         for key in changed:
             table, lines = self._read(stage, key)
@@ -143,20 +181,33 @@ class Index:
         ]
         return table, history
 
-    def _refresh_reviews(self) -> None:
-        state = reviews_state(self.home)
-        if state == self._reviews_state:
-            return
+    def _refresh_said(self) -> None:
+        """What people say."""
+        self._replace("reviewed", REVIEWED, reviews_state(self.home), self._reviewed)
+        self._replace("tagged", TAGGED, TAGS.state(self.home), self._tagged)
+
+    def _reviewed(self) -> list[dict[str, str]]:
         shards = read_reviews(self.home).by_shard
-        rows = [{"sample_id": name, "review": said} for of_shard in shards.values() for name, said in of_shard.items()]
+        said = {name: review for of_shard in shards.values() for name, review in of_shard.items()}
+        return [{"sample_id": name, "review": review} for name, review in said.items()]
+
+    def _tagged(self) -> list[dict[str, str]]:
+        return [{"row_id": row, "tag": tag} for row, tags in tags_by_row(self.home).items() for tag in tags]
+
+    def _replace(
+        self, name: str, schema: pa.Schema, state: tuple[Entry, ...], read: Callable[[], list[dict[str, str]]]
+    ) -> None:
+        """Other rows for a table, if the state of what they are read from is another."""
+        if state == self._said_states.get(name, ()):
+            return
         with self._connection.cursor() as cursor:
             cursor.begin()
-            cursor.register("new_rows", pa.Table.from_pylist(rows, REVIEWED))
-            cursor.execute("DELETE FROM reviewed")
-            cursor.execute("INSERT INTO reviewed SELECT DISTINCT ON (sample_id) * FROM new_rows")
+            cursor.register("new_rows", pa.Table.from_pylist(read(), schema))
+            cursor.execute(f"DELETE FROM {name}")
+            cursor.execute(f"INSERT INTO {name} SELECT * FROM new_rows")
             cursor.unregister("new_rows")
             cursor.commit()
-        self._reviews_state = state
+        self._said_states[name] = state
 
     def shards(self) -> list[str]:
         """The shards that have any table, in order."""

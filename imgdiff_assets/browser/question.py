@@ -1,5 +1,6 @@
 """What the gallery is asked: which rows of a stage, in which order; read from an address, and written into one."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -8,6 +9,7 @@ from urllib.parse import urlencode
 
 from imgdiff_assets.browser.joins import NOWHERE, first_with, scores_of
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named
 
@@ -16,6 +18,7 @@ SPLITS = ("train", "validation")
 REVIEWS = ("accept", "reject", "none")
 LEDGER_ORDER = ""
 LONGEST_TEXT = 200
+LONGEST_AREA = 1000
 COLUMNS = {"task": "task", "kind": "change_kind", "split": "split", "review": "review", "object": "source_object"}
 """What rows of some stages alone can be asked by, and the column that it is."""
 
@@ -29,8 +32,9 @@ class Question:
     """Which rows of a stage, in which order. Empty text means no condition; the order is the ledger's, or a score's.
 
     Of no `verdict`, kept rows are meant; with a `reason`, those that it rejected. `text` are words that captions,
-    question or answer have, all of them. `after` and `before` name the row that the page follows or precedes: its
-    place in the order, and its id.
+    question or answer have, all of them. `like` is a pair: then rows of pairs that look like it, nearest first
+    unless a score sorts them; `area` is a part of the map. `after` and `before` name the row that the page follows or
+    precedes: its place in the order, and its id.
     """
 
     stage: str = SAMPLES
@@ -43,6 +47,9 @@ class Question:
     object: str = ""
     split: str = ""
     review: str = ""
+    tag: str = ""
+    like: str = ""
+    area: str = ""
     score: str = ""
     low: float | None = None
     high: float | None = None
@@ -62,12 +69,16 @@ class Question:
 
     def query(self, **changes: Any) -> str:
         """The question as an address ends with it."""
+        return urlencode(self.values(**changes))
+
+    def values(self, **changes: Any) -> dict[str, Any]:
+        """The same as fields of a form."""
         question = replace(self, **{"after": "", "before": "", **changes})
         values = {name: getattr(question, name) for name in Question.__dataclass_fields__}
         values["descending"] = "1" if question.descending else ""
         if question.verdict == replace(question, verdict="").wanted:
             values["verdict"] = ""
-        return urlencode({name: value for name, value in values.items() if value not in (None, "")})
+        return {name: value for name, value in values.items() if value not in (None, "")}
 
     def contradictions(self, reasons: Collection[str]) -> Iterator[tuple[str, str]]:
         """Why no row can be like that, or what asks nothing; each with the address of the question without it.
@@ -94,7 +105,7 @@ def read_question(values: Mapping[str, str]) -> Question:
     if unknown:
         raise BadQuestion(f"{unknown[0]} is not something to filter by")
     text = {name: value.strip() for name, value in values.items() if value.strip()}
-    if any(len(value) > LONGEST_TEXT for value in text.values()):
+    if any(len(value) > LONGEST_TEXT for name, value in text.items() if name != "area"):
         raise BadQuestion(f"a value has at most {LONGEST_TEXT} characters")
     stage = _one_of("stage", text.get("stage", SAMPLES), STAGE_NAMES)
     scores = list(scores_of(stage_named(stage)))
@@ -109,6 +120,9 @@ def read_question(values: Mapping[str, str]) -> Question:
         object=text.get("object", ""),
         split=_one_of("split", text.get("split", ""), ("", *SPLITS)),
         review=_one_of("review", text.get("review", ""), ("", *REVIEWS)),
+        tag=text.get("tag", ""),
+        like=_id(text.get("like", "")),
+        area=_area(text.get("area", "")),
         score=_one_of("score", text.get("score", ""), ("", *scores)),
         low=_number("low", text.get("low")),
         high=_number("high", text.get("high")),
@@ -122,6 +136,20 @@ def read_question(values: Mapping[str, str]) -> Question:
 def _one_of(name: str, value: str, known: tuple[str, ...] | list[str]) -> str:
     if value not in known:
         raise BadQuestion(f"{name}: {value!r} is none of {', '.join(filter(None, known))}")
+    return value
+
+
+def _id(value: str) -> str:
+    if value and not re.fullmatch(f"[0-9a-f]{{{ID_LENGTH}}}", value):
+        raise BadQuestion(f"like: {value!r} is no id")
+    return value
+
+
+def _area(value: str) -> str:
+    if value and not (len(value) <= LONGEST_AREA and re.fullmatch(r"(-?[0-9]{1,6},){5,}-?[0-9]{1,6}", value)):
+        raise BadQuestion(f"area: {value[:40]!r} is no polygon of three corners or more, in thousandths of the map")
+    if value.count(",") % 2 == 0 and value:
+        raise BadQuestion("area: its last corner is half a corner")
     return value
 
 

@@ -4,13 +4,16 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from operator import attrgetter
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import urlencode
 
+from imgdiff_assets.browser.correcting import NotKept, correctable
+from imgdiff_assets.browser.forms import Form
+from imgdiff_assets.browser.people import Visitor
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import DEFAULT_SCORE, MADE, first_sides, judged_scores, next_sample, sample_scores
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import story_of
-from imgdiff_assets.common.errors import ImgDiffError, sentence
+from imgdiff_assets.common.errors import sentence
 from imgdiff_assets.ledger.reviews import (
     CHOSEN,
     DOUBT,
@@ -26,21 +29,22 @@ from imgdiff_assets.ledger.reviews import (
     add_review,
     read_reviews,
 )
+from imgdiff_assets.method.assignment import assigned
 
-FIELDS = ("reviewer", "queue", "score", "sample", "last", "after", "undone", "undid")
-
-
-class NotKept(ImgDiffError):
-    """A verdict that could not be written down, as in a home that is only read."""
+FIELDS = ("reviewer", "queue", "score", "own", "sample", "last", "after", "undone", "undid")
 
 
-def review_page(site: Site, values: Mapping[str, str]) -> str:
+def review_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     """`reviewer`, `queue`, `score` of a stratified queue; `sample` is one that was chosen, `last` the one before.
+
+    `own` asks for those samples alone that the reviewer is given where each is given their own.
 
     `after` is the one that was skipped last, `undone` the one whose verdict was taken back, `undid` that verdict.
     Raises BadQuestion.
     """
     asked = _read(site, values)
+    if not who.on_trust and (asked["reviewer"] or asked["sample"]):
+        asked["reviewer"] = who.name
     reviews = read_reviews(site.home)
     scores = sample_scores(site.index, asked["score"])
     sides = first_sides(site.index, reviews.by_sample)
@@ -52,9 +56,12 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
         and not review.misled(sides.get(sample_id, "source"))
     }
     back = asked["undone"] if asked["undone"] in scores.keys() - mine else ""
+    others = others_of(site, who, asked["reviewer"], scores) if asked["own"] else set()
     stage, _, setting = judged_scores(site.recipe)[asked["score"]]
     threshold = attrgetter(f"{stage}.{setting}")(site.recipe)
-    sample_id = asked["sample"] or back or next_sample(scores, mine, asked["queue"], asked["after"], threshold)
+    sample_id = (
+        asked["sample"] or back or next_sample(scores, mine | others, asked["queue"], asked["after"], threshold)
+    )
     story = None
     if asked["reviewer"] and sample_id:
         _sample(site, sample_id)
@@ -71,13 +78,24 @@ def review_page(site: Site, values: Mapping[str, str]) -> str:
         skip=_address(asked, after=sample_id or "", last="", sample="", undone="", undid=""),
         reasons=site.recipe.review.reasons,
         last=None if last is None or last.verdict == WITHDRAWN else last,
-        total=len(scores),
+        total=len(scores) - len(others),
+        who=who,
+        correct=correctable(site, story.region_id) if story is not None and story.is_of_region else None,
+        back=_address(asked),
         mine=len(mine & scores.keys()),
         reviewers=reviews.reviewers,
         unreadable=reviews.unreadable,
         scores=list(judged_scores(site.recipe)),
         progress=_progress(reviews, scores),
     )
+
+
+def others_of(site: Site, who: Visitor, name: str, samples: Collection[str]) -> set[str]:
+    """The samples that are for other reviewers where each is given their own; without tokens, nobody knows them."""
+    team = sorted({*who.known.tokens, name}) if name in who.known.tokens else []
+    ids = list(samples)
+    given = assigned(ids, team, name, site.recipe.review.overlap)
+    return {identity for identity, is_own in zip(ids, given, strict=True) if not is_own}
 
 
 def _progress(reviews: Reviews, samples: Collection[str]) -> dict[str, Counter[str]]:
@@ -89,22 +107,22 @@ def _progress(reviews: Reviews, samples: Collection[str]) -> dict[str, Counter[s
     return progress
 
 
-def take_review(site: Site, body: bytes) -> str:
-    """Record what the form says; returns the address of what to review next. Raises BadQuestion, NotKept."""
-    try:
-        values = dict(parse_qsl(body.decode("utf-8"), strict_parsing=True, max_num_fields=16))
-    except ValueError:
-        raise BadQuestion("this is not a form of the review page") from None
-    asked = _read(site, {name: values.get(name, "") for name in FIELDS})
-    sample_id, first = values.get("sample_id", ""), values.get("first", "")
+def take_review(site: Site, who: Visitor, form: Form) -> str:
+    """Record what the form says; returns the address of what to review next.
+
+    Raises BadQuestion, NotYou, NotKept.
+    """
+    asked = _read(site, {name: form.one(name) for name in FIELDS})
+    asked["reviewer"] = who.speaks_as(asked["reviewer"])
+    sample_id, first = form.one("sample_id"), form.one("first")
     sample = _sample(site, sample_id)
     # A page that an earlier release made, and that is still open, does not say which image was first.
     if first not in ("", sample["first"]):
         raise BadQuestion(f"first: the {first} image is not shown first")
-    reason, note = values.get("reason", ""), values.get("note", "")
+    reason, note = form.one("reason"), form.one("note")
     if reason not in ("", *site.recipe.review.reasons):
         raise BadQuestion(f"reason: {reason!r} is none of {', '.join(site.recipe.review.reasons)}")
-    verdict = values.get("verdict", "") or (REJECT if reason else "")
+    verdict = form.one("verdict") or (REJECT if reason else "")
     said = read_reviews(site.home).by_sample.get(sample_id, {}).get(asked["reviewer"])
     if verdict == WITHDRAWN and said is not None:
         reason, note = said.reason, said.note
@@ -121,6 +139,8 @@ def take_review(site: Site, body: bytes) -> str:
                 score="" if asked["sample"] or asked["queue"] not in (STRATIFIED, DOUBT) else asked["score"],
                 first=first,
                 reason=reason,
+                pair_id=sample["pair_id"],
+                by_token=not who.on_trust,
             ),
         )
     except ReviewError as error:
@@ -153,7 +173,7 @@ def _address(asked: Mapping[str, Any], **changes: str) -> str:
 
 def _sample(site: Site, sample_id: str) -> Mapping[str, str]:
     """Shard and first side of a sample that can be reviewed; never taken from the form. Raises BadQuestion."""
-    sql = f"SELECT t.shard, t.first FROM fine_tune_set AS t WHERE t.sample_id = ? AND {MADE}"
+    sql = f"SELECT t.shard, t.first, t.pair_id FROM fine_tune_set AS t WHERE t.sample_id = ? AND {MADE}"
     found = site.index.rows(sql, [sample_id])
     if not found:
         raise BadQuestion("there is no such sample to review")

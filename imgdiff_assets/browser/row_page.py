@@ -5,8 +5,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
+from imgdiff_assets.browser.correcting import correctable
 from imgdiff_assets.browser.exports import exported
 from imgdiff_assets.browser.neighbours import neighbours
+from imgdiff_assets.browser.people import Visitor
+from imgdiff_assets.browser.prepared import prepared
 from imgdiff_assets.browser.question import read_question
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import NoRow, id_columns, story_of
@@ -14,18 +17,22 @@ from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.ingest.shards import ShardError
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tags import tags_by_row
 from imgdiff_assets.lineage.lineage import SHORTEST_PREFIX, LineageError, find_row
 from imgdiff_assets.reading.samples import StaleSample
 from resources.installed import BrokenPart
 
 
-def row_page(site: Site, identity: str, values: Mapping[str, str]) -> str:
+def row_page(site: Site, identity: str, values: Mapping[str, str], who: Visitor) -> str:
     """`erased` asks for what came of erasing a region; all else for the rows around, as the gallery has them.
 
     Raises NoRow, BadQuestion.
     """
     asked = {name: value for name, value in values.items() if name != "erased"}
-    around = neighbours(site.index, read_question(asked), identity) if asked else None
+    around = None
+    if asked:
+        question, _ = prepared(site, read_question(asked))
+        around = neighbours(site.index, question, identity)
     story = story_of(site, identity, "erased" in values)
     exports: list[tuple[str, str]] = []
     if story.sample is not None:
@@ -34,7 +41,19 @@ def row_page(site: Site, identity: str, values: Mapping[str, str]) -> str:
         with suppress(StaleSample, DamagedTable, LookupError, OSError, BrokenPart):
             exports = exported(site.index.ledger, story.sample.shard, story.sample.id)
     dagster = _Dagster(site.dagster_url)
-    return site.render("row.html", story=story, around=around, exports=exports, dagster=dagster)
+    here = urlencode(values)
+    return site.render(
+        "row.html",
+        story=story,
+        around=around,
+        exports=exports,
+        dagster=dagster,
+        who=who,
+        correct=correctable(site, story.region_id) if story.is_of_region else None,
+        back=f"/row/{identity}" + (f"?{here}" if here else ""),
+        gone=site.pictures.not_kept(story.images),
+        tags=tags_by_row(site.home).get(identity, []),
+    )
 
 
 def find_page(site: Site, text: str) -> str:

@@ -15,7 +15,9 @@ from imgdiff_assets.common.errors import ImgDiffError
 
 COOKIE = "imgdiff_token"
 SHORTEST_TOKEN = 16
-LARGEST_BODY = 16_384
+LARGEST_BODY = 65_536
+"""Three texts of 2,000 letters, each of three bytes that a form writes as nine signs."""
+
 READING = ("GET", "HEAD")
 SOCKET = "web socket"
 """In the place of a method."""

@@ -23,6 +23,16 @@ ERASED = "removed_pairs"
 """The stage that makes a branch of its own of a region."""
 
 
+@dataclass(frozen=True, slots=True)
+class MorePage:
+    """A page that a floor above brings: its address, its name in the navigation with a key, and what renders it."""
+
+    address: str
+    name: str
+    key: str
+    page: Callable[["Site", Mapping[str, str]], str]
+
+
 @dataclass(slots=True)
 class Site:
     """One home (or some shards of it), seen through one recipe: its stages, its thresholds drawn and compared.
@@ -36,6 +46,7 @@ class Site:
     dagster_url: str | None = None
     shards: Sequence[str] | None = None
     root: str = ""
+    more: Sequence[MorePage] = ()
     index: Index = field(init=False)
     pictures: Pictures = field(init=False)
     stages: Sequence[Stage] = field(init=False)

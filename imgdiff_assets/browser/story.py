@@ -83,6 +83,16 @@ class Story:
         return next((node for node in self.chain if node.table == SAMPLES), None)
 
     @property
+    def is_of_region(self) -> bool:
+        """Whether it is about a region in the pair's two images, and not about one that was erased."""
+        return self.region_id is not None and not any(node.table == ERASED for node in self.chain)
+
+    @property
+    def corrections(self) -> tuple[str, ...]:
+        """What people say instead of what was found of the region."""
+        return next((node.corrections for node in reversed(self.chain) if node.corrections), ())
+
+    @property
     def shown(self) -> Shown | None:
         """What is shown of the sample, as trainers see it."""
         return None if self.sample is None else shown(self.sample.values)
@@ -233,8 +243,10 @@ def _pair(index: Index, pair_id: str | None) -> dict[str, Any] | None:
 
 def _regions(index: Index, pair_id: str | None) -> list[Region]:
     """All boxes of the pair, kept ones first, then the most different first."""
+    # A box that a person drew is in the table below that of the one that was found.
+    corners = ", ".join(f"coalesce(c.{name}, b.{name}) AS {name}" for name in BOX_COLUMNS)
     rows = index.rows(
-        "SELECT b.region_id, b.found_in, b.x1, b.y1, b.x2, b.y2, b.kept AND coalesce(c.kept, true) AS kept, "
+        f"SELECT b.region_id, b.found_in, {corners}, b.kept AND coalesce(c.kept, true) AS kept, "
         "coalesce(b.rejected_by, c.rejected_by) AS rejected_by "
         "FROM bounding_boxes AS b LEFT JOIN captions AS c ON b.shard = c.shard AND b.region_id = c.region_id "
         "WHERE b.pair_id = ? AND b.x1 IS NOT NULL ORDER BY NOT b.kept, b.rank, b.region_similarity, b.region_id",

@@ -23,11 +23,12 @@ NEEDED = ("jinja2", "starlette", "uvicorn")
 )
 @recipe_option
 def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_url: str, recipe: str | None) -> None:
-    """Look at every sample and every rejected candidate in a web browser: funnel, gallery, lineage, review.
+    """Look at every sample and every rejected candidate in a web browser: funnel, gallery, lineage, review,
+    and two releases beside each other.
 
-    Reads the ledger, also while a run writes it; writes nothing but reviews.jsonl, and thumbnails (IMGDIFF_HOME/cache,
-    which may be deleted). The recipe gives the thresholds that are drawn. `imgdiff ui` has the same pages under
-    /samples/. Ctrl-C stops it.
+    Reads the ledger, also while a run writes it; writes nothing but reviews.jsonl, journals/, and thumbnails
+    (IMGDIFF_HOME/cache, which may be deleted). The recipe gives the thresholds that are drawn. `imgdiff ui` has the
+    same pages under /samples/. Ctrl-C stops it.
 
     \b
     imgdiff browse
@@ -45,12 +46,13 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
     from imgdiff_assets.browser.app import create_app
     from imgdiff_assets.browser.site import Site
     from imgdiff_assets.recipe.chosen_recipe import load_recipe
+    from imgdiff_assets.release.compare_page import PAGES
 
     if dagster_url and not dagster_url.startswith(("http://", "https://")):
         raise click.ClickException(f"--dagster-url {dagster_url}: an address begins with http:// or https://.")
     with listen(host, port, allow_remote, token) as listener:
         home = Home.from_environment()
-        site = Site(home, load_recipe(recipe), dagster_url.rstrip("/") or None)
+        site = Site(home, load_recipe(recipe), dagster_url.rstrip("/") or None, more=PAGES)
         click.echo(f"Reading {home.ledger} ...", err=True)
         site.index.refresh()
         query = f"/?token={token}" if token else "/"

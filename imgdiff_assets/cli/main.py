@@ -21,12 +21,14 @@ from imgdiff_assets.cli.ingest_pairs import ingest_pairs
 from imgdiff_assets.cli.init import init
 from imgdiff_assets.cli.ledger import ledger
 from imgdiff_assets.cli.lineage import lineage
+from imgdiff_assets.cli.map import map_
 from imgdiff_assets.cli.models import models
 from imgdiff_assets.cli.recipe import recipe
 from imgdiff_assets.cli.release import release
 from imgdiff_assets.cli.remove import remove
 from imgdiff_assets.cli.replay import replay
 from imgdiff_assets.cli.report import report
+from imgdiff_assets.cli.reviewers import reviewers
 from imgdiff_assets.cli.run import run
 from imgdiff_assets.cli.shards import shards
 from imgdiff_assets.cli.stats import stats
@@ -73,12 +75,14 @@ for each in (
     init,
     ledger,
     lineage,
+    map_,
     models,
     recipe,
     release,
     remove,
     replay,
     report,
+    reviewers,
     run,
     shards,
     stats,

@@ -21,7 +21,8 @@ WARNING_WIDTH = 98
 class ProgressBars:
     """A bar per measurement on a terminal, elsewhere a line when one is done. A context manager; all on stderr."""
 
-    def __init__(self) -> None:
+    def __init__(self, unit: str = "row") -> None:
+        self._unit = unit
         self._what: str | None = None
         self._bar: tqdm[Any] | None = None
         self._started = 0.0
@@ -43,7 +44,7 @@ class ProgressBars:
             self._bar.update(done - self._bar.n)
         if done >= total:
             if self._bar is None:
-                click.echo(f"{what}: {total} rows in {time.monotonic() - self._started:.1f} s", err=True)
+                click.echo(f"{what}: {total} {self._unit}s in {time.monotonic() - self._started:.1f} s", err=True)
             self._close()
 
     def _open(self, what: str, total: int) -> None:
@@ -51,7 +52,7 @@ class ProgressBars:
 
         self._what, self._started = what, time.monotonic()
         if sys.stderr.isatty():
-            self._bar = tqdm(total=total, desc=f"{what:<26}", unit="row", dynamic_ncols=True)
+            self._bar = tqdm(total=total, desc=f"{what:<26}", unit=self._unit, dynamic_ncols=True)
 
     def _close(self) -> None:
         if self._bar is not None:

@@ -9,10 +9,15 @@ from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.places import PARTS
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 from resources.catalog import Catalog, CatalogDamaged, CatalogUnavailable
+
+TABLES = "shard=*/rows.parquet"
+WITH_IMAGES = "_with_images"
+"""What follows the name of the view of a table that has the images too, which are in files of their own."""
 
 
 def index(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
@@ -55,7 +60,12 @@ def refresh_view(home: Home, stage: Stage) -> None:
     columns = [column.name for column in stage.schema if not is_image(column)]
     # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
     with suppress(CatalogUnavailable):
-        Catalog(home.catalog).create_view(stage.name, folder, "shard=*/rows.parquet", columns)
+        Catalog(home.catalog).create_view(stage.name, folder, TABLES, columns)
+        if images := [column.name for column in stage.schema if is_image(column)]:
+            parts = Path(home.ledger.with_name(PARTS), stage.name)
+            Catalog(home.catalog).create_image_view(
+                f"{stage.name}{WITH_IMAGES}", folder, TABLES, columns, images, parts
+            )
 
 
 def rebuild(home: Home) -> int:
@@ -65,7 +75,7 @@ def rebuild(home: Home) -> int:
     """
     ledger = Ledger(home.ledger)
     records: dict[tuple[str, str, str], dict[str, Any]] = {}
-    with store_of(home.root).looking(home.root):
+    with store_of(home.root).looking(home.root, PARTS):
         for stage in STAGES:
             for shard in ledger.shards(stage.name):
                 # The footer too: a kill between the table's rename and the history's line loses only the line.

@@ -32,6 +32,7 @@ from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.home_resource import SAMPLES_ROOT
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.release.compare_page import PAGES
 
 TOKEN = "IMGDIFF_BROWSE_TOKEN"
 LARGEST_QUERY = 4 * 2**20
@@ -99,7 +100,7 @@ def main(workspace: str, listener: int, ready: Path) -> None:
         target = WorkspaceFileTarget([workspace])
         with WorkspaceProcessContext(instance, target, version=__version__) as context:
             dagster = GraphWebserver(context, live_data_poll_rate=POLL_MILLISECONDS).create_asgi_app()
-            site = Site(home, load_recipe(), dagster_url="", root=SAMPLES_ROOT)
+            site = Site(home, load_recipe(), dagster_url="", root=SAMPLES_ROOT, more=PAGES)
             config = uvicorn.Config(
                 create_door(dagster, site, os.environ.get(TOKEN)),
                 lifespan="off",

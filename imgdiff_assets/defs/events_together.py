@@ -41,12 +41,16 @@ def write_together(instance: dg.DagsterInstance) -> None:
 
 @contextmanager
 def _one_transaction(storage: Any) -> Iterator[None]:
-    """Whatever connects to a database in the block has the same connection, and one transaction."""
-    connect, opened = storage._connect, dict[str, Any]()
+    """Whatever this thread does with a database in the block is one transaction; others wait for its end."""
+    connect, opened, own = storage._connect, dict[str, Any](), threading.get_ident()
     with storage._db_lock, ExitStack() as stack:
 
         @contextmanager
         def shared(shard: str) -> Iterator[Any]:
+            if threading.get_ident() != own:
+                with connect(shard) as connection:
+                    yield connection
+                return
             if shard not in opened:
                 opened[shard] = stack.enter_context(connect(shard))
             yield opened[shard]

@@ -1,16 +1,19 @@
 """Taking a source down where others are at work on the home: what would go, and letting it go."""
 
 import json
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 import dagster as dg
 
+from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.defs.dagster_instance import dagster_folder
@@ -20,18 +23,20 @@ from imgdiff_assets.defs.unheld_shards import unheld
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.removed_sources import CAPTION, FILE, PICTURE, note_removal, read_removed
 from imgdiff_assets.ingest.shards import adding_shards
+from imgdiff_assets.ledger.journal import journals_of
 from imgdiff_assets.ledger.reviews import read_reviews
-from imgdiff_assets.ledger.store.store import store_of
+from imgdiff_assets.ledger.store.store import lines_of, store_of
 from imgdiff_assets.lineage.takedown import ShardPart, find_parts, is_of_file, take_down
 from imgdiff_assets.release.holding import holding
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES
 
 WITHOUT_RUN = ""
+ID = re.compile(rb"(?<![0-9a-f])[0-9a-f]{%d}(?![0-9a-f])" % ID_LENGTH)
 
 
 @dataclass(slots=True)
 class Takedown:
-    """What goes: captions or pairs by shard, ids of rows by table, hashes of images, reviews.
+    """What goes: captions or pairs by shard, ids of rows by table, hashes of images, reviews, lines `said` by journal.
 
     `remade` are tables by shard that go whole, for they are damaged; `releases` hold so many samples of it by version,
     and stay; `sources` are the files that it came from, which stay too. `earlier` is when it was removed before.
@@ -44,6 +49,7 @@ class Takedown:
     images: list[str] = field(default_factory=list)
     remade: list[str] = field(default_factory=list)
     reviews: int = 0
+    said: dict[str, int] = field(default_factory=dict)
     releases: dict[str, int] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     earlier: str | None = None
@@ -52,12 +58,18 @@ class Takedown:
         """Plain JSON values."""
         return asdict(self)
 
+    @property
+    def ids(self) -> frozenset[str]:
+        """Of all that goes."""
+        return frozenset(each for ids in (*self.captions.values(), *self.rows.values()) for each in ids)
+
     def to_text(self) -> str:
         """What goes and what stays, a line each."""
         what = sum(map(len, self.captions.values()))
         lines = [f"{counted(what, 'source')} of {', '.join(self.captions)}"]
         lines += [f"  {table:<18}{counted(len(ids), 'row')}" for table, ids in self.rows.items() if ids]
         lines += [f"  {counted(self.reviews, 'review')}"] if self.reviews else []
+        lines += [f"  {counted(count, 'line')} of {name}" for name, count in self.said.items()]
         lines += [f"  {name} whole, for it is damaged" for name in self.remade]
         lines.append("  what these shards have unfinished or set aside, and the thumbnails of this machine")
         for version, count in self.releases.items():
@@ -84,8 +96,9 @@ def remove_source(home: Home, by: str, name: str) -> Takedown:
             pictures = [name] if by == PICTURE else []
             note_removal(home, by, captions, pictures, told.images, sorted(set(emptied)), told.rows)
         runs = _runs(parts)
-        samples = set(told.rows.get(SAMPLES, ()))
-        _drop(home.reviews, lambda line: line.get("sample_id") in samples)
+        goes = partial(_names_any, told.ids)
+        for lines in (home.reviews, *journals_of(home)):
+            store_of(lines).drop_lines(lines, goes)
         if by == FILE:
             _drop(home.captions / "rejected.jsonl", lambda line: is_of_file(str(line.get("file")), name))
         _forget(home, instance, runs)
@@ -109,6 +122,9 @@ def _told(home: Home, by: str, name: str, parts: Sequence[ShardPart]) -> Takedow
     told.images = sorted({image for part in parts for gone in part.tables.values() if gone for image in gone.images})
     by_sample = read_reviews(home).by_sample
     told.reviews = sum(len(by_sample.get(sample, {})) for sample in told.rows.get(SAMPLES, ()))
+    for journal in journals_of(home):
+        if count := sum(_names_any(told.ids, line) for line in lines_of(journal)):
+            told.said[journal.name] = count
     removed = read_removed(home)
     named = {each for part in parts for each in part.captions}
     if by == CAPTION:
@@ -125,6 +141,11 @@ def _runs(parts: Sequence[ShardPart]) -> set[str]:
     return {
         record["run_id"] for part in parts for stage in STAGE_NAMES for record in part.ledger.history(stage, part.key)
     }
+
+
+def _names_any(ids: frozenset[str], line: bytes) -> bool:
+    """Whether any of these ids stands in a line, wherever: also in one that nobody can read."""
+    return any(each.decode() in ids for each in ID.findall(line))
 
 
 def _drop(address: PurePath, goes: Callable[[Mapping[str, Any]], bool]) -> None:

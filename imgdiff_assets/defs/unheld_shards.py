@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 import dagster as dg
@@ -42,13 +42,6 @@ def restore_shards(home: Home, keys: Sequence[str]) -> None:
 @contextmanager
 def unheld(home: Home, keys: Sequence[str]) -> Iterator[dg.DagsterInstance]:
     """Hold shards while the block lasts. Raises ShardError where a run holds one."""
-    ledger, holder = Ledger(home.ledger), f"process {os.getpid()} on {platform.node()}, which changes the shard"
-
-    def refuse(text: str) -> None:
-        raise ShardError(
-            f"{text.partition('; waiting')[0]}: stop that first, or wait for its end. Nothing was changed."
-        )
-
     with dagster_instance(home) as instance, ExitStack() as locks:
         fail_lost_runs(home, instance)
         if held := sorted(shards_in_progress(instance, shard_keys(home)) & set(keys)):
@@ -56,6 +49,40 @@ def unheld(home: Home, keys: Sequence[str]) -> Iterator[dg.DagsterInstance]:
                 f"{', '.join(held)}: a run holds it; cancel it, or wait for its end. Nothing was changed."
             )
         for key in keys:
-            for stage in STAGE_NAMES:
-                locks.enter_context(ledger.lock(stage, key, holder, refuse))
+            _lock(home, key, locks)
         yield instance
+
+
+def while_unheld(home: Home, keys: Sequence[str], work: Callable[[str], None]) -> Iterator[tuple[str, str | None]]:
+    """Hold one shard after another and work on it; gives each key, and why it was passed over if a run holds it.
+
+    As many shards as a process may not have files open for.
+    """
+    with dagster_instance(home) as instance:
+        fail_lost_runs(home, instance)
+        held = shards_in_progress(instance, shard_keys(home))
+        for key in keys:
+            if key in held:
+                yield key, "a run holds it"
+                continue
+            try:
+                with ExitStack() as locks:
+                    _lock(home, key, locks)
+                    work(key)
+            except ShardError as error:
+                yield key, str(error)
+            else:
+                yield key, None
+
+
+def _lock(home: Home, key: str, locks: ExitStack) -> None:
+    """Hold the tables of a shard until the stack is left. Raises ShardError."""
+    ledger, holder = Ledger(home.ledger), f"process {os.getpid()} on {platform.node()}, which changes the shard"
+
+    def refuse(text: str) -> None:
+        raise ShardError(
+            f"{text.partition('; waiting')[0]}: stop that first, or wait for its end. Nothing was changed."
+        )
+
+    for stage in STAGE_NAMES:
+        locks.enter_context(ledger.lock(stage, key, holder, refuse))

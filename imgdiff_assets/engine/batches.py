@@ -14,6 +14,7 @@ import numpy as np
 
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.images import ImagesDropped
 from imgdiff_assets.stages.steps import Measurement, Work
 from resources.asked_once import asked_once
 from resources.loading import devices
@@ -48,7 +49,8 @@ class Batches:
     def run(self, rows: Sequence[Row]) -> list[list[Row] | Failure]:
         """For each row, in order, what was measured of it (a row, or several if the measurement expands), or why not.
 
-        Raises what is no row's fault: DamagedTable, and see `resources.loading.failures.is_of_the_machine`.
+        Raises what is no row's fault: DamagedTable, ImagesDropped, and see
+        `resources.loading.failures.is_of_the_machine`.
         """
         with asked_once():
             return self._run(rows)
@@ -61,7 +63,7 @@ class Batches:
             if len(measured) != len(rows):
                 raise RuntimeError(f"{self._step.name} gave {len(measured)} results for {len(rows)} rows")
         except Exception as error:
-            if is_of_the_machine(error) or isinstance(error, DamagedTable):
+            if is_of_the_machine(error) or isinstance(error, DamagedTable | ImagesDropped):
                 raise
             failure = Failure.of(error)
         else:

@@ -15,8 +15,10 @@ import pyarrow as pa
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.environment import library_versions
 from imgdiff_assets.common.errors import ImgDiffError
+from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.common.tables import values_of
+from imgdiff_assets.engine.dropped_images import WITH_IMAGES, want_again
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.measurer import HERE, Measurer
 from imgdiff_assets.engine.measuring import Measuring
@@ -26,7 +28,7 @@ from imgdiff_assets.engine.record import Materialization, filter_statistic, outp
 from imgdiff_assets.engine.rows import Rows
 from imgdiff_assets.engine.shard_work import ShardWork, Sources
 from imgdiff_assets.ledger.checked_file import DamagedTable
-from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, PairImages, StoredImages
+from imgdiff_assets.ledger.images import HASH_COLUMNS, ErasedImages, ImagesDropped, PairImages, StoredImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.recipe import Recipe
@@ -92,10 +94,10 @@ def _set_aside(damage: DamagedTable, plan: TablePlan, ledger: Ledger, measuring:
 
     Raises MissingInput where it is the damage of a parent, which the next run mends.
     """
-    if damage.path == ledger.table_path(plan.how.stage.name, plan.shard):
+    if ledger.owns(plan.how.stage.name, plan.shard, damage.path):
         measuring.set_aside(damage)
     for parent in plan.how.stage.tables:
-        if damage.path == ledger.table_path(parent, plan.shard):
+        if ledger.owns(parent, plan.shard, damage.path):
             aside = ledger.set_aside_damaged(parent, plan.shard)
             where = f"moved to {aside.name}" if aside is not None else "another run has just seen to it"
             raise MissingInput(
@@ -118,6 +120,7 @@ def _make(
     measuring.measurer.uses()  # of another table
     stage, settings = plan.how.stage, plan.how.stage.settings(recipe)
     record = Materialization.of(plan, recipe, measuring.run_id)
+    record.corrected = dict(inputs.corrected)
     memos = measuring.remember()
     items = _items(plan, inputs, recipe)
     parent_kept = items["kept"].to_numpy() & stage.enabled(recipe)
@@ -147,6 +150,8 @@ def _make(
             else:
                 columns, passes = rows.judge(step, settings)
                 record.filters.append(filter_statistic(step, columns, passes, settings))
+    except ImagesDropped as dropped:
+        raise _wanted_again(dropped, plan, rows, ledger) from dropped
     finally:
         work.close()
     record.tries = plan.tries + 1 if record.errors else 0
@@ -183,6 +188,19 @@ def _work(plan: TablePlan, inputs: Inputs, ledger: Ledger, models: LoadedModels,
     if stage.name == ErasedImages.asset:
         work.erased_images = StoredImages(ErasedImages.columns, rows.made)
     return work
+
+
+def _wanted_again(dropped: ImagesDropped, plan: TablePlan, rows: Rows, ledger: Ledger) -> MissingInput:
+    """Rows that are in the running again want images that were not kept."""
+    made_by = next(stage for stage in WITH_IMAGES if ledger.owns(stage.name, plan.shard, dropped.path))
+    ids = rows.table.filter(pa.array(rows.alive()))[made_by.id_column].to_pylist()
+    holder = f"{plan.how.stage.name} of {plan.shard} (process {os.getpid()} on {platform.node()})"
+    with ledger.lock(made_by.name, plan.shard, holder):
+        count = want_again(ledger, made_by, plan.shard, ids)
+    return MissingInput(
+        f"{plan.how.stage.name} of {plan.shard} wants images again that were dropped, as the recipe's retention says: "
+        f"the next run makes those of {counted(count, 'row')} again, and goes on."
+    )
 
 
 def _check_images(plan: TablePlan, rows: Rows, images: PairImages) -> None:

@@ -100,7 +100,8 @@ class Measuring:
     def _recall(self, memos: Sequence[Memo], path: PurePath) -> None:
         """Remember what is whole of a file that may be damaged."""
         try:
-            table, lost = read_undamaged(path, pa.unify_schemas([memo.schema for memo in memos]))
+            schema = pa.unify_schemas([memo.schema for memo in memos])
+            table, lost = read_undamaged(path, schema, self.ledger.parts(self.stage.name, self.shard).lost)
         except DamagedTable:
             table, lost = None, {}
         if table is None or any(rows.any() for rows in lost.values()):

@@ -1,8 +1,8 @@
 """The parent tables of a stage, for one shard: known by a hash before they are read."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePath
 
 import pyarrow as pa
@@ -13,11 +13,15 @@ from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, read_captions
 from imgdiff_assets.ledger.checksums import PIECE
+from imgdiff_assets.ledger.corrections import correction_hashes, corrections_of_shard
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import verdicts_hash, verdicts_of_shard
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.stages.graph import stage_named
-from imgdiff_assets.stages.stage import CAPTION_FILE, OUTSIDE, REVIEWS, Stage
+from imgdiff_assets.stages.stage import CAPTION_FILE, CORRECTIONS, OUTSIDE, REVIEWS, Stage
+
+SAID = (REVIEWS, CORRECTIONS)
+"""The parents that people write."""
 
 
 class MissingInput(ImgDiffError, LookupError):
@@ -28,18 +32,21 @@ class MissingInput(ImgDiffError, LookupError):
 class Inputs:
     """What a stage starts from. Equal hashes mean equal content; `read` gives the tables by name, without images.
 
-    `given_images` is where the images of a shard are whose pairs or pictures were given.
+    `given_images` is where the images of a shard are whose pairs or pictures were given. `corrected` are the regions
+    that people corrected, each with a hash of what they said.
     """
 
     hash: str
     read: Callable[[], dict[str, pa.Table]]
     given_images: PurePath | None = None
+    corrected: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
     """The inputs of `stage` for one shard; only footers are read yet. Raises MissingInput or ShardError."""
     ledger = Ledger(home.ledger)
-    hashes = {parent: _hash(parent, home, ledger, shard) for parent in stage.parents}
+    found = [parent for parent in stage.parents if parent not in SAID]
+    hashes = {parent: _hash(parent, home, ledger, shard) for parent in found}
     missing = [parent for parent, value in hashes.items() if value is None]
     if missing:
         raise MissingInput(
@@ -54,10 +61,22 @@ def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
         }
 
     given = pair_images_path(home, shard) if stage.name in ("prompt_pairs", "image_pairs") else None
-    return Inputs(content_hash(hashes), read, given)
+    corrected = correction_hashes(home, shard) if CORRECTIONS in stage.parents else {}
+    return Inputs(content_hash({**hashes, **said_hashes(stage, home, shard)}), read, given, corrected)
 
 
-_OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard}
+def said_hashes(stage: Stage, home: Home, shard: str) -> dict[str, str]:
+    """By parent that people write, what changes whenever they say more; corrections of nothing are not there."""
+    said = {parent: "" for parent in stage.parents if parent in SAID}
+    if REVIEWS in said:
+        said[REVIEWS] = verdicts_hash(home, shard)
+    if CORRECTIONS in said:
+        corrected = correction_hashes(home, shard)
+        said[CORRECTIONS] = content_hash(corrected) if corrected else ""
+    return {parent: value for parent, value in said.items() if value}
+
+
+_OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard, CORRECTIONS: corrections_of_shard}
 
 
 def _read_table(parent: str, home: Home, shard: str) -> pa.Table:
@@ -71,8 +90,6 @@ def _hash(parent: str, home: Home, ledger: Ledger, shard: str) -> str | None:
     """The hash of one parent's content; None when there is no such table."""
     if parent == CAPTION_FILE:
         return _digest(caption_path(home, shard))
-    if parent == REVIEWS:
-        return verdicts_hash(home, shard)
     if not ledger.exists(parent, shard):
         return None
     record = ledger.record(parent, shard)

@@ -43,7 +43,8 @@ class Materialization:
     say on what its run measured: by device, the roles it loaded; by library, its version. `peak_memory` is in bytes by
     role, on its device; see `resources.loading.devices` for what that means on a CPU; of several `workers`, which are
     told by name, it is the largest. `left` has, by measurement, the
-    versions of earlier code whose rows the table still has, for no run was told to measure them again.
+    versions of earlier code whose rows the table still has, for no run was told to measure them again. `corrected` are
+    the regions with people's corrections that the table was made with, each with a hash of them.
     """
 
     asset: str
@@ -73,6 +74,7 @@ class Materialization:
     error_share: float = 0.0
     tries: int = 0
     left: dict[str, list[int]] = field(default_factory=dict)
+    corrected: dict[str, str] = field(default_factory=dict)
     models: dict[str, dict[str, Any]] = field(default_factory=dict)
     devices: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from imgdiff_assets.engine.parents import MissingInput, read_inputs
 from imgdiff_assets.engine.plan import StagePlan, TablePlan, is_given, plan_stage, plan_table
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.places import PARTS
 from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.recipe import Recipe
@@ -39,7 +40,7 @@ class Staleness:
 
     def looking(self) -> AbstractContextManager[None]:
         """For questions about many shards: what is asked in the block may be answered as of its beginning."""
-        return store_of(self._home.root).looking(self._home.root)
+        return store_of(self._home.root).looking(self._home.root, PARTS)
 
     def plans(self, shard: str) -> list[TablePlan]:
         """What is to be done with each table of a shard. Raises FileNotFoundError when a model's weights are missing.

@@ -9,23 +9,29 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.engine.record import output_hash
 from imgdiff_assets.engine.restoring import restore_captions, restore_images
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import caption_path, pair_images_path, shard_keys
 from imgdiff_assets.ledger import tables
-from imgdiff_assets.ledger.aside import WRONG, set_aside
-from imgdiff_assets.ledger.cells import is_image
+from imgdiff_assets.ledger.aside import WRONG, latest_aside, set_aside
+from imgdiff_assets.ledger.cells import IMAGE, NOT_THERE
 from imgdiff_assets.ledger.checked_file import CheckedFile, DamagedTable
 from imgdiff_assets.ledger.images import DamagedImage, decode, pixel_hash
+from imgdiff_assets.ledger.journal import journals_of
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.lines import read_lines
+from imgdiff_assets.ledger.parts import hash_column
 from imgdiff_assets.ledger.reviews import read_reviews
-from imgdiff_assets.ledger.store.store import size_of
+from imgdiff_assets.ledger.store.store import size_of, store_of
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
 
 AGAIN = "the next run makes again what is lost"
+ANY_LINE: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,8 @@ class Verifying:
             self._look(caption_path(self._home, key), partial(restore_captions, self._home, key))
             self._look(pair_images_path(self._home, key), partial(restore_images, self._home, key))
         self._note_lines(self._home.reviews, read_reviews(self._home).unreadable)
+        for journal in journals_of(self._home):
+            self._note_lines(journal, read_lines(journal, ANY_LINE).unreadable)
         return self.result
 
     def tables(self, stage: Stage, shards: Sequence[str]) -> Verified:
@@ -102,9 +110,25 @@ class Verifying:
             path = self._ledger.table_path(stage.name, shard)
             with self._ledger.lock(stage.name, shard, holder, self._log):
                 self._look(path, partial(_move_aside, path), stage, shard)
+                self._parts(stage, shard)
             lines = self._ledger.history_lines(stage.name, shard)
             self._note_lines(path.with_name("history.jsonl"), lines.unreadable)
         return self.result
+
+    def _parts(self, stage: Stage, shard: str) -> None:
+        """The images of a table and its batches; one that names a part which is damaged or gone is moved aside."""
+        for entry in self._ledger.parts(stage.name, shard).entries():
+            self._look(entry.address, partial(_move_aside, entry.address))
+        try:
+            named = self._ledger.parts_named(stage.name, shard)
+        except (FileNotFoundError, DamagedTable):  # it was moved aside already
+            return
+        missing = [path for path in named if store_of(path).version(path) is None]
+        for path in missing:
+            if not latest_aside(path):
+                self.find(path, NOT_THERE, AGAIN)
+        if missing:
+            _move_aside(self._ledger.table_path(stage.name, shard))
 
     def _look(self, path: PurePath, mend: Callable[[], str], stage: Stage | None = None, shard: str = "") -> None:
         """Read one file, if it is there; `mend()` does what can be done about damage, and says what that was."""
@@ -135,10 +159,8 @@ class Verifying:
             same = False
         if not same:
             return "its rows are not those that its record names"
-        hashes = {
-            column.name: f"{column.name.removesuffix('_image')}_hash" for column in stage.schema if is_image(column)
-        }
         with CheckedFile(self._ledger.table_path(stage.name, shard)) as file:
+            hashes = {column.name: hash_column(column.name) for column in file.schema if column.type == IMAGE}
             for group in file.groups if hashes else ():
                 for row in file.read([*hashes, *hashes.values()], [group]).to_pylist():
                     for name, known in hashes.items():

@@ -40,3 +40,9 @@ def _free_name(path: Address, mark: str, put: Callable[[PurePath, PurePath], Non
             continue
         return aside
     raise AssertionError
+
+
+def latest_aside(path: PurePath) -> PurePath | None:
+    """What was set aside last of a file, if anything was."""
+    found = store_of(path).find(path.parent, f"{path.name}{ASIDE}-*")
+    return found[-1].address if found else None

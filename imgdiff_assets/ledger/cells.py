@@ -1,4 +1,4 @@
-"""Cells that hold images: where they lie in Parquet files, and how they are read, a row group at a time."""
+"""Cells that hold images, or say in which part one lies: how they are read, a row group at a time."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,30 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imgdiff_assets.ledger.checked_file import CheckedFile
+from imgdiff_assets.ledger.aside import latest_aside
+from imgdiff_assets.ledger.checked_file import CheckedFile, DamagedTable
+from imgdiff_assets.ledger.places import part_path
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 """The Hugging Face `Image` layout: `datasets` decodes such a column without being told."""
 
+PLACE = pa.struct([("part", pa.string()), ("row", pa.int64())])
+"""What a table has in the place of an image: the part that it lies in, and which row of that it is."""
+
+PART_SCHEMA = pa.schema([("hash", pa.string()), ("image", IMAGE)])
+"""Of a part; the hash is that of the row that the image was made for, or of its bytes."""
+
+NOT_THERE = "it is not there"
+
 
 def is_image(field: pa.Field) -> bool:
-    """Whether the column holds encoded images, which are never all in memory at once."""
-    return bool(field.type.equals(IMAGE))
+    """Whether the column holds encoded images or their places; images are never all in memory at once."""
+    return bool(field.type.equals(IMAGE)) or bool(field.type.equals(PLACE))
+
+
+def is_place(cell: Mapping[str, Any] | None) -> bool:
+    """Whether a cell says where an image lies."""
+    return cell is not None and "part" in cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +85,20 @@ class GroupedFile:
         self.file.close()
 
 
+def open_part(path: PurePath, columns: Sequence[str] = ("image",)) -> GroupedFile:
+    """A part, or what was set aside of it: what is whole of that is still of use. Raises DamagedTable."""
+    try:
+        return GroupedFile(path, columns)
+    except FileNotFoundError:
+        aside = latest_aside(path)
+    try:
+        if aside is not None:
+            return GroupedFile(aside, columns)
+    except FileNotFoundError:
+        pass
+    raise DamagedTable(path, NOT_THERE)
+
+
 class ImageColumns:
     """Reads image cells of Parquet files by row group, keeping one group of each of the latest few files.
 
@@ -81,9 +110,22 @@ class ImageColumns:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = list(names)
         self._files: OrderedDict[PurePath, GroupedFile] = OrderedDict()
+        self._parts: OrderedDict[PurePath, GroupedFile] = OrderedDict()
 
     def read(self, reference: CellReference | None) -> dict[str, Any]:
-        """The image cells (`{"bytes", "path"}` or None) of one row; without a reference there are none."""
+        """The image cells (`{"bytes", "path"}` or None) of one row; without a reference there are none.
+
+        Raises DamagedTable, also where an image's part is damaged or gone.
+        """
+        found = self.stored(reference)
+        for name, cell in found.items():
+            if reference is not None and is_place(cell):
+                part = self._part(part_path(reference.path, cell["part"]))
+                found[name] = part.group_of(cell["row"]).cells(cell["row"])["image"]
+        return found
+
+    def stored(self, reference: CellReference | None) -> dict[str, Any]:
+        """The same as the file has them: images, or their places."""
         if reference is None:
             return dict.fromkeys(self._names)
         return self._open(reference.path).group_of(reference.row).cells(reference.row)
@@ -94,13 +136,24 @@ class ImageColumns:
 
     def _open(self, path: PurePath) -> GroupedFile:
         if path not in self._files:
-            if len(self._files) == self.KEPT_FILES:
-                self._files.popitem(last=False)[1].close()
+            _make_room(self._files, self.KEPT_FILES)
             self._files[path] = GroupedFile(path, self._names)
         self._files.move_to_end(path)
         return self._files[path]
 
+    def _part(self, path: PurePath) -> GroupedFile:
+        if path not in self._parts:
+            _make_room(self._parts, self.KEPT_FILES)
+            self._parts[path] = open_part(path)
+        self._parts.move_to_end(path)
+        return self._parts[path]
+
     def close(self) -> None:
         """Close the files; on some systems an open file cannot be replaced."""
-        while self._files:
-            self._files.popitem()[1].close()
+        for files in (self._files, self._parts):
+            _make_room(files, 1)
+
+
+def _make_room(files: OrderedDict[PurePath, GroupedFile], kept: int) -> None:
+    while len(files) >= kept:
+        files.popitem(last=False)[1].close()

@@ -20,6 +20,17 @@ from imgdiff_assets.ledger.tables import column_names
 HASH_COLUMNS = ("source_hash", "target_hash")
 
 
+class ImagesDropped(ImgDiffError, LookupError):
+    """Images of a row that were made, and are not kept any more; `path` is the table that had them."""
+
+    def __init__(self, identity: str, path: PurePath) -> None:
+        super().__init__(
+            f"{identity}: its image was dropped, as the recipe's retention says. `imgdiff replay {identity}` makes it "
+            "again."
+        )
+        self.path = path
+
+
 class DamagedImage(ImgDiffError, ValueError):
     """Bytes that are not a whole image."""
 
@@ -63,6 +74,8 @@ class StoredImages:
         """One (H, W, 3) uint8 image per column. Raises KeyError for an unknown id."""
         if identity not in self._decoded:
             cells = self.encoded(identity)
+            if None in cells.values():
+                raise ImagesDropped(identity, self._locate(identity).path)
             self._decoded[identity] = tuple(decode(cells[column]["bytes"]) for column in self._columns)
             # Images of one table are about as large as each other.
             size = sum(image.nbytes for image in self._decoded[identity])

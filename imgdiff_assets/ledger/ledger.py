@@ -1,8 +1,8 @@
 """The ledger: one Parquet table per (asset, shard), replaced by one atomic rename.
 
 `<root>/<asset>/shard=<key>/rows.parquet` is the table; `history.jsonl` beside it has one line per materialisation;
-`<root>/.staging/<asset>/<key>/` holds measured batches that are durable but not yet in the table. The ledger knows
-nothing of what the columns mean.
+`<root>/.staging/<asset>/<key>/` holds measured batches that are durable but not yet in the table. Images are in
+neither, but in parts beside the root. The ledger knows nothing of what the columns mean.
 """
 
 import json
@@ -16,15 +16,19 @@ import pyarrow as pa
 
 from imgdiff_assets.common.aliases import Booleans, Say
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger import tables
-from imgdiff_assets.ledger.aside import ASIDE, set_aside
-from imgdiff_assets.ledger.cells import CellReference
+from imgdiff_assets.ledger import places, tables
+from imgdiff_assets.ledger.aside import latest_aside, set_aside
+from imgdiff_assets.ledger.cells import NOT_THERE, CellReference, is_image
 from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.home_format import check_format, say_format
 from imgdiff_assets.ledger.lines import Lines, read_lines
+from imgdiff_assets.ledger.parts import Parts
 from imgdiff_assets.ledger.records import RECORD
 from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected, Replaced
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.ledger.tables import Pace, at_once
+
+NO_COLUMNS: Mapping[str, pa.Array] = {}
 
 
 @dataclass(slots=True)
@@ -36,16 +40,21 @@ class _Held:
 
 
 class Ledger:
-    """The tables below one folder. Every write is atomic; a reader never sees half a table."""
+    """The tables below one folder. Every write is atomic; a reader never sees half a table. Raises NewerHome."""
 
     def __init__(self, root: PurePath) -> None:
+        check_format(root)
         self.root = root
         self._store = store_of(root)
         self._next_batch: dict[tuple[PurePath, str], int] = {}
         self._held: dict[tuple[str, str], _Held] = {}
 
     def table_path(self, asset: str, shard: str) -> PurePath:
-        return self.root / asset / f"shard={shard}" / "rows.parquet"
+        return places.table_path(self.root, asset, shard)
+
+    def parts(self, asset: str, shard: str) -> Parts:
+        """The images of a table and its batches."""
+        return Parts(places.parts_folder(self.root, asset, shard))
 
     def shards(self, asset: str, among: Iterable[str] | None = None) -> list[str]:
         """The shards (all, or `among` these) that have a table of this asset, in order."""
@@ -105,25 +114,46 @@ class Ledger:
     ) -> None:
         """Replace the table by `rows`; a column that they lack is null.
 
-        Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time. Whoever
-        holds the lock replaces only what was there when he took it. Raises Replaced, LeaseLost.
+        Where the images lie that `rows` lack, `references` tell, one per row if any; what lies in no part yet is put
+        into some. Whoever holds the lock replaces only what was there when he took it. Raises Replaced, LeaseLost.
         """
-        path, held = self.table_path(asset, shard), self._held.get((asset, shard))
-        if held is not None:
-            held.confirm()
-        tables.write_table(path, schema, rows, references, record, ANY if held is None else held.table)
+        say_format(self.root)
+        path, keep = self.table_path(asset, shard), self.parts(asset, shard).keep
+        tables.write_table(path, schema, rows, references, record, self._expected(asset, shard), keep)
         self._note(asset, shard)
         self._store.append(path.with_name("history.jsonl"), [json.dumps(record, sort_keys=True)])
         self._store.delete(self.staging(asset, shard))
 
-    def keep_rows(self, asset: str, shard: str, stays: Booleans, record: Mapping[str, Any] | None) -> None:
-        """Replace the table by those of its rows for which `stays` is true. Raises as `commit`, and DamagedTable."""
-        held = self._held.get((asset, shard))
-        if held is not None:
-            held.confirm()
+    def keep_rows(
+        self,
+        asset: str,
+        shard: str,
+        stays: Booleans,
+        record: Mapping[str, Any] | None,
+        columns: Mapping[str, pa.Array] = NO_COLUMNS,
+    ) -> None:
+        """Replace the table by those of its rows for which `stays` is true, with these `columns` in place of its own.
+
+        Raises as `commit`, and DamagedTable.
+        """
         path = self.table_path(asset, shard)
-        tables.write_again(path, stays, record, ANY if held is None else held.table)
+        tables.write_again(path, stays, record, self._expected(asset, shard), columns)
         self._note(asset, shard)
+
+    def rewrite(self, asset: str, shard: str) -> None:
+        """Replace the table by what it is, in today's format: its images in parts. Raises as `commit`."""
+        say_format(self.root)
+        path = self.table_path(asset, shard)
+        tables.in_parts(path, self._expected(asset, shard), self.parts(asset, shard).keep)
+        self._note(asset, shard)
+
+    def _expected(self, asset: str, shard: str) -> Expected:
+        """What whoever holds the lock may replace, which is asked now whether he does. Raises LeaseLost."""
+        held = self._held.get((asset, shard))
+        if held is None:
+            return ANY
+        held.confirm()
+        return held.table
 
     def _note(self, asset: str, shard: str) -> None:
         """What is there now, this process has put there."""
@@ -137,11 +167,25 @@ class Ledger:
         return aside
 
     def verify(self, asset: str, shard: str, pace: Pace = at_once) -> None:
-        """Read the whole table and compare it with its checksums; one without any is decoded.
+        """Read the whole table and its parts, and compare them with their checksums; one without any is decoded.
 
         `pace(bytes)` is called after each row group. Raises FileNotFoundError, DamagedTable.
         """
         tables.verify(self.table_path(asset, shard), pace)
+        for part in self.parts_named(asset, shard):
+            try:
+                tables.verify(part, pace)
+            except FileNotFoundError:
+                raise DamagedTable(part, NOT_THERE) from None
+
+    def parts_named(self, asset: str, shard: str) -> list[PurePath]:
+        """The parts with the images of a table. Raises FileNotFoundError, DamagedTable."""
+        path = self.table_path(asset, shard)
+        return sorted(places.part_path(path, name) for name in tables.parts_named(path))
+
+    def owns(self, asset: str, shard: str, path: PurePath) -> bool:
+        """Whether a file is this table, or one of its parts."""
+        return path == self.table_path(asset, shard) or path.parent == self.parts(asset, shard).folder
 
     def set_aside_damaged(self, asset: str, shard: str) -> PurePath | None:
         """Move a table aside if it is damaged indeed; None where it is whole or gone, for another run was faster."""
@@ -155,12 +199,10 @@ class Ledger:
 
     def latest_aside(self, asset: str, shard: str) -> PurePath | None:
         """The table that was moved aside last, if none has taken its place: what is whole of it is still of use."""
-        path = self.table_path(asset, shard)
-        found = [] if self.exists(asset, shard) else self._store.find(path.parent, f"{path.name}{ASIDE}-*")
-        return found[-1].address if found else None
+        return None if self.exists(asset, shard) else latest_aside(self.table_path(asset, shard))
 
     def staging(self, asset: str, shard: str) -> PurePath:
-        return self.root / ".staging" / asset / shard
+        return places.staging(self.root, asset, shard)
 
     def is_staged(self, asset: str, shard: str) -> bool:
         """Whether there are batches that are in no table yet: a run is under way, or was killed."""
@@ -168,13 +210,20 @@ class Ledger:
 
     def all_staged(self) -> list[PurePath]:
         """The batches of all shards."""
-        return [entry.address for entry in self._store.find(self.root / ".staging", "*/*/*.parquet")]
+        return [entry.address for entry in self._store.find(self.root / places.STAGING, f"*/*/*{places.PARQUET}")]
 
     def stage_batch(
         self, asset: str, shard: str, step: str, rows: Sequence[Mapping[str, Any]], schema: pa.Schema
     ) -> PurePath:
-        """Make one measured batch durable; it survives a kill and is found by `staged_batches`."""
+        """Make one measured batch durable; it survives a kill and is found by `staged_batches`.
+
+        Its images first, in a part.
+        """
+        say_format(self.root)
         folder = self.staging(asset, shard)
+        images = [field.name for field in schema if is_image(field)]
+        if images:
+            rows, schema = self.parts(asset, shard).keep(rows, images), tables.with_places(schema)
         if (folder, step) not in self._next_batch:
             # After the last one, not by count: a torn batch may have been removed, and none may be overwritten.
             numbers = [int(path.stem.rpartition("-")[2]) for path in self._batches(folder, step)]

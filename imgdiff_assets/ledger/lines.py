@@ -40,6 +40,15 @@ def read_lines(path: PurePath, kind: TypeAdapter[T], last: int | None = None) ->
     return Lines(tuple(values), tuple(unreadable))
 
 
+def numbered_lines(path: PurePath, kind: TypeAdapter[T]) -> Iterator[tuple[int, T | None]]:
+    """Every line in order with its number: what it says, or None where it cannot be read. Raises OSError."""
+    for number, line in enumerate(lines_of(path), 1):
+        said: T | None = None
+        with suppress(ValueError):
+            said = kind.validate_json(line)
+        yield number, said
+
+
 def _parts(line: bytes, kind: TypeAdapter[T]) -> Iterator[T]:
     """The documents of a line that are whole: a spoilt line end has made one line of two."""
     for part in BETWEEN.split(line):

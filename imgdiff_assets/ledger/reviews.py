@@ -5,7 +5,7 @@ The catalog may be thrown away; this file may not. The latest line of a reviewer
 
 import datetime
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import PurePath
@@ -44,6 +44,8 @@ class Review:
     """One reviewer's verdict on one sample; `at` is UTC in ISO 8601, `score` what the queue was drawn by.
 
     `reason` is why it was rejected, in a word of the recipe's; a withdrawn verdict keeps it, and the note.
+    `pair_id` is the sample's, whose own id is another when its texts are. `by_token` says whether it is known who said
+    it; else the name was taken on trust.
     `first` is the side of the sample that the page showed first; empty in lines of earlier pages, which always showed
     the source first.
     """
@@ -58,6 +60,8 @@ class Review:
     at: str = ""
     first: str = ""
     reason: str = ""
+    pair_id: str = ""
+    by_token: bool = False
 
     def misled(self, first: str) -> bool:
         """Whether it is a verdict on a sample whose first image is `first`, and that was shown the wrong way round."""
@@ -113,6 +117,24 @@ def is_line(text: str, longest: int) -> bool:
 
 def add_review(home: Home, review: Review) -> Review:
     """Record one verdict durably; returns it with its time. Raises ReviewError, OSError."""
+    return add_reviews(home, [review])[0]
+
+
+def add_reviews(home: Home, reviews: Sequence[Review]) -> list[Review]:
+    """Record verdicts durably, all or none; returns them with their time. Raises ReviewError, OSError."""
+    lines = [_line(review) for review in reviews]
+    recorded = []
+    for line in lines:
+        try:
+            recorded.append(LINE.validate_json(line))
+        except ValueError as error:  # such as half of a letter beyond 16 bits
+            raise ReviewError("the verdict has something in it that could not be read back") from error
+    store_of(home.reviews).append(home.reviews, lines)
+    return recorded
+
+
+def _line(review: Review) -> str:
+    """What is written of a verdict, as of now. Raises ReviewError."""
     name = " ".join(review.reviewer.split())
     if not is_line(name, LONGEST_NAME):
         raise ReviewError(f"a reviewer's name has 1 to {LONGEST_NAME} printable characters")
@@ -126,13 +148,7 @@ def add_review(home: Home, review: Review) -> Review:
         raise ReviewError(f"a note has at most {LONGEST_NOTE:,} characters")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     values = {**asdict(review), "reviewer": name, "note": review.note.strip(), "at": now}
-    line = json.dumps(values, ensure_ascii=True)
-    try:
-        recorded = LINE.validate_json(line)
-    except ValueError as error:  # such as half of a letter beyond 16 bits
-        raise ReviewError("the verdict has something in it that could not be read back") from error
-    store_of(home.reviews).append(home.reviews, [line])
-    return recorded
+    return json.dumps(values, ensure_ascii=True)
 
 
 def read_reviews(home: Home) -> Reviews:

@@ -5,16 +5,17 @@ A table may be older than the code: `conform` gives it the columns that are aske
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from imgdiff_assets.common.aliases import Booleans
-from imgdiff_assets.ledger.cells import IMAGE, CellReference, ImageColumns, is_image
+from imgdiff_assets.common.aliases import Booleans, Row
+from imgdiff_assets.ledger.cells import IMAGE, PLACE, CellReference, ImageColumns, is_image
 from imgdiff_assets.ledger.checked_file import CheckedFile
 from imgdiff_assets.ledger.checksums import add_checksums
 from imgdiff_assets.ledger.store.entry import ANY, Expected
@@ -22,7 +23,13 @@ from imgdiff_assets.ledger.store.store import store_of
 
 RECORD_KEY = b"imgdiff_materialization"
 IMAGE_ROWS_PER_GROUP = 16
+PLACE_ROWS_PER_GROUP = 128
+"""Of a table whose images lie in parts: what is lost with damaged bytes is drawn again, which is dear."""
+
 ROWS_PER_GROUP = 16_384
+
+Keep = Callable[[Sequence[Row], Sequence[str]], Sequence[Row]]
+"""Takes rows and the names of their image columns, and gives them with places in place of images."""
 
 Pace = Callable[[int], None]
 """Takes bytes that were read, and may wait."""
@@ -33,19 +40,34 @@ def at_once(count: int) -> None:
 
 
 @contextmanager
-def _writer(path: PurePath, schema: pa.Schema, expected: Expected = ANY) -> Iterator[pq.ParquetWriter]:
+def _writer(
+    path: PurePath, schema: pa.Schema, expected: Expected = ANY, shared: bool = False
+) -> Iterator[pq.ParquetWriter]:
     """Every Parquet file of a home is written by this, and has checksums when it is there."""
-    with store_of(path).writing(path, expected) as temporary:
+    with store_of(path).writing(path, expected, shared) as temporary:
         with pq.ParquetWriter(temporary, schema, compression="zstd", write_page_checksum=True) as writer:
             yield writer
         add_checksums(temporary)
 
 
-def write_rows(path: PurePath, rows: Sequence[Mapping[str, Any]], schema: pa.Schema, expected: Expected = ANY) -> None:
+def with_places(schema: pa.Schema) -> pa.Schema:
+    """The schema of a file whose images lie in parts."""
+    fields = [pa.field(field.name, PLACE) if is_image(field) else field for field in schema]
+    return pa.schema(fields, schema.metadata)
+
+
+def write_rows(
+    path: PurePath,
+    rows: Sequence[Mapping[str, Any]],
+    schema: pa.Schema,
+    expected: Expected = ANY,
+    shared: bool = False,
+    group_rows: int | None = None,
+) -> None:
     """Write rows that are in memory, images too; a column that they lack is null. Raises OSError, Replaced."""
     table = pa.Table.from_pylist(list(rows), schema=schema)
-    with _writer(path, schema, expected) as writer:
-        writer.write_table(table, row_group_size=_rows_per_group(schema))
+    with _writer(path, schema, expected, shared) as writer:
+        writer.write_table(table, row_group_size=group_rows or _rows_per_group(schema))
 
 
 def write_table(
@@ -55,27 +77,58 @@ def write_table(
     references: Sequence[CellReference | None],
     record: Mapping[str, Any] | None = None,
     expected: Expected = ANY,
+    keep: Keep | None = None,
 ) -> None:
     """Write `rows` with the record, if any, in the file's footer; a column that they lack is null. Raises OSError.
 
-    Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time. Raises
-    DamagedTable where one is damaged, Replaced where something else is there than `expected`.
+    Image columns that `rows` lack are read from `references`, one per row if any, a row group at a time; with `keep`,
+    the file has their places. Raises DamagedTable where one is damaged, Replaced where something else is there than
+    `expected`.
     """
+    images = [field.name for field in schema if is_image(field)]
+    if keep is not None:
+        schema = with_places(schema)
     group_rows = _rows_per_group(schema)
-    names = [field.name for field in schema if is_image(field) and field.name not in rows.column_names]
-    images = ImageColumns(names)
     if record is not None:
         schema = _with_record(schema, record)
+    cells = ImageColumns([name for name in images if name not in rows.column_names])
     try:
         with _writer(path, schema, expected) as writer:
             for start in range(0, max(len(rows), 1), group_rows):
                 chunk = rows.slice(start, group_rows)
-                cells = [images.read(reference) for reference in references[start : start + group_rows]]
-                for name in names if cells else ():
-                    chunk = chunk.append_column(name, pa.array([row[name] for row in cells], IMAGE))
+                if images:
+                    chunk = _with_images(chunk, references[start : start + group_rows], cells, images, keep)
                 writer.write_table(_with_columns(chunk, schema), row_group_size=group_rows)
     finally:
-        images.close()
+        cells.close()
+
+
+def _with_images(
+    rows: pa.Table,
+    references: Sequence[CellReference | None],
+    cells: ImageColumns,
+    names: Sequence[str],
+    keep: Keep | None,
+) -> pa.Table:
+    """Some rows with their image columns: those that they have, and what the references lead to."""
+    made: list[Row] = []
+    others = [name for name in rows.column_names if name in names or name.endswith("_hash")]
+    # As few at once as there were in a row group of images.
+    for start in range(0, len(rows), IMAGE_ROWS_PER_GROUP):
+        few = rows.slice(start, IMAGE_ROWS_PER_GROUP)
+        some: list[Row] = few.select(others).to_pylist() if others else [{}] * len(few)
+        led = references[start : start + IMAGE_ROWS_PER_GROUP]
+        if keep is None:
+            made += [row | cells.read(reference) for row, reference in zip(some, led, strict=True)] if led else some
+        else:
+            found = [row | cells.stored(reference) for row, reference in zip(some, led, strict=True)] if led else some
+            made += keep(found, names)
+    for name in names:
+        if any(name in row for row in made):
+            column = pa.array([row.get(name) for row in made], IMAGE if keep is None else PLACE)
+            rows = rows.drop_columns([name]) if name in rows.column_names else rows
+            rows = rows.append_column(name, column)
+    return rows
 
 
 def read_table(path: PurePath, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
@@ -87,13 +140,33 @@ def read_table(path: PurePath, schema: pa.Schema | None = None, images: bool = F
     # Closed at once: a table that is about to be replaced must not stay open.
     with CheckedFile(path) as file:
         table = file.read(_wanted(file, schema, images))
+    for number, field in enumerate(table.schema):
+        if field.type == PLACE:
+            with closing(ImageColumns([field.name])) as cells:
+                read = [cells.read(CellReference(path, row))[field.name] for row in range(len(table))]
+            table = table.set_column(number, field.name, pa.array(read, IMAGE))
     return table if schema is None else conform(table, schema)
 
 
-def read_undamaged(path: PurePath, schema: pa.Schema) -> tuple[pa.Table, dict[str, Booleans]]:
+def read_places(path: PurePath) -> pa.Table:
+    """The columns of a file that say where images lie; none in a file that has them itself. Raises as `read_table`."""
+    with CheckedFile(path) as file:
+        return file.read([field.name for field in file.schema if field.type == PLACE])
+
+
+def parts_named(path: PurePath) -> set[str]:
+    """The names of the parts that a file refers to. Raises as `read_table`."""
+    columns = read_places(path).itercolumns()
+    return {name for column in columns for name in pc.unique(pc.struct_field(column, "part")).to_pylist() if name}
+
+
+def read_undamaged(
+    path: PurePath, schema: pa.Schema, lost_images: Callable[[list[Any]], Booleans] | None = None
+) -> tuple[pa.Table, dict[str, Booleans]]:
     """What can be read of a damaged table's non-image columns, null elsewhere; and by column which rows are lost.
 
-    Image columns are among the latter. Raises FileNotFoundError, and DamagedTable where nothing can be read.
+    Image columns are among the latter; of the places in them, `lost_images` tells. Raises FileNotFoundError, and
+    DamagedTable where nothing can be read.
     """
     with CheckedFile(path, rescue=True) as file:
         names = _wanted(file, schema, images=True)
@@ -101,6 +174,8 @@ def read_undamaged(path: PurePath, schema: pa.Schema) -> tuple[pa.Table, dict[st
         lost = {name: np.zeros(count, dtype=bool) for name in names}
         for damage in file.damages(names):
             lost[damage.column][damage.first : damage.end] = True
+        if lost_images is not None:
+            _add_lost_images(file, names, lost, lost_images)
         columns = {
             field.name: pa.chunked_array(
                 [
@@ -115,6 +190,17 @@ def read_undamaged(path: PurePath, schema: pa.Schema) -> tuple[pa.Table, dict[st
             if field.name in names and not is_image(field)
         }
     return conform(pa.table(columns), schema), lost
+
+
+def _add_lost_images(
+    file: CheckedFile, names: Sequence[str], lost: Mapping[str, Booleans], lost_images: Callable[[list[Any]], Booleans]
+) -> None:
+    for field in file.schema:
+        if field.name in names and field.type == PLACE:
+            for group, first, end in zip(file.groups, file.bounds, file.bounds[1:], strict=False):
+                if not lost[field.name][first:end].any():
+                    places = file.read([field.name], [group])[field.name].to_pylist()
+                    lost[field.name][first:end] = lost_images(places)
 
 
 def verify(path: PurePath, pace: Pace = at_once) -> bool:
@@ -136,17 +222,42 @@ def write_again(
     stays: Booleans | None = None,
     record: Mapping[str, Any] | None = None,
     expected: Expected = ANY,
+    columns: Mapping[str, pa.Array] | None = None,
 ) -> None:
     """Write a file of before as one of today, with checksums; nothing else changes. Raises DamagedTable, OSError.
 
-    With `stays`, only the rows for which it is true; with `record`, another one in the footer. Raises Replaced.
+    With `stays`, only the rows for which it is true; with `record`, another one in the footer; with `columns`, these
+    in place of its own. Raises Replaced.
     """
+    written = 0
     with CheckedFile(path) as file:
         schema = file.schema if record is None else _with_record(file.schema, record)
         with _writer(path, schema, expected) as writer:
             for group, first, end in zip(file.groups, file.bounds, file.bounds[1:], strict=False):
                 rows = file.read(file.names, [group]).replace_schema_metadata(schema.metadata)
-                writer.write_table(rows if stays is None else rows.filter(pa.array(stays[first:end])))
+                rows = rows if stays is None else rows.filter(pa.array(stays[first:end]))
+                for name, values in (columns or {}).items():
+                    place = rows.schema.get_field_index(name)
+                    rows = rows.set_column(place, rows.field(place), values.slice(written, len(rows)))
+                writer.write_table(rows)
+                written += len(rows)
+
+
+def has_images(path: PurePath) -> bool:
+    """Whether a file has images itself, as those of before do. Raises as `read_table`."""
+    with CheckedFile(path) as file:
+        return any(field.type == IMAGE for field in file.schema)
+
+
+def in_parts(path: PurePath, expected: Expected, keep: Keep) -> None:
+    """Write a table of before as one of today, which says where its images lie. Raises as `write_table`."""
+    with CheckedFile(path) as file:
+        schema = file.schema
+        rows = file.read([field.name for field in schema if not is_image(field)])
+    record = (schema.metadata or {}).get(RECORD_KEY)
+    references = [CellReference(path, row) for row in range(len(rows))]
+    known = None if record is None else json.loads(record)
+    write_table(path, schema.remove_metadata(), rows, references, known, expected, keep)
 
 
 def _with_record(schema: pa.Schema, record: Mapping[str, Any]) -> pa.Schema:
@@ -172,7 +283,9 @@ def read_record(path: PurePath) -> bytes | None:
 
 def _rows_per_group(schema: pa.Schema) -> int:
     """How many rows a group of the file has: what a reader of its images must hold."""
-    return IMAGE_ROWS_PER_GROUP if any(is_image(field) for field in schema) else ROWS_PER_GROUP
+    if any(field.type == IMAGE for field in schema):
+        return IMAGE_ROWS_PER_GROUP
+    return PLACE_ROWS_PER_GROUP if any(field.type == PLACE for field in schema) else ROWS_PER_GROUP
 
 
 def _wanted(file: CheckedFile, schema: pa.Schema | None, images: bool) -> list[str]:

@@ -61,7 +61,8 @@ def compare(columns: Sequence[pa.Field], recorded: Row, again: Row, limits: Tole
         name = column.name
         if is_image(column):
             stored_hash = recorded[name.removesuffix(IMAGE_SUFFIX) + HASH_SUFFIX]
-            pictures = recorded[name]["bytes"], again[name]["bytes"]
+            cell = recorded[name]
+            pictures = None if cell is None else cell["bytes"], again[name]["bytes"]
             comparisons.append(_compare_images(name, *pictures, stored_hash, limits.pixels))
         elif name.removesuffix(HASH_SUFFIX) not in images:
             as_stored = pa.scalar(again[name], column.type).as_py()
@@ -95,9 +96,13 @@ def _compare_values(name: str, recorded: Any, again: Any, most: float) -> Compar
     return Comparison(name, Verdict.DIFFERS, recorded, again)
 
 
-def _compare_images(name: str, recorded: bytes, again: bytes, recorded_hash: str, most: int) -> Comparison:
+def _compare_images(name: str, recorded: bytes | None, again: bytes, recorded_hash: str, most: int) -> Comparison:
     new = decode(again)
     new_hash = pixel_hash(new)
+    if recorded is None:  # it was dropped; its hash was not
+        verdict = Verdict.SAME if new_hash == recorded_hash else Verdict.DIFFERS
+        told = "" if verdict is Verdict.SAME else "the image was dropped, so that nobody knows by how much"
+        return Comparison(name, verdict, recorded_hash, new_hash, told)
     try:
         old = decode(recorded)
     except DamagedImage as error:

@@ -24,6 +24,7 @@ from imgdiff_assets.ingest.shards import (
 )
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.corrected import corrected
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
@@ -36,6 +37,9 @@ from imgdiff_assets.stages.steps import range_of
 CAPTION = "caption"
 SHORTEST_PREFIX = 6
 CAPTION_ID = "caption_id"
+CORRECTED = ("captions", "fine_tune_set")
+"""The stages whose rows people's corrections change."""
+
 TABLE_OF_ID = {CAPTION_ID: CAPTION}
 for _stage in STAGES:
     TABLE_OF_ID.setdefault(_stage.id_column, _stage.name)
@@ -81,7 +85,10 @@ class Score:
 
 @dataclass(slots=True)
 class Node:
-    """One row of one table: `values` are its other columns, `made` says by which run, recipe and models."""
+    """One row of one table: `values` are its other columns, `made` says by which run, recipe and models.
+
+    `corrections` are what people say instead of what was found of a region, each beside it.
+    """
 
     table: str
     id: str
@@ -92,6 +99,7 @@ class Node:
     values: Row = field(default_factory=dict)
     scores: tuple[Score, ...] = ()
     made: dict[str, Any] = field(default_factory=dict)
+    corrections: tuple[str, ...] = ()
     children: list["Node"] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -123,6 +131,7 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
     values = {name: caption[name] for name in told if name in caption and name != CAPTION_ID}
     root = Node(CAPTION, caption["caption_id"], shard, kept=True, verdict="ingested", values=values)
     found: dict[str, dict[str, Node]] = {CAPTION_FILE: {root.id: root}}
+    said = corrected(ledger, shard)
     wanted = {column: [identity] for column, identity in known.items() if column not in MADE_OF}
     for stage in (stage_of_shard(stage, home, shard).under(recipe) for stage in stages_of(recipe)):
         if stage.id_column in wanted:
@@ -133,6 +142,9 @@ def lineage_of(home: Home, recipe: Recipe, column: str, identity: str, shard: st
         rows = _rows_below(ledger, stage, shard, sorted(above), wanted)
         record = ledger.record(stage.name, shard) or {}
         nodes = [_node(stage, row, shard, recipe, record) for row in rows]
+        for node, row in zip(nodes, rows, strict=True):
+            if stage.name in CORRECTED and not row.get("erased_from") and (of_region := said.get(row["region_id"])):
+                node.corrections = tuple(map(str, of_region))
         for node, row in zip(nodes, rows, strict=True):
             table, parent = stage.row_above(row)
             if parent in found.get(table, ()):  # else a table above was moved aside, with the row it was made of

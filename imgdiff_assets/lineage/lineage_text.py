@@ -39,7 +39,7 @@ def _body(node: Node) -> list[str]:
     if not _in_full(node):
         return []
     contents = _caption if node.table == CAPTION else stage_named(node.table).contents
-    lines = list(contents(node.values))
+    lines = [*contents(node.values), *(f"corrected, {text}" for text in node.corrections)]
     scores = [score for score in node.scores if score.value is not None]
     lines += [_score_text(score) for score in scores if score.limits]
     lines.append(" · ".join(_score_text(score) for score in scores if not score.limits))

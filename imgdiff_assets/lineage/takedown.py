@@ -21,6 +21,7 @@ from imgdiff_assets.ingest.removed_shards import CAPTIONS, TABLES
 from imgdiff_assets.ingest.removed_sources import CAPTION, FILE, PICTURE, read_removed
 from imgdiff_assets.ingest.shards import ALL_COLUMNS, removed_keys, respelt, shard_keys
 from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.compaction import keep_rows, sweep
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.ledger.tables import read_table, write_again
@@ -204,10 +205,10 @@ def take_down(parts: Sequence[ShardPart]) -> None:
             if part.is_all:
                 store.delete(path.parent)
             elif table is not None:
-                record = _record(part, stage, table)
-                part.ledger.keep_rows(stage.name, part.key, table.stays, record)
+                keep_rows(part.ledger, stage.name, part.key, table.stays, _record(part, stage, table))
             else:
                 store.delete(path)
+            sweep(part.ledger, stage.name, part.key)
         for file in (part.images_file, part.file):
             _delete_beside(file)
             if part.is_all:

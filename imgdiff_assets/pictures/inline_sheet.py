@@ -107,8 +107,8 @@ def _thumbnails(row: Row, images: SampleImages) -> list[Image.Image]:
         box = None if row.get("x1") is None else tuple(row[name] for name in BOX_COLUMNS)
     try:
         drawn: Sequence[Pixels | None] = [images(image) for image in pair]
-    except (KeyError, TypeError):
-        # None were drawn.
+    except (LookupError, TypeError):
+        # None were drawn, or they are not kept.
         drawn = (None, None)
     return [_thumbnail(pixels, box) for pixels in drawn]
 

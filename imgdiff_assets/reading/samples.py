@@ -13,6 +13,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.kind import KIND_COLUMNS, UNKNOWN, kind_of
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import SIDES
+from imgdiff_assets.reading.corrected import corrected, texts_of
 from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.reading.shown import ERASED, Shown, ShownImage, shown
@@ -126,6 +127,9 @@ def read_samples(ledger: Ledger, shard: str, tasks: Sequence[str] | None = None)
         erased = {row["region_id"]: row["erased_hash"] for row in regions}
     captions = scan(ledger, "captions", REGION_COLUMNS, pc.field("kept"), [shard]).to_pylist()
     described = {row["region_id"]: {name: row[name] for name in REGION_COLUMNS[1:]} for row in captions}
+    for region_id, found in corrected(ledger, shard).items():
+        texts = {name: text for name, text in texts_of(found).items() if name in REGION_COLUMNS}
+        described |= {region_id: {**described[region_id], **texts}} if region_id in described else {}
     prompts = scan_pairs(ledger, "prompt_pairs", ("pair_id", *KIND_COLUMNS), pc.field("kept"), [shard]).to_pylist()
     kinds = {row["pair_id"]: kind_of(row) for row in prompts}
     samples = []

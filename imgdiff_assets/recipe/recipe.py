@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, create_model, model_validator
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.recipe.automation_settings import AutomationSettings
 from imgdiff_assets.recipe.mistakes import RecipeError, explain, unknown
+from imgdiff_assets.recipe.retention_settings import RetentionSettings
 from imgdiff_assets.recipe.review_settings import ReviewSettings
 from imgdiff_assets.recipe.role_models import RoleModels
 from imgdiff_assets.recipe.worker_settings import WorkersSettings
@@ -37,6 +38,7 @@ class RecipeValues(StageSettings):
     models: RoleModels
     automation: AutomationSettings = AutomationSettings()
     review: ReviewSettings = ReviewSettings()
+    retention: RetentionSettings = RetentionSettings()
     workers: WorkersSettings = WorkersSettings()
 
     @model_validator(mode="after")
@@ -112,7 +114,9 @@ class RecipeValues(StageSettings):
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude={"automation", "review", "workers"}))[:16]
+        return content_hash(self.model_dump(mode="json", exclude={"automation", "retention", "review", "workers"}))[
+            :16
+        ]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""

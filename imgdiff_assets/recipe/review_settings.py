@@ -1,4 +1,4 @@
-"""What reviewers may reject a sample for."""
+"""What reviewers may reject a sample for, and how samples are shared out among them."""
 
 from typing import Self
 
@@ -9,7 +9,7 @@ from imgdiff_assets.stages.settings import StageSettings
 
 
 class ReviewSettings(StageSettings):
-    """What reviewers may reject a sample for. No row depends on it."""
+    """What reviewers may reject a sample for, and how samples are shared out. No row depends on it."""
 
     reasons: list[str] = Field(
         ["wrong side", "wrong viewpoint", "wrong attribute", "invented", "bad picture", "other"],
@@ -19,6 +19,14 @@ class ReviewSettings(StageSettings):
     critical: list[str] = Field(
         ["wrong side", "wrong viewpoint", "wrong attribute", "invented"],
         description="Those of them that teach a falsehood: the certificate counts them apart.",
+    )
+
+    overlap: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of the samples that two reviewers get where each is given their own, so that it can be "
+        "told how far they agree.",
     )
 
     @model_validator(mode="after")

@@ -83,6 +83,12 @@ def _summary(found: Contents) -> str:
     ]
     if failed := manifest.get("failed_rows"):
         lines.append(f"{plural(failed, 'row')} could not be measured, and came to no sample.")
+    if corrections := manifest.get("corrections"):
+        count = len({each["sample_id"] for each in corrections})
+        lines.append(
+            f"People corrected texts or boxes of {plural(count, 'sample')}: what was found and what they say instead "
+            "are in `release.json` (`corrections`)."
+        )
     if manifest["not_fresh"]:
         lines.append(
             f"Left out, not being up to date with the recipe: {plural(len(manifest['not_fresh']), 'shard')} "

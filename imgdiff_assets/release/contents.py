@@ -15,6 +15,7 @@ from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.reading.corrected import corrected
 from imgdiff_assets.reading.gathered import Gathered
 from imgdiff_assets.stages import graph
 from imgdiff_assets.stages.stage import Stage
@@ -103,7 +104,21 @@ def contents(ledger: Ledger, stages: Sequence[Stage], gathered: Gathered, not_fr
         "models": _models([record for rows in records.values() for record in rows]),
         "near_duplicates_left_out": [found.sample_id for found in gathered.left_out],
     }
+    if corrections := _corrections(ledger, gathered):
+        manifest["corrections"] = corrections
     return Contents(manifest, samples)
+
+
+def _corrections(ledger: Ledger, gathered: Gathered) -> list[dict[str, Any]]:
+    """What people corrected of the samples, beside what was found."""
+    return [
+        {"sample_id": sample.sample_id, **each.both()}
+        for shard, rows in gathered.samples.items()
+        if (said := corrected(ledger, shard))
+        for sample in rows
+        for each in said.get(sample.region_id or "", ())
+        if each.applied and not sample.erased_from
+    ]
 
 
 def _models(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.stages.confirmation import STEPS as CONFIRMATION
 from imgdiff_assets.stages.confirmation import ConfirmationSettings
+from imgdiff_assets.stages.corrected import moved
 from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.differences import (
     DIFFERENCE_ASKED,
@@ -36,7 +37,7 @@ from imgdiff_assets.stages.naming import STEPS as NAMING
 from imgdiff_assets.stages.phrases import SpokenSettings, phrase_in, spoken, texts, told
 from imgdiff_assets.stages.region_questions import REGION_ASKED, REGION_KIND, REGION_SETTINGS, ask_of_regions
 from imgdiff_assets.stages.settings import left_out, off_unless_named
-from imgdiff_assets.stages.stage import Above, Stage
+from imgdiff_assets.stages.stage import CORRECTIONS, Above, Stage
 from imgdiff_assets.stages.steps import (
     Canaries,
     Derivation,
@@ -156,9 +157,9 @@ class CaptionsSettings(SpokenSettings):
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
-    """Every region that has a box, and what is asked of it where that is not what the recipe asks of any."""
+    """Every region that has a box, found or drawn by a person, and what is asked of it that is not asked of any."""
     regions = tables["bounding_boxes"].select([*ITEM_COLUMNS, *BOX_COLUMNS, "kept"])
-    regions = regions.filter(pc.field("x1").is_valid())
+    regions = moved(regions.filter(pc.field("x1").is_valid()), tables[CORRECTIONS])
     kinds = regions["asked_kind"].to_pylist()
     for name, kind_has in zip(KIND_QUESTIONS, ("region_question", "difference_question"), strict=True):
         own = [settings["kind_questions"].get(kind, {}).get(name) for kind in kinds]
@@ -272,7 +273,7 @@ def contents(row: Mapping[str, Any]) -> list[str]:
 STAGE = Stage(
     name="captions",
     id_column="region_id",
-    parents=("bounding_boxes", "image_pairs"),
+    parents=("bounding_boxes", "image_pairs", CORRECTIONS),
     also=(DERIVED,),
     above=(Above("bounding_boxes", "region_id"),),
     section=CaptionsSettings,

@@ -1,8 +1,8 @@
 """Captions to the fine-tune set: conversations over two images, of one or more tasks, split by caption.
 
-A sample that reviewers rejected stays in the table, rejected. So does a training sample that is a near-duplicate of an
-image of the shard's validation split, which is every pair of a validation caption that was drawn, kept or not: no
-threshold of another stage changes which they are.
+What people corrected of a region, its samples say. A sample that reviewers rejected stays in the table, rejected. So
+does a training sample that is a near-duplicate of an image of the shard's validation split, which is every pair of a
+validation caption that was drawn, kept or not: no threshold of another stage changes which they are.
 
 A sample of an erased region (its `erased_from` names the image) is about that image and the same image without the
 region: these are its source and its target.
@@ -27,7 +27,7 @@ from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.sample_items import IDENTITY, ITEM_COLUMNS, NUISANCE_KIND, items, row_id
 from imgdiff_assets.stages.sample_pairs import NEGATIVES
 from imgdiff_assets.stages.sample_settings import OF_PAIRS, FineTuneSetSettings
-from imgdiff_assets.stages.stage import Above, Beside, Stage
+from imgdiff_assets.stages.stage import CORRECTIONS, Above, Beside, Stage
 from imgdiff_assets.stages.steps import Canaries, Filter, Measurement, Work, at_least, below, unless_missing
 
 
@@ -88,7 +88,7 @@ def contents(row: Mapping[str, Any]) -> list[str]:
 STAGE = Stage(
     name="fine_tune_set",
     id_column="sample_id",
-    parents=("captions", "removal_captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews"),
+    parents=("captions", "removal_captions", "filtered_pairs", "image_pairs", "prompt_pairs", "reviews", CORRECTIONS),
     also=(DERIVED,),
     above=(
         Above("removal_captions", "region_id", having=("erased_from",)),

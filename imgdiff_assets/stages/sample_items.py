@@ -12,15 +12,17 @@ from imgdiff_assets.common.tables import rows_of
 from imgdiff_assets.method.balance import validating
 from imgdiff_assets.method.box_text import box_text
 from imgdiff_assets.method.conversations import pick, split
-from imgdiff_assets.method.language import DEFAULT_LANGUAGE
+from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.task import Task
 from imgdiff_assets.method.tasks import LATER, SAME, SIDES, TASKS
 from imgdiff_assets.stages.balance import COLUMNS as COUNTED
+from imgdiff_assets.stages.corrected import reworded
 from imgdiff_assets.stages.derived_items import FROM, nuisance_pairs
 from imgdiff_assets.stages.sample_pairs import compared_pairs
 from imgdiff_assets.stages.sample_settings import OF_PAIRS
+from imgdiff_assets.stages.stage import CORRECTIONS
 from imgdiff_assets.stages.steps import cosine, score
 
 IDENTITY = ("task", "pair_id", "region_id", "erased_from", "first", "about", "subject", "answer")
@@ -99,7 +101,13 @@ def _samples(
     """The samples, where `side_of` tells the split of a caption."""
     pairs = compared_pairs(tables, side_of)
     tasks = [TASKS[name] for name in settings["tasks"]]
-    regions = [row for row in rows_of(tables["captions"], REGION_COLUMNS) if row["difference_caption"]]
+    corrected = {row["region_id"]: row for row in tables[CORRECTIONS].to_pylist()}
+    language = language_named(settings["language"] or DEFAULT_LANGUAGE)
+    regions = [
+        reworded(row, corrected[row["region_id"]], language) if row["region_id"] in corrected else row
+        for row in rows_of(tables["captions"], REGION_COLUMNS)
+        if row["difference_caption"]
+    ]
     clearest = _clearest(regions)
     for region in regions:
         for task in tasks:

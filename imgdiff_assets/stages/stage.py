@@ -28,7 +28,11 @@ CAPTION_FILE = "caption_file"
 REVIEWS = "reviews"
 """The parent that people write: what they said of the shard's samples."""
 
-OUTSIDE = (CAPTION_FILE, REVIEWS)
+CORRECTIONS = "corrections"
+"""The parent that people write, too: what they corrected of the shard's regions. Where there is nothing, it is in no
+hash."""
+
+OUTSIDE = (CAPTION_FILE, REVIEWS, CORRECTIONS)
 
 IMAGE_ENCODER, IMAGE_TEXT_ENCODER = "image_encoder", "image_text_encoder"
 
@@ -260,7 +264,8 @@ class Stage:
         more = tuple(role for name in named for role in step.more_roles.get(name, ()) if role not in step.roles)
         ways = set(step.ways.used(step.own(self.settings(recipe)))) if step.ways is not None else {None}
         told: dict[str | None, tuple[str, ...]] = {None: _played(step, recipe)}
-        told |= step.ways.roles if step.ways is not None else {}
+        if step.ways is not None:
+            told.update(step.ways.roles)
         if (later, more, inputs, ways, told[None]) == (step.later_inputs, (), (), {None}, step.roles):
             return step
         by_way = {way: (*roles, *more) for way, roles in told.items() if way in ways}

@@ -169,7 +169,8 @@ def _sampled_images(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iter
             for row in pairs[:: max(1, len(pairs) // SAMPLED_PAIRS)][:SAMPLED_PAIRS]:
                 cells = images.encoded(row["pair_id"])
                 for side in ("source", "target"):
-                    yield row, side, cells[f"{side}_image"]
+                    if cells[f"{side}_image"] is not None:  # else it was dropped
+                        yield row, side, cells[f"{side}_image"]
         finally:
             images.close()
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.plain_text import counted
+from imgdiff_assets.engine.parents import said_hashes
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.reviews import verdicts_hash
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
 from imgdiff_assets.stages.graph import SAMPLES
-from imgdiff_assets.stages.stage import REVIEWS
 from imgdiff_assets.statistics.funnel import StageFunnel
 from imgdiff_assets.what_if.judgement import Judgement, StoredScores
 from imgdiff_assets.what_if.stored_stage import Fate, StoredStage
@@ -173,15 +172,12 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
     for stored in stages[1:]:
         older = 0
         for shard, record in stored.records.items():
-            hashes = {
-                name: verdicts_hash(home, shard)
-                if name == REVIEWS
-                else by_name[name].records.get(shard, {}).get("output_hash")
-                for name in (*stored.stage.parents, *stored.stage.also)
-            }
+            names = (*stored.stage.tables, *stored.stage.also)
+            hashes = {name: by_name[name].records.get(shard, {}).get("output_hash") for name in names}
+            said = said_hashes(stored.stage, home, shard)
             # Of which recipe the table is, and so of which optional parents, its hash tells.
-            without = {name: hashes[name] for name in stored.stage.parents}
-            older += record["inputs_hash"] not in (content_hash(hashes), content_hash(without))
+            without = {name: hashes[name] for name in stored.stage.tables}
+            older += record["inputs_hash"] not in (content_hash({**hashes, **said}), content_hash({**without, **said}))
         if older:
             notes.append(
                 f"{stored.stage.name}: the tables of {counted(older, 'shard')} are older than what they were made "

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -28,7 +30,7 @@ from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.shards import SCHEMA, caption_id, shard_keys
 from imgdiff_assets.ledger.images import pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.ledger.tables import write_rows
+from imgdiff_assets.ledger.tables import read_table, write_rows
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.method.caption_edit import words
 from imgdiff_assets.method.tasks import TASKS
@@ -75,6 +77,11 @@ OVERRIDES = (
     "fine_tune_set.validation_fraction=0.5",
     "max_error_share=1.0",
 )
+
+
+def with_images(path: Path) -> pa.Table:
+    """A table of the ledger with its record, and with its images in it, as earlier releases wrote it."""
+    return read_table(path, images=True).replace_schema_metadata(pq.read_schema(path).metadata)
 
 
 class Artist:

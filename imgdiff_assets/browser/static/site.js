@@ -10,7 +10,7 @@ function withShortcut(key) {
 }
 
 function activate(element) {
-  if (element.matches("input:not([type=checkbox]), select")) element.focus();
+  if (element.matches("input:not([type=checkbox]), select, textarea")) element.focus();
   else element.click();
 }
 
@@ -43,6 +43,7 @@ function showShortcuts() {
     add(element.getAttribute("aria-keyshortcuts"), what);
   }
   if (document.querySelector("[data-cards]")) add("j k", "Next and previous card");
+  if (document.querySelector("[data-bulk] [name=id]")) add("m", "Select the card");
   add("?", "This list");
   dialog.showModal();
 }
@@ -79,6 +80,52 @@ document.addEventListener("click", async (event) => {
     button.textContent = "Selected";
   }
 });
+
+// Whoever gave a name once need not type it again.
+const NAME = "imgdiff reviewer";
+for (const field of document.querySelectorAll("[data-reviewer]")) {
+  if (!field.value) field.value = localStorage.getItem(NAME) || "";
+  field.form.addEventListener("submit", () => {
+    if (field.type === "hidden" && !field.value) field.value = localStorage.getItem(NAME) || prompt("Your name") || "";
+    localStorage.setItem(NAME, field.value.trim());
+  });
+}
+
+for (const form of document.querySelectorAll("[data-bulk]")) {
+  const boxes = [...form.querySelectorAll("[name=id]")];
+  const all = form.querySelector("[data-all]");
+  if (!all) continue;
+  const show = () => {
+    const count = boxes.filter((box) => box.checked).length;
+    form.querySelector("[data-count]").textContent = count ? `${count} selected` : "select";
+    all.checked = count === boxes.length;
+    all.indeterminate = count > 0 && count < boxes.length;
+    for (const part of form.querySelectorAll("[data-selected]")) part.hidden = !count;
+  };
+  all.addEventListener("change", () => {
+    for (const box of boxes) box.checked = all.checked;
+    show();
+  });
+  form.addEventListener("change", show);
+  form.addEventListener("submit", (event) => {
+    const tags = event.submitter && "tags" in event.submitter.dataset;
+    form.querySelector("[name=tag]").disabled = !tags;
+    const reason = form.querySelector("[name=reason]");
+    if (reason) reason.disabled = tags || event.submitter.value !== "reject";
+  });
+  addEventListener("pageshow", () => {
+    for (const field of form.elements) if (field.name) field.disabled = false;
+    show();
+  });
+  document.addEventListener("keydown", (event) => {
+    const card = document.activeElement.closest?.("[data-cards] > li");
+    if (event.key !== "m" || !card || event.target.matches("input:not([type=checkbox]), select, textarea")) return;
+    const box = card.querySelector("[name=id]");
+    box.checked = !box.checked;
+    show();
+    event.preventDefault();
+  });
+}
 
 for (const fold of document.querySelectorAll("[data-fold]")) fold.open = innerWidth >= 704;
 

@@ -22,10 +22,10 @@ class Listing:
         self._of_thread = threading.local()
 
     @contextmanager
-    def known(self, folder: PurePath, entries: Sequence[Entry]) -> Iterator[None]:
-        """While the block lasts, what is below the folder is `entries`."""
+    def known(self, folder: PurePath, without: PurePath, entries: Sequence[Entry]) -> Iterator[None]:
+        """While the block lasts, what is below the folder, but for one in it, is `entries`."""
         by_name = {str(entry.address): entry for entry in entries}
-        self._of_thread.value = folder, by_name, sorted(by_name)
+        self._of_thread.value = folder, by_name, sorted(by_name), without
         try:
             yield
         finally:
@@ -33,17 +33,19 @@ class Listing:
 
     def of(self, address: PurePath) -> "Mapping[str, Entry] | None":
         """What is known by name, if it is so of this address."""
-        folder, by_name, _ = self._value()
-        return by_name if folder is not None and address.is_relative_to(folder) else None
+        folder, by_name, _, without = self._value()
+        if folder is None or not address.is_relative_to(folder) or address.is_relative_to(without):
+            return None
+        return by_name
 
     def below(self, folder: PurePath) -> list[Entry]:
         """What is known below a folder, by name."""
-        _, by_name, names = self._value()
+        _, by_name, names, _ = self._value()
         first, end = (bisect_left(names, f"{folder}{mark}") for mark in ("/", "0"))  # which follows the slash
         return [by_name[name] for name in names[first:end]]
 
-    def _value(self) -> tuple[PurePath | None, Mapping[str, Entry], Sequence[str]]:
-        return getattr(self._of_thread, "value", None) or (None, {}, ())
+    def _value(self) -> tuple[PurePath | None, Mapping[str, Entry], Sequence[str], PurePath]:
+        return getattr(self._of_thread, "value", None) or (None, {}, (), PurePath())
 
 
 def kept_end(entry: Entry) -> bytes | None:

@@ -32,7 +32,7 @@ class LocalStore:
     def below(self, folder: PurePath) -> list[Entry]:
         return _entries(path for path in Path(folder).rglob("*") if path.is_file())
 
-    def looking(self, folder: PurePath) -> AbstractContextManager[None]:
+    def looking(self, folder: PurePath, without: str) -> AbstractContextManager[None]:
         return nullcontext()
 
     @contextmanager
@@ -44,6 +44,7 @@ class LocalStore:
                 raise Replaced(address)
 
     def append(self, address: PurePath, lines: Sequence[str]) -> None:
+        Path(address).parent.mkdir(parents=True, exist_ok=True)
         append_lines(Path(address), lines)
 
     def drop_lines(self, address: PurePath, goes: Callable[[bytes], bool]) -> None:

@@ -84,16 +84,34 @@ class ObjectStore:
         wanted = pattern.split("/")
         return [entry for entry in self.below(folder) if _matches(entry.address.relative_to(folder).parts, wanted)]
 
-    def looking(self, folder: PurePath) -> AbstractContextManager[None]:
-        return self._listing.known(folder, self.below(folder))
+    def looking(self, folder: PurePath, without: str) -> AbstractContextManager[None]:
+        left_out = folder / without
+        return self._listing.known(folder, left_out, self._listed(folder, left_out))
 
     def below(self, folder: PurePath) -> list[Entry]:
         if self._listing.of(folder) is not None:
             return self._listing.below(folder)
+        return self._listed(folder)
+
+    def _listed(self, folder: PurePath, without: PurePath | None = None) -> list[Entry]:
+        """All objects below a folder; names come in order, so that those below another are passed over at once."""
         bucket = ObjectAddress(*folder.parts[:2])
-        found = self._ask(
-            folder, lambda: [meta for some in self._bucket.list(prefix=_key(folder)) for meta in some], "listed"
-        )
+
+        def names() -> list[Any]:
+            found: list[Any] = []
+            if without is None:
+                return [meta for some in self._bucket.list(prefix=_key(folder)) for meta in some]
+            first, last = f"{_key(without)}/", f"{_key(without)}0"  # which follows the slash
+            for some in self._bucket.list(prefix=_key(folder)):
+                found += [meta for meta in some if not first <= meta["path"] < last]
+                if any(first <= meta["path"] for meta in some):
+                    rest = self._bucket.list(prefix=_key(folder), offset=last)
+                    known = {meta["path"] for meta in found}
+                    found += [meta for more in rest for meta in more if meta["path"] not in known]
+                    break
+            return found
+
+        found = self._ask(folder, names, "listed")
         entries = [
             Entry(bucket / meta["path"], version_of(meta), meta["size"], meta["last_modified"].timestamp())
             for meta in found

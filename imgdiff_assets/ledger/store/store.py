@@ -32,8 +32,11 @@ class Store(Protocol):
     def below(self, folder: PurePath) -> list[Entry]:
         """All files below a folder, however deep; by name. There are none where there is no such folder."""
 
-    def looking(self, folder: PurePath) -> AbstractContextManager[None]:
-        """While the block lasts, this thread may be told what was below a folder when it began, and reads only."""
+    def looking(self, folder: PurePath, without: str) -> AbstractContextManager[None]:
+        """While the block lasts, this thread may be told what was below a folder when it began, and reads only.
+
+        Not below the folder in it that is named `without`, in which there are many files.
+        """
 
     def writing(
         self, address: PurePath, expected: Expected = ANY, shared: bool = False

@@ -12,6 +12,7 @@ from imgdiff_assets.browser.candidates import read_page
 from imgdiff_assets.browser.funnel_page import funnel_page
 from imgdiff_assets.browser.joins import scores_of
 from imgdiff_assets.browser.neighbours import neighbours
+from imgdiff_assets.browser.people import visitor
 from imgdiff_assets.browser.question import BadQuestion, Question, read_question
 from imgdiff_assets.browser.row_page import row_page
 from imgdiff_assets.browser.site import Site
@@ -194,7 +195,7 @@ def test_no_score_is_shown_where_nothing_was_compared(own_site: Site, commit_row
     assert {row["fine_tune_set.validation_similarity"] for row in found} == {None}
     shown = [(chart.stage, chart.score) for chart in histograms(own_site.index, own_site.recipe, shard)]
     assert ("fine_tune_set", "validation_bits") not in shown
-    page = row_page(own_site, rows[0]["sample_id"], {})
+    page = row_page(own_site, rows[0]["sample_id"], {}, visitor(own_site.home, None))
     assert "validation_similarity" not in page
     assert "_vector" not in page, "nobody reads base64"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -147,11 +148,12 @@ def test_a_row_group_is_read_once_until_its_table_is_replaced(
         for pair in pairs:
             pictures.image(pair["pair_id"], "source")
             pictures.thumbnail(pair["pair_id"])
-    assert len(read) == 1, "all rows of the shard lie in one group"
+    parts = [pq.read_metadata(path) for path in Ledger(own_home.ledger).parts_named("image_pairs", SHARD)]
+    assert len(read) == 1 + sum(part.num_row_groups for part in parts), "all rows of the table lie in one group"
     rewrite(0, True)
     read.clear()
     pictures.image(pairs[0]["pair_id"], "target")
-    assert len(read) == 1
+    assert len(read) == 1, "of the table: its parts are as they were"
 
 
 def test_an_image_that_is_damaged_is_told(own_home: Home, tmp_path: Path, commit_rows: Any) -> None:

@@ -81,7 +81,8 @@ def test_below_another_root_every_address_is_below_it(seen_home: Home, seen_reci
         sample = site.index.rows("SELECT sample_id FROM fine_tune_set LIMIT 1")[0]["sample_id"]
         redirect = client.get("/samples/find", params={"id": sample}, follow_redirects=False)
     pages = ("", "gallery", "row", "review", "certificate", "shards", "static", "thumbnail", "image")
-    assert statuses == {**dict.fromkeys(pages, 200), "find": 404}, "nothing is looked for"
+    forms = dict.fromkeys(("rows", "views", "correct"), 405)
+    assert statuses == {**dict.fromkeys(pages, 200), "find": 404, **forms}, "nothing is looked for, nothing is said"
     assert redirect.headers["location"] == f"/samples/row/{sample}"
     assert outside == {"runs", "assets"}
 

@@ -17,6 +17,7 @@ from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store import store
 from imgdiff_assets.ledger.store.objects import ObjectStore
+from imgdiff_assets.ledger.tables import write_rows
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.filtered_pairs import STAGE
 from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
@@ -84,6 +85,24 @@ def test_views_show_the_ledger_without_images(own_home: Home, drawn_recipe: Reci
         expected = ["shard", *(field.name for field in stage.schema if not is_image(field))]
         assert shown.column_names == expected
         assert shown.num_rows == sum(ledger.read(stage.name, shard).num_rows for shard in SHARDS)
+
+
+def test_a_view_has_the_images_wherever_they_lie(own_home: Home) -> None:
+    ledger = Ledger(own_home.ledger)
+    shown = "SELECT pair_id, source_image, target_image, width FROM image_pairs_with_images ORDER BY pair_id"
+    expected = [
+        {name: row[name] for name in ("pair_id", "source_image", "target_image", "width")}
+        for shard in SHARDS
+        for row in ledger.read("image_pairs", shard, images=True).to_pylist()
+    ]
+    expected.sort(key=lambda row: row["pair_id"])
+    rebuild(own_home)
+    assert Catalog(own_home.catalog).query(shown).to_pylist() == expected
+    for shard in SHARDS:  # as an earlier release wrote them: first one beside another, then all
+        rows = ledger.read("image_pairs", shard, images=True)
+        write_rows(ledger.table_path("image_pairs", shard), rows.to_pylist(), rows.schema)
+        rebuild(own_home)
+        assert Catalog(own_home.catalog).query(shown).to_pylist() == expected
 
 
 def test_every_materialisation_of_a_table_is_known(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -21,8 +22,11 @@ from imgdiff_assets.ingest.ingest_pairs import ingest_pairs
 from imgdiff_assets.ingest.removed_shards import remove_shard, restore_shard
 from imgdiff_assets.ingest.shards import caption_id, read_captions, shard_keys
 from imgdiff_assets.ledger.aside import copy_aside
+from imgdiff_assets.ledger.corrections import CORRECTIONS, Correction, counting
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import ACCEPT, Review, add_review, read_reviews
+from imgdiff_assets.ledger.tags import TAGS, Tagged
+from imgdiff_assets.ledger.views import VIEWS, View, views
 from imgdiff_assets.lineage.takedown import IMAGE_HASHES, TakedownError
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.release.contents import SCHEMA, Contents, write_contents
@@ -60,6 +64,10 @@ def sources(home: Home) -> dict[str, str]:
     return {row["pair_id"]: row["caption_id"] for row in rows}
 
 
+def told_pair(of_pair: dict[str, str], caption: str) -> str:
+    return next(pair for pair, of in of_pair.items() if of == caption)
+
+
 def test_all_that_came_of_a_caption_goes(own_home: Home, drawn_recipe: Recipe, run_stages: RunStages) -> None:
     ledger, goes = Ledger(own_home.ledger), caption_id(GOES)
     of_pair, before, others = sources(own_home), rows_of(own_home, SHARD), rows_of(own_home, OTHER)
@@ -68,6 +76,14 @@ def test_all_that_came_of_a_caption_goes(own_home: Home, drawn_recipe: Recipe, r
     stays = next(row["sample_id"] for row in before["fine_tune_set"] if row["caption_id"] != goes)
     for sample in (samples[0], stays):
         add_review(own_home, Review(sample, SHARD, "ada", ACCEPT))
+    regions = {row["caption_id"]: row["region_id"] for row in before["fine_tune_set"] if row["region_id"]}
+    for caption, region in ((goes, regions[goes]), *(each for each in regions.items() if each[0] != goes)):
+        TAGS.add(own_home, [Tagged("0" * 16, caption, "ada", pair_id=told_pair(of_pair, caption))])
+        CORRECTIONS.add(own_home, [Correction(region, SHARD, "ada", {"difference_caption": f"{caption} is secret"})])
+    VIEWS.add(own_home, [View("of it", f"/gallery?after={samples[0]}"), View("of all", "/gallery")])
+    with CORRECTIONS.address(own_home).open("a") as file:  # type: ignore[attr-defined]
+        file.write(f'{{"region_id": "{regions[goes]}", torn')
+    add_review(own_home, Review("1" * 16, SHARD, "ada", ACCEPT, pair_id=told_pair(of_pair, goes)))
     copy_aside(ledger.table_path("captions", SHARD))
     ledger.stage_batch("captions", SHARD, "describe", [{"pair_id": "1"}], STAGES[0].schema)
     thumbnail = own_home.local / "cache" / "aa" / "x.webp"
@@ -83,9 +99,15 @@ def test_all_that_came_of_a_caption_goes(own_home: Home, drawn_recipe: Recipe, r
     assert told.releases == {"1": 2}
     assert told.rows["fine_tune_set"] == samples
     assert told.reviews == 1
+    assert told.said == {"corrections.jsonl": 2, "tags.jsonl": 1, "views.jsonl": 1}
     assert files(own_home) == state, "foreseeing changes nothing"
 
     assert remove_source(own_home, "caption", goes[:8]) == told
+    assert counting(own_home).keys() == {region for caption, region in regions.items() if caption != goes}
+    assert {said.tag for said in TAGS.read(own_home).values} == regions.keys() - {goes}
+    assert views(own_home) == {"of all": "/gallery"}
+    Path(CORRECTIONS.address(own_home)).unlink()  # else the others' samples would say something new
+    assert read_reviews(own_home).by_sample.keys() == {stays}, "also of a sample that has another id by now"
     after = rows_of(own_home, SHARD)
     for stage in STAGES:
         gone = set(told.rows.get(stage.name, ()))
@@ -95,6 +117,9 @@ def test_all_that_came_of_a_caption_goes(own_home: Home, drawn_recipe: Recipe, r
     left = {row[name] for rows in after.values() for row in rows for name in IMAGE_HASHES if name in row}
     assert not left & set(told.images)
     assert set(told.images)
+    parts = [path for path in own_home.root.glob("parts/*/*/*") if path.is_file()]
+    assert not set(told.images) & {known for path in parts for known in pq.read_table(path)["hash"].to_pylist()}
+    assert {shard_of.parent.name for shard_of in parts} == {f"shard={SHARD}", f"shard={OTHER}"}
     assert list(naming(own_home, GOES)) == []
     assert not thumbnail.exists()
     assert not ledger.all_staged()

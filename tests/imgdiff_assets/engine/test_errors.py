@@ -18,6 +18,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
+from tests.imgdiff_assets.conftest import with_images
 
 SHARD = "shard-000000"
 
@@ -60,7 +61,7 @@ def forget(home: Home, name: str) -> None:
 def rewrite_images(home: Home, change: Callable[[list[dict[str, Any]]], None]) -> None:
     """Change rows of `image_pairs` behind the ledger's back."""
     path = Ledger(home.ledger).table_path("image_pairs", SHARD)
-    table = pq.read_table(path, partitioning=None)
+    table = with_images(path)
     rows = table.to_pylist()
     change([row for row in rows if row["source_image"] is not None])
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)

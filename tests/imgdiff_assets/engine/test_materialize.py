@@ -140,13 +140,14 @@ def go(
     stage = build_stage(calls, version)
     inputs = numbers(values, rejected)
     models = Arithmetic(batch)
-    record = materialize(stage, shard, inputs, recipe or limits(), Ledger(root), models, "run", log, again=again)
+    ledger = Ledger(root / "ledger")
+    record = materialize(stage, shard, inputs, recipe or limits(), ledger, models, "run", log, again=again)
     return record, calls
 
 
 def rows_of(root: Path) -> list[Row]:
     """The table's rows, images included, without run and time."""
-    table = Ledger(root).read("filtered_pairs", SHARD, images=True)
+    table = Ledger(root / "ledger").read("filtered_pairs", SHARD, images=True)
     return [{name: value for name, value in row.items() if name not in BOOKKEEPING} for row in table.to_pylist()]
 
 
@@ -169,7 +170,7 @@ def test_every_candidate_is_kept_with_scores_and_reason(tmp_path: Path) -> None:
 
 def test_a_second_run_measures_and_writes_nothing(tmp_path: Path) -> None:
     go(tmp_path)
-    path = Ledger(tmp_path).table_path("filtered_pairs", SHARD)
+    path = Ledger(tmp_path / "ledger").table_path("filtered_pairs", SHARD)
     before = path.stat().st_mtime_ns
     record, calls = go(tmp_path)
     assert calls.counts == {}
@@ -266,7 +267,9 @@ def test_out_of_memory_halves_the_batch(tmp_path: Path) -> None:
         return first.run(rows, work)
 
     stage = replace(stage, steps=(replace(first, run=limited), *stage.steps[1:]))
-    record = materialize(stage, SHARD, numbers(range(16)), limits(), Ledger(tmp_path), Arithmetic(16), "run")
+    record = materialize(
+        stage, SHARD, numbers(range(16)), limits(), Ledger(tmp_path / "ledger"), Arithmetic(16), "run"
+    )
     assert (record.errors, record.measured) == (0, 16)
     assert sizes == [16, 8, 4, 4, 4, 4], "a size that did not fit is not tried again"
 
@@ -279,7 +282,7 @@ def test_a_score_that_is_no_number_is_an_error(tmp_path: Path) -> None:
     bad = replace(second, run=lambda rows, work: [{"square": float("nan")} for _ in rows])
     stage = replace(stage, steps=(*stage.steps[:2], bad, stage.steps[3]))
     with pytest.raises(ShardFailed, match="max_error_share"):
-        materialize(stage, SHARD, numbers(range(60)), limits(), Ledger(tmp_path), Arithmetic(8), "run")
+        materialize(stage, SHARD, numbers(range(60)), limits(), Ledger(tmp_path / "ledger"), Arithmetic(8), "run")
     verdicts = {row["rejected_by"] for row in rows_of(tmp_path) if row["product"] >= 0.3}
     assert verdicts == {"error:not_finite"}
 
@@ -289,7 +292,7 @@ def test_a_damaged_table_is_moved_aside_and_made_again(tmp_path: Path, share: fl
     """Where the end is missing, all is lost; but for the end of the footer, of which there is another."""
     go(tmp_path)
     whole = rows_of(tmp_path)
-    path = Ledger(tmp_path).table_path("filtered_pairs", SHARD)
+    path = Ledger(tmp_path / "ledger").table_path("filtered_pairs", SHARD)
     os.truncate(path, int(share * path.stat().st_size))
     said: list[str] = []
     _, calls = go(tmp_path, log=said.append)
@@ -302,7 +305,7 @@ def test_a_damaged_table_is_moved_aside_and_made_again(tmp_path: Path, share: fl
 def test_a_table_without_a_newer_column_is_completed(tmp_path: Path) -> None:
     go(tmp_path)
     whole = rows_of(tmp_path)
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path / "ledger")
     old = ledger.read("filtered_pairs", SHARD, images=True).drop_columns(["square", "square_fingerprint"])
     record = ledger.record("filtered_pairs", SHARD)
     reference = [CellReference(ledger.table_path("filtered_pairs", SHARD), row) for row in range(old.num_rows)]
@@ -362,7 +365,7 @@ def another_run(body: Callable[[Path, Connection], None], root: Path) -> Iterato
 
 
 def _hold_the_table_and_ask_for_the_accelerator(root: Path, parent: Connection) -> None:
-    ledger = Ledger(root)
+    ledger = Ledger(root / "ledger")
     with ledger.lock("filtered_pairs", SHARD, "run other"), turns.taking_turns(ledger.locks, "run other", parent.send):
         parent.send("held")
         parent.recv()
@@ -371,7 +374,7 @@ def _hold_the_table_and_ask_for_the_accelerator(root: Path, parent: Connection) 
 
 def test_two_runs_that_hold_what_the_other_needs_do_not_wait_for_ever(tmp_path: Path) -> None:
     with another_run(_hold_the_table_and_ask_for_the_accelerator, tmp_path) as other:
-        with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
+        with turns.taking_turns(Ledger(tmp_path / "ledger").locks, "run this", pytest.fail):
             turns.wait_for("xla:0")
         other.send("ask")
         assert other.recv() == "xla:0 is held by run this; waiting for it to finish"
@@ -379,7 +382,7 @@ def test_two_runs_that_hold_what_the_other_needs_do_not_wait_for_ever(tmp_path: 
 
 
 def _have_one_accelerator_and_ask_for_another(root: Path, parent: Connection) -> None:
-    with turns.taking_turns(Ledger(root).locks, "run other", parent.send):
+    with turns.taking_turns(Ledger(root / "ledger").locks, "run other", parent.send):
         turns.wait_for("xla:0")
     parent.send("held")
     parent.recv()
@@ -388,7 +391,7 @@ def _have_one_accelerator_and_ask_for_another(root: Path, parent: Connection) ->
 
 def test_two_runs_that_have_an_accelerator_each_do_not_wait_for_the_other_s(tmp_path: Path) -> None:
     with another_run(_have_one_accelerator_and_ask_for_another, tmp_path) as other:
-        with turns.taking_turns(Ledger(tmp_path).locks, "run this", pytest.fail):
+        with turns.taking_turns(Ledger(tmp_path / "ledger").locks, "run this", pytest.fail):
             turns.wait_for("xla:1")
         other.send("ask")
         go(tmp_path, calls=Calls(trouble=lambda step, row: turns.wait_for("xla:0")))
@@ -401,7 +404,7 @@ def test_a_torn_staged_batch_is_measured_again(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path, calls=Calls(trouble=trouble))
-    batches = Ledger(tmp_path).staged_batches("filtered_pairs", SHARD, "multiply")
+    batches = Ledger(tmp_path / "ledger").staged_batches("filtered_pairs", SHARD, "multiply")
     assert len(batches) == 9
     batches[2].write_bytes(batches[2].read_bytes()[:50])
     (batches[0].parent / "multiply-000099.parquet.tmp").write_bytes(b"half")
@@ -413,7 +416,7 @@ def test_a_torn_staged_batch_is_measured_again(tmp_path: Path) -> None:
 def test_the_record_is_in_the_footer_and_in_the_history(tmp_path: Path) -> None:
     record, _ = go(tmp_path)
     go(tmp_path, recipe=limits(low=0.4))
-    ledger = Ledger(tmp_path)
+    ledger = Ledger(tmp_path / "ledger")
     history = ledger.history("filtered_pairs", SHARD)
     assert [entry["kept"] for entry in history] == [record.kept, ledger.record("filtered_pairs", SHARD)["kept"]]
     assert json.dumps(history[-1], sort_keys=True) == json.dumps(

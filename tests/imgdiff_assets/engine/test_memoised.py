@@ -20,6 +20,7 @@ from imgdiff_assets.stages.graph import stage_named, stages_of
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Measurement
 from resources.loading import devices
+from tests.imgdiff_assets.conftest import with_images
 
 SHARD = "shard-000000"
 GUIDE = Path(__file__).parents[3] / "docs" / "how_it_works.md"
@@ -189,7 +190,7 @@ def test_an_error(home: Home, measured: Any) -> None:
     """A pair's image is damaged, and then whole again."""
     path = Ledger(home.ledger).table_path("image_pairs", SHARD)
     whole = path.read_bytes()
-    table = pq.read_table(path, partitioning=None)
+    table = with_images(path)
     rows = table.to_pylist()
     rows[2]["source_image"]["bytes"] = rows[2]["source_image"]["bytes"][:99]
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)

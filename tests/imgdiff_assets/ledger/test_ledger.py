@@ -19,7 +19,7 @@ from filelock import FileLock
 from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.ledger.tables import IMAGE_ROWS_PER_GROUP, conform
+from imgdiff_assets.ledger.tables import IMAGE_ROWS_PER_GROUP, conform, write_rows
 
 ASSET, SHARD = "image_pairs", "shard-000000"
 SCHEMA = pa.schema([("id", pa.string()), ("score", pa.float32()), ("image", IMAGE)])
@@ -83,9 +83,34 @@ def test_a_committed_table_holds_everything_and_nothing_else_is_left(ledger: Led
 
 
 def test_images_lie_in_small_row_groups(ledger: Ledger) -> None:
-    _commit(ledger, range(40))
-    metadata = pq.read_metadata(ledger.table_path(ASSET, SHARD))
-    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [16, 16, 8]
+    _commit(ledger, range(40), batch=10)
+    metadata = pq.read_metadata(ledger.parts(ASSET, SHARD).entries()[0].address)
+    assert [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)] == [4, 4, 2]
+
+
+def test_an_image_is_written_once(ledger: Ledger) -> None:
+    _commit(ledger, range(40), size=2_000)
+    parts = {entry.address: entry.version for entry in ledger.parts(ASSET, SHARD).entries()}
+    assert set(ledger.parts_named(ASSET, SHARD)) == set(parts)
+    assert len(parts) == 6
+    path = ledger.table_path(ASSET, SHARD)
+    for _ in range(2):
+        ledger.commit(ASSET, SHARD, SCHEMA, _rows(range(40)), [CellReference(path, row) for row in range(40)], {})
+    assert {entry.address: entry.version for entry in ledger.parts(ASSET, SHARD).entries()} == parts
+    assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [_row(number, 2_000) for number in range(40)]
+    assert path.stat().st_size < 10_000
+    _commit(ledger, range(40), size=2_000)  # measured again, in the same batches
+    assert {entry.address: entry.version for entry in ledger.parts(ASSET, SHARD).entries()} == parts
+
+
+def test_a_table_of_before_has_its_images_in_parts_when_it_is_rewritten(ledger: Ledger) -> None:
+    path = ledger.table_path(ASSET, SHARD)
+    write_rows(path, [_row(number) for number in range(40)], SCHEMA)
+    assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [_row(number) for number in range(40)]
+    assert ledger.parts_named(ASSET, SHARD) == []
+    ledger.commit(ASSET, SHARD, SCHEMA, _rows(range(40)), [CellReference(path, row) for row in range(40)], {})
+    assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [_row(number) for number in range(40)]
+    assert len(ledger.parts_named(ASSET, SHARD)) == 3
 
 
 def test_an_empty_table_is_a_table(ledger: Ledger) -> None:
@@ -171,13 +196,13 @@ def _commit_on_a_full_disk(root: str) -> None:
     # The limit on a file's size fails a write as a full disk does: an error in the middle of the file.
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
     ledger = Ledger(Path(root))
-    with pytest.raises(
-        OSError, match=r"rows\.parquet: cannot be written \(.*\); what was there is unchanged\."
-    ) as one:
-        _commit(ledger, range(40), size=2_000, record=_record(run=2))
-    assert "\n" not in str(one.value)
-    with pytest.raises(OSError, match=r"draw-\d+\.parquet: cannot be written"):
+    ledger.stage_batch(ASSET, SHARD, "draw", [_row(number, 500) for number in range(5)], SCHEMA)
+    with pytest.raises(OSError, match=r"\w+\.parquet: cannot be written \(.*\); what was there is unchanged\.") as one:
         ledger.stage_batch(ASSET, SHARD, "draw", [_row(number, 2_000) for number in range(40)], SCHEMA)
+    assert "\n" not in str(one.value)
+    rows = pa.table({"id": [str(_bytes(number, 2_000)) for number in range(40)], "score": [0.5] * 40})
+    with pytest.raises(OSError, match=r"rows\.parquet: cannot be written"):
+        ledger.commit(ASSET, SHARD, SCHEMA, rows, [], _record(run=2))
 
 
 def test_a_full_disk_leaves_the_old_table_and_the_finished_batches(ledger: Ledger) -> None:
@@ -187,13 +212,13 @@ def test_a_full_disk_leaves_the_old_table_and_the_finished_batches(ledger: Ledge
     assert ledger.read(ASSET, SHARD, images=True).to_pylist() == [_row(number) for number in range(5)]
     assert ledger.record(ASSET, SHARD) == _record(run=1)
     staged = ledger.staged_batches(ASSET, SHARD, "draw")
-    assert sum(pq.read_metadata(path).num_rows for path in staged) == 40
+    assert sum(pq.read_metadata(path).num_rows for path in staged) == 5
     assert _files(ledger) == sorted([*before, *(str(path.relative_to(ledger.root)) for path in staged)])
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"file/ledger/.*/rows\.parquet: cannot be written \(.*[Nn]ot a directory"):
+    with pytest.raises(OSError, match=r"file/\S+: cannot be written \(.*(File exists|[Nn]ot a directory)"):
         Ledger(tmp_path / "file" / "ledger").commit(ASSET, SHARD, SCHEMA, _rows([]), [], {})
 
 
@@ -367,14 +392,15 @@ def test_a_lock_is_given_back_when_its_run_fails(ledger: Ledger) -> None:
 
 
 def test_tables_are_read_by_the_tools_that_people_have(ledger: Ledger) -> None:
-    """As a Hive-partitioned dataset, with the images in the layout that `datasets` decodes."""
+    """As a Hive-partitioned dataset, and its parts, too, with the images in the layout that `datasets` decodes."""
     import pyarrow.dataset as ds
 
     _commit(ledger, range(3))
-    table = ds.dataset(
-        ledger.root / ASSET, format="parquet", partitioning="hive", exclude_invalid_files=True
-    ).to_table()
-    assert table["shard"].to_pylist() == [SHARD] * 3
+    for folder in (ledger.root, ledger.root.with_name("parts")):
+        table = ds.dataset(
+            folder / ASSET, format="parquet", partitioning="hive", exclude_invalid_files=True
+        ).to_table()
+        assert table["shard"].to_pylist() == [SHARD] * 3
     assert table.schema.field("image").type == pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     assert json.loads(pq.read_schema(ledger.table_path(ASSET, SHARD)).metadata[b"imgdiff_materialization"]) == _record(
         rows=3

@@ -24,6 +24,7 @@ from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.statistics.table_checks import INVARIANTS
+from tests.imgdiff_assets.conftest import with_images
 
 SHARDS = ["shard-000000", "shard-000001"]
 BY_NAME = {invariant.name: invariant for invariant in INVARIANTS}
@@ -37,8 +38,7 @@ def violations(home: Home, name: str, stage: str) -> list[dict[str, Any]]:
 def edit(home: Home, stage: str, change: Change, shard: str = SHARDS[0]) -> None:
     """Rewrite a table with its record as it was, rows changed by `change`."""
     path = Ledger(home.ledger).table_path(stage, shard)
-    with pq.ParquetFile(path) as file:
-        table = file.read()
+    table = with_images(Path(path))
     rows = table.to_pylist()
     change(rows)
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)

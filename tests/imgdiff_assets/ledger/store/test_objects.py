@@ -28,6 +28,7 @@ from imgdiff_assets.common.addresses import ObjectAddress, address
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.aside import set_aside
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.places import PARTS
 from imgdiff_assets.ledger.reviews import Review, add_review, read_reviews
 from imgdiff_assets.ledger.store import lease, store
 from imgdiff_assets.ledger.store.entry import LeaseLost, Replaced, StoreRefused, StoreUnavailable
@@ -182,10 +183,14 @@ def test_many_tables_are_known_by_one_request(opened: Bucket, monkeypatch: pytes
     shards = [f"shard-{number:06d}" for number in range(5)]
     for shard in shards:
         ledger.commit(ASSET, shard, SCHEMA, pa.table({"id": ["x"]}), [None], record(shard=shard))
+        ledger.stage_batch(ASSET, shard, "draw", rows_of(1), SCHEMA)
+        objects.delete(ledger.staging(ASSET, shard))
+    objects.append(ROOT.parent / "reviews.jsonl", ["{}"])  # whose name comes after that of the parts
 
     def look() -> list[str]:
         bucket.requests.clear()
-        with objects.looking(ROOT.parent):
+        with objects.looking(ROOT.parent, PARTS):
+            assert len(objects.pieces(ROOT.parent / "reviews.jsonl")) == 1
             assert ledger.shards(ASSET) == shards
             assert [(ledger.record(ASSET, shard) or {})["shard"] for shard in shards] == shards
             assert not any(ledger.is_staged(ASSET, shard) for shard in shards)
@@ -193,14 +198,18 @@ def test_many_tables_are_known_by_one_request(opened: Bucket, monkeypatch: pytes
             assert not ledger.exists("captions", shards[0])
         return bucket.requests
 
-    assert look() == ["list", *["get"] * 5]
-    assert look() == ["list"]
+    assert look() == ["list", "list", *["get"] * 5], "up to the parts, and from there"
+    assert look() == ["list", "list"]
     for kept in (tmp_path / "cache").rglob("*/*"):
         if kept.is_file():
             kept.write_bytes(kept.read_bytes()[:-1] + b"?")  # a disk gives back other bytes
-    assert look() == ["list", *["get"] * 5]
+    assert look() == ["list", "list", *["get"] * 5]
     ledger.commit(ASSET, shards[3], SCHEMA, pa.table({"id": ["y"]}), [None], record(shard=shards[3]))
-    assert look() == ["list", "get"]
+    assert look() == ["list", "list", "get"]
+    with objects.looking(ROOT.parent, PARTS):
+        bucket.requests.clear()
+        assert len(ledger.parts(ASSET, shards[0]).entries()) == 1, "which are asked for when they are wanted"
+        assert bucket.requests == ["list"]
 
 
 class Watch:

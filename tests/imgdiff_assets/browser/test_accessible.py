@@ -1,0 +1,104 @@
+"""What axe-core finds on every page, by day, by night and on a phone: nothing.
+
+`IMGDIFF_AXE` names its `axe.min.js` (`npm install axe-core`); `IMGDIFF_SCREENSHOTS` a folder for pictures of pages.
+"""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import uvicorn
+
+from imgdiff_assets.browser.app import create_app
+from imgdiff_assets.browser.plane import make_plane
+from imgdiff_assets.browser.site import Site
+from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tags import TAGS, Tagged
+from imgdiff_assets.ledger.views import VIEWS, View
+from imgdiff_assets.reading.gathered import gather
+from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release.compare_page import PAGES
+from imgdiff_assets.release.contents import Contents, contents, write_contents
+from imgdiff_assets.stages.graph import STAGES
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+pytestmark = pytest.mark.slow
+AXE = os.environ.get("IMGDIFF_AXE")
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def home(seen_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """With a tag, a view and two releases."""
+    home = Home(Path(shutil.copytree(seen_home.root, tmp_path_factory.mktemp("accessible") / "home")))
+    ledger = Ledger(home.ledger)
+    rows = [dict(row) for row in contents(ledger, STAGES, gather(ledger, ["shard-000000"]), []).samples]
+    other = {**rows[1], "answer": "Something else."}
+    for number, told in ((1, rows), (2, [other, *rows[2:]])):
+        (home.releases / str(number)).mkdir(parents=True)
+        write_contents(Contents({"number": number, "version": str(number)}, told), home.releases / str(number))
+    TAGS.add(home, [Tagged(rows[1]["sample_id"], "blurred", "Ann")])
+    VIEWS.add(home, [View("doubtful", "/gallery?sort=captions.match")])
+    return home
+
+
+@pytest.fixture(scope="module")
+def address(home: Home, seen_recipe: Recipe) -> Iterator[str]:
+    site = Site(home, seen_recipe, more=PAGES)
+    make_plane(site.index, "pca")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(create_app(site), log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.mark.skipif(AXE is None, reason="IMGDIFF_AXE names no axe.min.js")
+@pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)])
+def test_axe_finds_nothing(page: "Page", address: str, home: Home, scheme: Any, size: Any) -> None:
+    assert AXE is not None
+    row = Ledger(home.ledger).read("fine_tune_set", "shard-000000").to_pylist()[0]
+    page.set_viewport_size(size)
+    page.emulate_media(color_scheme=scheme)
+    found: dict[str, Any] = {}
+    for name, path in {
+        "funnel": "/",
+        "gallery": "/gallery",
+        "similar": f"/gallery?stage=filtered_pairs&verdict=all&like={row['pair_id']}",
+        "map": "/map",
+        "row": f"/row/{row['sample_id']}",
+        "start": "/review",
+        "review": "/review?reviewer=Ann",
+        "certificate": "/certificate",
+        "shards": "/shards",
+        "releases": "/releases?kind=changed",
+        "gone": "/releases?kind=gone",
+        "sorry": "/row/0123456789abcdef",
+    }.items():
+        page.goto(address + path)
+        page.wait_for_load_state("networkidle")
+        if page.locator("[data-correct] > summary").count():
+            page.keyboard.press("e")
+        if page.locator("[data-all]").count():
+            page.locator("[data-all]").check()
+        page.evaluate(Path(AXE).read_text(encoding="utf-8"))
+        if folder := os.environ.get("IMGDIFF_SCREENSHOTS"):
+            page.screenshot(path=Path(folder) / f"{name}-{scheme}-{size['width']}.png", full_page=True)
+        violations = page.evaluate("axe.run().then((result) => result.violations)")
+        told = [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
+        found |= {name: told} if told else {}
+        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], name
+    assert found == {}
