@@ -42,6 +42,9 @@ class ModelSettings(BaseModel):
     role: ClassVar[str] = ""
     """The role that they are settings of, such as `captioner`."""
 
+    shares_weights: ClassVar[bool] = False
+    """Whether roles of the same weights have them in memory once (`resources.loading.devices.shared`)."""
+
     model: str = Field(
         min_length=1,
         description="Weights: `miniature:<role>` (shipped with the package), a local folder or file, a model id of "
@@ -139,6 +142,8 @@ class ServableSettings(ModelSettings):
 
 class ImageModelSettings(ServableSettings):
     """Settings of a role whose model makes pictures, here or behind a server that speaks OpenAI's images API."""
+
+    shares_weights: ClassVar[bool] = True
 
     num_inference_steps: int = Field(default=30, ge=1, description="Denoising steps.")
     guidance_scale: float = Field(
