@@ -74,10 +74,12 @@ def rejected_by(name: str, recipe: Recipe, row: dict[str, Any], case: Case | Non
     stage, section = stage_named(name), getattr(recipe, name)
     row |= {column.name: row.get(column.name) for column in stage.item_columns}
     for step in stage.steps:
+        if not step.on(section):
+            continue
         if isinstance(step, Measurement):
             if case is not None:
                 row |= step.run([row], Told(case, stage.values(recipe, step.settings)))[0]  # type: ignore[arg-type]
-        elif step.on(section) and set(step.reads) <= row.keys():
+        elif set(step.reads) <= row.keys():
             columns = {name: np.array([row[name]], dtype=object) for name in step.reads}
             if isinstance(step, Derivation):
                 row[step.column.name] = step.compute(columns, section)[0]

@@ -173,11 +173,11 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(monkeypatch
 def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = CaptionerSettings(model="m", base_url="http://localhost/v1")
     monkeypatch.setenv("OPENAI_API_KEY", "for another service")
-    with chat_server._connect(settings) as client:
+    with chat_server.connect(settings) as client:
         assert client.api_key == "none"
     monkeypatch.setenv("IMGDIFF_API_KEY", "a key")
     monkeypatch.setenv("IMGDIFF_API_KEY_URLS", "http://localhost/v1")
-    with chat_server._connect(settings) as client:
+    with chat_server.connect(settings) as client:
         assert client.api_key == "a key"
 
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 from benchmarks.architectures import save
 from resources.backends.choice import backend_of
@@ -94,7 +96,6 @@ def test_source_instruction_and_seed_matter(name: str, folder: Folder) -> None:
 
 
 def test_it_is_what_the_stock_pipeline_makes(folder: Folder) -> None:
-    import torch
     from PIL import Image
 
     editor = Editor(settings(folder(MODELS[0]), image_guidance_scale=2.0))
@@ -114,7 +115,6 @@ def test_it_is_what_the_stock_pipeline_makes(folder: Folder) -> None:
 
 
 def test_noise_is_drawn_in_float32_whatever_the_dtype(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
 
     editor = Editor(settings(folder(MODELS[0]), dtype="bfloat16"))
     drawn = []
@@ -151,6 +151,7 @@ def test_a_pipeline_that_cannot_edit_is_named(tiny_pipeline_folder: Path, tmp_pa
     wrong = settings(tiny_pipeline_folder)
     with pytest.raises(WeightsMissing, match=r"StableDiffusionXLPipeline.*wants a diffusers pipeline that edits"):
         backend_of(wrong).load(wrong)
+    save_file({"weight": torch.zeros(1)}, tmp_path / "model.safetensors")
     (tmp_path / "model_index.json").write_text('{"_class_name": "Flux9Pipeline"}', encoding="utf-8")
     with pytest.raises(WeightsMissing, match=r"is a Flux9Pipeline, which diffusers .* does not have"):
         Editor(settings(tmp_path))

@@ -62,7 +62,8 @@ def test_of_stable_diffusion_xl_it_is_the_source_of_a_pair(tiny_pipeline_folder:
         CAPTIONS[:1], CAPTIONS[1:2], SEEDS[:1]
     )
     (picture,) = ImageGenerator(settings(tiny_pipeline_folder)).generate(CAPTIONS[:1], SEEDS[:1])
-    np.testing.assert_array_equal(picture, sources[0])
+    # Alone and beside the target, the last bit may be rounded otherwise.
+    assert np.abs(picture.astype(int) - sources[0]).max() <= 1
 
 
 def test_counts_must_fit(tiny_pipeline_folder: Path) -> None:

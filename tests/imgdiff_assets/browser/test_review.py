@@ -20,7 +20,7 @@ ORIGIN = {"origin": "http://localhost:8080"}
 
 def fields(page: str) -> dict[str, str]:
     """The hidden fields of the first form that gives a verdict."""
-    form = re.search(r'<form method="post".*?</form>', page, re.DOTALL)
+    form = re.search(r'<form method="post" action="[^"]*/review".*?</form>', page, re.DOTALL)
     assert form is not None
     found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form[0])
     return {name: html.unescape(value) for name, value in found}

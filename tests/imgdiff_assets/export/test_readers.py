@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ def one_sided_home(task_home: Home, tmp_path: Path) -> Home:
             target = ledger.table_path(asset.name, shard)
             target.parent.mkdir(parents=True)
             target.write_bytes(source.read_bytes())
+    shutil.copytree(task_home.ledger.parent / "parts", tmp_path / "home" / "parts")
     for shard, split in zip(SHARDS, ("validation", "train"), strict=True):
         path = ledger.table_path("fine_tune_set", shard)
         with pq.ParquetFile(path) as file:

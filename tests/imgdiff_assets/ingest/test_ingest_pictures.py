@@ -135,7 +135,7 @@ def run(home, recipe, drawn_models, players):
 
 
 def rows_of(home, name):
-    return pq.read_table(Ledger(home.ledger).table_path(name, SHARD)).to_pylist()
+    return Ledger(home.ledger).read(name, SHARD, images=True).to_pylist()
 
 
 def test_pictures_become_pairs(made):

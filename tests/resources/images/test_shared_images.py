@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import architectures
+from benchmarks.small_parts import byte_tokenizer, chat_template
 from resources.captioner import Captioner, CaptionerSettings
 from resources.images import shared_images
 from resources.images.crops import cut
@@ -25,7 +26,7 @@ def save_qwen2_5_vl(folder: Path) -> Path:
         Qwen2VLVideoProcessor,
     )
 
-    tokenizer, template = architectures._qwen_tokenizer(), architectures._qwen_template()
+    tokenizer, template = byte_tokenizer(), chat_template()
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     text = {**architectures.SMALL_TEXT, "num_key_value_heads": 1, "vocab_size": len(tokenizer)}
     text |= {"eos_token_id": end, "bos_token_id": end}
