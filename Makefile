@@ -7,7 +7,7 @@ PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reor
 unexport PYTHONDONTWRITEBYTECODE
 export IMGDIFF_HOME ?= $(CURDIR)/imgdiff_home
 
-.PHONY: help demo test test-slow test-long test-gpu ui check docs wheel clean
+.PHONY: help demo test test-slow test-long test-gpu ui check docs wheel trainers clean
 
 help:
 	@echo "make demo       install, then run the whole graph on the captions shipped with the package"
@@ -19,6 +19,7 @@ help:
 	@echo "make check      linters, types, and whether the definitions load"
 	@echo "make docs       install, then write the documentation as a site: build/site/index.html"
 	@echo "make wheel      install, then run the demo from the wheel, in an environment of its own"
+	@echo "make trainers   install, then let TRL, ms-swift and LLaMA-Factory train on what \`make demo\` made (5 GB each)"
 	@echo "make clean      remove what demo and test made (IMGDIFF_HOME is $(IMGDIFF_HOME))"
 
 demo: .venv/installed
@@ -52,6 +53,12 @@ docs: .venv/installed
 
 wheel: .venv/installed
 	.ci/wheel
+
+trainers: .venv/installed build/teaches/base/config.json
+	$(BIN)/python -m benchmarks.trainers --model build/teaches/base --home $(IMGDIFF_HOME)
+
+build/teaches/base/config.json:
+	$(BIN)/python -m benchmarks.teaches --only-base
 
 clean:
 	rm -rf $(IMGDIFF_HOME) build .pytest_cache .hypothesis .mypy_cache .ruff_cache

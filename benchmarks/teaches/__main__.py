@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SEEDS, help=f"models of each arm ({SEEDS})")
     parser.add_argument("--arm", action="append", choices=list(ARMS), help="only these (all)")
     parser.add_argument("--steps", type=int, help="of each training, for a quick look")
+    parser.add_argument("--only-base", action="store_true", help="train the model that knows single images, no other")
     parser.add_argument("--show", action="store_true", help="train nothing: show what there is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what came out to a file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it as a PNG")
@@ -113,6 +114,8 @@ def main() -> None:
 
         if not (arguments.folder / "base" / "config.json").exists():
             base.train(arguments.folder / "base")
+        if arguments.only_base:
+            return
         baselines(arguments.folder)
         chosen = arguments.arm or list(ARMS)
         first, later = [arm for arm in chosen if arm in FIRST], [arm for arm in chosen if arm not in FIRST]

@@ -82,9 +82,9 @@ def _text(values: dict[str, Any]) -> str:
     for name, tasks in values["effects"].items():
         lines.append(f"\n{name}")
         for task, found in tasks.items():
-            lines.append(
-                f"  {task:16}{found['mean']:+.3f} [{found['low']:+.3f}, {found['high']:+.3f}]"
-                f"  seeds p {found['p_seeds']:.3g}"
-                f"  items {found['only_this']}:{found['only_other']} p {found['p_items']:.2g}"
-            )
+            over_seeds = ""
+            if found["low"] is not None:
+                over_seeds = f"  [{found['low']:+.3f}, {found['high']:+.3f}]  seeds p {found['p_seeds']:.3g}"
+            over_items = f"  items {found['only_this']}:{found['only_other']} p {found['p_items']:.2g}"
+            lines.append(f"  {task:16}{found['mean']:+.3f}{over_seeds}{over_items}")
     return "\n".join(lines)

@@ -5,19 +5,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean, stdev
 
-from scipy import stats
+from scipy import stats  # type: ignore[import-untyped]
 
 LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What one arm has over another: the mean of the seeds' differences, its interval, and two tests' p."""
+    """What one arm has over another: the mean of the seeds' differences, its interval, and two tests' p.
+
+    Of one seed there is neither an interval nor a test over seeds: None.
+    """
 
     mean: float
-    low: float
-    high: float
-    p_seeds: float
+    low: float | None
+    high: float | None
+    p_seeds: float | None
     p_items: float
     only_this: int
     only_other: int
@@ -28,16 +31,18 @@ def effect(this: Sequence[Sequence[float]], other: Sequence[Sequence[float]]) ->
     items of all seeds that one arm has right and the other wrong; it does not know that seeds share items."""
     differences = [fmean(a) - fmean(b) for a, b in zip(this, other, strict=True)]
     mean, count = fmean(differences), len(differences)
-    if count > 1 and (spread := stdev(differences)) > 0:
+    low = high = p_seeds = None
+    if count > 1:
+        spread = stdev(differences)
         half = float(stats.t.ppf(1 - LEVEL / 2, count - 1)) * spread / math.sqrt(count)
-        p_seeds = float(stats.ttest_1samp(differences, 0.0).pvalue)
-    else:
-        half, p_seeds = (math.inf, math.nan) if count == 1 else (0.0, 1.0 if mean == 0 else 0.0)
+        low, high = mean - half, mean + half
+        certain = 1.0 if mean == 0 else 0.0
+        p_seeds = float(stats.ttest_1samp(differences, 0.0).pvalue) if spread > 0 else certain
     pairs = [(a, b) for one, two in zip(this, other, strict=True) for a, b in zip(one, two, strict=True)]
     only_this, only_other = sum(a > b for a, b in pairs), sum(a < b for a, b in pairs)
     discordant = only_this + only_other
     p_items = float(stats.binomtest(only_this, discordant).pvalue) if discordant else 1.0
-    return Effect(mean, mean - half, mean + half, p_seeds, p_items, only_this, only_other)
+    return Effect(mean, low, high, p_seeds, p_items, only_this, only_other)
 
 
 def power(difference: float, discordant: float, items: int) -> float:

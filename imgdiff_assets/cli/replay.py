@@ -11,14 +11,22 @@ from imgdiff_assets.home import Home
 
 @click.command(short_help="Make a sample again, and compare.")
 @click.argument("identity", metavar="ID")
+@click.option(
+    "--times",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="How often a served model is asked: its answers may hang on what else it is asked.",
+)
 @recipe_option
 @as_json_option
-def replay(identity: str, recipe: str | None, as_json: bool) -> None:
+def replay(identity: str, times: int, recipe: str | None, as_json: bool) -> None:
     """Make a sample again from its lineage alone, and say what differs. ID is of a sample, a region or a pair.
 
     Every measurement above it is made again as recorded: prompts, seed, settings and models, known by the content of
     their weights. Only the devices are the recipe's. Exit status 0 when all is the same, or the same within the
-    rounding of another batch or device; 1 when something differs.
+    rounding of another batch or device; 1 when something differs. What a server answered is asked for several times,
+    and how often it agrees is told: it counts as the same where one answer does.
 
     \b
     imgdiff replay 3ea21c9dc2f218e3
@@ -30,7 +38,7 @@ def replay(identity: str, recipe: str | None, as_json: bool) -> None:
     from imgdiff_assets.lineage.replay_text import to_text
     from imgdiff_assets.recipe.chosen_recipe import load_recipe
 
-    result = make_again(Home.from_environment(), load_recipe(recipe), identity)
+    result = make_again(Home.from_environment(), load_recipe(recipe), identity, times=times)
     if as_json:
         echo_json(result.to_json())
     else:

@@ -7,7 +7,7 @@ where it arises; if there is none, the whole chain gives the same again.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -37,6 +37,11 @@ from imgdiff_assets.stages.steps import Measurement
 
 Images = TypeVar("Images", PairImages, ErasedImages)
 
+SERVED = "server"
+"""How the device of a served model begins, as records tell it."""
+
+SERVED_TIMES = 5
+
 NOTHING_MADE = (
     "a caption is given, not made: replay a pair, a region or a sample of it (`imgdiff lineage` lists them)."
 )
@@ -54,6 +59,10 @@ class Replayed:
     measurement: str
     comparisons: list[Comparison]
     failure: str | None = None
+    asked: int = 1
+    """How often it was made: what a server answers hangs on what else it is asked, so one is asked several times."""
+    agreed: int = 1
+    """How often that was the same as what is recorded, or within rounding of it."""
 
     @property
     def verdict(self) -> Verdict:
@@ -99,9 +108,13 @@ def shared_models(recipe: Recipe) -> LoadedModels:
 
 
 def replay(
-    home: Home, base: Recipe, prefix: str, models_of: Callable[[Recipe], LoadedModels] = shared_models
+    home: Home,
+    base: Recipe,
+    prefix: str,
+    models_of: Callable[[Recipe], LoadedModels] = shared_models,
+    times: int = SERVED_TIMES,
 ) -> Replay:
-    """Make the pair, region or sample again whose id begins with `prefix`.
+    """Make the pair, region or sample again whose id begins with `prefix`; what a server answers, so many `times`.
 
     Everything but the device is as recorded; that is `base`'s. Raises LineageError, ReplayError, UnknownOrigin,
     DamagedTable.
@@ -121,7 +134,7 @@ def replay(
         for base_stage in _stages_above(ledger, column, known, shard):
             stage = stage_of_shard(base_stage, home, shard)
             for row in _read_rows(ledger, stage, shard, ids_in(stage, known)):
-                _replay_row(result, home, stage, row, base, models_of, pairs, erased, given)
+                _replay_row(result, home, stage, row, base, models_of, pairs, erased, given, times)
     result.surroundings = list(dict.fromkeys(result.surroundings))
     result.origins = list(dict.fromkeys(result.origins))
     return result
@@ -165,6 +178,7 @@ def _replay_row(
     pairs: PairImages | None,
     erased: ErasedImages | None,
     given: GivenImages | None,
+    times: int,
 ) -> None:
     """Make the measurements of one row again."""
     ledger, shard = Ledger(home.ledger), result.shard
@@ -181,7 +195,7 @@ def _replay_row(
     result.origins += _older(home, stage, shard, row, recipe) + _origins(stage, record, models, roles)
     for step in measured:
         result.steps.append(
-            _replay_step(stage, step, _with_images(step, row, work), work.with_settings(stage, recipe, step))
+            _replay_step(stage, step, _with_images(step, row, work), work.with_settings(stage, recipe, step), times)
         )
     result.surroundings += _surroundings(measured_by, models, [role for role in roles if role in models.opened])
 
@@ -196,7 +210,15 @@ def _with_images(step: Measurement, row: Row, work: ShardWork) -> Row:
     return row
 
 
-def _replay_step(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> Replayed:
+def _replay_step(stage: Stage, step: Measurement, row: Row, work: ShardWork, times: int) -> Replayed:
+    """Make one measurement again. One of a served model is made several times, and the closest is compared."""
+    served = any(work.models.device(role).startswith(SERVED) for role in step.roles)
+    made = [_made_again(stage, step, row, work) for _ in range(times if served else 1)]
+    agreed = sum(each.verdict != Verdict.DIFFERS for each in made)
+    return replace(min(made, key=lambda each: each.verdict), asked=len(made), agreed=agreed)
+
+
+def _made_again(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> Replayed:
     try:
         (made,) = step.run([{name: row[name] for name in (*step.reads, *step.told)}], work)
         if isinstance(made, Exception):

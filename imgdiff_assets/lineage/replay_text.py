@@ -37,6 +37,8 @@ def _conclusion(result: Replay) -> str:
 
 def _step_lines(step: Replayed) -> Iterator[str]:
     yield f"{step.stage:<15} {step.measurement:<11} {step.verdict if step.failure is None else 'failed'}"
+    if step.asked > 1:
+        yield f"    asked of a server {step.asked} times: {step.agreed} agree with what is recorded"
     if step.failure is not None:
         yield f"    {printable(step.failure)}"
     for comparison in step.comparisons:

@@ -6,10 +6,11 @@ from typing import Any
 from resources.backends.backend import Backend
 from resources.backends.library import Library
 from resources.backends.server import Server
+from resources.backends.serving import Serving
 from resources.installed import BrokenPart, Offer, offers
-from resources.loading.settings import BACKENDS, LIBRARY, SERVER, ModelSettings
+from resources.loading.settings import BACKENDS, LIBRARY, SERVER, SERVING, ModelSettings
 
-OWN: dict[str, Backend] = {LIBRARY: Library(), SERVER: Server()}
+OWN: dict[str, Backend] = {LIBRARY: Library(), SERVER: Server(), SERVING: Serving()}
 ASKED = sorted({*Backend.__annotations__, *(name for name in vars(Backend) if not name.startswith("_"))})
 BESIDE_FIELDS = ("weights", "backend_package")
 """What an identity holds that is no field of settings."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import pydantic
@@ -15,6 +16,7 @@ from resources.loading.downloads import DownloadFailed, Fetched
 from resources.loading.failures import ModelUnavailable
 from resources.loading.licences import licence_of
 from resources.loading.settings import ModelSettings
+from resources.serving.engine import engine_of
 from resources.verifier import ServedVerifier
 from resources.witness import ServedWitness
 
@@ -38,7 +40,10 @@ class Server:
 
     def weights(self, settings: Any) -> str:
         """A hash of what the server tells of the model: its weights cannot be read. Raises ModelUnavailable."""
-        told = json.dumps([served_identity(settings)], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        known: list[Any] = [served_identity(settings)]
+        if getattr(settings, "pin_server", False):
+            known.append(asdict(engine_of(settings.base_url)))
+        told = json.dumps(known, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return f"served:{hashlib.sha256(told.encode()).hexdigest()}"
 
     def presence(self, settings: Any) -> Presence:
@@ -54,8 +59,9 @@ class Server:
     def device(self, settings: ModelSettings) -> None:
         return None
 
-    def runs_on(self, settings: ModelSettings) -> str:
-        return "server"
+    def runs_on(self, settings: Any) -> str:
+        """`server`, with its program and version where it tells them."""
+        return str(engine_of(settings.base_url))
 
     def fetches(self, settings: ModelSettings) -> bool:
         return False

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from resources.loading import turns, weights
 from resources.loading.failures import DeviceMissing, ModelUnavailable, is_out_of_memory
@@ -47,6 +48,7 @@ class _Loaded:
 
 
 _lock = RLock()
+_shared: WeakValueDictionary[tuple[str, str | None, str, str], Any] = WeakValueDictionary()
 _loaded: OrderedDict[tuple[str, str], _Loaded] = OrderedDict()  # the least recently fetched comes first
 _uses: dict[str, RoleUse] = {}
 _peaks: dict[str, int] = {}  # by role's settings, since `begin_peaks`
@@ -133,6 +135,19 @@ def load(role: Callable[[Settings], Role], settings: Settings, here: bool = True
         _current = (*key, device)
         instance: Role = _loaded[key].instance
         return instance
+
+
+def shared(settings: ModelSettings, load: Callable[[], Role]) -> Role:
+    """Return what `load` loads, or what it loaded for another role with these weights that still holds it."""
+    with _lock:
+        key = _weights_key(settings)
+        if (known := _shared.get(key)) is None:
+            known = _shared[key] = load()
+        return known  # type: ignore[no-any-return]
+
+
+def _weights_key(settings: ModelSettings) -> tuple[str, str | None, str, str]:
+    return settings.model, settings.revision, settings.dtype, resolve(settings.device)
 
 
 def _claim(device: str) -> str:
@@ -236,7 +251,9 @@ def release_memory() -> None:
 
 
 def _bytes_needed(settings: ModelSettings) -> int:
-    """The memory that the weights take, zero where the files are not known."""
+    """The memory that the weights take, zero where the files are not known, or another role has them loaded."""
+    if settings.shares_weights and _weights_key(settings) in _shared:
+        return 0
     try:
         return weights.memory(weights.locate(settings.model, settings.revision), settings.dtype)
     except FileNotFoundError:

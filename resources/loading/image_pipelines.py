@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.loading import devices
 from resources.loading.diffusion_pipelines import load_pipeline, to_pixels
 from resources.loading.failures import WeightsMissing
 from resources.loading.settings import ModelSettings
@@ -86,7 +87,8 @@ def open_pipeline(settings: ModelSettings, known: Mapping[str, Handling]) -> tup
             "newer diffusers or another model."
         )
     kind = diffusers.DiffusionPipeline if name is None else getattr(diffusers, name)
-    return load_pipeline(kind, settings), known.get(name or "", Handling())
+    # One model may be editor and generator, and takes its memory once.
+    return devices.shared(settings, lambda: load_pipeline(kind, settings)), known.get(name or "", Handling())
 
 
 def pipeline_name(folder: Path) -> str | None:

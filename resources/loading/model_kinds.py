@@ -41,7 +41,7 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
     ),
     "pair_generator": (
         "a diffusers StableDiffusionXLPipeline: Prompt-to-Prompt needs cross-attention of its own",
-        lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL") and "Inpaint" not in kind.name,
+        lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL") and draws_captions(kind.name),
     ),
     "image_text_encoder": (
         "an open_clip model (open_clip_config.json), or a SigLIP or CLIP of transformers",
@@ -68,7 +68,7 @@ WANTED: Mapping[str, tuple[str, Callable[[Kind], bool]]] = {
     ),
     "inpainter": (
         "a diffusers pipeline of Stable Diffusion XL",
-        lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL"),
+        lambda kind: kind.family == PIPELINE and _names(kind, "StableDiffusionXL") and "Pix2Pix" not in kind.name,
     ),
     "witness": (
         "a transformers model that reads images (such as Qwen3VLForConditionalGeneration)",

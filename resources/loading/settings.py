@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from resources.installed import BrokenPart, offers
 
 BACKENDS = "imgdiff_assets.backends"
-LIBRARY, SERVER = "library", "server"
+LIBRARY, SERVER, SERVING = "library", "server", "serving"
+ENGINES = ("vllm", "sglang", "transformers")
 LARGEST_INTEGER = 2**63 - 1
 LONGEST_WAIT = 1_000_000
 """Seconds; a system counts no number of them."""
@@ -40,6 +41,9 @@ class ModelSettings(BaseModel):
 
     role: ClassVar[str] = ""
     """The role that they are settings of, such as `captioner`."""
+
+    shares_weights: ClassVar[bool] = False
+    """Whether roles of the same weights have them in memory once (`resources.loading.devices.shared`)."""
 
     model: str = Field(
         min_length=1,
@@ -139,6 +143,8 @@ class ServableSettings(ModelSettings):
 class ImageModelSettings(ServableSettings):
     """Settings of a role whose model makes pictures, here or behind a server that speaks OpenAI's images API."""
 
+    shares_weights: ClassVar[bool] = True
+
     num_inference_steps: int = Field(default=30, ge=1, description="Denoising steps.")
     guidance_scale: float = Field(
         default=4.0,
@@ -160,6 +166,41 @@ class ChatModelSettings(ServableSettings):
     stop: list[str] = Field(
         default=[], max_length=4, description="An answer ends before the first of these strings, at most four."
     )
+    serve: str | None = Field(
+        default=None,
+        exclude_if=lambda engine: engine is None,
+        description=f"Start a server for `model` on this machine, and stop it with the run: {', '.join(ENGINES)}.",
+    )
+    pin_server: bool = Field(
+        default=False,
+        exclude_if=lambda pinned: not pinned,
+        description="Whether what was measured counts for the server's program and version alone: another one "
+        "measures all again.",
+    )
+
+    @field_validator("serve")
+    @classmethod
+    def _engine_is_known(cls, engine: str | None) -> str | None:
+        if engine is not None and engine not in ENGINES:
+            raise ValueError(f"there is no engine {engine!r}; there are {', '.join(ENGINES)}")
+        return engine
+
+    @model_validator(mode="after")
+    def _one_server_is_meant(self) -> "ChatModelSettings":
+        if self.serve is not None and self.base_url is not None:
+            raise ValueError("serve starts a server here, and base_url names one that runs: leave out one of them")
+        if self.pin_server and self.base_url is None:
+            raise ValueError("pin_server is about the server at base_url: name it")
+        return self
+
+    @property
+    def own_backend(self) -> str:
+        return SERVING if self.serve is not None else super().own_backend
+
+    def identity(self) -> dict[str, Any]:
+        """Everything an answer depends on: a server's program changes what is measured, and is told by its weights
+        where it is pinned."""
+        return {name: value for name, value in super().identity().items() if name != "pin_server"}
 
 
 def check_backend(name: str, role: str, values: dict[str, Any]) -> None:

@@ -60,11 +60,7 @@ class Round:
 
 
 REPLACED, CHANGED, ADDED = ("object_replaced",), ("attribute_changed",), ("object_added", "object_removed")
-ROUNDS = (
-    Round(REPLACED * 4 + CHANGED * 2 + ADDED + ("background_changed",), 1_400, 1e-3),
-    # What appears or goes away is learned last.
-    Round(REPLACED * 3 + CHANGED * 2 + ADDED * 2 + ("background_changed",), 700, 6e-4),
-)
+ROUNDS = (Round(REPLACED * 4 + CHANGED * 2 + ADDED + ("background_changed",), 1_400, 1e-3),)
 """Replaced objects most of all, as in the graph. Where things are to be counted, moved or put into another pose, more
 training is needed: an instruction leaves open where new things stand."""
 

@@ -108,7 +108,7 @@ def test_the_published_configuration_has_the_known_number_of_parameters(name: st
     assert KNOWN_MODELS[name].parameters == sum(counts.values())
 
 
-@pytest.mark.parametrize("recipe", ["paper", "modern"])
+@pytest.mark.parametrize("recipe", ["paper", "modern", "small", "served"])
 def test_all_models_of_the_shipped_recipes_are_known(recipe: str) -> None:
     models = load_recipe(recipe).models
     named = [settings for role in type(models).model_fields if (settings := getattr(models, role)) is not None]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from benchmarks.architectures import save
 from resources.backends.choice import backend_of
 from resources.editor import Editor, EditorSettings
+from resources.image_generator import ImageGenerator, ImageGeneratorSettings
 from resources.loading import devices
 from resources.loading.failures import WeightsMissing
 from resources.loading.image_pipelines import EDITING, pipeline_name
@@ -100,8 +101,8 @@ def test_it_is_what_the_stock_pipeline_makes(folder: Folder) -> None:
     (source,) = pictures((96, 96))
     (target,) = editor.edit([source], TOLD[:1], [7])
     stock = editor.pipeline(
-        TOLD[0],
-        Image.fromarray(source),
+        prompt=TOLD[0],
+        image=Image.fromarray(source),
         height=SIDE,
         width=SIDE,
         num_inference_steps=2,
@@ -121,6 +122,22 @@ def test_noise_is_drawn_in_float32_whatever_the_dtype(folder: Folder, monkeypatc
     monkeypatch.setattr(torch, "randn", lambda *size, **how: drawn.append(how["dtype"]) or draw(*size, **how))
     editor.edit(pictures((96, 96)), TOLD[:1], [7])
     assert set(drawn) == {torch.float32}
+
+
+@pytest.mark.slow
+def test_one_model_is_editor_and_generator_and_in_memory_once(folder: Folder) -> None:
+    own = settings(folder("black-forest-labs/FLUX.2-klein-4B"))
+    values = {name: getattr(own, name) for name in ("model", "image_size", "num_inference_steps", "device")}
+    drawing = ImageGeneratorSettings.model_validate(values)
+    try:
+        editor = devices.load(Editor, own)
+        assert devices._bytes_needed(drawing) == 0
+        generator = devices.load(ImageGenerator, drawing)
+        assert generator.pipeline is editor.pipeline
+        (picture,) = generator.generate(TOLD[:1], [7])
+        assert editor.edit([picture], TOLD[:1], [7])[0].shape == picture.shape
+    finally:
+        devices.unload_all()
 
 
 def test_counts_must_fit(folder: Folder) -> None:

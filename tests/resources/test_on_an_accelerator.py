@@ -11,6 +11,8 @@ import torch
 
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.captioner import Captioner
+from resources.editor import Editor, EditorSettings
+from resources.image_generator import ImageGenerator, ImageGeneratorSettings
 from resources.image_text_encoder import ImageTextEncoder
 from resources.image_text_matcher import ImageTextMatcher
 from resources.inpainter import Inpainter
@@ -38,6 +40,7 @@ def _pairs(generator: PairGenerator) -> tuple[np.ndarray, np.ndarray]:
     return generator.generate(["a red ball on the grass"] * 2, targets, [1, 2])
 
 
+SCENE = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
 ROLES: dict[str, tuple[str, Any, Callable[[Any], Any], dict[str, Any]]] = {
     "prompt_rewriter": (
         "prompt_rewriter",
@@ -78,6 +81,18 @@ ROLES: dict[str, tuple[str, Any, Callable[[Any], Any], dict[str, Any]]] = {
         lambda role: role.erase([IMAGES[0]], [MASK], [0]),
         {"num_inference_steps": 2},
     ),
+    "editor": (
+        "editor",
+        Editor,
+        lambda role: role.edit([SCENE], ["replace the red ball with a red cup"], [1]),
+        {"num_inference_steps": 2},
+    ),
+    "image_generator": (
+        "image_generator",
+        ImageGenerator,
+        lambda role: role.generate(["a red ball on the grass"], [1]),
+        {"num_inference_steps": 2},
+    ),
     "verifier": ("verifier", Verifier, lambda role: role.judge([[image] for image in IMAGES], [""] * 3), {}),
     "verifier that is asked": (
         "verifier",
@@ -87,7 +102,12 @@ ROLES: dict[str, tuple[str, Any, Callable[[Any], Any], dict[str, Any]]] = {
     ),
 }
 
-MODELS = {**load_recipe("miniature").roles, "verifier": VerifierSettings(model="miniature:verifier")}
+MODELS = {
+    **load_recipe("miniature").roles,
+    "verifier": VerifierSettings(model="miniature:verifier"),
+    "editor": EditorSettings(model="miniature:editor", image_size=64),
+    "image_generator": ImageGeneratorSettings(model="miniature:pair_generator", image_size=64),
+}
 
 
 def _assert_same(one: Any, other: Any) -> None:

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from imgdiff_assets.common.aliases import Pixels, Row
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.engine.batches import Batches
+from imgdiff_assets.engine.batches import Batches, Failure
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.measurer import Results
 from imgdiff_assets.engine.workers.order import Answer, Order, Raised
-from imgdiff_assets.ledger.cells import CellReference
+from imgdiff_assets.ledger.cells import CellReference, is_image
 from imgdiff_assets.ledger.images import ErasedImages, StoredImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
@@ -69,7 +69,7 @@ class Worker:
                 started = time.monotonic()
                 assignment.work.ahead = ahead
                 try:
-                    return assignment.answer(assignment.batches.run(rows), started)
+                    return assignment.answer(assignment.in_parts(assignment.batches.run(rows)), started)
                 finally:
                     assignment.work.ahead = {}  # who waits for work holds no images
         except Exception as error:
@@ -163,6 +163,19 @@ class _Assignment:
                 continue
             left -= sum(image.nbytes for image in found[identity])
         return found
+
+    def in_parts(self, results: Results) -> Results:
+        """The same with the places of images, which this process puts into a part: they do not travel to the driver.
+
+        The driver holds the table's lock meanwhile.
+        """
+        names = [column.name for column in self._step.columns if is_image(column)]
+        made = [row for result in results if not isinstance(result, Failure) for row in result]
+        if not names or not made:
+            return results
+        order = self.order
+        kept = iter(Ledger(order.sources.ledger).parts(order.stage, order.sources.shard).keep(made, names))
+        return [result if isinstance(result, Failure) else [next(kept) for _ in result] for result in results]
 
     def answer(self, results: Results, started: float) -> Answer:
         roles = self.order.models

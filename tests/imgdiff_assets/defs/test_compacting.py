@@ -1,7 +1,9 @@
 """Room is given back, homes of before are converted, and nothing that is needed is lost by it."""
 
+import datetime
 import multiprocessing
 import os
+import shutil
 import signal
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,14 +15,19 @@ from click.testing import CliRunner
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.defs.compacting import compact_home, migrate_home
+from imgdiff_assets.engine.parents import MissingInput
+from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.home_format import FORMAT, NewerHome, check_format
+from imgdiff_assets.ledger.images import ImagesDropped, PairImages
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.store.local import LocalStore
 from imgdiff_assets.ledger.tables import has_images
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.stages.graph import STAGE_NAMES, stage_named
+from tests.imgdiff_assets.conftest import RunStages
 
 SHARD, OTHER = "shard-000000", "shard-000001"
 WITH_IMAGES = ("image_pairs", "removed_pairs")
@@ -102,7 +109,7 @@ def test_a_home_of_a_later_release_is_refused(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(NewerHome, match=r"home was written by a later release .* install that release"):
         Ledger(home.ledger)
     monkeypatch.setenv("IMGDIFF_HOME", str(home.root))
-    for command in (["stats"], ["ledger", "verify"], ["ledger", "migrate"], ["catalog", "rebuild"]):
+    for command in (["ledger", "verify"], ["ledger", "migrate"], ["catalog", "rebuild"]):
         result = CliRunner().invoke(main, command)
         assert result.exit_code == 1
         assert "later release" in result.output
@@ -134,3 +141,92 @@ def test_a_shard_that_a_run_holds_is_passed_over(own_home: Home, drawn_recipe: R
     assert result.room.files == 0
     assert list(result.passed_over) == [SHARD]
     assert "run abc" in result.passed_over[SHARD]
+
+
+def retaining(recipe: Recipe) -> Recipe:
+    return override_recipe(recipe, ["retention.rejected_images=30d"])
+
+
+@pytest.fixture
+def old_home(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Whose images are of long ago."""
+    real = datetime.datetime
+
+    class Later(real):  # type: ignore[misc, valid-type]
+        @classmethod
+        def now(cls, zone: Any = None) -> Any:
+            return real.now(zone) + datetime.timedelta(days=31)
+
+    monkeypatch.setattr("imgdiff_assets.defs.compacting.datetime.datetime", Later)
+    # An artist drew and judged it, which is no model of the recipe.
+    monkeypatch.setattr(Staleness, "unusable", lambda self, shard: [])
+    return own_home
+
+
+def dropped(home: Home) -> set[str]:
+    """The pairs that had images."""
+    rows = Ledger(home.ledger).read("image_pairs", SHARD, images=True).to_pylist()
+    return {row["pair_id"] for row in rows if row["source_image"] is None and row["source_hash"] is not None}
+
+
+def test_images_of_rejected_rows_are_dropped_and_nothing_else(
+    old_home: Home, drawn_recipe: Recipe, run_stages: RunStages
+) -> None:
+    ledger = Ledger(old_home.ledger)
+    samples = ledger.read("fine_tune_set", SHARD).to_pylist()
+    kept = {row["pair_id"] for row in samples if row["kept"]}
+    before = {
+        (name, shard): ledger.read(name, shard)
+        for name in STAGE_NAMES
+        for shard in (SHARD, OTHER)
+        if ledger.exists(name, shard)
+    }
+    records = {key: ledger.record(*key) for key in before}
+    assert compact_home(old_home, drawn_recipe, 0, dry=False).room.images == 0, "it is off unless a recipe says so"
+    assert (
+        compact_home(
+            old_home, override_recipe(retaining(drawn_recipe), ["retention.rejected_images=40d"]), 0, dry=False
+        ).room.images
+        == 0
+    )
+    size = sum(parts_of(old_home).values())
+    result = compact_home(old_home, retaining(drawn_recipe), 0, dry=False)
+    assert result.passed_over == {}
+    drawn = {row["pair_id"] for row in ledger.read("image_pairs", SHARD).to_pylist() if row["source_hash"]}
+    assert dropped(old_home) == drawn - kept
+    assert dropped(old_home)
+    assert result.room.images >= 2 * len(dropped(old_home))
+    assert sum(parts_of(old_home).values()) < size
+    after = {key: ledger.read(*key) for key in before}
+    assert after == before, "scores, verdicts and lineage stay"
+    assert {key: ledger.record(*key) for key in before} == records
+    images = PairImages(ledger, SHARD)
+    for pair in drawn:
+        if pair in dropped(old_home):
+            with pytest.raises(ImagesDropped, match=f"`imgdiff replay {pair}` makes it again"):
+                images(pair)
+        else:
+            images(pair)
+    images.close()
+    assert compact_home(old_home, retaining(drawn_recipe), 0, dry=False).room.images == 0
+
+
+def test_dropped_images_are_made_again_when_they_are_wanted(
+    old_home: Home, drawn_recipe: Recipe, run_stages: RunStages, tmp_path: Path
+) -> None:
+    """Of the rows that a changed threshold lets in, and of no others."""
+    looser = override_recipe(drawn_recipe, ["filtered_pairs.min_similarity=0.0", "filtered_pairs.max_similarity=1.0"])
+    unbroken = Home(tmp_path / "unbroken")
+    shutil.copytree(old_home.root, unbroken.root)
+    run_stages(unbroken, looser, [SHARD])
+    assert compact_home(old_home, retaining(drawn_recipe), 0, dry=False).passed_over == {}
+    gone, ledger = dropped(old_home), Ledger(old_home.ledger)
+    assert gone
+    with pytest.raises(MissingInput, match=r"wants images again that were dropped"):
+        run_stages(old_home, looser, [SHARD])
+    run_stages(old_home, looser, [SHARD])
+    filtered = ledger.read("filtered_pairs", SHARD).to_pylist()
+    wanted = {row["pair_id"] for row in filtered if row["kept"]}
+    assert gone & wanted
+    assert dropped(old_home) == gone - wanted
+    assert (ledger.record("image_pairs", SHARD) or {})["measured"] == len(gone & wanted)

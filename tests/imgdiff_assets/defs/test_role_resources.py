@@ -12,6 +12,9 @@ from imgdiff_assets.defs.role_resources import (
     role_resources,
 )
 from resources.captioner import CaptionerSettings
+from resources.editor import EditorSettings
+from resources.image_encoder import ImageEncoderSettings
+from resources.image_generator import ImageGeneratorSettings
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcherSettings
 from resources.inpainter import InpainterSettings
@@ -35,6 +38,9 @@ class Models(pydantic.BaseModel):
     inpainter: InpainterSettings = InpainterSettings(model="miniature:inpainter", prompt="nothing")
     verifier: VerifierSettings = VerifierSettings(model="miniature:verifier")
     witness: WitnessSettings = WitnessSettings(model="miniature:captioner")
+    image_encoder: ImageEncoderSettings = ImageEncoderSettings(model="facebook/dinov3-vitb16-pretrain-lvd1689m")
+    editor: EditorSettings = EditorSettings(model="miniature:editor")
+    image_generator: ImageGeneratorSettings = ImageGeneratorSettings(model="miniature:pair_generator")
 
 
 @pytest.fixture

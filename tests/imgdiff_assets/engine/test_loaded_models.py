@@ -6,6 +6,7 @@ from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.role_models import RoleModels
+from resources.loading.weights import MINIATURE_FOLDER
 
 # As release 0.1.0 computed them.
 IDENTITIES = {
@@ -18,16 +19,19 @@ IDENTITIES = {
     "inpainter": "9af79c0d087c1e27452f3bd5cf1e55db062c899eb7debf678489990681c18624",
     # As 0.2.0, which has it first.
     "verifier": "8e8831b5ffb263dfcb81416a8b01bf0f7668a19595fdaa51ba42ff54cc306fe6",
+    "editor": "4ac3aea36a21d12c24c5a2cac43465b1efbc3e60e1ec90feb3e490c500423cb7",
 }
 
 
 def test_every_role_has_an_identity_to_keep() -> None:
-    assert IDENTITIES.keys() == RoleModels.model_fields.keys()
+    assert IDENTITIES.keys() == {role for role in RoleModels.model_fields if (MINIATURE_FOLDER / role).exists()}
 
 
 @pytest.mark.parametrize("role", IDENTITIES)
 def test_the_identities_of_the_miniature_s_models_are_kept(role: str) -> None:
-    settings = load_recipe("miniature", ["verifier.model=miniature:verifier"]).role(role)
+    settings = load_recipe("miniature", ["verifier.model=miniature:verifier", "editor.model=miniature:editor"]).role(
+        role
+    )
     assert content_hash(LoadedModels({role: settings}, {}).identity(role)) == IDENTITIES[role]
 
 

@@ -39,12 +39,12 @@ def test_without_a_name_it_is_the_server_where_there_is_an_address_and_a_library
     here, there = rewriter(), rewriter(base_url="http://localhost/v1")
     assert (type(backend_of(here)), type(backend_of(there))) == (Library, Server)
     assert (backend_name(here), backend_name(there)) == ("library", "server")
-    assert backends().keys() == {"library", "server"}
+    assert backends().keys() == {"library", "server", "serving"}
 
 
 def test_each_of_our_backends_plays_the_roles_that_it_says() -> None:
     assert set(Library.roles) == CLASSES.keys()
-    assert {"prompt_rewriter", "captioner", "verifier", "witness"} == set(Server.roles)
+    assert {"prompt_rewriter", "captioner", "verifier", "witness", "editor", "image_generator"} == set(Server.roles)
 
 
 def test_what_exists_is_known_by_what_it_was(installing: Install) -> None:
@@ -59,7 +59,7 @@ def test_an_installed_one_is_named_and_runs_the_model(installing: Install) -> No
     settings = rewriter(backend="stamp", backend_settings={"word": "dog"})
     assert backend_of(settings).runs_on(settings) == "paper"
     assert backend_of(settings).load(settings).rewrite(["a dog"], [0]) == ["a cube"]
-    assert backends().keys() == {"library", "server", "stamp"}
+    assert backends().keys() == {"library", "server", "serving", "stamp"}
 
 
 def test_measurements_depend_on_its_settings_and_on_its_package(installing: Install) -> None:

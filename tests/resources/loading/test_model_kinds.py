@@ -11,7 +11,8 @@ from resources.loading.failures import WeightsMissing
 from resources.loading.model_kinds import WANTED, wrong_kind
 from resources.loading.weights import MINIATURE_FOLDER
 
-ROLES = load_recipe("miniature", ["verifier.model=miniature:verifier", "witness.model=miniature:captioner"]).roles
+NAMED = ("verifier", "witness", "editor", "image_generator", "image_encoder")
+ROLES = load_recipe("miniature", [f"models.{role}.model=miniature:{role}" for role in NAMED]).roles
 FLUX = {"_class_name": "FluxPipeline", "transformer": ["diffusers", "FluxTransformer2DModel"]}
 
 
@@ -19,8 +20,8 @@ def of(role: str, model: Path) -> str | None:
     return wrong_kind(ROLES[role].model_copy(update={"model": str(model)}), model)
 
 
-SHIPPED = [role for role in WANTED if role != "witness"]
-"""The miniature has one captioner."""
+SHIPPED = [role for role in WANTED if (MINIATURE_FOLDER / role).exists()]
+"""The miniature has one captioner, and one that draws."""
 
 
 @pytest.mark.parametrize("role", SHIPPED)
@@ -30,6 +31,7 @@ def test_a_role_takes_its_own_model_and_none_of_the_others(role: str) -> None:
     also = {"inpainter": {"pair_generator"}, "prompt_rewriter": {"captioner"}, "verifier": {"captioner"}}
     assert taken == {role} | also.get(role, set())
     assert (of("witness", MINIATURE_FOLDER / role) is None) == (of("captioner", MINIATURE_FOLDER / role) is None)
+    assert (of("image_generator", MINIATURE_FOLDER / role) is None) == (role == "pair_generator")
 
 
 def test_what_it_is_and_what_is_wanted_are_named(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from imgdiff_assets.common.aliases import Pixels, Row
-from imgdiff_assets.engine.batches import Batches
+from imgdiff_assets.engine.batches import Batches, Failure
 from imgdiff_assets.engine.shard_work import Sources
 from imgdiff_assets.engine.workers import worker as module
 from imgdiff_assets.engine.workers.order import Answer, Order
@@ -18,6 +19,7 @@ from imgdiff_assets.engine.workers.worker import Worker
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import StoredImages
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import read_table
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
 
@@ -91,3 +93,23 @@ def test_the_next_batch_is_read_while_one_is_measured_and_no_batch_is_kept(
     gc.collect()
     left = [identity for read in held.read for identity, image in read.items() if image() is not None]
     assert left in ([], [pairs[-1]]), "but the last that was read, at hand for the next"
+
+
+def test_images_are_put_where_they_stay_and_do_not_travel(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, ledger, failed = stage_named("image_pairs"), Ledger(own_home.ledger), Failure("value", "it was so")
+    cell = {"bytes": b"drawn", "path": "x.png"}
+    drawn = {"source_hash": "1", "target_hash": "2", "source_image": cell, "target_image": cell}
+    monkeypatch.setattr(Batches, "run", lambda batches, rows: [failed, [drawn]])
+    step = stage.measurements[0]
+    order = Order(1, stage.name, step.name, step.version, Sources(own_home.ledger, SHARD), {}, {}, {}, 2)
+    answer = Worker(takes_turns=False).measure(order, [{"pair_id": "1"}, {"pair_id": "2"}], {})
+    assert isinstance(answer, Answer)
+    failure, (row,) = answer.results
+    assert failure == failed
+    parts = ledger.parts(stage.name, SHARD)
+    there = parts.entries()
+    put = pq.read_table(parts.path(row["source_image"]["part"]))
+    assert put.to_pylist() == [{"hash": known, "image": cell} for known in ("1", "2")]
+    batch = ledger.stage_batch(stage.name, SHARD, step.name, [row], stage.schema)
+    assert parts.entries() == there, "the driver writes none again"
+    assert read_table(batch, images=True)["target_image"].to_pylist() == [cell]
