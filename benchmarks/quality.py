@@ -31,8 +31,10 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import SCHEMA
 from imgdiff_assets.ledger.images import decode, encode_png, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.tables import write_rows
 from imgdiff_assets.method.regions import BOX_COLUMNS, iou
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
@@ -195,6 +197,11 @@ def write_parents(home: Home, pairs: Sequence[DrawnPair]) -> list[str]:
                 "kept": True,
             }
         )
+    captions = [
+        {"caption_id": row["caption_id"], "caption": row["source_caption"], "source": "drawn", "line": number}
+        for number, row in enumerate(prompts, 1)
+    ]
+    write_rows(home.captions / f"{SHARD}.parquet", captions, SCHEMA)
     ledger = Ledger(home.ledger)
     for name, rows in (("prompt_pairs", prompts), ("image_pairs", images)):
         ledger.commit(name, SHARD, stage_named(name).schema, pa.Table.from_pylist(rows), [], {})
