@@ -44,7 +44,7 @@ def test_without_a_name_it_is_the_server_where_there_is_an_address_and_a_library
 
 def test_each_of_our_backends_plays_the_roles_that_it_says() -> None:
     assert set(Library.roles) == CLASSES.keys()
-    assert {"prompt_rewriter", "captioner", "verifier", "witness"} == set(Server.roles)
+    assert {"prompt_rewriter", "editor", "image_generator", "captioner", "verifier", "witness"} == set(Server.roles)
 
 
 def test_what_exists_is_known_by_what_it_was(installing: Install) -> None:
