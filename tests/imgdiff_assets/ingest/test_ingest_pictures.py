@@ -16,7 +16,7 @@ from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ingest.ingest_pictures import ingest_pictures
 from imgdiff_assets.ingest.removed_sources import note_removal
 from imgdiff_assets.ingest.shards import CAPTIONS, PICTURES, held_by, read_captions, shard_keys
-from imgdiff_assets.ledger.images import decode, pixel_hash
+from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import lineage
 from imgdiff_assets.lineage.takedown import find_parts
@@ -144,12 +144,13 @@ def test_pictures_become_pairs(made):
     assert prompts.keys() == {"a blue cup on the sand", None}
     assert prompts[None]["source_caption"] == CAPTION
     assert players.described == [(64, 64, 3)]
-    pairs = rows_of(home, "image_pairs")
+    pairs, images = rows_of(home, "image_pairs"), PairImages(Ledger(home.ledger), SHARD)
     assert {row["pair_id"] for row in pairs} == {row["pair_id"] for row in prompts.values()}
     for row in pairs:
-        source, target = (decode(row[f"{side}_image"]["bytes"]) for side in ("source", "target"))
+        source, target = images(row["pair_id"])
         np.testing.assert_array_equal(target, source[..., ::-1])
         assert row["instruction"] in players.told
+    images.close()
     fitted = {row["source_caption"]: (row["width"], row["height"], row["fitted"]) for row in pairs}
     told = "scaled from 101 x 70 to 64 x 44, cropped to 64 x 32 at (0, 6)"
     assert fitted == {"a blue cup on the sand": (64, 32, told), CAPTION: (64, 64, None)}
