@@ -189,4 +189,4 @@ def _proposal(stage: str, key: str, side: str, before: float, old: Scores, new: 
 
 def _ranked_alike(old: Scores, new: Scores) -> float:
     ranks = [np.argsort(np.argsort(scores, kind="stable"), kind="stable") for scores in (old, new)]
-    return round(float(np.corrcoef(*ranks)[0, 1]), 3)
+    return round(float(np.asarray(np.corrcoef(np.stack(ranks)))[0, 1]), 3)

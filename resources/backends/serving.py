@@ -24,7 +24,7 @@ _running: dict[str, StartedServer] = {}
 class Serving:
     """See `resources.backends.backend.Backend`. Its settings are `ChatModelSettings` with `serve`."""
 
-    roles = ("prompt_rewriter", "captioner", "verifier")
+    roles: tuple[str, ...] = ("prompt_rewriter", "captioner", "verifier")
     place = "behind a server that is started here"
     settings_class: type[pydantic.BaseModel] | None = None
     packages: Mapping[str, str] = {"openai": "pip install 'imgdiff-assets[server]'"}
