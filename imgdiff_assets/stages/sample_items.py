@@ -195,6 +195,8 @@ def _margin(known: Row, head: str) -> float | None:
     if known.get("erased_from") is not None:
         scores = [known["original_match"], known["erased_match"]]
         return None if None in scores else float(scores[0] - scores[1])
+    if known.get(f"{known['about']}_corrected"):
+        return None  # of a person's words no model was asked
     scores = [known[f"{known['about']}_{kind}_{head}"] for kind in ("match", "mismatch")]
     if None not in scores:
         return float(scores[0] - scores[1])
