@@ -103,7 +103,7 @@ def run(
         echo_json({**report.to_json(), "funnel": counts.to_json()})
     else:
         click.echo(f"{report.to_text()}\n\n{counts.to_text()}")
-    nothing = tell_what_to_do(home, values, keys, counts, as_json)
+    nothing = not report.pending and tell_what_to_do(home, values, keys, counts, as_json)
     if overrides and report.run_ids:
         tell_how_to_keep(home, recipe, overrides)
     exit_if_failed(report, strict, nothing)

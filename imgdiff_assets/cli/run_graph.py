@@ -12,7 +12,7 @@ from imgdiff_assets.common.errors import REPORT
 from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.common.progress import Progress, hearing, listening
 from imgdiff_assets.definitions import build_definitions
-from imgdiff_assets.defs.asset_stage import AGAIN_TAG, RETRY_TAG
+from imgdiff_assets.defs.asset_stage import AGAIN_TAG, PENDING, RETRY_TAG
 from imgdiff_assets.defs.automation import JOB
 from imgdiff_assets.defs.catalog_index import catch_up
 from imgdiff_assets.defs.dagster_instance import dagster_instance
@@ -42,7 +42,8 @@ class RunReport:
 
     `fresh` are the shards that were up to date already, for which nothing was run; `made_at` is when the last of their
     tables was made, `left_failed` how many of their rows could not be measured. `failed_checks` has a sentence for
-    each check that failed; one that blocks what is below is among the failures too.
+    each check that failed; one that blocks what is below is among the failures too. `pending` has one for each table
+    that waits for the answers of a batch service, which a later run collects.
     """
 
     fresh: list[str] = field(default_factory=list)
@@ -52,6 +53,7 @@ class RunReport:
     materializations: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -76,6 +78,7 @@ class RunReport:
         if self.left_failed:
             rows = counted(self.left_failed, "row")
             lines.append(f"{rows} of them failed and had all their tries (`imgdiff run --retry-failed`)")
+        lines += [f"Pending: {sentence}" for sentence in self.pending]
         return "\n".join(lines)
 
 
@@ -151,7 +154,10 @@ def run_graph(
                 )
                 report.run_ids.append(result.run_id)
                 failures = [event for event in result.all_events if event.is_step_failure]
-                report.failures += [_told(event, log) for event in failures]
+                for event in failures:
+                    waits, failed_lines = _apart(_told(event, log), event)
+                    report.pending += waits
+                    report.failures += failed_lines
                 failed |= {str(event.step_key) for event in failures}
                 checks = result.get_asset_check_evaluations()
                 report.failed_checks += [
@@ -180,6 +186,14 @@ def _failed_check(check: dg.AssetCheckEvaluation) -> str:
     return (
         f"{check.asset_key.to_user_string()}: the check {check.check_name} failed: {found[0] if found else ''}{more}"
     )
+
+
+def _apart(told: str, event: dg.DagsterEvent) -> tuple[list[str], list[str]]:
+    """Of what a stopped step tells, what waits, and what failed."""
+    user = event.step_failure_data.user_failure_data
+    waits = str(user.metadata[PENDING].value).splitlines() if user is not None and PENDING in user.metadata else []
+    rest = "\n".join(line for line in told.splitlines() if line not in waits)
+    return waits, [rest] if rest else []
 
 
 def _told(event: dg.DagsterEvent, log: Say) -> str:

@@ -20,6 +20,7 @@ from imgdiff_assets.defs.partitions import no_shards
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.defs.role_resources import ROLES, RoleResource
 from imgdiff_assets.defs.workers_resource import WorkersResource
+from imgdiff_assets.engine.by_letter import AnswersPending
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import ShardFailed, materialize
@@ -49,6 +50,9 @@ RETRY_TAG = "imgdiff/retry"
 
 AGAIN_TAG = "imgdiff/again"
 """On a run that measures again what an earlier release's code measured: nothing but a person's word asks for it."""
+
+PENDING = "pending"
+"""With a step that stopped: a line for each table that waits for a batch service, which is no failure."""
 
 
 def asset_arguments(stage: Stage, names: Names) -> dict[str, Any]:
@@ -92,6 +96,7 @@ def run_asset(
     note_edition(home.home, values.name)
     done: list[Materialization] = []
     failures: list[str] = []
+    pending: list[str] = []
     finished = False
     try:
         for key in context.partition_keys:
@@ -111,6 +116,10 @@ def run_asset(
                     again=AGAIN_TAG in context.run.tags,
                     measurer=workers.measurer,
                 )
+            except AnswersPending as waiting:
+                telling(context.log.info)(sentence(waiting))
+                pending.append(sentence(waiting))
+                written = False
             except Exception as error:
                 failures.append(_logged(context, error, f"{stage.name} of {key}"))
                 written = isinstance(error, ShardFailed)
@@ -126,7 +135,7 @@ def run_asset(
                     emit(Materialization.from_json(ledger.record(stage.name, key) or {}), stage, ledger)
         with _warned_of_the_catalog(context):
             refresh_view(home.home, stage)
-        finished = not failures
+        finished = not failures and not pending
     finally:
         pictured = {record.shard for record in done if record.changed}
         pictured |= {record.shard for record in done[:PICTURED]}
@@ -142,8 +151,9 @@ def run_asset(
                     context.log_event(
                         dg.AssetMaterialization(context.asset_key, partition=record.shard, metadata=metadata)
                     )
-    if failures:
-        raise dg.Failure("\n".join(failures), allow_retries=False)
+    if failures or pending:
+        waits = {PENDING: "\n".join(pending)} if pending else None
+        raise dg.Failure("\n".join([*failures, *pending]), metadata=waits, allow_retries=False)
 
 
 def _logged(context: dg.AssetExecutionContext, error: Exception, where: str) -> str:
