@@ -1,4 +1,4 @@
-"""The batch service of an OpenAI-compatible server (`/v1/files`, `/v1/batches`): answers within a day, at half the price.
+"""The batch service of an OpenAI-compatible server (`/v1/files`, `/v1/batches`): answers within a day, for less.
 
 Protocol: https://platform.openai.com/docs/api-reference/batch. Nothing here is remembered: who sends a batch notes its
 tag before, and finds it again by that.
@@ -74,7 +74,9 @@ def submit(settings: ChatModelSettings, requests: Mapping[str, Mapping[str, Any]
 def find(settings: ChatModelSettings, tag: str) -> str | None:
     """Return the id of the batch with this tag, if the server has one. Raises ModelUnavailable."""
     with connect(settings) as client, _explained(settings):
-        return next((batch.id for batch in client.batches.list(limit=100) if (batch.metadata or {}).get(TAG) == tag), None)
+        return next(
+            (batch.id for batch in client.batches.list(limit=100) if (batch.metadata or {}).get(TAG) == tag), None
+        )
 
 
 def collect(settings: ChatModelSettings, batch_id: str, asked: frozenset[str]) -> Collected:
@@ -88,7 +90,7 @@ def collect(settings: ChatModelSettings, batch_id: str, asked: frozenset[str]) -
         lost: dict[str, str] = {}
         for line in _lines(client, (batch.output_file_id, batch.error_file_id)):
             known_by = str(line.get("custom_id"))
-            outcome = _outcome(settings, line)
+            outcome = _outcome(client, settings.model, line)
             if isinstance(outcome, str):
                 lost[known_by] = outcome
             else:
@@ -111,10 +113,12 @@ def _lines(client: "OpenAI", files: tuple[str | None, ...]) -> Iterator[dict[str
                 try:
                     yield json.loads(line)
                 except ValueError:
-                    raise ModelUnavailable(f"The server's file {file} of answers has a line that is no JSON.") from None
+                    raise ModelUnavailable(
+                        f"The server's file {file} of answers has a line that is no JSON."
+                    ) from None
 
 
-def _outcome(settings: ChatModelSettings, line: Mapping[str, Any]) -> Mapping[str, Any] | RequestRefused | str:
+def _outcome(client: "OpenAI", model: str, line: Mapping[str, Any]) -> Mapping[str, Any] | RequestRefused | str:
     """The body of an answer, why the question will have none, or in words why it is to be asked again."""
     response, error = line.get("response") or {}, line.get("error") or {}
     status, body = response.get("status_code"), response.get("body") or {}
@@ -124,7 +128,7 @@ def _outcome(settings: ChatModelSettings, line: Mapping[str, Any]) -> Mapping[st
     if status is None or status in SERVER_AT_FAULT:
         return said
     if NEWER_LIMIT in said:
-        wants_newer_limit(str(settings.base_url), settings.model)
+        wants_newer_limit(client, model)
         return said
     return RequestRefused(f"{status}: {said}")
 
@@ -141,6 +145,6 @@ def _explained(settings: ChatModelSettings) -> Iterator[None]:
     except (openai.OpenAIError, httpx.HTTPError) as error:
         raise ModelUnavailable(
             f"The batch service of {settings.base_url} does not do what it is asked for {settings.model} "
-            f"({' '.join(str(error).split())[:300]}): see what ails it, or leave out `batches`. What was measured, and "
-            "what was sent, is kept."
+            f"({' '.join(str(error).split())[:300]}): see what ails it, or leave out `batches`. What was measured, "
+            "and what was sent, is kept."
         ) from error

@@ -30,9 +30,9 @@ def complete(client: "OpenAI", request: Mapping[str, Any]) -> Any:
     return client.chat.completions.create(**as_the_server_takes_it(client, request))
 
 
-def wants_newer_limit(base_url: str, model: str) -> None:
+def wants_newer_limit(client: "OpenAI", model: str) -> None:
     """Note that a server refuses the older name."""
-    _newer.add((base_url, model))
+    _newer.add((str(client.base_url), model))
 
 
 def as_the_server_takes_it(client: "OpenAI", request: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Measuring by a batch service: a run sends the questions of a measurement, and a later one finds the answers.
 
-All rows are gone through as ever. A question whose answer has come gets it; any other is put into a letter, and its row
-waits. So a measurement that asks a second question by the first one's answer takes two rounds. Whatever kills a run,
-between any two steps, the next one finds by the notes what was sent:
+All rows are gone through as ever. A question whose answer has come gets it; any other is put into a letter, and its
+row waits. So a measurement that asks a second question by the first one's answer takes two rounds. Whatever kills a
+run, between any two steps, the next one finds by the notes what was sent:
 
     note the questions ─► upload them ─► create the batch ─► note its id ─► collect, measure, stage, commit ─► no notes
 """
@@ -86,7 +86,9 @@ class ByLetter:
             since = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
             note = BatchNote.of(str(settings.base_url), settings.model, since, batch)
             self._notes.write(note)
-            created = batch_service.submit(settings, {known_by: unsent[known_by].request for known_by in batch}, note.tag)
+            created = batch_service.submit(
+                settings, {known_by: unsent[known_by].request for known_by in batch}, note.tag
+            )
             self._notes.write(note.created(created))
             self._letters.waiting.update(batch)
             for known_by in batch:

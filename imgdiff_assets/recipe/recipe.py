@@ -114,9 +114,9 @@ class RecipeValues(StageSettings):
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude={"automation", "retention", "review", "workers"}))[
-            :16
-        ]
+        elsewhere = dict.fromkeys(("automation", "retention", "review", "workers"), True)
+        later = {role: {"batches": True} for role in type(self.models).model_fields}
+        return content_hash(self.model_dump(mode="json", exclude={**elsewhere, "models": later}))[:16]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""

@@ -180,7 +180,7 @@ class ChatModelSettings(ServableSettings):
     batches: bool = Field(
         default=False,
         exclude_if=lambda later: not later,
-        description="Whether the server at `base_url` is asked by its batch service (`/v1/batches`), at half the price: "
+        description="Whether the server at `base_url` is asked by its batch service (`/v1/batches`), for less: "
         "questions are sent by one run, and the answers collected by a later one.",
     )
 
