@@ -120,7 +120,7 @@ def draw_claims(count: int, seed: int) -> list[Claimed]:
     """Of each kind `count` pairs that are of it, and about as many of the others that are claimed to be."""
     rng = random.Random(seed)
     kinds = kind_names()
-    claimed = [Claimed(pair, kind, truly(pair)) for kind in kinds for pair in _drawn(rng, kind, count)]
+    claimed = [Claimed(pair, kind, truly(pair)) for kind in kinds for pair in draw_of(rng, kind, count)]
     for kind in kinds:
         others = [other for other in kinds if other != kind]
         for number in range(count):
@@ -131,7 +131,7 @@ def draw_claims(count: int, seed: int) -> list[Claimed]:
     return claimed
 
 
-def _drawn(rng: random.Random, kind: str, count: int) -> list[KindPair]:
+def draw_of(rng: random.Random, kind: str, count: int) -> list[KindPair]:
     """Of attributes the colours alone: how big a thing is, no crop of it shows."""
     drawn: list[KindPair] = []
     while len(drawn) < count:
