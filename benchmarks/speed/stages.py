@@ -144,8 +144,9 @@ def _propose_and_frame(recipe: Recipe, pairs: Sequence[quality.DrawnPair]) -> di
 def _with_given_proposals(recipe: Recipe, found: Mapping[bytes, Any]) -> LoadedModels:
     models = quality.open_models(recipe)
     given = GivenProposals(found)
-    settings = {role: models.settings(role) for role in quality.ROLES}
-    openers = {role: partial(models.open, role) for role in quality.ROLES}
+    roles = [role for role in quality.ROLES if role in recipe.roles]
+    settings = {role: models.settings(role) for role in roles}
+    openers = {role: partial(models.open, role) for role in roles}
     return LoadedModels(settings, {**openers, "segmenter": lambda: given})
 
 
