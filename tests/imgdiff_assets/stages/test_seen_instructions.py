@@ -136,7 +136,7 @@ def test_the_task_answers_by_what_is_seen_from_source_to_target_alone(
     assert answers["target"]
     assert "make it as it is there" not in answers["target"]
     assert violations(Ledger(own_home.ledger), SHARD) == []
-    root = lineage(own_home, drawn_recipe, rows[0]["pair_id"])
+    root = lineage(own_home, override_recipe(drawn_recipe, [ON]), rows[0]["pair_id"])
     assert "instruction by what is seen: make it as it is there" in to_text(root)
 
 
