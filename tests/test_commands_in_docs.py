@@ -43,6 +43,16 @@ NOT_RUN = {
         "tests/imgdiff_assets/release/test_contamination.py",
         "compare_with",
     ),
+    "imgdiff reviews import": (
+        "wants a token by then",
+        "tests/imgdiff_assets/round_trips/test_review_table.py",
+        'run("import"',
+    ),
+    "imgdiff reviews from-label-studio": (
+        "reads what Label Studio wrote",
+        "tests/imgdiff_assets/round_trips/test_label_studio.py",
+        'run("from-label-studio"',
+    ),
     "imgdiff models pull": ("fetches gigabytes", "tests/resources/loading/test_downloads.py", "is_fetched"),
 }
 """How commands begin that are not run here: why, the file that looks at the same instead, and words of it."""

@@ -62,8 +62,8 @@ def export(file: Path, unreviewed: bool, as_json: bool) -> None:
 @dry_run_option
 @as_json_option
 def import_(file: Path, reviewer: str, token: str | None, dry_run: bool, as_json: bool) -> None:
-    """Take the verdicts of a CSV file with the columns sample_id and verdict (accept, reject, withdrawn), and, where it
-    has them, reviewer, reason, note, queue, score, first and at.
+    """Take the verdicts of a CSV file with the columns sample_id and verdict (accept, reject, withdrawn), and, where
+    it has them, reviewer, reason, note, queue, score, first and at.
 
     A row without a verdict says nothing, one that stands already changes nothing: the same file may be given again. A
     row that cannot be taken is told with its reason, and kept in journals/refused.jsonl of IMGDIFF_HOME.

@@ -21,8 +21,8 @@ def take_annotations(
 ) -> Taken:
     """Record what the annotations of an export say. Of one person on one sample the latest counts.
 
-    `reviewer` is who speaks, in the place of those who annotated. Raises LabelStudioError for a file that is no export,
-    ReviewError for a token, DamagedTable, OSError.
+    `reviewer` is who speaks, in the place of those who annotated. Raises LabelStudioError for a file that is no
+    export, ReviewError for a token, DamagedTable, OSError.
     """
     taking = Taking(home, file.name, token)
     for number, (sample_id, by, annotation) in enumerate(_latest(file), 1):

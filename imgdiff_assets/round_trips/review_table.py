@@ -25,7 +25,8 @@ FORMULA = "=+-@\t\r"
 def write_reviews(home: Home, file: Path, unreviewed: bool = False) -> int:
     """Write the verdicts that count, by sample and reviewer; returns how many rows there are.
 
-    With `unreviewed`, also a row without a verdict for each sample that nobody has judged. Raises DamagedTable, OSError.
+    With `unreviewed`, also a row without a verdict for each sample that nobody has judged. Raises DamagedTable,
+    OSError.
     """
     samples, reviews = reviewable(Ledger(home.ledger)), read_reviews(home).by_sample
     names = sorted({*reviews, *(samples if unreviewed else ())})
@@ -45,7 +46,7 @@ def write_reviews(home: Home, file: Path, unreviewed: bool = False) -> int:
 
 
 def take_reviews(home: Home, file: Path, reviewer: str = "", token: str | None = None, dry_run: bool = False) -> Taken:
-    """Record the verdicts of a table. A row without one says nothing, one that says what stands already changes nothing.
+    """Record the verdicts of a table. A row without one says nothing, one that stands already changes nothing.
 
     `reviewer` is who speaks in rows that name nobody. Raises ReviewError for a file that is no such table or for a
     token, DamagedTable, OSError.

@@ -166,7 +166,7 @@ def test_what_cannot_be_taken_is_told(own_home: Home, tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["{", "{}", '[{"sample_id": "a"}]', '[{"data": {}}]'])
 def test_a_file_that_is_no_export_is_told(content: str, own_home: Home, tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text(content, encoding="utf-8")
-    with pytest.raises(LabelStudioError, match="bad.json"):
+    with pytest.raises(LabelStudioError, match=r"bad\.json"):
         take_annotations(own_home, tmp_path / "bad.json")
 
 

@@ -108,7 +108,7 @@ def test_what_was_said_later_here_is_not_taken_back(own_home: Home, tmp_path: Pa
 def test_a_file_that_is_no_such_table_is_told(own_home: Home, tmp_path: Path) -> None:
     for text in (b"name,said\nx,accept\n", b'sample_id,verdict\n"x,accept', b"sample_id,verdict\n\xff,accept\n"):
         (tmp_path / "bad.csv").write_bytes(text)
-        with pytest.raises(ReviewError, match="bad.csv"):
+        with pytest.raises(ReviewError, match=r"bad\.csv"):
             take_reviews(own_home, tmp_path / "bad.csv", "Ann")
 
 
