@@ -117,8 +117,8 @@ def replay(
     """Make the pair, region or sample again whose id begins with `prefix`; what a server answers, so many `times`.
 
     Everything but the device is as recorded; that is `base`'s. Of an image that is not kept any more the pixels' hash
-    is compared, and what was measured of it is measured of the one that is made again. Raises LineageError, ReplayError, UnknownOrigin,
-    DamagedTable.
+    is compared, and what was measured of it is measured of the one that is made again. Raises LineageError,
+    ReplayError, UnknownOrigin, DamagedTable.
     """
     ledger = Ledger(home.ledger)
     column, identity, shard = find_row(home, ledger, prefix)
