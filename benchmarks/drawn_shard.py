@@ -13,5 +13,4 @@ def write_captions(home: Home, shard: str, ids: Sequence[str], captions: Sequenc
         {**dict.fromkeys(SCHEMA.names), "caption_id": identity, "caption": caption}
         for identity, caption in zip(ids, captions, strict=True)
     ]
-    home.captions.mkdir(parents=True, exist_ok=True)
     write_rows(home.captions / f"{shard}.parquet", rows, SCHEMA)

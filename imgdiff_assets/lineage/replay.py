@@ -227,7 +227,7 @@ def _made_again(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> R
     except Exception as error:
         return Replayed(stage.name, step.name, [], " ".join(f"{error}".split()) or type(error).__name__)
     again = closest(step.columns, row, made) if step.expands else made
-    _hold_dropped(step, row, again, work)
+    _hold_dropped(step, row, dict(again), work)
     limits = tolerance([work.models.settings(role).dtype for role in step.roles])
     return Replayed(stage.name, step.name, compare(step.columns, row, again, limits))
 

@@ -16,7 +16,7 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import shipped_recipes
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.installed_parts import Part, installed_parts
-from imgdiff_assets.setup.model_list import ModelState, model_states, role_settings
+from imgdiff_assets.setup.model_list import ModelState, distinct, model_states, role_settings
 from resources.backends.choice import OWN, backend_of, backends
 from resources.installed import BrokenPart
 from resources.loading import devices
@@ -134,7 +134,7 @@ def examine_recipe(
 ) -> RecipeReport:
     """Whether the models in `states` are here, and fit into the memory of the devices they are meant for."""
     report = RecipeReport(recipe.name, sum(state.present for state in states), len(states), 0, 0, 0, "together")
-    fetchable = [state for state in states if state.fetchable and not state.present]
+    fetchable = distinct(state for state in states if state.fetchable and not state.present)
     report.to_fetch = sum(state.disk_bytes or 0 for state in fetchable)
     by_device: dict[str, list[ModelState]] = {}
     for state in states:

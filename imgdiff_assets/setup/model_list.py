@@ -1,6 +1,6 @@
 """What a recipe's models are: how large, where they are on this machine, on what terms; and fetching those missing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -69,6 +69,11 @@ def model_states(recipe: Recipe) -> list[ModelState]:
     return [model_state(role, settings) for role, settings in chosen_roles(recipe).items()]
 
 
+def distinct(states: Iterable[ModelState]) -> list[ModelState]:
+    """One state of each model: what two roles share is fetched once, and lies on the disk once."""
+    return list({(state.model, state.revision, state.dtype): state for state in states}.values())
+
+
 def model_state(role: str, settings: ModelSettings) -> ModelState:
     """The model of one role."""
     backend = backend_of(settings)
@@ -129,7 +134,7 @@ def _missing_lines(states: Sequence[ModelState], options: str) -> Iterator[str]:
     for state in absent:
         if not state.fetchable or state.disk_bytes is None:
             yield f"{state.role}: {state.missing}"
-    sizes = [state.disk_bytes for state in absent if state.fetchable and state.disk_bytes is not None]
+    sizes = [state.disk_bytes for state in distinct(absent) if state.fetchable and state.disk_bytes is not None]
     if sizes:
         yield f"{counted(len(sizes), 'model')} missing, {bytes_text(sum(sizes))}: fetch with"
         yield f"  imgdiff models pull{options}"

@@ -33,7 +33,8 @@ def reworded(region: Row, correction: Mapping[str, str | None], language: Langua
     found = dict(region)
     for side, name in zip(SIDES, REGION_TEXTS, strict=True):
         if (text := correction[name]) is not None:
-            found |= {name: text, f"{side}_phrase": noun_phrase(text, language.phrases)}
+            phrase = noun_phrase(text, language.phrases)
+            found |= {name: text, f"{side}_phrase": phrase, f"{side}_corrected": True}
             found |= {key: None for key in region if key.startswith((f"{side}_match_", f"{side}_mismatch_"))}
     if (text := correction[DIFFERENCE]) is not None:
         found |= {DIFFERENCE: text, "difference": statement(text, language.phrases)}

@@ -17,7 +17,7 @@ from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.setup.model_list import model_states
+from imgdiff_assets.setup.model_list import distinct, model_states
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.steps import Measurement
 from imgdiff_assets.statistics.measured_rates import HomeRates, StepRate, measured_rates
@@ -105,7 +105,7 @@ def estimate(
         steps=steps,
         rows_from=rows_from,
         image_bytes=pair_bytes * captions * per_caption.get("image_pairs.generate", 1.0),
-        weight_bytes=sum(state.disk_bytes or 0 for state in model_states(recipe)),
+        weight_bytes=sum(state.disk_bytes or 0 for state in distinct(model_states(recipe))),
         price=price,
     )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.setup.model_list import model_states
+from imgdiff_assets.setup.model_list import distinct, model_states
 from resources.loading.devices import ACTIVATION_SHARE
 from resources.loading.known_models import is_for_research
 from resources.loading.settings import ServableSettings
@@ -34,6 +34,13 @@ def test_served_loads_nothing_large() -> None:
         assert here[role].dtype == "float32", "half precision is slow on a CPU"
     sizes = {state.role: state.memory_bytes for state in model_states(load_recipe("small")) if state.role in asked}
     assert all(size is not None and size < SMALL_FOR_A_CPU for size in sizes.values())
+
+
+def test_what_two_roles_share_is_fetched_once() -> None:
+    states = model_states(load_recipe("small"))
+    once = distinct(states)
+    assert len(states) == len(once) + 1
+    assert [state.model for state in once].count("black-forest-labs/FLUX.2-klein-4B") == 1
 
 
 @pytest.mark.parametrize("name", ["modern", "small", "served"])
