@@ -78,7 +78,8 @@ class TestWhatIsTaught:
         batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
         assert [batch.count(single) for batch in batches] == [BATCH // 4] * 5
         taught = [group[0].question for group in order if group is not single]
-        assert len(taught) == 60 and all(taught.count(str(number)) == 3 for number in range(20))
+        assert len(taught) == 60
+        assert all(taught.count(str(number)) == 3 for number in range(20))
         assert len(set(taught[:20])) == 20
         assert mixed(random.Random(1), [], lambda _: single, steps=2) == [single] * 2 * BATCH
 
@@ -99,7 +100,8 @@ class TestWhatIsTaught:
     def test_all_skills_are_asked_of_one_picture(self):
         asked = questions(random.Random(3))
 
-        assert len(asked) == len(QUESTIONS) and len({each.images[0].tobytes() for each in asked}) == 1
+        assert len(asked) == len(QUESTIONS)
+        assert len({each.images[0].tobytes() for each in asked}) == 1
         content = parse_caption(asked[0].answer)
         present = {thing.phrase for thing in content[0]}
         for each in asked:
@@ -115,12 +117,15 @@ def test_held_out_pairs_show_what_no_training_shows_and_differ_by_what_they_say(
     for each, asked in zip(drawn.replaced, drawn.which, strict=True):
         assert all(is_held_out(*parse_caption(caption)) for caption in each.captions[:1])
         ((old, new),) = each.changes
-        assert old in each.captions[0] and new in each.captions[1] and old != new
+        assert old in each.captions[0]
+        assert new in each.captions[1]
+        assert old != new
         subject = asked.question.removeprefix("which image shows ").removesuffix(" ?")
         assert subject == {"A": old, "B": new}[asked.answer]
     assert [len(each.changes) for each in drawn.lists] == [0, 1, 2, 0]
     identical = [each.images for each in drawn.others if each.sort == "identical"]
-    assert len(identical) == 3 and all((first == second).all() for first, second in identical)
+    assert len(identical) == 3
+    assert all((first == second).all() for first, second in identical)
 
 
 class TestScores:
@@ -130,7 +135,8 @@ class TestScores:
         assert told(answer) == [("a red ball", "a blue ice cream")]
         assert told("Nothing is different.") == []
         assert f1(told(answer), [("a red ball", "a blue ice cream"), ("a cat", "a cup")]) == pytest.approx(2 / 3)
-        assert f1([], []) == 1.0 and f1([], told(answer)) == 0.0
+        assert f1([], []) == 1.0
+        assert f1([], told(answer)) == 0.0
 
     def test_an_effect_has_an_interval_over_seeds_and_a_test_over_items(self):
         found = effect([[1, 1, 1, 0], [1, 1, 0, 0]], [[0, 0, 1, 0], [0, 1, 0, 0]])
@@ -157,6 +163,8 @@ def test_the_stock_trainer_teaches_all_but_the_vision_tower(tmp_path, encoder, m
 
     before, after = load(tmp_path / "base").state_dict(), taught.state_dict()
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert changed and not any("vision_tower" in name for name in changed)
-    assert any("language_model" in name for name in changed) and any("projector" in name for name in changed)
+    assert changed
+    assert not any("vision_tower" in name for name in changed)
+    assert any("language_model" in name for name in changed)
+    assert any("projector" in name for name in changed)
     assert all(value.isfinite().all() for value in after.values())
