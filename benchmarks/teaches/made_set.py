@@ -1,9 +1,10 @@
 """The set that the model is taught with: made by our graph from captions of the drawn world, and exported.
 
 Homes of their own hold what was kept by the recipe as it is (`kept`), all candidates with every filter open (`all`),
-and what is kept with erased regions (`removal`), or by other thresholds (`loose`, `strict`). The first is made by models;
-the others begin as copies of it, so that of the pairs they have in common nothing is drawn anew. Half of the answers to
-`same_or_different` are that nothing differs: each picture stands beside itself too, moved, lit otherwise or recompressed.
+and what is kept with erased regions (`removal`), or by other thresholds (`loose`, `strict`). The first is made by
+models; the others begin as copies of it, so that of the pairs they have in common nothing is drawn anew. Half of the
+answers to `same_or_different` are that nothing differs: each picture stands beside itself too, moved, lit otherwise or
+recompressed.
 """
 
 import os
