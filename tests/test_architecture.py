@@ -20,6 +20,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("workbench",),
     ("release", "training"),
     ("browser", "pictures", "what_if"),
+    ("round_trips",),
     ("export", "statistics", "lineage"),
     ("engine", "reading", "setup"),
     ("recipe",),

@@ -49,7 +49,7 @@ class StoredStage:
         self._having: dict[tuple[str, ...], Booleans] = {}
         fingerprints = [step.fingerprint_column for step in stage.measurements]
         names = dict.fromkeys([stage.id_column, *stage.columns_above, "rejected_by", *fingerprints])
-        table = scan(ledger, stage.name, list(names), shards=shards)
+        table = scan(ledger, stage.name, list(names), shards=shards, schema=stage.schema)
         self.ids: pa.ChunkedArray = table[stage.id_column]
         self.shards: pa.ChunkedArray = table["shard"]
         present = ledger.shards(stage.name, shards)
@@ -83,7 +83,7 @@ class StoredStage:
         """The rows that have a value in a column; one of `values`, if any are named."""
         asked = (column, *values)
         if asked not in self._having:
-            column_values = scan(self._ledger, self.stage.name, [column], shards=self._shards)[column]
+            column_values = self._scan([column])[column]
             found = pc.is_in(column_values, pa.array(values)) if values else column_values.is_valid()
             self._having[asked] = np.asarray(found.to_numpy(), dtype=bool)
         return self._having[asked]
@@ -97,8 +97,11 @@ class StoredStage:
     def columns(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         """The columns, each read once. Raises OSError."""
         if unread := [name for name in names if name not in self._columns]:
-            self._columns |= columns_of_table(scan(self._ledger, self.stage.name, unread, shards=self._shards), unread)
+            self._columns |= columns_of_table(self._scan(unread), unread)
         return {name: self._columns[name] for name in names}
+
+    def _scan(self, names: Sequence[str]) -> pa.Table:
+        return scan(self._ledger, self.stage.name, names, shards=self._shards, schema=self.stage.schema)
 
 
 def is_error(reason: str) -> bool:
