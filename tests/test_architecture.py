@@ -19,6 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("defs",),
     ("release", "training"),
     ("browser", "pictures", "what_if"),
+    ("round_trips",),
     ("export", "statistics", "lineage"),
     ("engine", "reading", "setup"),
     ("recipe",),

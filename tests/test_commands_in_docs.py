@@ -22,7 +22,7 @@ NOT_RUN = {
     "export IMGDIFF_LOCAL=": ("is for a shell", "tests/imgdiff_assets/ledger/store/test_s3.py", "IMGDIFF_LOCAL"),
     "export AWS_": ("is for a shell", "tests/imgdiff_assets/ledger/store/test_s3.py", "AWS_ENDPOINT_URL"),
     "ray start": ("begins a cluster", "tests/imgdiff_assets/engine/workers/conftest.py", "Cluster("),
-    "python -m benchmarks.teaches": ("trains for hours", "tests/benchmarks/test_teaches.py", "teaches"),
+    "python -m benchmarks.teaches": ("trains for hours", "", ""),
     "ssh -L ": ("needs a second machine", "", ""),
     "duckdb ": ("needs DuckDB's shell", "tests/imgdiff_assets/defs/test_catalog_index.py", "filter_statistics"),
     "imgdiff init ~/my_pairs": ("asks", "tests/imgdiff_assets/setup/test_new_home.py", "input=answers"),
@@ -30,6 +30,7 @@ NOT_RUN = {
     "imgdiff ui": ("serves until Ctrl-C", "tests/imgdiff_assets/defs/test_web_ui.py", "deployment"),
     "imgdiff browse": ("serves until Ctrl-C", "tests/imgdiff_assets/cli/test_main.py", "browse_ends_well_by_ctrl_c"),
     "IMGDIFF_BROWSE_TOKEN=": ("serves until Ctrl-C", "tests/imgdiff_assets/browser/test_security.py", "token"),
+    "imgdiff run --recipe small": ("needs models", "tests/imgdiff_assets/cli/test_models.py", "small"),
     "imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "IMGDIFF_HOME=/tmp/try imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "imgdiff remove": ("names what is the reader's", "tests/imgdiff_assets/defs/test_takedown.py", '"remove"'),
@@ -41,6 +42,16 @@ NOT_RUN = {
         "names what is the reader's",
         "tests/imgdiff_assets/release/test_contamination.py",
         "compare_with",
+    ),
+    "imgdiff reviews import": (
+        "wants a token by then",
+        "tests/imgdiff_assets/round_trips/test_review_table.py",
+        'run("import"',
+    ),
+    "imgdiff reviews from-label-studio": (
+        "reads what Label Studio wrote",
+        "tests/imgdiff_assets/round_trips/test_label_studio.py",
+        'run("from-label-studio"',
     ),
     "imgdiff models pull": ("fetches gigabytes", "tests/resources/loading/test_downloads.py", "is_fetched"),
 }

@@ -32,10 +32,14 @@ def declared(*extras: str) -> set[str]:
     return found
 
 
+NOT_INSTALLED = {"umap": ["umap-learn"]}
+"""What an extra brings that developers do without."""
+
+
 @cache
 def brought_by() -> Mapping[str, list[str]]:
     """The distributions that bring each top-level module; to ask all that are installed takes two seconds."""
-    return packages_distributions()
+    return {**NOT_INSTALLED, **packages_distributions()}
 
 
 def imported(room: str) -> Iterator[tuple[str, Path]]:

@@ -20,7 +20,7 @@ COMPARED = (
     ("ours", "corrupted_10"),
     ("ours", "corrupted_30"),
     ("removal", "ours"),
-    ("nuisance", "ours"),
+    ("ours", "no_nuisance"),
 )
 SHOWN = ("which image", "difference", "says different", "says same", "d'", "list", *SKILLS)
 DISCORDANT = 0.2

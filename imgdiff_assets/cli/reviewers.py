@@ -43,6 +43,9 @@ def add(name: str, as_json: bool) -> None:
 def remove(name: str) -> None:
     """Take the token of NAME away; the verdicts given with it stay.
 
+    Names are not taken on trust again: once somebody had a token, whoever reviews
+    needs one.
+
     \b
     imgdiff reviewers remove Ann
     """

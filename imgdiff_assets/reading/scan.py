@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from imgdiff_assets.common.aliases import Integers
+from imgdiff_assets.common.aliases import Booleans, Integers
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import Stage
@@ -17,13 +17,20 @@ SHARD = pa.field("shard", pa.string())
 
 def origins(stage: Stage, table: pa.Table) -> Integers:
     """For each row of a stage, which of `stage.above` is where it comes from: the first that concerns it."""
+    optional = {name for names in stage.columns_with.values() for name in names}
+
+    def there(name: str) -> Booleans:
+        if name in optional and name not in table.column_names:
+            return np.zeros(len(table), dtype=bool)
+        return np.asarray(table[name].is_valid(), dtype=bool)
+
     result = np.zeros(len(table), dtype=np.int64)
     for number, origin in reversed(list(enumerate(stage.above))):
         here = np.ones(len(table), dtype=bool)
         for name in origin.having:
-            here &= table[name].is_valid().to_numpy()
+            here &= there(name)
         for name in origin.lacking:
-            here &= table[name].is_null().to_numpy()
+            here &= ~there(name)
         result[here] = number
     return result
 

@@ -100,6 +100,11 @@ def _encode(model: Any) -> str:
     return f"cosine of two pictures {images[0] @ images[1]:.2f}, with the caption {images[0] @ text:.2f}"
 
 
+def _look(model: Any) -> str:
+    one, other = model.encode_images([scene("red"), scene("blue")])
+    return f"cosine of two pictures {one @ other:.2f}"
+
+
 def _match(model: Any) -> str:
     itc, itm = model.match([scene("red")], [SOURCE])
     return f"picture and caption: ITC {itc[0]:.2f}, ITM {itm[0]:.2f}"
@@ -142,6 +147,7 @@ PROBES: dict[str, Callable[[Any], str]] = {
     "prompt_rewriter": _rewrite,
     "pair_generator": _generate,
     "image_text_encoder": _encode,
+    "image_encoder": _look,
     "image_text_matcher": _match,
     "segmenter": _propose,
     "captioner": _caption,

@@ -47,7 +47,8 @@ def converse(rows: Sequence[Row], work: Work) -> list[Row]:
     sentences = sentences_of(language_named(settings["language"] or DEFAULT_LANGUAGE))
     results = []
     for row in rows:
-        wording = pick(settings["questions"][row["task"]], settings["seed"], *(row[name] for name in IDENTITY))
+        wordings = settings["questions"].get(row["task"]) or sentences.questions[row["task"]]
+        wording = pick(wordings, settings["seed"], *(row[name] for name in IDENTITY))
         values = {
             "subject": row["subject"],
             "region": sentences.region,

@@ -16,7 +16,7 @@ from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.task import Task
-from imgdiff_assets.method.tasks import LATER, SAME, SIDES, TASKS
+from imgdiff_assets.method.tasks import SAME, SIDES, TASKS
 from imgdiff_assets.stages.balance import COLUMNS as COUNTED
 from imgdiff_assets.stages.corrected import reworded
 from imgdiff_assets.stages.derived_items import FROM, nuisance_pairs
@@ -113,7 +113,7 @@ def _samples(
         for task in tasks:
             if not task.once_per_pair or region["region_id"] == clearest.get(region["pair_id"]):
                 pair = pairs[region["pair_id"]]
-                all_of_it = {"differences": _differences(regions, pair, settings)} if task.name in LATER else {}
+                all_of_it = {"differences": _differences(regions, pair, settings)} if task.once_per_pair else {}
                 yield from _ask(task, {**pair, **region, **all_of_it}, settings)
     if TASKS[OF_PAIRS] in tasks:
         known = {"region_id": None, "kept": True, "kind": SAME_KIND, **dict.fromkeys(OBJECTS)}

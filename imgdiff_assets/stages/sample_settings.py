@@ -4,7 +4,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from imgdiff_assets.method.box_text import Coordinates
 from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named, sentences_of, spoken_sentences
-from imgdiff_assets.method.tasks import OURS, TASKS, task_named
+from imgdiff_assets.method.tasks import LATER, OURS, TASKS, task_named
 from imgdiff_assets.method.wordings import INSTALLED, check, written_out
 from imgdiff_assets.stages.balance import BalanceSettings
 from imgdiff_assets.stages.phrases import known_language
@@ -97,16 +97,20 @@ class FineTuneSetSettings(StageSettings):
     @field_validator("questions")
     @classmethod
     def _questions_can_be_asked(cls, questions: dict[str, list[str]], values: ValidationInfo) -> dict[str, list[str]]:
-        """Every task of ours has its wordings here, one of a package where it is asked: installing changes nothing."""
+        """Every task of ours has its wordings here, one of a package where it is asked: installing changes nothing.
+
+        One that came later has only wordings that a recipe gives it, so that asking it words no other sample anew.
+        """
         wordings = {name: written_out(task_named(name).name, given) for name, given in questions.items()}
         for name, given in wordings.items():
             try:
                 check(given)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
-        asked = dict.fromkeys([*OURS, *values.data.get("tasks", ())])
         spoken = sentences_of(language_named(values.data.get("language") or DEFAULT_LANGUAGE)).questions
         own = {name: given for name, given in wordings.items() if given not in _defaults(name)}
+        names = [*OURS, *values.data.get("tasks", ())]
+        asked = dict.fromkeys(name for name in names if name not in LATER or name in own)
         return {name: own.get(name) or list(spoken.get(name, TASKS[name].questions)) for name in asked}
 
 

@@ -48,7 +48,7 @@ class StoredStage:
         self._scores: dict[str, npt.NDArray[Any]] = {}
         fingerprints = [step.fingerprint_column for step in stage.measurements]
         names = dict.fromkeys([stage.id_column, *stage.columns_above, "rejected_by", *fingerprints])
-        table = scan(ledger, stage.name, list(names), shards=shards)
+        table = scan(ledger, stage.name, list(names), shards=shards, schema=stage.schema)
         self.ids: pa.ChunkedArray = table[stage.id_column]
         self.shards: pa.ChunkedArray = table["shard"]
         present = ledger.shards(stage.name, shards)
@@ -80,7 +80,7 @@ class StoredStage:
 
     def having(self, column: str, values: Sequence[str] = ()) -> Booleans:
         """The rows that have a value in a column; one of `values`, if any are named."""
-        column_values = scan(self._ledger, self.stage.name, [column], shards=self._shards)[column]
+        column_values = self._scan([column])[column]
         found = pc.is_in(column_values, pa.array(values)) if values else column_values.is_valid()
         return np.asarray(found.to_numpy(), dtype=bool)
 
@@ -94,7 +94,10 @@ class StoredStage:
         return self._scores
 
     def columns(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        return columns_of_table(scan(self._ledger, self.stage.name, names, shards=self._shards), names)
+        return columns_of_table(self._scan(names), names)
+
+    def _scan(self, names: Sequence[str]) -> pa.Table:
+        return scan(self._ledger, self.stage.name, names, shards=self._shards, schema=self.stage.schema)
 
 
 def is_error(reason: str) -> bool:

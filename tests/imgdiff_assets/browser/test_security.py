@@ -104,8 +104,8 @@ def test_a_form_of_another_site_is_refused(own_client: TestClient, own_site: Sit
 
 def test_a_large_body_is_refused(own_client: TestClient) -> None:
     headers = {"origin": "http://localhost:8080"}
-    assert own_client.post("/review", content=b"x" * 20_000, headers=headers).status_code == 413
-    assert own_client.post("/review", content=iter([b"x" * 20_000]), headers=headers).status_code == 413
+    assert own_client.post("/review", content=b"x" * 70_000, headers=headers).status_code == 413
+    assert own_client.post("/review", content=iter([b"x" * 70_000]), headers=headers).status_code == 413
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST"])

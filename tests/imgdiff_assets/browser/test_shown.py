@@ -153,7 +153,8 @@ def in_order(shown: list[Pixels], expected: Pair) -> bool:
 
 def test_every_kind_of_sample_is_there(samples: Rows) -> None:
     kinds = Counter((row["task"], row["first"], row["erased_from"] is not None) for row in samples.values())
-    for task in TASKS.values():
+    # No pair of these homes has two kept regions.
+    for task in (task for task in TASKS.values() if task.name != "differences"):
         for first in ("source", "target") if task.shuffled else ("source",):
             assert kinds[task.name, first, False] > 0, (task.name, first)
     assert kinds["which_image", "source", True] > 0

@@ -228,7 +228,14 @@ class TestDoctor:
     def test_the_chosen_recipe_comes_first_and_decides(self) -> None:
         status, report = answer("doctor")
         assert status == 0
-        assert [each["recipe"] for each in report["recipes"]] == ["miniature", "modern", "paper"]
+        assert [each["recipe"] for each in report["recipes"]] == [
+            "miniature",
+            "kinds",
+            "modern",
+            "paper",
+            "served",
+            "small",
+        ]
         assert report["recipes"][0] | {"largest": 0, "together": 0} == {
             "recipe": "miniature",
             "present": 7,

@@ -28,7 +28,7 @@ def test_the_share_is_told_with_the_things_and_who_can(miniature_recipe: Recipe)
     assert (drawable.captions, drawable.drawable) == (3, 1)
     assert drawable.to_text() == (
         "2 of 3 captions name things that the miniature recipe cannot draw (dog, dogs, frisbee, sofa); "
-        "`--recipe modern` and `--recipe paper` can."
+        "`--recipe modern` and `--recipe paper` and `--recipe served` and `--recipe small` can."
     )
     assert counted(miniature_recipe, "a red ball on the grass").to_text() == "The miniature recipe can draw it."
     assert counted(load_recipe("modern"), "two dogs", "a cat").to_text() == "The modern recipe can draw all 2."
