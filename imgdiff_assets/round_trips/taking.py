@@ -1,8 +1,10 @@
 """Verdicts and corrections from elsewhere, into the home: what is new, once; what cannot be taken, with its reason."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import cast
 
 from pydantic import TypeAdapter
 
@@ -34,7 +36,7 @@ class Refused:
     row: int
     field: str
     reason: str
-    given: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = dataclasses.field(default_factory=dict)
     at: str = ""
 
     def __str__(self) -> str:
@@ -175,7 +177,7 @@ class Taking:
 def same(one: Value, other: Value) -> bool:
     """Whether two values say the same."""
     if isinstance(one, Sequence) and isinstance(other, Sequence) and not isinstance(one, str):
-        return all(abs(float(a) - float(b)) < SAME_CORNER for a, b in zip(one, other, strict=True))
+        return all(abs(cast(float, a) - cast(float, b)) < SAME_CORNER for a, b in zip(one, other, strict=True))
     return one == other
 
 
