@@ -1,10 +1,9 @@
 """Verdicts and corrections from elsewhere, into the home: what is new, once; what cannot be taken, with its reason."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import cast
 
 from pydantic import TypeAdapter
 
@@ -176,8 +175,8 @@ class Taking:
 
 def same(one: Value, other: Value) -> bool:
     """Whether two values say the same."""
-    if isinstance(one, Sequence) and isinstance(other, Sequence) and not isinstance(one, str):
-        return all(abs(cast(float, a) - cast(float, b)) < SAME_CORNER for a, b in zip(one, other, strict=True))
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(abs(a - b) < SAME_CORNER for a, b in zip(one, other, strict=True))
     return one == other
 
 
