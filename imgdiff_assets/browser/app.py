@@ -67,6 +67,7 @@ def create_app(site: Site, token: str | None = None) -> Starlette:
             Route("/thumbnail/{identity}", _thumbnail),
             Route("/image/{identity}/{side}", _image),
             *(Route(each.address, _page(each.page)) for each in site.more),
+            *(Route(each.address, _take(each.take), methods=["POST"]) for each in site.more if each.take),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, token=token)],
