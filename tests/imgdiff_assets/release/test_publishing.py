@@ -23,6 +23,9 @@ from imgdiff_assets.release.safety import look_at
 from imgdiff_assets.round_trips.reviewable import reviewable
 from tests.receiving_hub import ReceivingHub
 
+# The library's own way of sending a file.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+
 REPO = "me/differences"
 
 
@@ -79,9 +82,23 @@ def test_files_of_an_earlier_release_go_by_the_same_commit(released: Home, hub: 
     assert set(hub.files(REPO)) == {".gitattributes", *files_of(released.releases / "1")}
 
 
-def test_a_commit_of_somebody_else_is_not_written_over(released: Home, hub: ReceivingHub) -> None:
+def test_what_was_changed_there_is_put_right_and_a_wrong_name_told(released: Home, hub: ReceivingHub) -> None:
+    planned = plan_push(released.releases / "1", REPO)
+    push(planned)
+    changed = hub.files(REPO)
+    hub.datasets[REPO].append({**changed, "README.md": b"# Another's\n"})
+    stale = plan_push(released.releases / "1", REPO)
+    assert stale.new == ("README.md",)
     with pytest.raises(PushError, match="no/such/name"):
         plan_push(released.releases / "1", "no/such/name")
+
+
+def test_where_no_server_answers_it_is_told(
+    released: Home, hub: ReceivingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(PushError, match="nothing was published"):
+        plan_push(released.releases / "1", REPO)
 
 
 def test_the_command_shows_asks_and_can_be_blocked(
