@@ -30,6 +30,7 @@ NOT_RUN = {
     "imgdiff ui": ("serves until Ctrl-C", "tests/imgdiff_assets/defs/test_web_ui.py", "deployment"),
     "imgdiff browse": ("serves until Ctrl-C", "tests/imgdiff_assets/cli/test_main.py", "browse_ends_well_by_ctrl_c"),
     "IMGDIFF_BROWSE_TOKEN=": ("serves until Ctrl-C", "tests/imgdiff_assets/browser/test_security.py", "token"),
+    "imgdiff run --recipe small": ("needs models", "tests/imgdiff_assets/cli/test_models.py", "small"),
     "imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "IMGDIFF_HOME=/tmp/try imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "imgdiff remove": ("names what is the reader's", "tests/imgdiff_assets/defs/test_takedown.py", '"remove"'),

@@ -5,19 +5,18 @@ stand beside each other: each sees the picture and itself alone, at the place it
 """
 
 import random
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from benchmarks.teaches.model import IGNORED, Asked, Encoder, load, pixels, save
+from benchmarks.teaches.model import Asked, Encoder, load, save, small
+from benchmarks.teaches.packing import side_by_side
 from benchmarks.teaches.skills import ask
 from resources.miniature.scenes import draw_scene
 from resources.miniature.training import Checkpoint, Optimisers, Progress, constant_then_linear, prepare
 
 SEED = 72
-STEPS = 900
+STEPS = 500
 BATCH = 16
 LEARNING_RATE = 1e-3
 CHECKPOINT_EVERY = 100
@@ -27,46 +26,8 @@ QUESTIONS = ("caption", "which thing", "where", "where", "is there", "is there",
 def questions(rng: random.Random) -> list[Asked]:
     """All that is asked of one picture that is drawn, in any order."""
     scene = draw_scene(rng)
-    return [ask(rng, skill, scene, scene.image) for skill in QUESTIONS]
-
-
-def side_by_side(encoder: Encoder, pictures: Sequence[Sequence[Asked]]) -> dict[str, Tensor]:
-    """A batch of pictures with their questions; the mask, float32 (pictures, 1, L, L), is added to attention: 0 where
-    a token is seen, else the lowest float."""
-    rows = [_row(encoder, asked) for asked in pictures]
-    longest = max(len(ids) for ids, *_ in rows)
-    ids, places = torch.zeros((2, len(rows), longest), dtype=torch.long)
-    ids[:] = encoder.tokenizer.pad_token_id
-    labels = torch.full_like(ids, IGNORED)
-    parts = torch.full_like(ids, -1)
-    for number, (tokens, answers, part, place) in enumerate(rows):
-        for whole, values in ((ids, tokens), (labels, answers), (parts, part), (places, place)):
-            whole[number, : len(values)] = torch.tensor(values)
-    seen = (parts[:, :, None] == parts[:, None, :]) | (parts[:, None, :] == 0)
-    seen &= torch.ones(longest, longest, dtype=torch.bool).tril()
-    mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
-    return {
-        "input_ids": ids,
-        "attention_mask": mask[:, None],
-        "position_ids": places,
-        "labels": labels,
-        "pixel_values": pixels([asked[0].images[0] for asked in pictures]),
-    }
-
-
-def _row(encoder: Encoder, asked: Sequence[Asked]) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Tokens, labels, the part each belongs to (0: what all see), and its place."""
-    taught = [encoder.taught(each) for each in asked]
-    picture = encoder.tokenizer.convert_tokens_to_ids("<image>")
-    common = max(number for number, token in enumerate(taught[0][0]) if token == picture) + 1
-    ids, labels = taught[0][0][:common], [IGNORED] * common
-    parts, places = [0] * common, list(range(common))
-    for number, (tokens, answers) in enumerate(taught, 1):
-        ids += tokens[common:]
-        labels += [IGNORED, *answers[common + 1 :]]
-        parts += [number] * (len(tokens) - common)
-        places += range(common, len(tokens))
-    return ids, labels, parts, places
+    picture = small(scene.image)
+    return [ask(rng, skill, scene, picture) for skill in QUESTIONS]
 
 
 def train(base: Path, output: Path) -> None:
@@ -81,7 +42,9 @@ def train(base: Path, output: Path) -> None:
     progress = Progress("grounding", STEPS, checkpoint.resume())
     for step in progress:
         rng = random.Random(f"{SEED} {step}")
-        loss = model(**side_by_side(encoder, [questions(rng) for _ in range(BATCH)])).loss
+        batch = side_by_side(encoder, [questions(rng) for _ in range(BATCH)])
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            loss = model(**batch).loss
         optimisers.step(loss, constant_then_linear(step, STEPS, constant=0.6))
         progress.report(loss.item())
         checkpoint.keep(step)

@@ -117,8 +117,8 @@ def replay(
     """Make the pair, region or sample again whose id begins with `prefix`; what a server answers, so many `times`.
 
     Everything but the device is as recorded; that is `base`'s. Of an image that is not kept any more the pixels' hash
-    is compared, and what was measured of it is measured of the one that is made again. Raises LineageError, ReplayError, UnknownOrigin,
-    DamagedTable.
+    is compared, and what was measured of it is measured of the one that is made again. Raises LineageError,
+    ReplayError, UnknownOrigin, DamagedTable.
     """
     ledger = Ledger(home.ledger)
     column, identity, shard = find_row(home, ledger, prefix)
@@ -227,7 +227,7 @@ def _made_again(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> R
     except Exception as error:
         return Replayed(stage.name, step.name, [], " ".join(f"{error}".split()) or type(error).__name__)
     again = closest(step.columns, row, made) if step.expands else made
-    _hold_dropped(step, row, again, work)
+    _hold_dropped(step, row, dict(again), work)
     limits = tolerance([work.models.settings(role).dtype for role in step.roles])
     return Replayed(stage.name, step.name, compare(step.columns, row, again, limits))
 

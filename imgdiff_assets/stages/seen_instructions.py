@@ -1,12 +1,12 @@
 """The instruction that fits what came out: an edit seldom is just what was asked for. Off unless named."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 from pydantic import ValidationInfo, field_validator
 
-from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.aliases import Pixels, Row
 from imgdiff_assets.method.answers import without_thoughts
 from imgdiff_assets.method.regions import BAR_WIDTH, side_by_side
 from imgdiff_assets.stages.differences import NoAnswer, tidy
@@ -88,7 +88,7 @@ def retell(rows: Sequence[Row], work: Work) -> list[Row | NoAnswer]:
     return [{SEEN.name: text} if text else NoAnswer("no instruction was named for the two images") for text in said]
 
 
-def _by_captioner(pairs: Sequence[Any], asked_for: Sequence[str], work: Work) -> Sequence[str]:
+def _by_captioner(pairs: Sequence[tuple[Pixels, Pixels]], asked_for: Sequence[str], work: Work) -> Sequence[str]:
     beside = work.settings["view"] == "side_by_side"
     views = [[side_by_side(*pair, BAR_WIDTH)] if beside else list(pair) for pair in pairs]
     questions = [work.settings["question"].replace(ASKED_FOR, text) for text in asked_for]
@@ -96,7 +96,7 @@ def _by_captioner(pairs: Sequence[Any], asked_for: Sequence[str], work: Work) ->
     return answers
 
 
-def _by_rewriter(pairs: Sequence[Any], asked_for: Sequence[str], work: Work) -> Sequence[str]:
+def _by_rewriter(pairs: Sequence[tuple[Pixels, Pixels]], asked_for: Sequence[str], work: Work) -> Sequence[str]:
     # The captioner is let go of before the rewriter is fetched: a machine may be too small for both.
     images = [[image] for pair in pairs for image in pair]
     said = work.model("captioner").answer(images, [work.settings["caption_question"]] * len(images))

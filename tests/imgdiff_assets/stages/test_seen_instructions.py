@@ -12,7 +12,7 @@ from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import lineage
-from imgdiff_assets.lineage.lineage_text import lineage_text
+from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
@@ -136,8 +136,8 @@ def test_the_task_answers_by_what_is_seen_from_source_to_target_alone(
     assert answers["target"]
     assert "make it as it is there" not in answers["target"]
     assert violations(Ledger(own_home.ledger), SHARD) == []
-    root = lineage(own_home, drawn_recipe, rows[0]["pair_id"])
-    assert "instruction by what is seen: make it as it is there" in lineage_text(root)
+    root = lineage(own_home, override_recipe(drawn_recipe, [ON]), rows[0]["pair_id"])
+    assert "instruction by what is seen: make it as it is there" in to_text(root)
 
 
 def test_a_rewriter_s_question_has_what_is_seen() -> None:
