@@ -17,6 +17,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("cli",),
     ("definitions",),
     ("defs",),
+    ("workbench",),
     ("release", "training"),
     ("browser", "pictures", "what_if"),
     ("round_trips",),

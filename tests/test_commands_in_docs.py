@@ -43,6 +43,11 @@ NOT_RUN = {
         "tests/imgdiff_assets/release/test_contamination.py",
         "compare_with",
     ),
+    "imgdiff release --push": (
+        "publishes",
+        "tests/imgdiff_assets/release/test_publishing.py",
+        '"--push"',
+    ),
     "imgdiff reviews import": (
         "wants a token by then",
         "tests/imgdiff_assets/round_trips/test_review_table.py",

@@ -5,7 +5,7 @@
 
 Each training is a step of its own that is not done twice: stop it and start it at will, and the table grows. First the
 model that knows single images alone is trained, and the sets are made by the graph; then one model is taught by each
-arm and seed, all with as many steps and samples, and asked the same held-out questions about drawn pairs.
+arm and seed, all with as many steps and pictures, and asked the same held-out questions about drawn pairs.
 """
 
 import argparse

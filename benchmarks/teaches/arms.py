@@ -50,6 +50,16 @@ def removal(sets: Sets, rng: random.Random) -> list[Asked]:
     return [asked for *_, asked in sets("removal")]
 
 
+def loose(sets: Sets, rng: random.Random) -> list[Asked]:
+    """our set by lower thresholds: a match of 0 is enough, of regions and of captions"""
+    return [asked for *_, asked in sets("loose")]
+
+
+def strict(sets: Sets, rng: random.Random) -> list[Asked]:
+    """our set by higher thresholds: a match of 0.6 of regions, 0.85 of captions"""
+    return [asked for *_, asked in sets("strict")]
+
+
 def no_nuisance(sets: Sets, rng: random.Random) -> list[Asked]:
     """our set without the pairs in which nothing but light, place or compression was changed"""
     return [asked for _, kind, asked in sets("kept") if kind != "nuisance"]
@@ -57,7 +67,7 @@ def no_nuisance(sets: Sets, rng: random.Random) -> list[Asked]:
 
 ARMS: Mapping[str, Arm] = {
     arm.__name__: arm
-    for arm in (ours, control, shuffled, unfiltered, corrupted_30, no_nuisance, removal, corrupted_10)
+    for arm in (ours, control, shuffled, unfiltered, corrupted_30, no_nuisance, loose, strict, removal, corrupted_10)
 }
 """In the order in which they are trained, seed by seed."""
 

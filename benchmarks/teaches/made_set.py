@@ -1,9 +1,10 @@
 """The set that the model is taught with: made by our graph from captions of the drawn world, and exported.
 
 Homes of their own hold what was kept by the recipe as it is (`kept`), all candidates with every filter open (`all`),
-and the same as the first with erased regions (`removal`). The first is made by models; the others begin as copies of
-it, so that of the pairs they have in common nothing is drawn anew. Half of the answers to `same_or_different` are that
-nothing differs: each picture stands beside itself too, moved, lit otherwise or recompressed.
+and what is kept with erased regions (`removal`), or by other thresholds (`loose`, `strict`). The first is made by
+models; the others begin as copies of it, so that of the pairs they have in common nothing is drawn anew. Half of the
+answers to `same_or_different` are that nothing differs: each picture stands beside itself too, moved, lit otherwise or
+recompressed.
 """
 
 import os
@@ -48,6 +49,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "kept": (),
     "all": OPEN,
     "removal": ("removed_pairs.enabled=true",),
+    "loose": ("bounding_boxes.min_match=0", "captions.min_match=0"),
+    "strict": ("bounding_boxes.min_match=0.6", "captions.min_match=0.85"),
 }
 """The sets, each with what its recipe has otherwise than that of `kept`."""
 

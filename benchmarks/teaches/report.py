@@ -19,6 +19,8 @@ COMPARED = (
     ("ours", "unfiltered"),
     ("ours", "corrupted_10"),
     ("ours", "corrupted_30"),
+    ("loose", "ours"),
+    ("strict", "ours"),
     ("removal", "ours"),
     ("ours", "no_nuisance"),
 )

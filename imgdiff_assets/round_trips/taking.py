@@ -1,6 +1,7 @@
 """Verdicts and corrections from elsewhere, into the home: what is new, once; what cannot be taken, with its reason."""
 
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -34,7 +35,7 @@ class Refused:
     row: int
     field: str
     reason: str
-    given: Mapping[str, str] = field(default_factory=dict)
+    given: Mapping[str, str] = dataclasses.field(default_factory=dict)
     at: str = ""
 
     def __str__(self) -> str:
@@ -174,8 +175,8 @@ class Taking:
 
 def same(one: Value, other: Value) -> bool:
     """Whether two values say the same."""
-    if isinstance(one, Sequence) and isinstance(other, Sequence) and not isinstance(one, str):
-        return all(abs(float(a) - float(b)) < SAME_CORNER for a, b in zip(one, other, strict=True))
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(abs(a - b) < SAME_CORNER for a, b in zip(one, other, strict=True))
     return one == other
 
 

@@ -70,7 +70,8 @@ class Judgement:
         return StageFunnel(
             stage=stored.stage.name,
             shards=len(stored.records),
-            rows_in=len(np.unique(stored.families[candidates])) + (added if stored.parents else 0),
+            rows_in=int(np.count_nonzero(np.bincount(stored.families[candidates] + 1)))
+            + (added if stored.parents else 0),
             rows=int(np.count_nonzero(candidates)) + added,
             kept=self.kept,
             upstream=int(np.count_nonzero(fates == Fate.UPSTREAM)),
