@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--pairs", type=int, nargs="*", default=[2_000])
     parser.add_argument("--shards", type=int, nargs="*", default=[1_000])
-    parser.add_argument("--store", action="store_true", help="a bucket beside a folder, over as many --shards")
+    parser.add_argument("--store", action="store_true", help="a bucket beside a folder, over --shards or none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.add_argument("--here", nargs=2, metavar=("PART", "COUNT"), help="one part, in this process")
     arguments = parser.parse_args()
@@ -194,7 +194,7 @@ def main() -> None:
     if arguments.store:
         from benchmarks.store_costs import measure_store
 
-        results = measure_store(arguments.shards[0])
+        results = measure_store(*arguments.shards[:1] or [None])
         print(json.dumps(results, indent=2))
     for part in PARTS if not arguments.store else ():
         for count in getattr(arguments, part):

@@ -76,7 +76,8 @@ def check_tasks(folder: Path) -> dict[str, Any]:
     wrong, predictions = [], 0
     tasks = [task for file in sorted(folder.glob("tasks-*.json")) for task in json.loads(file.read_bytes())]
     for task in tasks:
-        if not interface.validate_task(task):
+        # With predictions in it, the SDK calls a method of its own without its argument.
+        if not interface.validate_task({name: value for name, value in task.items() if name != "predictions"}):
             wrong.append(task["data"]["sample_id"])
         for prediction in task.get("predictions", ()):
             predictions += 1

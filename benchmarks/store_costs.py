@@ -130,7 +130,7 @@ class Meter:
 
 def measure_pairs(root: PurePath, meter: Meter, count: int) -> None:
     """One table of image pairs: made, judged again, and asked for again."""
-    stage, recipe, _ = pairs_without_drawing()
+    stage, recipe, _ = pairs_without_drawing(different=1)
     for name, rejected in (("pairs_first", 0), ("pairs_judged_again", 1), ("pairs_up_to_date", 1)):
         inputs = prompt_pairs(count, rejected)
         with meter.timed(name):
@@ -147,20 +147,20 @@ def measure_looks(home: Home, meter: Meter) -> None:
                 assert not any(staleness.stages(key) for key in shard_keys(home))
 
 
-def measure_store(shards: int, pairs: int = 32) -> dict[str, Any]:
-    """Both places, in one run."""
+def measure_store(shards: int | None, pairs: int = 32) -> dict[str, Any]:
+    """Both places, in one run; without `shards`, image pairs alone."""
     found: dict[str, Any] = {"shards": shards, "stages": len(STAGE_NAMES), "pairs": pairs}
     with tempfile.TemporaryDirectory() as folder, bucket() as url:
         os.environ["IMGDIFF_LOCAL"] = f"{folder}/local"
         places = {"folder": (Path(folder), Meter(None)), "bucket": (BUCKET, Meter(url))}
         for root, meter in places.values():
             measure_pairs(root / "pairs" / "ledger", meter, pairs)
-        here = clone_shards(Path(folder), load_recipe("miniature"), shards)
-        urllib.request.urlopen(f"{url}{FILL}?{urllib.parse.quote(str(here.root))}").close()
-        for name, (root, meter) in places.items():
-            measure_looks(Home(root / "home"), meter)
-            found[name] = meter.figures
-    return found
+        if shards is not None:
+            here = clone_shards(Path(folder), load_recipe("miniature"), shards)
+            urllib.request.urlopen(f"{url}{FILL}?{urllib.parse.quote(str(here.root))}").close()
+            for root, meter in places.values():
+                measure_looks(Home(root / "home"), meter)
+        return found | {name: meter.figures for name, (_, meter) in places.items()}
 
 
 if __name__ == "__main__":

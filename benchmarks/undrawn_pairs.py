@@ -66,11 +66,13 @@ class NoModels(LoadedModels):
         return "none"
 
 
-def pairs_without_drawing(clock: Clock | None = None) -> tuple[Stage, Recipe, list[int]]:
+def pairs_without_drawing(
+    clock: Clock | None = None, different: int = DIFFERENT_PAIRS
+) -> tuple[Stage, Recipe, list[int]]:
     """The stage that draws image pairs, handed some that were encoded before, which are timed; and their bytes."""
     recipe, clock = load_recipe("miniature"), clock or Clock()
     cells: list[Row] = []
-    for seed in range(DIFFERENT_PAIRS):
+    for seed in range(different):
         row: Row = {"seed": seed, "width": SIDE, "height": SIDE}
         for side in ("source", "target"):
             pixels = _picture(2 * seed + (side == "target"))
@@ -81,7 +83,7 @@ def pairs_without_drawing(clock: Clock | None = None) -> tuple[Stage, Recipe, li
     encoded = [len(row[name]["bytes"]) for row in cells for name in ("source_image", "target_image")]
 
     def drawn(rows: Sequence[Row], work: Work) -> list[Row]:
-        return [_other_bytes(cells[int(row["pair_id"], 16) % DIFFERENT_PAIRS], row["pair_id"]) for row in rows]
+        return [_other_bytes(cells[int(row["pair_id"], 16) % different], row["pair_id"]) for row in rows]
 
     (generate,) = image_pairs.STAGE.measurements
     stage = replace(image_pairs.STAGE, steps=(replace(generate, run=drawn),))

@@ -119,11 +119,12 @@ class _told:
         pass
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> None:
-        from httpx import HTTPError
+        from httpx2 import HTTPError
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
         if isinstance(error, HfHubHTTPError | HFValidationError | HTTPError | RuntimeError | OSError):
-            text = " ".join(str(error).split())
+            causes = filter(None, [error, error.__cause__])
+            text = " ".join(" ".join(map(str, causes)).split())
             raise PushError(
                 f"{self._repo}: nothing was published. {text} (`hf auth login`, or HF_TOKEN, says who you are.)"
             ) from error

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ from imgdiff_assets.release.pushing import PushError, plan_push, push
 from imgdiff_assets.release.safety import look_at
 from imgdiff_assets.round_trips.reviewable import reviewable
 from tests.receiving_hub import ReceivingHub
+
+# The library's own way of sending a file.
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
 REPO = "me/differences"
 
@@ -79,15 +82,29 @@ def test_files_of_an_earlier_release_go_by_the_same_commit(released: Home, hub: 
     assert set(hub.files(REPO)) == {".gitattributes", *files_of(released.releases / "1")}
 
 
-def test_a_commit_of_somebody_else_is_not_written_over(released: Home, hub: ReceivingHub) -> None:
+def test_what_was_changed_there_is_put_right_and_a_wrong_name_told(released: Home, hub: ReceivingHub) -> None:
+    planned = plan_push(released.releases / "1", REPO)
+    push(planned)
+    changed = hub.files(REPO)
+    hub.datasets[REPO].append({**changed, "README.md": b"# Another's\n"})
+    stale = plan_push(released.releases / "1", REPO)
+    assert stale.new == ("README.md",)
     with pytest.raises(PushError, match="no/such/name"):
         plan_push(released.releases / "1", "no/such/name")
 
 
-def test_the_command_shows_asks_and_can_be_blocked(
+def test_where_no_server_answers_it_is_told(
     released: Home, hub: ReceivingHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IMGDIFF_HOME", str(released.root))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(PushError, match="nothing was published"):
+        plan_push(released.releases / "1", REPO)
+
+
+def test_the_command_shows_asks_and_can_be_blocked(
+    released_home: Home, hub: ReceivingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMGDIFF_HOME", str(released_home.root))
 
     def run(*words: str, answer: str = "", status: int = 0) -> str:
         asked = ["release", "--push", REPO, "--unsafe-words", "a red ball", "--recipe", "miniature", *words]
@@ -102,7 +119,7 @@ def test_the_command_shows_asks_and_can_be_blocked(
     assert "did not pass the safety filter" in run("--yes", "--max-unsafe", "-1", status=1)
     assert REPO not in hub.datasets
     assert "Published: " in run(answer="y\n")
-    assert "release 1 already" in run("--yes")
+    assert " already." in run("--yes")
 
 
 def test_pictures_that_show_a_word_are_nearer_to_it(released: Home, miniature_recipe: Recipe) -> None:
@@ -118,22 +135,26 @@ def test_pictures_that_show_a_word_are_nearer_to_it(released: Home, miniature_re
     )
 
 
-def test_licences_and_reviews_are_told_and_off_leaves_no_trace(released_home: Home, miniature_recipe: Recipe) -> None:
+def test_licences_and_reviews_are_told_and_off_leaves_no_trace(
+    released_home: Home, miniature_recipe: Recipe, judge_again: Callable[[Home], None]
+) -> None:
     home = released_home
-    first = json.loads((home.releases / "1" / "release.json").read_text(encoding="utf-8"))
+    before = make_release(home, miniature_recipe)
+    first = json.loads((before.folder / "release.json").read_text(encoding="utf-8"))
     assert not {"licences", "human_precision"} & set(first)
     assert not make_release(home, miniature_recipe).made
     licence_shards(home, shard_keys(home), "CC-BY-4.0")
     for sample in reviewable(Ledger(home.ledger)).values():
         add_review(home, Review(sample.sample_id, sample.shard, "Ann", "accept", queue=RANDOM, first=sample.first))
+    judge_again(home)
     made = make_release(home, miniature_recipe)
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^- Captions, \d shards?: CC-BY-4.0$", card, re.MULTILINE)
     assert "were found right by 1 reviewer: 100.0%" in card
-    assert "@misc{image_differences_2," in card
+    assert f"@misc{{image_differences_{made.version}," in card
     about = json.loads((made.folder / "croissant.json").read_text(encoding="utf-8"))
     assert about["license"] in ("CC-BY-4.0", ["CC-BY-4.0"])
-    assert "release 2" in about["citeAs"]
+    assert f"release {made.version}" in about["citeAs"]
 
 
 def test_ingestion_keeps_the_licence_with_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,8 +66,8 @@ def test_the_rows_at_the_edge_are_the_nearest(own_client: TestClient, own_site: 
     kept_rows = [row for row in rows if row["rejected_by"] is None]
     far = {row["region_id"]: abs(row["match"] - limit) for row in kept_rows}
     assert [far[region] for region in kept] == sorted(far.values())[:6]
-    rejected_rows = [row["region_id"] for row in rows if row["rejected_by"] == "object_not_seen"]
-    assert rejected == rejected_rows[::-1][:6]
+    below = {row["region_id"]: row["match"] for row in rows if row["rejected_by"] == "object_not_seen"}
+    assert [below[region] for region in rejected] == sorted(below.values(), reverse=True)[:6]
     assert kept
     assert rejected
 
