@@ -71,16 +71,16 @@ class TestWhatIsTaught:
 
     def test_none_is_taught_twice_before_all_were_and_a_quarter_are_single(self):
         single = [Asked((GREY,), "what is this ?", "grey")]
-        groups = [[pair(str(number), "")] for number in range(20)]
+        groups = [[pair(str(number), "")] for number in range(24)]
 
-        order = mixed(random.Random(1), groups, lambda _: single, steps=5)
+        order = mixed(random.Random(1), groups, lambda _: single, steps=6)
 
         batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
-        assert [batch.count(single) for batch in batches] == [BATCH // 4] * 5
+        assert [batch.count(single) for batch in batches] == [BATCH // 4] * 6
         taught = [group[0].question for group in order if group is not single]
-        assert len(taught) == 60
-        assert all(taught.count(str(number)) == 3 for number in range(20))
-        assert len(set(taught[:20])) == 20
+        assert len(taught) == 72
+        assert all(taught.count(str(number)) == 3 for number in range(24))
+        assert len(set(taught[:24])) == 24
         assert mixed(random.Random(1), [], lambda _: single, steps=2) == [single] * 2 * BATCH
 
     def test_shuffled_answers_stay_within_their_task(self):
