@@ -30,8 +30,11 @@ KEYS = ("task", "pair_id", "region_id", "erased_from")
 VALUES = ("question", "answer", "first", "split", "source_hash", "target_hash", "erased_hash")
 """What may change of a sample that is about the same."""
 
-NAMES = ("number", "version", "previous", "date")
-"""What tells releases apart that hold the same."""
+PRECISION = "human_precision"
+"""The key under which a manifest tells what reviewers found."""
+
+NAMES = ("number", "version", "previous", "date", PRECISION)
+"""What may tell releases apart that hold the same: another verdict alone makes no release."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
 

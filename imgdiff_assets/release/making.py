@@ -26,8 +26,8 @@ from imgdiff_assets.release.card import body
 from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
 from imgdiff_assets.release.checksums import write_checksums
 from imgdiff_assets.release.comparing import CONTAMINATION, compared_with
-from imgdiff_assets.release.contents import Contents, contents, read_contents, write_contents
-from imgdiff_assets.release.precision import PRECISION, precision_of
+from imgdiff_assets.release.contents import PRECISION, Contents, contents, read_contents, write_contents
+from imgdiff_assets.release.precision import precision_of
 from imgdiff_assets.release.versions import ReleaseError, check_version, last_number, lock, releases, take_number
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage

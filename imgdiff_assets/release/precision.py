@@ -9,11 +9,9 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import read_reviews
 from imgdiff_assets.reading.gathered import Gathered
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release.contents import PRECISION
 from imgdiff_assets.round_trips.reviewable import reviewable
 from imgdiff_assets.statistics.certificate import certify
-
-PRECISION = "human_precision"
-"""The key of the manifest."""
 
 
 def precision_of(ledger: Ledger, gathered: Gathered, recipe: Recipe) -> dict[str, Any]:
