@@ -30,7 +30,7 @@ KEYS = ("task", "pair_id", "region_id", "erased_from")
 VALUES = ("question", "answer", "first", "split", "source_hash", "target_hash", "erased_hash")
 """What may change of a sample that is about the same."""
 
-NAMES = ("number", "version", "previous", "date")
+NAMES = ("number", "version", "previous", "date", "human_precision")
 """What tells releases apart that hold the same."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
