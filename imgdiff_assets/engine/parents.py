@@ -42,12 +42,9 @@ class Inputs:
     corrected: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_inputs(stage: Stage, home: Home, shard: str, ledger: Ledger | None = None) -> Inputs:
-    """The inputs of `stage` for one shard; only footers are read yet, by `ledger`, if it is given.
-
-    Raises MissingInput or ShardError.
-    """
-    ledger = ledger or Ledger(home.ledger)
+def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
+    """The inputs of `stage` for one shard; only footers are read yet. Raises MissingInput or ShardError."""
+    ledger = Ledger(home.ledger)
     found = [parent for parent in stage.parents if parent not in SAID]
     hashes = {parent: _hash(parent, home, ledger, shard) for parent in found}
     missing = [parent for parent, value in hashes.items() if value is None]

@@ -1,7 +1,7 @@
 """Which tables a recipe would change: read from footers alone, so that a thousand shards take seconds."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from imgdiff_assets.engine.given_pairs import stage_of_shard
@@ -11,7 +11,6 @@ from imgdiff_assets.engine.plan import StagePlan, TablePlan, is_given, plan_stag
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.places import PARTS
-from imgdiff_assets.ledger.seen import SeenLedger
 from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.recipe import Recipe
@@ -39,16 +38,9 @@ class Staleness:
         self.renewed: list[TablePlan] = []
         """Of the tables that were looked at, those that this release would measure otherwise."""
 
-    @contextmanager
-    def looking(self) -> Iterator[None]:
+    def looking(self) -> AbstractContextManager[None]:
         """For questions about many shards: what is asked in the block may be answered as of its beginning."""
-        before = self._ledger
-        with store_of(self._home.root).looking(self._home.root, PARTS):
-            self._ledger = SeenLedger(self._home.ledger)
-            try:
-                yield
-            finally:
-                self._ledger = before
+        return store_of(self._home.root).looking(self._home.root, PARTS)
 
     def plans(self, shard: str) -> list[TablePlan]:
         """What is to be done with each table of a shard. Raises FileNotFoundError when a model's weights are missing.
@@ -94,7 +86,7 @@ class Staleness:
         if key not in self._how:
             self._how[key] = plan_stage(stage, self._recipe, self._models)
         try:
-            inputs = read_inputs(stage, self._home, shard, self._ledger).hash
+            inputs = read_inputs(stage, self._home, shard).hash
         except StoreError:
             raise
         except (MissingInput, OSError):
