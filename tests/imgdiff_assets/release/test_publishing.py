@@ -93,6 +93,7 @@ def test_what_was_changed_there_is_put_right_and_a_wrong_name_told(released: Hom
         plan_push(released.releases / "1", "no/such/name")
 
 
+@pytest.mark.slow
 def test_where_no_server_answers_it_is_told(
     released: Home, hub: ReceivingHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +151,7 @@ def test_licences_and_reviews_are_told_and_off_leaves_no_trace(
     made = make_release(home, miniature_recipe)
     card = (made.folder / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^- Captions, \d shards?: CC-BY-4.0$", card, re.MULTILINE)
-    assert "were found right by 1 reviewer: 100.0%" in card
+    assert re.search(r"were found right by \d reviewers?: \d+\.\d%, and between", card)
     assert f"@misc{{image_differences_{made.version}," in card
     about = json.loads((made.folder / "croissant.json").read_text(encoding="utf-8"))
     assert about["license"] in ("CC-BY-4.0", ["CC-BY-4.0"])
