@@ -31,6 +31,8 @@ NOT_RUN = {
     "imgdiff browse": ("serves until Ctrl-C", "tests/imgdiff_assets/cli/test_main.py", "browse_ends_well_by_ctrl_c"),
     "IMGDIFF_BROWSE_TOKEN=": ("serves until Ctrl-C", "tests/imgdiff_assets/browser/test_security.py", "token"),
     "imgdiff run --recipe small": ("needs models", "tests/imgdiff_assets/cli/test_models.py", "small"),
+    "imgdiff ingest-images": ("wants an editor", "tests/imgdiff_assets/ingest/test_ingest_pictures.py", "ingest"),
+    "imgdiff what-if --calibrate": ("needs a model", "tests/imgdiff_assets/what_if/test_calibration.py", "calibrat"),
     "imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "IMGDIFF_HOME=/tmp/try imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "imgdiff remove": ("names what is the reader's", "tests/imgdiff_assets/defs/test_takedown.py", '"remove"'),
