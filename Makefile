@@ -29,7 +29,7 @@ test: .venv/installed
 	$(PYTEST)
 
 test-slow: .venv/installed
-	$(PYTEST) -m slow
+	$(PYTEST) -m "slow and not long"
 
 test-long: .venv/installed
 	$(PYTEST) -m long

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.drawn_shard import write_captions
+from benchmarks.stage_runs import SHARD
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import encode_png, pixel_hash
@@ -29,7 +30,6 @@ from resources.miniature.poses import POSES
 from resources.miniature.scene_pairs import NOTHING
 from resources.miniature.scenes import BACKGROUNDS, COLOURS, OBJECTS, Scene
 
-SHARD = "shard-000000"
 HIT = 0.5
 """The least IoU of a box with that of something that differs."""
 
@@ -120,7 +120,7 @@ def draw_claims(count: int, seed: int) -> list[Claimed]:
     """Of each kind `count` pairs that are of it, and about as many of the others that are claimed to be."""
     rng = random.Random(seed)
     kinds = kind_names()
-    claimed = [Claimed(pair, kind, truly(pair)) for kind in kinds for pair in _drawn(rng, kind, count)]
+    claimed = [Claimed(pair, kind, truly(pair)) for kind in kinds for pair in draw_of(rng, kind, count)]
     for kind in kinds:
         others = [other for other in kinds if other != kind]
         for number in range(count):
@@ -131,7 +131,7 @@ def draw_claims(count: int, seed: int) -> list[Claimed]:
     return claimed
 
 
-def _drawn(rng: random.Random, kind: str, count: int) -> list[KindPair]:
+def draw_of(rng: random.Random, kind: str, count: int) -> list[KindPair]:
     """Of attributes the colours alone: how big a thing is, no crop of it shows."""
     drawn: list[KindPair] = []
     while len(drawn) < count:
@@ -194,20 +194,20 @@ def judge(home: Home, claims: Sequence[Claimed], ids: Sequence[str]) -> list[Kin
         every = [(pair, row) for pair, identity in of_kind for row in boxes[identity]]
         told = [(pair, row) for pair, identity in of_kind for row in captions[identity]]
         results.append(KindQuality(
-            kind, len(of_kind), _share(found),
-            _share([any(_hits(row, change.boxes) for change in pair.changes) for pair, row in every]),
-            _share([_right(row, pair) for pair, row in told]),
-            _share([bool(captions[identity]) for _, identity in of_kind]),
-            _share([bool(captions[identity]) for identity in false]),
+            kind, len(of_kind), share_of(found),
+            share_of([any(_hits(row, change.boxes) for change in pair.changes) for pair, row in every]),
+            share_of([_right(row, pair) for pair, row in told]),
+            share_of([bool(captions[identity]) for _, identity in of_kind]),
+            share_of([bool(captions[identity]) for identity in false]),
         ))  # fmt: skip
     return results
 
 
 def _hits(row: Mapping[str, Any], truth: np.ndarray) -> bool:
-    return bool(iou(_box(row), truth.astype(np.float64)).max() >= HIT)
+    return bool(iou(box_of(row), truth.astype(np.float64)).max() >= HIT)
 
 
-def _box(row: Mapping[str, Any]) -> np.ndarray:
+def box_of(row: Mapping[str, Any]) -> np.ndarray:
     return np.array([[row[name] for name in BOX_COLUMNS]], dtype=np.float64)
 
 
@@ -219,9 +219,9 @@ def _right(row: Mapping[str, Any], pair: KindPair) -> bool:
     elif kind.whole:
         shown = [_without_background(content) for content in pair.contents]
     else:
-        shown = [_shown(scene, _box(row)) for scene in pair.scenes]
+        shown = [_shown(scene, box_of(row)) for scene in pair.scenes]
     said = str(row["difference_caption"])
-    return _bare(said) == _bare(f"the left image shows {shown[0]} and the right image shows {shown[1]}")
+    return bare(said) == bare(f"the left image shows {shown[0]} and the right image shows {shown[1]}")
 
 
 def _without_background(content: Content) -> str:
@@ -234,11 +234,11 @@ def _shown(scene: Scene, box: np.ndarray) -> str:
     return scene.objects[int(overlaps.argmax())].phrase if len(overlaps) and overlaps.max() >= 0.3 else NOTHING
 
 
-def _bare(text: str) -> list[str]:
+def bare(text: str) -> list[str]:
     return [word for word in text.split() if word not in ("a", "an", "the")]
 
 
-def _share(right: Sequence[bool]) -> float | None:
+def share_of(right: Sequence[bool]) -> float | None:
     return sum(right) / len(right) if right else None
 
 

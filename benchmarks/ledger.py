@@ -15,16 +15,12 @@ With `--store`, a fourth part instead of these: what a bucket costs beside a fol
 import argparse
 import json
 import os
-import random
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,72 +28,28 @@ import dagster as dg
 import numpy as np
 import psutil
 import pyarrow as pa
-from PIL import Image
 
 from benchmarks.shards import clone_shards
+from benchmarks.undrawn_pairs import SHARD, Clock, Figures, NoModels, pairs_without_drawing, prompt_pairs
 from imgdiff_assets.cli.run_graph import run_graph
-from imgdiff_assets.common.aliases import Pixels, Row
+from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.defs.dagster_instance import dagster_instance
-from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import Inputs
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.ingest.shards import shard_keys
-from imgdiff_assets.ledger.images import encode_png, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages import image_pairs
 from imgdiff_assets.stages.filtered_pairs import FilteredPairsSettings
 from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work, at_least, below
-from resources.miniature.scenes import draw_scene, parse_caption, random_caption
 
-SHARD = "shard-000000"
-SIDE = 1024
-DIFFERENT_PAIRS = 8
-PAIRS_PER_BATCH = 8
 SHARDS_OF_JOB = 100
-Figures = dict[str, float]
-
-
-class Clock:
-    """Wall and processor seconds of what is timed, by name."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, list[tuple[float, float]]] = {}
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        wall, processor = time.perf_counter(), time.process_time()
-        yield
-        spent = time.perf_counter() - wall, time.process_time() - processor
-        self.seconds.setdefault(name, []).append(spent)
-
-    def figures(self) -> Figures:
-        """Medians."""
-        medians: Figures = {}
-        for name, spent in self.seconds.items():
-            medians[f"{name}_seconds"] = round(statistics.median(wall for wall, _ in spent), 4)
-            medians[f"{name}_processor_seconds"] = round(statistics.median(processor for _, processor in spent), 4)
-        return medians
-
-
-class NoModels(LoadedModels):
-    """A model that is asked for nothing."""
-
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__({"pair_generator": recipe.models.pair_generator}, {"pair_generator": lambda: None})
-
-    def identity(self, role: str) -> dict[str, Any]:
-        return self.settings(role).identity()
-
-    def device(self, role: str) -> str:
-        return "none"
 
 
 def _items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
@@ -152,44 +104,14 @@ def measure_rows(count: int) -> Figures:
     return {"rows": count, **clock.figures(), **sizes}
 
 
-def pairs_without_drawing(clock: Clock | None = None) -> tuple[Stage, Recipe, list[int]]:
-    """The stage that draws image pairs, handed some that were encoded before, which are timed; and their bytes."""
-    recipe, clock = load_recipe("miniature"), clock or Clock()
-    cells: list[Row] = []
-    for seed in range(DIFFERENT_PAIRS):
-        row: Row = {"seed": seed, "width": SIDE, "height": SIDE}
-        for side in ("source", "target"):
-            pixels = _picture(2 * seed + (side == "target"))
-            with clock.timed("encoding_one_image"):
-                data = encode_png(pixels, recipe.image_pairs.compression)
-            row |= {f"{side}_hash": pixel_hash(pixels), f"{side}_image": {"bytes": data, "path": f"{seed}.png"}}
-        cells.append(row)
-    encoded = [len(row[name]["bytes"]) for row in cells for name in ("source_image", "target_image")]
-
-    def drawn(rows: Sequence[Row], work: Work) -> list[Row]:
-        return [_other_bytes(cells[int(row["pair_id"], 16) % DIFFERENT_PAIRS], row["pair_id"]) for row in rows]
-
-    (generate,) = image_pairs.STAGE.measurements
-    stage = replace(image_pairs.STAGE, steps=(replace(generate, run=drawn),))
-    settings = recipe.models.pair_generator.model_copy(update={"batch_size": PAIRS_PER_BATCH})
-    recipe = recipe.model_copy(update={"models": recipe.models.model_copy(update={"pair_generator": settings})})
-    return stage, recipe, encoded
-
-
 def measure_pairs(count: int) -> Figures:
     """The engine over one shard of image pairs, and how long the encoding takes that is left out."""
     clock = Clock()
     stage, recipe, encoded = pairs_without_drawing(clock)
-    prompts = {
-        "pair_id": [content_id(number) for number in range(count)],
-        "source_caption": ["a red ball on the sand"] * count,
-        "target_caption": ["a red cup on the sand"] * count,
-    }
     before = psutil.Process().memory_info().rss
     with tempfile.TemporaryDirectory() as folder:
         for name, rejected in (("first", 0), ("rewritten", 1)):
-            table = pa.table({**prompts, "kept": np.arange(count) >= rejected})
-            inputs = Inputs(name, lambda table=table: {"prompt_pairs": table})  # type: ignore[misc]
+            inputs = prompt_pairs(count, rejected)
             with clock.timed(name):
                 materialize(stage, SHARD, inputs, recipe, Ledger(Path(folder, "ledger")), NoModels(recipe), name)
     sizes = {
@@ -197,23 +119,6 @@ def measure_pairs(count: int) -> Figures:
         "memory_mib": round((_peak_memory() - before) / 2**20),
     }
     return {"pairs": count, **clock.figures(), **sizes}
-
-
-def _picture(seed: int) -> Pixels:
-    """A drawn scene of the size that large models make, with ripples, so that it compresses about as a photograph."""
-    rng = random.Random(seed)
-    objects, background = parse_caption(random_caption(rng)) or ((), "sand")
-    scene = Image.fromarray(draw_scene(rng, objects, background).image)
-    large = np.asarray(scene.resize((SIDE, SIDE), Image.Resampling.BICUBIC), dtype=np.float32)
-    x, y = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
-    ripples = np.stack([np.sin(x * y / (900 + 40 * channel) + seed) for channel in range(3)], axis=2)
-    return np.clip(large + 5 * ripples, 0, 255).astype(np.uint8)
-
-
-def _other_bytes(row: Row, name: str) -> Row:
-    """The same images with a name behind their end, so that Parquet does not store equal bytes once."""
-    cells = {key: {**row[key], "bytes": row[key]["bytes"] + name.encode()} for key in ("source_image", "target_image")}
-    return {**row, **cells}
 
 
 def measure_shards(count: int) -> Figures:
@@ -277,7 +182,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--pairs", type=int, nargs="*", default=[2_000])
     parser.add_argument("--shards", type=int, nargs="*", default=[1_000])
-    parser.add_argument("--store", action="store_true", help="a bucket beside a folder, over as many --shards")
+    parser.add_argument("--store", action="store_true", help="a bucket beside a folder, over --shards or none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures there")
     parser.add_argument("--here", nargs=2, metavar=("PART", "COUNT"), help="one part, in this process")
     arguments = parser.parse_args()
@@ -289,7 +194,7 @@ def main() -> None:
     if arguments.store:
         from benchmarks.store_costs import measure_store
 
-        results = measure_store(arguments.shards[0])
+        results = measure_store(*arguments.shards[:1] or [None])
         print(json.dumps(results, indent=2))
     for part in PARTS if not arguments.store else ():
         for count in getattr(arguments, part):

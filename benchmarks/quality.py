@@ -1,6 +1,7 @@
 """How right the stages are, where the truth is known: drawn pairs through all stages between images and samples.
 
-    python -m benchmarks.quality [--kinds] [--pairs 300] [--seed 0] [--set stage.key=value ...] [--json FILE]
+    python -m benchmarks.quality [--pairs 300] [--seed 0] [--set stage.key=value ...] [--json FILE]
+    python -m benchmarks.quality --kinds [--generated] [...]
 
 A pair comes with the claim that one named object was replaced by another. For most pairs that is what was drawn; for
 the others the claim is false (the object was recoloured, moved or removed, or nothing changed at all), as when an
@@ -24,32 +25,20 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from benchmarks import kinds
+from benchmarks import generated_kinds, kinds
 from benchmarks.drawn_shard import write_captions
 from benchmarks.judge import Judge
+from benchmarks.stage_runs import SHARD, STAGES, open_models, run_stages
 from imgdiff_assets.common.hashing import content_id
-from imgdiff_assets.engine.loaded_models import LoadedModels
-from imgdiff_assets.engine.materialize import materialize
-from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode, encode_png, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.regions import BOX_COLUMNS, iou
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
-from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import stage_named, stages_of
-from resources.captioner import Captioner
-from resources.image_text_encoder import ImageTextEncoder
-from resources.image_text_matcher import ImageTextMatcher
-from resources.inpainter import Inpainter
-from resources.loading import devices
+from imgdiff_assets.stages.graph import stage_named
 from resources.miniature.scenes import OBJECTS, Layout, Placement, Scene, SceneObject, draw_scene, random_content
-from resources.segmenter import Segmenter
-from resources.witness import Witness
 
-SHARD = "shard-000000"
-STAGES = ("filtered_pairs", "bounding_boxes", "captions")
 REMOVAL_STAGES = ("removed_pairs", "removal_captions")
 KINDS = ("replaced", "recoloured", "moved", "removed", "identical")
 REPLACED_SHARE = 0.6
@@ -203,37 +192,6 @@ def write_parents(home: Home, pairs: Sequence[DrawnPair]) -> list[str]:
     return ids
 
 
-ROLES = {
-    "image_text_encoder": ImageTextEncoder,
-    "image_text_matcher": ImageTextMatcher,
-    "segmenter": Segmenter,
-    "captioner": Captioner,
-    "inpainter": Inpainter,
-    "witness": Witness,
-}
-
-
-def open_models(recipe: Recipe) -> LoadedModels:
-    """The recipe's models, loaded on first use."""
-    settings = {role: settings for role, settings in recipe.roles.items() if role in ROLES}
-    openers = {role: (lambda role=role: devices.load(ROLES[role], settings[role])) for role in settings}
-    return LoadedModels(settings, openers)
-
-
-def run_stages(home: Home, recipe: Recipe, models: LoadedModels, names: Sequence[str] = STAGES) -> None:
-    """The stages over the drawn pairs, with a bar for each measurement."""
-    for stage in [stage for stage in stages_of(recipe) if stage.name in names]:
-        with tqdm(disable=None, leave=False) as bar:
-
-            def show(what: str, done: int, total: int, bar: Any = bar) -> None:
-                bar.set_description_str(what, refresh=False)
-                bar.total, bar.n = total, done
-                bar.refresh()
-
-            inputs = read_inputs(stage, home, SHARD)
-            materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), models, "quality", progress=show)
-
-
 def judge(home: Home, rules: str, pairs: Sequence[DrawnPair], ids: Sequence[str]) -> Quality:
     """Compare what the stages kept with what was drawn."""
     ledger = Ledger(home.ledger)
@@ -366,8 +324,12 @@ def report_kinds(arguments: argparse.Namespace) -> None:
     """Print, and write where that is asked for, the figures by kind."""
     recipe = load_recipe("kinds", arguments.set)
     models = open_models(recipe)
-    found = kinds.measure(arguments.pairs, arguments.seed, recipe, lambda home, own: run_stages(home, own, models))
-    print(kinds.table(found))
+    how = generated_kinds if arguments.generated else kinds
+    stages = ("image_pairs", *STAGES) if arguments.generated else STAGES
+    found: Any = how.measure(
+        arguments.pairs, arguments.seed, recipe, lambda home, own: run_stages(home, own, models, stages)
+    )
+    print(how.table(found))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         values = {"pairs": arguments.pairs, "seed": arguments.seed, "kinds": [asdict(each) for each in found]}
@@ -379,6 +341,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=300, help="how many pairs to draw, of each kind (default 300)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the drawn pairs (default 0)")
     parser.add_argument("--kinds", action="store_true", help="by kind of difference, with the recipe `kinds`")
+    parser.add_argument("--generated", action="store_true", help="with --kinds: of pairs that the generator makes")
     parser.add_argument("--set", action="append", default=[], metavar="STAGE.KEY=VALUE", help="override the recipe")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
     arguments = parser.parse_args()

@@ -47,8 +47,10 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.method.kind import KIND_COLUMNS
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import stage_named, stages_of
+from imgdiff_assets.stages.image_pairs import PROMPT_COLUMNS
 from resources.miniature.scenes import random_caption
 
 SHARD = "shard-000000"
@@ -214,7 +216,8 @@ def feeding(root: Path, sleepers: int, pairs: int) -> Driver:
     """What the driver's processor does for workers that sleep."""
     recipe, stage, ledger = load_recipe("miniature", ["pair_generator.batch_size=1"]), stage_named("image_pairs"), root
     names = [f"{number:064x}" for number in range(pairs)]
-    prompts = pa.table({"pair_id": names, "source_caption": names, "target_caption": names, "kept": [True] * pairs})
+    texts, kinds = dict.fromkeys(PROMPT_COLUMNS, names), dict.fromkeys(KIND_COLUMNS, pa.nulls(pairs, pa.string()))
+    prompts = pa.table({**texts, **kinds, "kept": [True] * pairs})
     inputs, models, size = (
         Inputs("none", lambda: {"prompt_pairs": prompts}),
         LoadedModels.shared(recipe.roles),
@@ -282,18 +285,20 @@ def main() -> None:
         print(json.dumps(asdict(driver), indent=1))
         row = row_cost(Path(folder) / "rows")
         print(f"the driver's processor for a row without images: {1000 * row:.2f} ms")
-        before, texts = psutil.cpu_times(), texts_of(arguments.captions, arguments.drawn)
+        before, began, texts = psutil.cpu_times(), time.monotonic(), texts_of(arguments.captions, arguments.drawn)
         runs = by_workers(Path(folder), texts, arguments.repeats) if arguments.repeats else {}
-        busy = sum(psutil.cpu_times()[:3]) - sum(before[:3])
+        busy, seconds = sum(psutil.cpu_times()[:3]) - sum(before[:3]), time.monotonic() - began
+    waiting = round(os.getloadavg()[2], 1)
     if runs:
         print(table(runs))
-        print(f"processor seconds of all processes of the machine meanwhile: {busy:.0f}")
+        print(f"meanwhile all processes of the machine had {busy:.0f} processor seconds of {seconds:.0f} on each core")
+        print(f"processes that had or wanted a core in the last quarter of an hour: {waiting}")
     if arguments.json:
         options = {name: value for name, value in vars(arguments).items() if name != "json"}
         command = " ".join(["python -m benchmarks.scale", *(f"--{name} {value}" for name, value in options.items())])
         stages = {workers: [[asdict(stage) for stage in run] for run in found] for workers, found in runs.items()}
         values = {"command": command, "cores": os.cpu_count(), "driver": asdict(driver), "driver_seconds_a_row": row}
-        values["stages_by_workers"] = stages
+        values |= {"load": waiting, "stages_by_workers": stages}
         arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 

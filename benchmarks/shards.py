@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -24,7 +25,8 @@ def clone_shards(root: Path, recipe: Recipe, count: int) -> Home:
     captions = root / "captions.txt"
     captions.write_text("\n".join(random_caption(random.Random(seed)) for seed in range(CAPTIONS)), encoding="utf-8")
     ingest([captions], home)
-    run_graph(home, recipe)
+    if failures := run_graph(home, recipe).failures:
+        raise SystemExit("\n".join(failures))
     (first,) = home.captions.glob("shard-*.parquet")
     ledger = Ledger(home.ledger)
     for number in range(1, count):
@@ -33,10 +35,13 @@ def clone_shards(root: Path, recipe: Recipe, count: int) -> Home:
     for asset in STAGE_NAMES:
         table = pq.read_table(ledger.table_path(asset, first.stem), partitioning=None)
         record = ledger.record(asset, first.stem)
+        parts = ledger.parts(asset, first.stem).folder
         for number in range(1, count):
             key = f"shard-{number:06d}"
             path = ledger.table_path(asset, key)
             path.parent.mkdir(parents=True)
+            if parts.exists():
+                shutil.copytree(parts, ledger.parts(asset, key).folder)
             line = json.dumps({**(record or {}), "shard": key}, sort_keys=True)
             pq.write_table(table.replace_schema_metadata({RECORD_KEY: line}), path)
             path.with_name("history.jsonl").write_text(line + "\n", encoding="utf-8")

@@ -12,37 +12,34 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-
-from benchmarks.ledger import SHARD, Figures, NoModels, pairs_without_drawing
 from benchmarks.shards import clone_shards
+from benchmarks.undrawn_pairs import SHARD, Figures, NoModels, pairs_without_drawing, prompt_pairs
 from imgdiff_assets.common.addresses import address
-from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.engine.materialize import materialize
-from imgdiff_assets.engine.parents import Inputs
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 
 BUCKET = address("s3://bucket")
 COUNTS = "/counts"
-UPLOADS = 8
+FILL = "/fill"
 
 
 def serve() -> None:
-    """moto, which says at `/counts` how many requests and bytes of objects there were, by method."""
+    """moto, which says at `/counts` how many requests and bytes of objects there were, by method.
+
+    `/fill?FOLDER` puts a home into the bucket, without a request for each of its files.
+    """
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -58,6 +55,10 @@ def serve() -> None:
         if environ["PATH_INFO"] == COUNTS:
             start_response("200 OK", [])
             return [json.dumps(counts).encode()]
+        if environ["PATH_INFO"] == FILL:
+            fill(Path(urllib.parse.unquote(environ["QUERY_STRING"])))
+            start_response("200 OK", [])
+            return [b""]
         counts["requests"][method] = counts["requests"].get(method, 0) + 1
         if method == "PUT":
             counts["written"] += int(environ.get("CONTENT_LENGTH") or 0)
@@ -66,6 +67,16 @@ def serve() -> None:
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
     print(server.server_port, flush=True)
     server.serve_forever()
+
+
+def fill(home: Path) -> None:
+    """Its captions and tables; histories and image parts not, which nobody asks for who looks what is stale."""
+    from moto.core import DEFAULT_ACCOUNT_ID
+    from moto.s3.models import s3_backends
+
+    backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+    for file in [*(home / "captions").glob("*.parquet"), *(home / "ledger").glob("*/*/*.parquet")]:
+        backend.put_object(BUCKET.name, f"home/{file.relative_to(home)}", file.read_bytes())
 
 
 @contextmanager
@@ -114,19 +125,14 @@ class Meter:
             figures["requests"] = sum(after["requests"].values()) - sum(before["requests"].values())
             figures["megabytes_written"] = round((after["written"] - before["written"]) / 1e6, 3)
         self.figures[name] = figures
+        print(f"{'folder' if self._url is None else 'bucket'}: {name} {figures}", file=sys.stderr, flush=True)
 
 
 def measure_pairs(root: PurePath, meter: Meter, count: int) -> None:
     """One table of image pairs: made, judged again, and asked for again."""
-    stage, recipe, _ = pairs_without_drawing()
-    prompts = {
-        "pair_id": [content_id(number) for number in range(count)],
-        "source_caption": ["a red ball on the sand"] * count,
-        "target_caption": ["a red cup on the sand"] * count,
-    }
+    stage, recipe, _ = pairs_without_drawing(different=1)
     for name, rejected in (("pairs_first", 0), ("pairs_judged_again", 1), ("pairs_up_to_date", 1)):
-        table = pa.table({**prompts, "kept": np.arange(count) >= rejected})
-        inputs = Inputs(str(rejected), lambda table=table: {"prompt_pairs": table})  # type: ignore[misc]
+        inputs = prompt_pairs(count, rejected)
         with meter.timed(name):
             materialize(stage, SHARD, inputs, recipe, Ledger(root), NoModels(recipe), name)
 
@@ -141,37 +147,20 @@ def measure_looks(home: Home, meter: Meter) -> None:
                 assert not any(staleness.stages(key) for key in shard_keys(home))
 
 
-def upload(folder: Path, to: PurePath) -> None:
-    """Every file below a folder, under the same name; histories are folders there."""
-
-    def put(file: Path) -> None:
-        address = to / file.relative_to(folder)
-        if file.name == "history.jsonl":
-            store_of(to).append(address, file.read_text(encoding="utf-8").splitlines())
-        else:
-            with store_of(to).writing(address) as temporary:
-                temporary.write_bytes(file.read_bytes())
-
-    files = [file for part in ("captions", "ledger", "parts") for file in (folder / part).rglob("*") if file.is_file()]
-    with ThreadPoolExecutor(UPLOADS) as pool:
-        list(pool.map(put, [file for file in files if not file.name.startswith(".")]))
-
-
-def measure_store(shards: int, pairs: int = 64) -> dict[str, Any]:
-    """Both places, in one run."""
+def measure_store(shards: int | None, pairs: int = 32) -> dict[str, Any]:
+    """Both places, in one run; without `shards`, image pairs alone."""
     found: dict[str, Any] = {"shards": shards, "stages": len(STAGE_NAMES), "pairs": pairs}
     with tempfile.TemporaryDirectory() as folder, bucket() as url:
         os.environ["IMGDIFF_LOCAL"] = f"{folder}/local"
-        here = clone_shards(Path(folder), load_recipe("miniature"), shards)
-        upload(Path(here.root.as_posix()), BUCKET / "home")
-        for name, root, meter in (
-            ("folder", Path(folder), Meter(None)),
-            ("bucket", BUCKET, Meter(url)),
-        ):
+        places = {"folder": (Path(folder), Meter(None)), "bucket": (BUCKET, Meter(url))}
+        for root, meter in places.values():
             measure_pairs(root / "pairs" / "ledger", meter, pairs)
-            measure_looks(Home(root / "home"), meter)
-            found[name] = meter.figures
-    return found
+        if shards is not None:
+            here = clone_shards(Path(folder), load_recipe("miniature"), shards)
+            urllib.request.urlopen(f"{url}{FILL}?{urllib.parse.quote(str(here.root))}").close()
+            for root, meter in places.values():
+                measure_looks(Home(root / "home"), meter)
+        return found | {name: meter.figures for name, (_, meter) in places.items()}
 
 
 if __name__ == "__main__":

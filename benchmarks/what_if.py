@@ -101,6 +101,8 @@ def _write_stage(
         column.name: parents[column.name] if column.name in items & parents.keys() else _values(column, size, chance)
         for column in schema
     }
+    of_recipe = stage.under(recipe).schema.names
+    columns |= {name: np.full(size, None) for name in columns if name not in of_recipe}
     if stage.name == "bounding_boxes":
         for low, high in (("x1", "x2"), ("y1", "y2")):
             columns[high] = columns[low] + chance.uniform(0.1, 1, size)
@@ -119,7 +121,7 @@ def _write_stage(
         seed=recipe.seed,
         settings=stage.settings(recipe).model_dump(mode="json"),
         made_with=stage.values(recipe, stage.item_settings),
-        models={role: getattr(recipe.models, role).identity() for role in stage.roles},
+        models={role: getattr(recipe.models, role).identity() for role in stage.under(recipe).roles},
     )
     table = pa.table([pa.array(columns[column.name], column.type) for column in schema], schema=schema)
     write_table(ledger.table_path(stage.name, shard), schema, table, [], record.to_json())
@@ -128,7 +130,7 @@ def _write_stage(
 
 def _values(column: pa.Field, size: int, chance: np.random.Generator) -> npt.NDArray[Any]:
     """Scores between 0 and 1, ids and fingerprints in their lengths, names of objects; nothing in other columns."""
-    if column.name in ("filled", "erased_from", "match_margin", "same_similarity"):
+    if column.name in ("filled", "erased_from", "match_margin", "same_similarity", "asked_kind", "change_kind"):
         return np.full(size, None)
     if column.name == "validation_bits":
         return np.full(size, 64)
@@ -157,11 +159,11 @@ def _judge(stage: Stage, columns: Arrays, recipe: Recipe) -> npt.NDArray[Any]:
     settings, scores = stage.settings(recipe), dict(columns)
     rejected_by = np.full(len(columns["rejected_by"]), None)
     alive = np.arange(len(rejected_by))
-    for step in stage.steps:
+    for step in stage.under(recipe).steps:
         if isinstance(step, Measurement):
             columns[step.fingerprint_column][~np.isin(np.arange(len(rejected_by)), alive)] = None
         elif isinstance(step, Derivation):
-            values = step.compute({name: scores[name][alive] for name in step.reads}, settings)
+            values = step.compute({name: scores[name][alive] for name in step.reads}, step.own(settings))
             scores[step.column.name] = np.zeros(len(rejected_by), values.dtype)
             scores[step.column.name][alive] = values
         else:

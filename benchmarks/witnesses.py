@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from benchmarks import quality
+from benchmarks.stage_runs import open_models
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
@@ -67,7 +68,7 @@ def trained(folder: Path) -> Path:
 def measure(count: int, witness: Path) -> tuple[dict[str, Left], dict[str, float]]:
     """By rules what is left of errors; and seconds of each question, of all regions that it was asked of."""
     recipe = load_recipe("miniature", [f"witness.model={witness}"])
-    models, pairs = quality.open_models(recipe), quality.draw_pairs(count, 0)
+    models, pairs = open_models(recipe), quality.draw_pairs(count, 0)
     results: dict[str, Left] = {}
     seconds: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -17,7 +17,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -126,8 +126,8 @@ def whole_graph(
 
 def kill(
     kind: str, crew: Callable[[], Crew], root: Path, captions: int, kills: int, every: float, chance: random.Random
-) -> Trial:
-    """Whole graphs by a team of two, until so many of its workers were killed."""
+) -> Iterator[Trial]:
+    """Whole graphs by a team of two, until so many of its workers were killed; what they did so far, after each."""
     whole, trial, began = whole_graph(fresh_home(root / "whole", captions), HERE)[0], Trial(kind), time.monotonic()
     while trial.kills < kills:
         home, team = fresh_home(root / f"{kind}-{trial.runs}", captions), Team(crew, lambda text: None)
@@ -153,8 +153,7 @@ def kill(
             left=trial.left + left,
             seconds=round(time.monotonic() - began, 1),
         )
-        print(trial, flush=True)
-    return trial
+        yield trial
 
 
 def main() -> None:
@@ -163,31 +162,26 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=100, help="workers that are killed, in all (default 100)")
     parser.add_argument("--captions", type=int, default=12, help="captions of the demo (default 12)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the moments (default 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the results there, as they come")
     arguments = parser.parse_args()
     os.environ[THREADS] = "1"
     chance, half = random.Random(arguments.seed), arguments.kills // 2
+    crews: dict[str, tuple[Callable[[], Crew], int, float]] = {
+        "local": (lambda: ServedCrew(2, imported=("benchmarks.model_libraries",)), half, 2.5),
+        "ray": (lambda: RayCrew(2, None, 1.0, None, "DEFAULT"), arguments.kills - half, 6.0),
+    }
+    options = {name: value for name, value in vars(arguments).items() if name != "json"}
+    command = " ".join(["python -m benchmarks.workers_killed", *(f"--{k} {v}" for k, v in options.items())])
+    trials: dict[str, Trial] = {}
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        models = ("benchmarks.model_libraries",)
-        local = kill(
-            "local", lambda: ServedCrew(2, imported=models), root / "local", arguments.captions, half, 2.5, chance
-        )
-        actors = kill(
-            "ray",
-            lambda: RayCrew(2, None, 1.0, None, "DEFAULT"),
-            root / "ray",
-            arguments.captions,
-            arguments.kills - half,
-            6.0,
-            chance,
-        )
-    if arguments.json:
-        options = {name: value for name, value in vars(arguments).items() if name != "json"}
-        command = " ".join(["python -m benchmarks.workers_killed", *(f"--{k} {v}" for k, v in options.items())])
-        values = {"command": command, "trials": [asdict(local), asdict(actors)]}
-        arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-    raise SystemExit(not all(trial.same == trial.runs and not trial.left for trial in (local, actors)))
+        for kind, (crew, kills, every) in crews.items():
+            for trial in kill(kind, crew, Path(folder) / kind, arguments.captions, kills, every, chance):
+                print(trial, flush=True)
+                trials[kind] = trial
+                if arguments.json:  # now: who stops it has what there is
+                    values = {"command": command, "trials": [asdict(trial) for trial in trials.values()]}
+                    arguments.json.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    raise SystemExit(not all(trial.same == trial.runs and not trial.left for trial in trials.values()))
 
 
 if __name__ == "__main__":

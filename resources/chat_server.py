@@ -115,12 +115,13 @@ def _yes(settings: ChatModelSettings, contents: Iterable[Any]) -> list[float | N
     return [share_told(json.loads(told)) for told in _answers(settings, requests, _likeliest)]
 
 
-def served_identity(settings: ServableSettings) -> dict[str, str]:
+def served_identity(settings: ServableSettings, retries: int = 2) -> dict[str, str]:
     """Return what the server says of the model that stays the same wherever and whenever it is served.
 
     It is asked again every minute. Raises ModelUnavailable when it does not answer or serves no such model.
     """
-    return dict(_listed(str(settings.base_url), settings.model, int(time.monotonic() // REMEMBERED_SECONDS)))
+    minute = int(time.monotonic() // REMEMBERED_SECONDS)
+    return dict(_listed(str(settings.base_url), settings.model, minute, retries))
 
 
 def only_model(base_url: str) -> str:
@@ -131,17 +132,17 @@ def only_model(base_url: str) -> str:
     return names[0]
 
 
-def _models(base_url: str, model: str) -> list[dict[str, Any]]:
+def _models(base_url: str, model: str, retries: int = 2) -> list[dict[str, Any]]:
     """What the server tells of all its models; `model` is what is asked for, as errors tell it."""
-    settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=2)
+    settings = ChatModelSettings(model=model, base_url=base_url, timeout_seconds=10, max_retries=retries)
     with connect(settings) as client, errors_explained(settings):
         return [entry.to_dict(warnings=False) for entry in client.models.list()]
 
 
 @lru_cache(maxsize=64)
-def _listed(base_url: str, model: str, minute: int) -> tuple[tuple[str, str], ...]:
+def _listed(base_url: str, model: str, minute: int, retries: int) -> tuple[tuple[str, str], ...]:
     """What the list of models says of `model`; `minute` makes an old answer forgotten."""
-    listed = _models(base_url, model)
+    listed = _models(base_url, model, retries)
     for entry in listed:
         if entry["id"] == model:
             return tuple((name, str(entry[name])) for name in LASTING if entry.get(name) is not None)

@@ -30,6 +30,9 @@ NOT_RUN = {
     "imgdiff ui": ("serves until Ctrl-C", "tests/imgdiff_assets/defs/test_web_ui.py", "deployment"),
     "imgdiff browse": ("serves until Ctrl-C", "tests/imgdiff_assets/cli/test_main.py", "browse_ends_well_by_ctrl_c"),
     "IMGDIFF_BROWSE_TOKEN=": ("serves until Ctrl-C", "tests/imgdiff_assets/browser/test_security.py", "token"),
+    "imgdiff run --recipe small": ("needs models", "tests/imgdiff_assets/cli/test_models.py", "small"),
+    "imgdiff ingest-images": ("wants an editor", "tests/imgdiff_assets/ingest/test_ingest_pictures.py", "ingest"),
+    "imgdiff what-if --calibrate": ("needs a model", "tests/imgdiff_assets/what_if/test_calibration.py", "calibrat"),
     "imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "IMGDIFF_HOME=/tmp/try imgdiff demo": ("takes a minute", ".ci/run", "make demo"),
     "imgdiff remove": ("names what is the reader's", "tests/imgdiff_assets/defs/test_takedown.py", '"remove"'),
@@ -41,6 +44,21 @@ NOT_RUN = {
         "names what is the reader's",
         "tests/imgdiff_assets/release/test_contamination.py",
         "compare_with",
+    ),
+    "imgdiff release --push": (
+        "publishes",
+        "tests/imgdiff_assets/release/test_publishing.py",
+        '"--push"',
+    ),
+    "imgdiff reviews import": (
+        "wants a token by then",
+        "tests/imgdiff_assets/round_trips/test_review_table.py",
+        'run("import"',
+    ),
+    "imgdiff reviews from-label-studio": (
+        "reads what Label Studio wrote",
+        "tests/imgdiff_assets/round_trips/test_label_studio.py",
+        'run("from-label-studio"',
     ),
     "imgdiff models pull": ("fetches gigabytes", "tests/resources/loading/test_downloads.py", "is_fetched"),
 }

@@ -26,6 +26,7 @@ from transformers import CLIPModel, CLIPProcessor
 from benchmarks import quality
 from benchmarks.speed.clip_format import save_for_transformers
 from benchmarks.speed.timing import Figure, clock, ratio, seconds
+from benchmarks.stage_runs import ROLES, open_models
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
@@ -142,10 +143,11 @@ def _propose_and_frame(recipe: Recipe, pairs: Sequence[quality.DrawnPair]) -> di
 
 
 def _with_given_proposals(recipe: Recipe, found: Mapping[bytes, Any]) -> LoadedModels:
-    models = quality.open_models(recipe)
+    models = open_models(recipe)
     given = GivenProposals(found)
-    settings = {role: models.settings(role) for role in quality.ROLES}
-    openers = {role: partial(models.open, role) for role in quality.ROLES}
+    roles = [role for role in ROLES if role in recipe.roles]
+    settings = {role: models.settings(role) for role in roles}
+    openers = {role: partial(models.open, role) for role in roles}
     return LoadedModels(settings, {**openers, "segmenter": lambda: given})
 
 

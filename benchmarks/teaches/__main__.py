@@ -5,7 +5,7 @@
 
 Each training is a step of its own that is not done twice: stop it and start it at will, and the table grows. First the
 model that knows single images alone is trained, and the sets are made by the graph; then one model is taught by each
-arm and seed, all with as many steps and samples, and asked the same held-out questions about drawn pairs.
+arm and seed, all with as many steps and pictures, and asked the same held-out questions about drawn pairs.
 """
 
 import argparse
@@ -30,18 +30,13 @@ def one_model(folder: Path, arm: str, seed: int, steps: int | None = None) -> di
     if file.exists():
         found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return found
-    from benchmarks.teaches import evaluation, finetune, skills
-    from benchmarks.teaches.model import Asked, Encoder
-    from resources.miniature.scenes import draw_scene
-
-    def single(rng: random.Random) -> Asked:
-        scene = draw_scene(rng)
-        return skills.ask(rng, rng.choice(skills.SKILLS), scene, scene.image)
+    from benchmarks.teaches import evaluation, finetune, grounding
+    from benchmarks.teaches.model import Encoder
 
     started, rng = time.process_time(), random.Random(seed)
     taught = ARMS[arm](lambda name: _samples(folder, name), rng)
-    order = finetune.mixed(rng, taught, single, steps or finetune.STEPS)
-    model = finetune.finetune(folder / "base", order, folder / "trainer", seed)
+    order = finetune.mixed(rng, finetune.grouped(taught), grounding.questions, steps or finetune.STEPS)
+    model = finetune.finetune(folder / "grounded", order, folder / "trainer", seed)
     trained = time.process_time() - started
     values = {
         "arm": arm,
@@ -55,6 +50,16 @@ def one_model(folder: Path, arm: str, seed: int, steps: int | None = None) -> di
     return values
 
 
+def first_models(folder: Path) -> None:
+    """Train what knows single images alone, in its two halves, unless that was done."""
+    from benchmarks.teaches import base, grounding
+
+    if not (folder / "base" / "config.json").exists():
+        base.train(folder / "base")
+    if not (folder / "grounded" / "config.json").exists():
+        grounding.train(folder / "base", folder / "grounded")
+
+
 def baselines(folder: Path) -> dict[str, Any]:
     """What needs no comparing: the base model's captions compared in code, and perfect captions with a guess."""
     file = folder / "runs" / "baselines.json"
@@ -62,7 +67,7 @@ def baselines(folder: Path) -> dict[str, Any]:
         from benchmarks.teaches import evaluation
         from benchmarks.teaches.model import Encoder, load
 
-        held_out, model = _held_out(folder), load(folder / "base").eval()
+        held_out, model = _held_out(folder), load(folder / "grounded").eval()
         values = {
             "sorts": [pair.sort for pair in held_out.others],
             "captions compared": evaluation.compared(model, Encoder(), held_out),
@@ -110,10 +115,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-        from benchmarks.teaches import base
-
-        if not (arguments.folder / "base" / "config.json").exists():
-            base.train(arguments.folder / "base")
+        first_models(arguments.folder)
         if arguments.only_base:
             return
         baselines(arguments.folder)

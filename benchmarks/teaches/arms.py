@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from benchmarks.teaches.model import Asked
 
-Samples = list[tuple[str, Asked]]
-"""Each after the name of its task."""
+Samples = list[tuple[str, str, Asked]]
+"""Each after the names of its task and of its kind."""
 
 Sets = Callable[[str], Samples]
 """The samples of a set of `made_set.HOMES`, by its name."""
@@ -22,7 +22,7 @@ def control(sets: Sets, rng: random.Random) -> list[Asked]:
 
 def ours(sets: Sets, rng: random.Random) -> list[Asked]:
     """our set, as the recipe keeps it"""
-    return [asked for _, asked in sets("kept")]
+    return [asked for *_, asked in sets("kept")]
 
 
 def shuffled(sets: Sets, rng: random.Random) -> list[Asked]:
@@ -32,7 +32,7 @@ def shuffled(sets: Sets, rng: random.Random) -> list[Asked]:
 
 def unfiltered(sets: Sets, rng: random.Random) -> list[Asked]:
     """all candidates, before any filter"""
-    return [asked for _, asked in sets("all")]
+    return [asked for *_, asked in sets("all")]
 
 
 def corrupted_10(sets: Sets, rng: random.Random) -> list[Asked]:
@@ -47,16 +47,27 @@ def corrupted_30(sets: Sets, rng: random.Random) -> list[Asked]:
 
 def removal(sets: Sets, rng: random.Random) -> list[Asked]:
     """our set with regions that were erased"""
-    return [asked for _, asked in sets("removal")]
+    return [asked for *_, asked in sets("removal")]
 
 
-def nuisance(sets: Sets, rng: random.Random) -> list[Asked]:
-    """our set with pairs in which nothing but light, place or compression was changed"""
-    return [asked for _, asked in sets("nuisance")]
+def loose(sets: Sets, rng: random.Random) -> list[Asked]:
+    """our set by lower thresholds: a match of 0 is enough, of regions and of captions"""
+    return [asked for *_, asked in sets("loose")]
+
+
+def strict(sets: Sets, rng: random.Random) -> list[Asked]:
+    """our set by higher thresholds: a match of 0.6 of regions, 0.85 of captions"""
+    return [asked for *_, asked in sets("strict")]
+
+
+def no_nuisance(sets: Sets, rng: random.Random) -> list[Asked]:
+    """our set without the pairs in which nothing but light, place or compression was changed"""
+    return [asked for _, kind, asked in sets("kept") if kind != "nuisance"]
 
 
 ARMS: Mapping[str, Arm] = {
-    arm.__name__: arm for arm in (ours, control, shuffled, unfiltered, corrupted_30, nuisance, removal, corrupted_10)
+    arm.__name__: arm
+    for arm in (ours, control, shuffled, unfiltered, corrupted_30, no_nuisance, loose, strict, removal, corrupted_10)
 }
 """In the order in which they are trained, seed by seed."""
 
@@ -66,12 +77,12 @@ FIRST = ("ours", "control", "shuffled", "unfiltered")
 
 def _swapped(samples: Samples, rng: random.Random, share: float) -> list[Asked]:
     """The samples, a share of each task's with the answers of others of them, in turn."""
-    found = [asked for _, asked in samples]
+    found = [asked for *_, asked in samples]
     by_task: dict[str, list[int]] = {}
-    for number, (task, _) in enumerate(samples):
+    for number, (task, *_) in enumerate(samples):
         by_task.setdefault(task, []).append(number)
     for numbers in by_task.values():
         chosen = rng.sample(numbers, round(share * len(numbers)))
         for number, other in zip(chosen, [*chosen[1:], *chosen[:1]], strict=True):
-            found[number] = replace(found[number], answer=samples[other][1].answer)
+            found[number] = replace(found[number], answer=samples[other][2].answer)
     return found

@@ -1,28 +1,45 @@
-"""Teaching: the stock trainer of `transformers`, for as many steps and samples whatever it is taught with.
+"""Teaching: the stock trainer of `transformers`, for as many steps and pictures whatever it is taught with.
 
 As LLaVA's own training does, it leaves the vision tower as it is, and goes on with single-image samples beside the
-new ones, here a quarter of every batch.
+new ones, here a quarter of every batch. What is asked of the same images stands in one row, side by side; every answer
+counts alike, however long it is: else of a letter and a sentence the sentence is nearly all that is learnt.
 """
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmarks.teaches.model import Asked, Encoder, load
+from benchmarks.teaches.packing import by_answer, side_by_side
 
-STEPS = 240
+STEPS = 200
 BATCH = 16
 SINGLE_SHARE = 0.25
 LEARNING_RATE = 1e-3
 
 
-def mixed(rng: random.Random, taught: Sequence[Asked], single: Callable[[random.Random], Asked], steps: int) -> list:
-    """The samples of all steps in order: each of `taught` as often as any other, or once more, single ones between.
+Group = list[Asked]
+"""What is asked of the same images."""
+
+
+def grouped(samples: Sequence[Asked]) -> list[Group]:
+    """The samples, those of the same images together, in the order in which the images first come."""
+    groups: dict[tuple[bytes, ...], Group] = {}
+    for asked in samples:
+        groups.setdefault(tuple(image.tobytes() for image in asked.images), []).append(asked)
+    return list(groups.values())
+
+
+def mixed(
+    rng: random.Random, taught: Sequence[Group], single: Callable[[random.Random], Group], steps: int
+) -> list[Group]:
+    """The groups of all steps in order: each of `taught` as often as any other, or once more, single ones between.
 
     None is taught twice before all were taught once. Without `taught` all are single.
     """
-    new, order = round(BATCH * (1 - SINGLE_SHARE)), list[Asked]()
+    new, order = round(BATCH * (1 - SINGLE_SHARE)), list[Group]()
     batches = []
     for _ in range(steps):
         while taught and len(order) < new:
@@ -36,17 +53,17 @@ def mixed(rng: random.Random, taught: Sequence[Asked], single: Callable[[random.
     return batches
 
 
-def finetune(base: Path, samples: list[Asked], output: Path, seed: int) -> Any:
-    """Train the model in `base` on the samples in their order, BATCH a step; returns the model."""
+def finetune(base: Path, groups: list[Group], output: Path, seed: int) -> Any:
+    """Train the model in `base` on the groups in their order, BATCH a step; returns the model."""
     import torch
     from torch.utils.data import SequentialSampler
     from transformers import Trainer, TrainingArguments
 
     class InOrder(Trainer):
-        """Takes the samples as they come: they were shuffled by seed."""
+        """Takes the groups as they come: they were shuffled by seed."""
 
         def _get_train_sampler(self, *_: Any) -> Any:
-            return SequentialSampler(samples)
+            return SequentialSampler(groups)
 
     torch.manual_seed(seed)
     encoder, model = Encoder(), load(base)
@@ -54,7 +71,7 @@ def finetune(base: Path, samples: list[Asked], output: Path, seed: int) -> Any:
     arguments = TrainingArguments(
         output_dir=str(output),
         per_device_train_batch_size=BATCH,
-        max_steps=len(samples) // BATCH,
+        max_steps=len(groups) // BATCH,
         learning_rate=LEARNING_RATE,
         warmup_steps=20,
         lr_scheduler_type="linear",
@@ -68,6 +85,14 @@ def finetune(base: Path, samples: list[Asked], output: Path, seed: int) -> Any:
         disable_tqdm=True,
         remove_unused_columns=False,
         use_cpu=True,
+        bf16=True,
     )
-    InOrder(model=model, args=arguments, train_dataset=samples, data_collator=encoder.batch).train()
+    trainer = InOrder(
+        model=model,
+        args=arguments,
+        train_dataset=groups,
+        data_collator=partial(side_by_side, encoder),
+        compute_loss_func=by_answer,
+    )
+    trainer.train()
     return model.eval()

@@ -1,9 +1,10 @@
 """The set that the model is taught with: made by our graph from captions of the drawn world, and exported.
 
 Homes of their own hold what was kept by the recipe as it is (`kept`), all candidates with every filter open (`all`),
-the same with erased regions (`removal`), and with pairs in which nothing but the light, the place or the compression
-was changed (`nuisance`). The first is made by models; the others begin as copies of it, so that of the pairs they have
-in common nothing is drawn anew.
+and what is kept with erased regions (`removal`), or by other thresholds (`loose`, `strict`). The first is made by
+models; the others begin as copies of it, so that of the pairs they have in common nothing is drawn anew. Half of the
+answers to `same_or_different` are that nothing differs: each picture stands beside itself too, moved, lit otherwise or
+recompressed.
 """
 
 import os
@@ -17,19 +18,13 @@ from typing import Any
 
 import numpy as np
 import yaml
-from PIL import Image
 
-from benchmarks.alignment import surrounded
-from benchmarks.nuisance import recompressed, relit, shifted
 from benchmarks.teaches.model import Asked, small
-from imgdiff_assets.ledger.images import decode
-from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.editions import SHIPPED
 from resources.miniature.scenes import random_caption
 
 SEED = 2_100
 CAPTIONS, SHARD = 1_200, 300
-NUISANCE_PAIRS = 600
 TASKS = ("difference", "which_image", "same_or_different")
 QUESTIONS = {
     "difference": ["what is different ?"],
@@ -54,7 +49,8 @@ HOMES: dict[str, tuple[str, ...]] = {
     "kept": (),
     "all": OPEN,
     "removal": ("removed_pairs.enabled=true",),
-    "nuisance": (),
+    "loose": ("bounding_boxes.min_match=0", "captions.min_match=0"),
+    "strict": ("bounding_boxes.min_match=0.6", "captions.min_match=0.85"),
 }
 """The sets, each with what its recipe has otherwise than that of `kept`."""
 
@@ -83,8 +79,6 @@ def make(folder: Path, name: str = "kept") -> Path:
         make(folder)
         shutil.copytree(folder / "homes" / "kept", home.with_suffix(".partial"), dirs_exist_ok=True)
         home.with_suffix(".partial").rename(home)
-    if name == "nuisance":
-        _imgdiff(home, "ingest-pairs", nuisance_pairs(home, folder / "nuisance_pairs"), "--recipe", recipe)
     changes = [word for change in HOMES[name] for word in ("--set", change)]
     _imgdiff(home, "run", "--recipe", recipe, *changes)
     _imgdiff(home, "export", "--format", "hf", "--clean", "--out", out)
@@ -96,37 +90,19 @@ def recipe_values() -> dict[str, Any]:
     values: dict[str, Any] = yaml.safe_load((SHIPPED / "miniature.yaml").read_text(encoding="utf-8"))
     values["name"] = "teaches"
     values["removed_pairs"]["enabled"] = False
+    values["derived_pairs"] = {"nuisance": 1.0, "nuisance_ways": ["shifted", "relit", "recompressed"]}
     values["fine_tune_set"] = {"tasks": list(TASKS), "validation_fraction": 0.0, "questions": QUESTIONS}
     return values
 
 
-def nuisance_pairs(home: Path, folder: Path) -> Path:
-    """Pictures of the home's pairs beside themselves: moved, lit otherwise, recompressed; a folder to be ingested."""
-    rng, ways = random.Random(SEED), (shifted, relit, recompressed)
-    ledger, number = Ledger(home / "ledger"), 0
-    folder.mkdir(parents=True, exist_ok=True)
-    for shard in ledger.shards("image_pairs"):
-        table = ledger.read("image_pairs", shard, images=True)
-        for cell in table.column("source_image").to_pylist():
-            if cell is None or number == NUISANCE_PAIRS:
-                continue
-            picture = decode(cell["bytes"])
-            changed = ways[number % len(ways)](surrounded(np.asarray(picture)), rng)
-            for ending, pixels in (("_0", picture), ("_1", changed)):
-                Image.fromarray(pixels).save(folder / f"{number:04d}{ending}.png")
-            number += 1
-    return folder
-
-
-def samples(folder: Path) -> list[tuple[str, Asked]]:
-    """The training samples of an exported set, each after the name of its task (`erased`: of a region that was)."""
+def samples(folder: Path) -> list[tuple[str, str, Asked]]:
+    """The training samples of an exported set, each after the names of its task and of its kind."""
     from datasets import load_dataset
 
     found = []
     for row in load_dataset(str(folder), split="train"):
         images = tuple(small(np.asarray(image.convert("RGB"))) for image in row["images"])
-        task = "erased" if row["kind"] == "erased" else row["task"]
-        found.append((task, Asked(images, row["question"].lower(), row["answer"])))
+        found.append((row["task"], row["kind"], Asked(images, row["question"].lower(), row["answer"])))
     return found
 
 

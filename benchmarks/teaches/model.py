@@ -71,8 +71,8 @@ def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
 
 
 def load(folder: Path) -> LlavaForConditionalGeneration:
-    """The model in float32. Raises OSError where there is none."""
-    return LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    """The model in float32, with the attention that is fastest on a CPU. Raises OSError where there is none."""
+    return LlavaForConditionalGeneration.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 
 
 def small(image: Pixels) -> Pixels:

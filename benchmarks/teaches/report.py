@@ -19,8 +19,10 @@ COMPARED = (
     ("ours", "unfiltered"),
     ("ours", "corrupted_10"),
     ("ours", "corrupted_30"),
+    ("loose", "ours"),
+    ("strict", "ours"),
     ("removal", "ours"),
-    ("nuisance", "ours"),
+    ("ours", "no_nuisance"),
 )
 SHOWN = ("which image", "difference", "says different", "says same", "d'", "list", *SKILLS)
 DISCORDANT = 0.2

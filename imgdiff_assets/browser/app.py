@@ -19,7 +19,7 @@ from imgdiff_assets.browser.correcting import NotKept, take_correction
 from imgdiff_assets.browser.forms import Form
 from imgdiff_assets.browser.funnel_page import funnel_page, shards_page
 from imgdiff_assets.browser.gallery_page import gallery_page
-from imgdiff_assets.browser.images import PLACES, VERSION_LENGTH, NoImage, Picture
+from imgdiff_assets.browser.images import PLACES, VERSION_LENGTH, NoImage, NoLongerKept, Picture
 from imgdiff_assets.browser.map_page import map_page, map_points
 from imgdiff_assets.browser.people import COOKIE, NotYou, Visitor, visitor
 from imgdiff_assets.browser.question import BadQuestion
@@ -38,6 +38,12 @@ FOREVER = "private, max-age=31536000, immutable"
 Page = Callable[[Site, Mapping[str, str]], str]
 PageFor = Callable[[Site, Mapping[str, str], Visitor], str]
 Take = Callable[[Site, Visitor, Form], str]
+
+GONE = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 200 100"><text x="100" y="55" text-anchor="middle" '
+    'font-family="sans-serif" font-size="12" fill="#777">not kept any more</text></svg>'
+)
+"""Shown in place of images that retention dropped; a row's page says how they are made again."""
 
 
 def create_app(site: Site, token: str | None = None) -> Starlette:
@@ -61,6 +67,7 @@ def create_app(site: Site, token: str | None = None) -> Starlette:
             Route("/thumbnail/{identity}", _thumbnail),
             Route("/image/{identity}/{side}", _image),
             *(Route(each.address, _page(each.page)) for each in site.more),
+            *(Route(each.address, _take(each.take), methods=["POST"]) for each in site.more if each.take),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Guard, token=token)],
@@ -70,6 +77,9 @@ def create_app(site: Site, token: str | None = None) -> Starlette:
             NotKept: lambda request, error: _sorry(request, 409, str(error)),
             NotYou: lambda request, error: _sorry(request, 403, str(error)),
             NoRow: lambda request, error: _sorry(request, 404, str(error)),
+            NoLongerKept: lambda request, error: Response(
+                GONE, 410, {"cache-control": "no-store"}, media_type="image/svg+xml"
+            ),
             NoImage: lambda request, error: _sorry(request, 404, str(error)),
             Exception: _failed,
         },

@@ -43,7 +43,7 @@ class NoImage(ImgDiffError, LookupError):
     """A pair without images, or with one that cannot be decoded."""
 
 
-class NotKept(NoImage):
+class NoLongerKept(NoImage):
     """An image that was dropped, as the recipe says, and can be made again."""
 
 
@@ -106,7 +106,7 @@ class Pictures:
         for image in images:
             try:
                 self._cell(image.row_id, image.name)
-            except NotKept as error:
+            except NoLongerKept as error:
                 told.append(str(error))
             except NoImage:
                 continue
@@ -139,7 +139,7 @@ class Pictures:
                 cells = {}
             if cells.get(column) == identity and f"{side}_image" in cells:
                 if (cell := cells[f"{side}_image"]) is None:
-                    raise NotKept(str(ImagesDropped(identity, path)))
+                    raise NoLongerKept(str(ImagesDropped(identity, path)))
                 return row, cell["bytes"]
             self._index.refresh(at_once=True)
         raise NoImage(f"{identity}: its image cannot be read just now")

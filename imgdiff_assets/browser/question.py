@@ -124,8 +124,8 @@ def read_question(values: Mapping[str, str]) -> Question:
         like=_id(text.get("like", "")),
         area=_area(text.get("area", "")),
         score=_one_of("score", text.get("score", ""), ("", *scores)),
-        low=_number("low", text.get("low")),
-        high=_number("high", text.get("high")),
+        low=read_number("low", text.get("low")),
+        high=read_number("high", text.get("high")),
         sort=_one_of("sort", text.get("sort", LEDGER_ORDER), (LEDGER_ORDER, *scores)),
         descending=bool(text.get("descending")),
         after=text.get("after", ""),
@@ -153,7 +153,8 @@ def _area(value: str) -> str:
     return value
 
 
-def _number(name: str, text: str | None) -> float | None:
+def read_number(name: str, text: str | None) -> float | None:
+    """Raises BadQuestion for what is no finite number."""
     if text is None:
         return None
     try:

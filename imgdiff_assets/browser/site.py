@@ -3,13 +3,16 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup, escape
 
+from imgdiff_assets.browser.forms import Form
 from imgdiff_assets.browser.images import GAP, Pictures, version_of
 from imgdiff_assets.browser.index import Index
+from imgdiff_assets.browser.people import Visitor
 from imgdiff_assets.browser.question import Question
 from imgdiff_assets.common.plain_text import counted, printable
 from imgdiff_assets.home import Home
@@ -25,12 +28,16 @@ ERASED = "removed_pairs"
 
 @dataclass(frozen=True, slots=True)
 class MorePage:
-    """A page that a floor above brings: its address, its name in the navigation with a key, and what renders it."""
+    """A page that a floor above brings: its address, its name in the navigation with a key, and what renders it.
+
+    One without a name is a part of another page. `take` writes down what a form says that is sent there.
+    """
 
     address: str
     name: str
     key: str
     page: Callable[["Site", Mapping[str, str]], str]
+    take: Callable[["Site", Visitor, Form], str] | None = None
 
 
 @dataclass(slots=True)
@@ -38,7 +45,8 @@ class Site:
     """One home (or some shards of it), seen through one recipe: its stages, its thresholds drawn and compared.
 
     `dagster_url` is where Dagster's web UI is, empty for the same server, None for no links to it. All addresses of
-    the site begin with `root`: empty, or a path such as `/samples`.
+    the site begin with `root`: empty, or a path such as `/samples`. `recipe_file` is where the recipe lies, if pages
+    may write it.
     """
 
     home: Home
@@ -47,6 +55,7 @@ class Site:
     shards: Sequence[str] | None = None
     root: str = ""
     more: Sequence[MorePage] = ()
+    recipe_file: Path | None = None
     index: Index = field(init=False)
     pictures: Pictures = field(init=False)
     stages: Sequence[Stage] = field(init=False)

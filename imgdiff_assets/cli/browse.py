@@ -24,11 +24,12 @@ NEEDED = ("jinja2", "starlette", "uvicorn")
 @recipe_option
 def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_url: str, recipe: str | None) -> None:
     """Look at every sample and every rejected candidate in a web browser: funnel, gallery, lineage, review,
-    and two releases beside each other.
+    thresholds that are tried out by dragging a line, and two releases beside each other.
 
     Reads the ledger, also while a run writes it; writes nothing but reviews.jsonl, journals/, and thumbnails
-    (IMGDIFF_HOME/cache, which may be deleted). The recipe gives the thresholds that are drawn. `imgdiff ui` has the
-    same pages under /samples/. Ctrl-C stops it.
+    (IMGDIFF_HOME/cache, which may be deleted); with a token also a threshold into a recipe of your own, when you say
+    so. The recipe gives the thresholds that are drawn. `imgdiff ui` has the same pages under /samples/. Ctrl-C stops
+    it.
 
     \b
     imgdiff browse
@@ -45,14 +46,16 @@ def browse(host: str, port: int, allow_remote: bool, token: str | None, dagster_
 
     from imgdiff_assets.browser.app import create_app
     from imgdiff_assets.browser.site import Site
-    from imgdiff_assets.recipe.chosen_recipe import load_recipe
-    from imgdiff_assets.release.compare_page import PAGES
+    from imgdiff_assets.recipe.chosen_recipe import chosen_recipe, load_recipe
+    from imgdiff_assets.workbench.pages import PAGES
 
     if dagster_url and not dagster_url.startswith(("http://", "https://")):
         raise click.ClickException(f"--dagster-url {dagster_url}: an address begins with http:// or https://.")
     with listen(host, port, allow_remote, token) as listener:
         home = Home.from_environment()
-        site = Site(home, load_recipe(recipe), dagster_url.rstrip("/") or None, more=PAGES)
+        chosen = chosen_recipe(recipe)
+        own = chosen.path if token and not chosen.is_shipped else None
+        site = Site(home, load_recipe(recipe), dagster_url.rstrip("/") or None, more=PAGES, recipe_file=own)
         click.echo(f"Reading {home.ledger} ...", err=True)
         site.index.refresh()
         query = f"/?token={token}" if token else "/"

@@ -5,8 +5,8 @@ from pathlib import PurePath
 
 import click
 
-from imgdiff_assets.cli.ingest_report import show_ingest
-from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, recipe_option
+from imgdiff_assets.cli.ingest_report import note_licence, show_ingest
+from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, licence_option, recipe_option
 from imgdiff_assets.home import Home
 
 
@@ -17,6 +17,7 @@ from imgdiff_assets.home import Home
 @click.option(
     "--fill-gaps", is_flag=True, help="Note the replacements made so far, for prompt_pairs.keep_attempts to go by."
 )
+@licence_option
 @dry_run_option
 @recipe_option
 @as_json_option
@@ -25,6 +26,7 @@ def ingest(
     column: str | None,
     shard_size: int,
     fill_gaps: bool,
+    licence: str | None,
     dry_run: bool,
     recipe: str | None,
     as_json: bool,
@@ -39,6 +41,7 @@ def ingest(
     \b
     imgdiff ingest coco.txt
     imgdiff ingest coco.txt --dry-run
+    imgdiff ingest coco.txt --licence CC-BY-4.0
     imgdiff ingest annotations.csv --column text --shard-size 200
     imgdiff ingest s3://bucket/captions/
     imgdiff ingest more.txt --fill-gaps                      then
@@ -56,4 +59,5 @@ def ingest(
 
         filled = filled_so_far(home)
     report = ingest_files(files, home, column, shard_size, filled, drawable.add, dry_run)
+    note_licence(home, report, licence, dry_run)
     show_ingest(report, as_json, dry_run, remark=drawable.to_text() if drawable.captions else None)

@@ -5,8 +5,8 @@ from pathlib import PurePath
 
 import click
 
-from imgdiff_assets.cli.ingest_report import show_ingest
-from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, recipe_option
+from imgdiff_assets.cli.ingest_report import note_licence, show_ingest
+from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, licence_option, recipe_option
 from imgdiff_assets.cli.terminal import ProgressBars
 from imgdiff_assets.home import Home
 
@@ -45,6 +45,7 @@ from imgdiff_assets.home import Home
     help="Two pictures of different sizes in a pair: reject it, resize the second, or pad both with black.",
 )
 @click.option("--shard-size", type=int, default=200, show_default=True, help="Most pictures in a shard.")
+@licence_option
 @dry_run_option
 @recipe_option
 @as_json_option
@@ -58,6 +59,7 @@ def ingest_images(
     every: float,
     fit: str,
     shard_size: int,
+    licence: str | None,
     dry_run: bool,
     recipe: str | None,
     as_json: bool,
@@ -98,8 +100,10 @@ def ingest_images(
         with ProgressBars() as progress:
             mining = mining_by(values, most_pairs, fit, every)
             report = ingest_mined(sources, home, mining, columns, shard_size, progress, root, dry_run)
+        note_licence(home, report, licence, dry_run)
         show_ingest(report, as_json, dry_run, "pair", remark if report.accepted else None)
         return
     with ProgressBars() as progress:
         report = ingest_pictures(sources, home, columns, shard_size, progress, root, dry_run)
+    note_licence(home, report, licence, dry_run)
     show_ingest(report, as_json, dry_run, "picture", remark if report.accepted else None)

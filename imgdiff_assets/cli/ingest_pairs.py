@@ -5,8 +5,8 @@ from pathlib import PurePath
 
 import click
 
-from imgdiff_assets.cli.ingest_report import show_ingest
-from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, recipe_option
+from imgdiff_assets.cli.ingest_report import note_licence, show_ingest
+from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, licence_option, recipe_option
 from imgdiff_assets.cli.terminal import ProgressBars
 from imgdiff_assets.home import Home
 
@@ -42,6 +42,7 @@ from imgdiff_assets.home import Home
 @click.option("--source-object", default="source_object", show_default=True, help="Column of the object replaced.")
 @click.option("--target-object", default="target_object", show_default=True, help="Column of the object in its place.")
 @click.option("--shard-size", type=int, default=200, show_default=True, help="Most pairs in a shard.")
+@licence_option
 @dry_run_option
 @recipe_option
 @as_json_option
@@ -51,6 +52,7 @@ def ingest_pairs(
     root: PurePath | None,
     fit: str,
     shard_size: int,
+    licence: str | None,
     dry_run: bool,
     recipe: str | None,
     as_json: bool,
@@ -82,4 +84,5 @@ def ingest_pairs(
     home, remark = Home.from_environment(), remark_on_pairs(load_recipe(recipe))
     with ProgressBars() as progress:
         report = ingest(sources, home, columns, suffixes, fit, shard_size, progress, root, dry_run)
+    note_licence(home, report, licence, dry_run)
     show_ingest(report, as_json, dry_run, "pair", remark if report.accepted else None)

@@ -8,6 +8,7 @@ import click
 
 from imgdiff_assets.cli.terminal import echo_json, this_command
 from imgdiff_assets.common.plain_text import counted, listed
+from imgdiff_assets.home import Home
 
 if TYPE_CHECKING:
     from imgdiff_assets.ingest.ingest_report import IngestReport
@@ -39,6 +40,14 @@ def show_ingest(
             click.echo("Next: the same without --dry-run" if dry_run else f"Next: {this_command()} run")
     if not report.accepted and not report.duplicates:
         sys.exit(1)
+
+
+def note_licence(home: Home, report: "IngestReport", licence: str | None, dry_run: bool) -> None:
+    """Keep the licence with the shards that are new."""
+    if licence is not None and report.shards and not dry_run:
+        from imgdiff_assets.ledger.licences import licence_shards
+
+        licence_shards(home, report.shards, licence)
 
 
 def ingest_text(report: "IngestReport", noun: str = "caption") -> str:

@@ -29,6 +29,7 @@ from imgdiff_assets.cli.remove import remove
 from imgdiff_assets.cli.replay import replay
 from imgdiff_assets.cli.report import report
 from imgdiff_assets.cli.reviewers import reviewers
+from imgdiff_assets.cli.reviews import reviews
 from imgdiff_assets.cli.run import run
 from imgdiff_assets.cli.shards import shards
 from imgdiff_assets.cli.stats import stats
@@ -83,6 +84,7 @@ for each in (
     replay,
     report,
     reviewers,
+    reviews,
     run,
     shards,
     stats,

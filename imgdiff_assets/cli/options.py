@@ -80,6 +80,22 @@ recipe_option = click.option(
     help="A shipped recipe or a YAML file.  [default: $IMGDIFF_RECIPE, recipe.yaml of the home, or miniature]",
 )
 
+
+def _licence(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    from imgdiff_assets.ledger.licences import check_licence
+
+    try:
+        return None if value is None else check_licence(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+licence_option = click.option(
+    "--licence",
+    callback=_licence,
+    metavar="NAME",
+    help="Under which it came, such as CC-BY-4.0: kept with the new shards, and told in the card of a release.",
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Read and tell all, and write nothing.")
 
 

@@ -2,14 +2,21 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from imgdiff_assets.cli.options import SeveralValues, as_json_option, recipe_option, recipe_words
+from imgdiff_assets.cli.options import Number, SeveralValues, as_json_option, recipe_option, recipe_words
 from imgdiff_assets.cli.run import all_missing_models_told
 from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
+
+if TYPE_CHECKING:
+    from imgdiff_assets.recipe.recipe import Recipe
+
+UNSAFE_WORDS = ("a naked person", "blood and injuries", "a weapon", "a hateful symbol", "a private document")
+SHOWN_FILES = 20
 
 
 @click.command(cls=SeveralValues, short_help="Gather all fresh shards into a release with a dataset card.")
@@ -21,9 +28,39 @@ from imgdiff_assets.home import Home
     metavar="FOLDER...",
     help="Look for its pictures and captions in these evaluation sets, and tell in the card.",
 )
+@click.option("--push", "repo", metavar="OWNER/NAME", help="Then publish it as this dataset of the Hugging Face Hub.")
+@click.option("--yes", is_flag=True, help="Publish without asking.")
+@click.option("--private", is_flag=True, help="Make the dataset a private one, where it is not there yet.")
+@click.option(
+    "--unsafe-words",
+    multiple=True,
+    metavar="WORDS...",
+    help="With --push: what pictures must not show. Their scores are told before anything goes.",
+)
+@click.option(
+    "--max-unsafe", type=Number(-1, 1), metavar="COSINE", help="Block publishing at such a score or a higher one."
+)
+@click.option(
+    "--min-safe",
+    type=Number(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Block it below such a score of the recipe's verifier, where it names one.",
+)
 @recipe_option
 @as_json_option
-def release(version: str | None, compare_with: Sequence[Path], recipe: str | None, as_json: bool) -> None:
+def release(
+    version: str | None,
+    compare_with: Sequence[Path],
+    repo: str | None,
+    yes: bool,
+    private: bool,
+    unsafe_words: Sequence[str],
+    max_unsafe: float | None,
+    min_safe: float,
+    recipe: str | None,
+    as_json: bool,
+) -> None:
     """Gather all shards that are up to date into IMGDIFF_HOME/releases/VERSION.
 
     The folder is what Hugging Face `datasets` reads, with a dataset card (funnel, scores, models and licences,
@@ -32,9 +69,13 @@ def release(version: str | None, compare_with: Sequence[Path], recipe: str | Non
     asset `release` of the web UI. With --compare-with, the card tells of evaluation sets that hold the same pictures
     or texts: folders of pictures, texts, Parquet or Arrow files, as in the cache of Hugging Face.
 
+    With --push it is then published: which files would go, and what the safety filter says of the pictures, is shown
+    before, and asked. It goes in one commit or not at all; stopped, the same command goes on.
+
     \b
     imgdiff release
     imgdiff release --version 1.0 --json
+    imgdiff release --push me/differences --unsafe-words "a naked person" gore --max-unsafe 0.27
     imgdiff release --compare-with benchmarks/ ~/.cache/huggingface/hub/datasets--MMVP--MMVP
     """
     home = Home.from_environment()
@@ -54,8 +95,14 @@ def release(version: str | None, compare_with: Sequence[Path], recipe: str | Non
     if made.made:
         with dagster_instance(home) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization("release", metadata=metadata_of(made)))
+    published = None
+    if repo is not None:
+        if as_json and not yes:
+            raise click.UsageError("with --json nobody is asked: say --yes, too")
+        words = tuple(unsafe_words) or UNSAFE_WORDS
+        published = _publish(made.folder, repo, values, yes, private, words, max_unsafe, min_safe)
     if as_json:
-        echo_json(made.to_json())
+        echo_json({**made.to_json(), **({"published": published} if published is not None else {})})
         return
     if not made.made:
         click.echo(f"Nothing has changed since {made.folder}.")
@@ -69,3 +116,45 @@ def release(version: str | None, compare_with: Sequence[Path], recipe: str | Non
     for kind, reasons in made.changed.items():
         for why, count in reasons.items():
             click.echo(f"  {kind} {count:,}: {why}")
+
+
+def _publish(
+    folder: Path,
+    repo: str,
+    recipe: "Recipe",
+    yes: bool,
+    private: bool,
+    words: Sequence[str],
+    most: float | None,
+    least: float,
+) -> dict[str, Any]:
+    """Show what would go and what the safety filter says, ask, and publish; returns what was done, for JSON."""
+    from imgdiff_assets.release.pushing import plan_push, push
+    from imgdiff_assets.release.safety import look_at, safety_text
+
+    planned = plan_push(folder, repo)
+    if planned.changes_nothing:
+        click.echo(f"{repo} has release {planned.version} already.", err=True)
+        return {**planned.to_json(), "commit": None}
+    with ProgressBars("picture") as progress:
+        safety = look_at(folder, recipe, words, most, least, progress)
+    click.echo(f"{safety_text(safety)}\n", err=True)
+    place = "" if planned.exists else f" (a new {'private' if private else 'public'} dataset)"
+    what = f"{counted(len(planned.new), 'file')}, {planned.bytes_to_go / 1e6:,.1f} MB"
+    click.echo(f"Release {planned.version} to {repo}{place}: {what}", err=True)
+    for name in planned.new[:SHOWN_FILES]:
+        click.echo(f"  {planned.files[name] / 1e6:10,.2f} MB  {name}", err=True)
+    if len(planned.new) > SHOWN_FILES:
+        click.echo(f"  ... and {len(planned.new) - SHOWN_FILES:,} more", err=True)
+    for name in planned.gone[:SHOWN_FILES]:
+        click.echo(f"  taken away: {name}", err=True)
+    if safety.blocked:
+        raise click.ClickException(
+            f"Not published: {counted(len(safety.blocked), 'sample')} did not pass the safety filter "
+            f"({', '.join(safety.blocked[:5])}). `imgdiff browse` shows them: reject them, or take another limit."
+        )
+    if not yes and not click.confirm("Publish this?", err=True):
+        raise click.ClickException("Nothing was published.")
+    commit = push(planned, private)
+    click.echo(f"Published: {commit}", err=True)
+    return {**planned.to_json(), "commit": commit, "safety": safety.to_json()}

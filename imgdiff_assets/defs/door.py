@@ -31,8 +31,8 @@ from imgdiff_assets.browser.site import Site
 from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.defs.home_resource import SAMPLES_ROOT
 from imgdiff_assets.home import Home
-from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.release.compare_page import PAGES
+from imgdiff_assets.recipe.chosen_recipe import chosen_recipe, load_recipe
+from imgdiff_assets.workbench.pages import PAGES
 
 TOKEN = "IMGDIFF_BROWSE_TOKEN"
 LARGEST_QUERY = 4 * 2**20
@@ -100,9 +100,11 @@ def main(workspace: str, listener: int, ready: Path) -> None:
         target = WorkspaceFileTarget([workspace])
         with WorkspaceProcessContext(instance, target, version=__version__) as context:
             dagster = GraphWebserver(context, live_data_poll_rate=POLL_MILLISECONDS).create_asgi_app()
-            site = Site(home, load_recipe(), dagster_url="", root=SAMPLES_ROOT, more=PAGES)
+            chosen, token = chosen_recipe(), os.environ.get(TOKEN)
+            own = chosen.path if token and not chosen.is_shipped else None
+            site = Site(home, load_recipe(), dagster_url="", root=SAMPLES_ROOT, more=PAGES, recipe_file=own)
             config = uvicorn.Config(
-                create_door(dagster, site, os.environ.get(TOKEN)),
+                create_door(dagster, site, token),
                 lifespan="off",
                 log_level="warning",
                 server_header=False,

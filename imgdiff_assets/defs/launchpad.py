@@ -53,6 +53,10 @@ def _told(value: object) -> str:
 
 def _taken(kind: Any) -> Any:
     """The type of a field as Dagster takes it where nothing need be there."""
-    if get_origin(kind) is dict and get_origin(get_args(kind)[1]) is Literal:
-        return dict[str, str]  # Dagster knows no choices there; the recipe checks them
-    return Enum("Choice", {value: value for value in get_args(kind)}) if get_origin(kind) is Literal else kind
+    origin: Any = get_origin(kind)
+    if origin is Literal:
+        return Enum("Choice", {value: value for value in get_args(kind)})
+    if origin in (dict, list):
+        # Dagster knows no choices there; the recipe checks them.
+        return origin[*(str if get_origin(each) is Literal else each for each in get_args(kind))]
+    return kind

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from imgdiff_assets.export import coco, grpo, hf, imgdiff, llava, sharegpt, swift, web_dataset
+from imgdiff_assets.export import coco, fiftyone_groups, grpo, hf, imgdiff, llava, sharegpt, swift, web_dataset
 from imgdiff_assets.export.format import Format
 from resources.installed import BrokenPart, Offer, offers
 
@@ -15,6 +15,7 @@ OURS: tuple[Format, ...] = (
     grpo.FORMAT,
     web_dataset.FORMAT,
     coco.FORMAT,
+    fiftyone_groups.FORMAT,
     imgdiff.FORMAT,
 )
 

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -69,11 +69,12 @@ class StoredImages:
         self._columns, self._locate = columns, locate
         self._cells = ImageColumns(columns)
         self._decoded: OrderedDict[str, tuple[Pixels, ...]] = OrderedDict()
+        self._again: dict[str, Mapping[str, Any]] = {}
 
     def __call__(self, identity: str) -> tuple[Pixels, ...]:
         """One (H, W, 3) uint8 image per column. Raises KeyError for an unknown id."""
         if identity not in self._decoded:
-            cells = self.encoded(identity)
+            cells = self._again.get(identity) or self.encoded(identity)
             if None in cells.values():
                 raise ImagesDropped(identity, self._locate(identity).path)
             self._decoded[identity] = tuple(decode(cells[column]["bytes"]) for column in self._columns)
@@ -82,6 +83,10 @@ class StoredImages:
             while len(self._decoded) > min(self.KEPT_ROWS, max(self.KEPT_BYTES // size, 1)):
                 self._decoded.popitem(last=False)
         return self._decoded[identity]
+
+    def made_again(self, identity: str, cells: Mapping[str, Any]) -> None:
+        """Have these cells stand for those of a row whose images are not kept."""
+        self._again[identity] = {column: cells[column] for column in self._columns}
 
     def encoded(self, identity: str) -> dict[str, Any]:
         """The cells (`{"bytes", "path"}`) as they lie in the ledger. Raises KeyError for an unknown id."""

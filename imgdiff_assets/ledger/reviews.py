@@ -133,8 +133,8 @@ def add_reviews(home: Home, reviews: Sequence[Review]) -> list[Review]:
     return recorded
 
 
-def _line(review: Review) -> str:
-    """What is written of a verdict, as of now. Raises ReviewError."""
+def check_review(review: Review) -> str:
+    """The name as it is written, of a verdict that can be recorded. Raises ReviewError for any other."""
     name = " ".join(review.reviewer.split())
     if not is_line(name, LONGEST_NAME):
         raise ReviewError(f"a reviewer's name has 1 to {LONGEST_NAME} printable characters")
@@ -146,6 +146,12 @@ def _line(review: Review) -> str:
         raise ReviewError(f"what is rejected has a reason, of 1 to {LONGEST_REASON} printable characters")
     if len(review.note) > LONGEST_NOTE:
         raise ReviewError(f"a note has at most {LONGEST_NOTE:,} characters")
+    return name
+
+
+def _line(review: Review) -> str:
+    """What is written of a verdict, as of now. Raises ReviewError."""
+    name = check_review(review)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     values = {**asdict(review), "reviewer": name, "note": review.note.strip(), "at": now}
     return json.dumps(values, ensure_ascii=True)

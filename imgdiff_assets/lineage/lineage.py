@@ -244,8 +244,11 @@ def _rows_below(
     for column, identities in wanted.items():
         if column in stage.schema.names:
             where = where & pc.field(column).isin(pa.array(identities, pa.string()))
-    names = [column.name for column in stage.schema if not is_image(column)]
-    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], stage.schema).to_pylist()
+    # Also what the recipe of today has not, and the one that made the table had.
+    there = ledger.column_names(stage.name, shard) if ledger.exists(stage.name, shard) else ()
+    whole, told = pa.unify_schemas([stage_named(stage.name).schema, stage.schema]), {*stage.schema.names, *there}
+    names = [column.name for column in whole if column.name in told and not is_image(column)]
+    rows: list[Row] = scan(ledger, stage.name, names, where, [shard], whole).to_pylist()
     # Kept rows first, then as they stand in the table: for regions, the most different first.
     return sorted(rows, key=lambda row: (not row["kept"], row.get("rank") or 0))
 

@@ -116,8 +116,9 @@ def replay(
 ) -> Replay:
     """Make the pair, region or sample again whose id begins with `prefix`; what a server answers, so many `times`.
 
-    Everything but the device is as recorded; that is `base`'s. Raises LineageError, ReplayError, UnknownOrigin,
-    DamagedTable.
+    Everything but the device is as recorded; that is `base`'s. Of an image that is not kept any more the pixels' hash
+    is compared, and what was measured of it is measured of the one that is made again. Raises LineageError,
+    ReplayError, UnknownOrigin, DamagedTable.
     """
     ledger = Ledger(home.ledger)
     column, identity, shard = find_row(home, ledger, prefix)
@@ -226,8 +227,20 @@ def _made_again(stage: Stage, step: Measurement, row: Row, work: ShardWork) -> R
     except Exception as error:
         return Replayed(stage.name, step.name, [], " ".join(f"{error}".split()) or type(error).__name__)
     again = closest(step.columns, row, made) if step.expands else made
+    _hold_dropped(step, row, dict(again), work)
     limits = tolerance([work.models.settings(role).dtype for role in step.roles])
     return Replayed(stage.name, step.name, compare(step.columns, row, again, limits))
+
+
+def _hold_dropped(step: Measurement, row: Row, again: Row, work: ShardWork) -> None:
+    """Have what is measured of images that are not kept any more be measured of those that were made again."""
+    names = {column.name for column in step.columns if is_image(column)}
+    if not any(row[name] is None for name in names):
+        return
+    if names & set(ErasedImages.columns) and work.erased_images is not None:
+        work.erased_images.made_again(row["region_id"], again)
+    elif work.pair_images is not None:
+        work.pair_images.made_again(row["pair_id"], again)
 
 
 def _older(home: Home, stage: Stage, shard: str, row: Row, recipe: Recipe) -> list[str]:

@@ -85,7 +85,12 @@ def ask_grounding(known: Mapping[str, Any], first: str) -> Row | None:
 
 
 def ask_edit_instruction(known: Mapping[str, Any], first: str) -> Row | None:
-    """The edit that makes the second image of the first: one object replaced by another, or what the kind changes."""
+    """The edit that makes the second image of the first: one object replaced by another, or what the kind changes.
+
+    Where the instruction was said by what is seen, from source to target, that.
+    """
+    if first == "source" and (seen := known.get("seen_instruction")):
+        return {"subject": None, "answer": seen}
     if known.get("asked_kind") not in (None, OBJECT_REPLACED):
         old, new = (known[f"{side}_object"] for side in (first, other(first)))
         if not old or not new:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import Field, ValidationError, create_model, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, create_model, model_validator
 
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.recipe.automation_settings import AutomationSettings
@@ -18,6 +18,9 @@ from imgdiff_assets.stages.stage import Stage
 from resources.installed import BrokenPart, offers
 from resources.loading.known_models import AGREEMENTS
 from resources.loading.settings import ModelSettings
+
+RECORDED = {"recorded": True}
+"""The context in which a recipe is validated that is put together from what tables were made with."""
 
 
 class RecipeValues(StageSettings):
@@ -69,8 +72,12 @@ class RecipeValues(StageSettings):
         return self
 
     @model_validator(mode="after")
-    def _editors_are_told(self) -> Self:
-        if self.section("image_pairs").edits and self.section("prompt_pairs").instructions is None:
+    def _editors_are_told(self, info: ValidationInfo) -> Self:
+        if (
+            info.context != RECORDED
+            and self.section("image_pairs").edits
+            and self.section("prompt_pairs").instructions is None
+        ):
             raise ValueError(
                 "image_pairs asks an editor, and nothing tells it what to do: `prompt_pairs.instructions: {}` does"
             )

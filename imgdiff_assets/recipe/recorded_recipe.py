@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.recipe import RECORDED, Recipe
 from resources.backends.choice import fields_of
 
 
@@ -25,11 +25,12 @@ def recorded_recipe(base: Recipe, records: Sequence[Mapping[str, Any]]) -> Recip
             values["seed"] = record["seed"]
             values[record["asset"]] = record["settings"]
             for role, identity in record["models"].items():
-                values["models"][role].update(fields_of(identity))
+                values["models"][role] = {**(values["models"].get(role) or {}), **fields_of(identity)}
         except (KeyError, TypeError, AttributeError) as error:
             raise _unknown(record) from error
     try:
-        return Recipe.model_validate(values)
+        # Other sections are the base's, which may have none of what these ask for.
+        return Recipe.model_validate(values, context=RECORDED)
     except ValidationError as error:
         raise _unknown(records[0]) from error
 

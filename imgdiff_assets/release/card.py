@@ -13,9 +13,10 @@ from imgdiff_assets.export.hf import LOADED
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.reading.scan import scan
-from imgdiff_assets.release import contamination
+from imgdiff_assets.release import contamination, licensing
 from imgdiff_assets.release.changes import Change, counted
 from imgdiff_assets.release.contents import Contents
+from imgdiff_assets.release.precision import human_precision
 from imgdiff_assets.setup.licences import licence_of
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import Stage
@@ -60,12 +61,15 @@ def body(
         ("## Kinds", _fenced(by_kind_text(by_kind(ledger, shards)))),
         ("## Scores", _scores(ledger, shards, stages, settings)),
         ("## Models", _models(found.manifest["models"]) + agreement_of_verifiers(found.manifest)),
+        ("## Licences", licensing.section(found.manifest)),
+        *([("## Human precision", reviewed)] if (reviewed := human_precision(found.manifest)) else []),
         ("## Thresholds", _thresholds(settings)),
         ("## Diversity", _fenced(diversity_text(written, kept))),
         *([("## Contamination", contamination.section(compared, len(found.samples)))] if compared else []),
         ("## Cost", _cost(ledger, shards, stages, counts.samples)),
         ("## Changes", _changes(found, changed, settings_changed)),
         ("## Known limits", "\n".join(f"- {limit}" for limit in LIMITS)),
+        ("## Citation", licensing.citation(found.manifest)),
     ]
     return "\n\n".join(f"{title}\n\n{text}" for title, text in sections) + "\n"
 

@@ -14,7 +14,10 @@ from typing_extensions import TypedDict
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import held_by
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.licences import licences
 from imgdiff_assets.reading.corrected import corrected
 from imgdiff_assets.reading.gathered import Gathered
 from imgdiff_assets.stages import graph
@@ -27,8 +30,11 @@ KEYS = ("task", "pair_id", "region_id", "erased_from")
 VALUES = ("question", "answer", "first", "split", "source_hash", "target_hash", "erased_hash")
 """What may change of a sample that is about the same."""
 
-NAMES = ("number", "version", "previous", "date")
-"""What tells releases apart that hold the same."""
+PRECISION = "human_precision"
+"""The key under which a manifest tells what reviewers found."""
+
+NAMES = ("number", "version", "previous", "date", PRECISION)
+"""What may tell releases apart that hold the same: another verdict alone makes no release."""
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("sample_id", "shard", "caption_id", *KEYS, *VALUES)])
 
@@ -104,9 +110,23 @@ def contents(ledger: Ledger, stages: Sequence[Stage], gathered: Gathered, not_fr
         "models": _models([record for rows in records.values() for record in rows]),
         "near_duplicates_left_out": [found.sample_id for found in gathered.left_out],
     }
+    if said := _licences(ledger, shards):
+        manifest["licences"] = said
     if corrections := _corrections(ledger, gathered):
         manifest["corrections"] = corrections
     return Contents(manifest, samples)
+
+
+def _licences(ledger: Ledger, shards: Sequence[str]) -> list[dict[str, Any]]:
+    """What was told of the shards' licences, and of which shards nothing was told; nothing where none was told."""
+    home = Home(ledger.root.parent)
+    told = licences(home)
+    found: dict[tuple[str, str], list[str]] = {}
+    for shard in shards:
+        found.setdefault((held_by(home, shard), told.get(shard, "")), []).append(shard)
+    if not any(licence for _, licence in found):
+        return []
+    return [{"holds": holds, "licence": licence, "shards": keys} for (holds, licence), keys in sorted(found.items())]
 
 
 def _corrections(ledger: Ledger, gathered: Gathered) -> list[dict[str, Any]]:

@@ -2,19 +2,26 @@
 
 import datetime
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.export.hf import IMAGES, TEXTS
+from imgdiff_assets.release import licensing
 from imgdiff_assets.release.checksums import digest
 
 CROISSANT = "croissant.json"
 NEEDS = ("mlcroissant",)
 
 
-def write_croissant(folder: Path, name: str, description: str, version: str, date: str) -> None:
-    """Describe `data/*.parquet` of the release in `folder`. Raises ValueError when the metadata are not valid."""
+def write_croissant(folder: Path, manifest: Mapping[str, Any], description: str) -> None:
+    """Describe `data/*.parquet` of the release in `folder`, of which `manifest` is known.
+
+    Raises ValueError when the metadata are not valid.
+    """
     import mlcroissant as mlc
+
+    date, said = str(manifest["date"]), licensing.told(manifest)
 
     files = sorted(path for path in (folder / "data").glob("*.parquet"))
     objects = [
@@ -40,9 +47,11 @@ def write_croissant(folder: Path, name: str, description: str, version: str, dat
         for path in files
     ]
     metadata = mlc.Metadata(
-        name=name,
+        name="image-differences",
         description=description,
-        version=version,
+        version=str(manifest["version"]),
+        cite_as=licensing.bibtex(manifest),
+        license=said or None,
         date_published=datetime.datetime.fromisoformat(date) if date else None,
         url="https://arxiv.org/abs/2408.04594",
         distribution=objects,

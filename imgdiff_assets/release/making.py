@@ -26,7 +26,8 @@ from imgdiff_assets.release.card import body
 from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
 from imgdiff_assets.release.checksums import write_checksums
 from imgdiff_assets.release.comparing import CONTAMINATION, compared_with
-from imgdiff_assets.release.contents import Contents, contents, read_contents, write_contents
+from imgdiff_assets.release.contents import PRECISION, Contents, contents, read_contents, write_contents
+from imgdiff_assets.release.precision import precision_of
 from imgdiff_assets.release.versions import ReleaseError, check_version, last_number, lock, releases, take_number
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
@@ -93,6 +94,8 @@ def _make(
         raise ReleaseError("There are no kept samples to release; `imgdiff stats` shows what was rejected and why.")
     compared = compared_with(ledger, recipe, gathered, compare_with, progress)
     now = contents(ledger, stages, gathered, not_fresh)
+    if reviewed := precision_of(ledger, gathered, recipe):
+        now = Contents({**now.manifest, PRECISION: reviewed}, now.samples)
     if compared:
         now = Contents({**now.manifest, CONTAMINATION: content_hash(compared)}, now.samples)
     there = releases(home)
@@ -161,7 +164,6 @@ def _write(
         compared,
     )
     (folder / CARD).write_text(f"{hf.front_matter(report['samples'])}\n{text}", encoding="utf-8")
-    version, date = str(now.manifest["version"]), str(now.manifest["date"])
-    croissant.write_croissant(folder, "image-differences", DESCRIPTION, version, date)
+    croissant.write_croissant(folder, now.manifest, DESCRIPTION)
     write_checksums(folder)
-    return {**report, "version": version}
+    return {**report, "version": str(now.manifest["version"])}

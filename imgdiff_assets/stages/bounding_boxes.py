@@ -11,7 +11,9 @@ from imgdiff_assets.common.aliases import Booleans, Columns, Pixels, Row
 from imgdiff_assets.common.hashing import content_id
 from imgdiff_assets.common.tables import look_up
 from imgdiff_assets.method.kind import SIDES, kind_asked, kind_named
+from imgdiff_assets.method.language import DEFAULT_LANGUAGE, language_named
 from imgdiff_assets.method.regions import BOX_COLUMNS, numbered, ranks, suppress
+from imgdiff_assets.method.sought import as_captioned
 from imgdiff_assets.stages.derived_items import TABLE as DERIVED
 from imgdiff_assets.stages.derived_items import with_derived
 from imgdiff_assets.stages.matches import HEADS, matches, planted_matches
@@ -40,6 +42,9 @@ Proposals = tuple[Any, Any]
 
 PAIR_COLUMNS = ("pair_id", "source_hash", "target_hash")
 OBJECT_COLUMNS = ("source_object", "target_object")
+SOUGHT = ("source_sought", "target_sought")
+"""What the matcher is asked for, where that is more than the objects."""
+
 SCORE = "region_similarity"
 RANKED_BY = ("pair_id", "found_in", *BOX_COLUMNS, SCORE)
 
@@ -62,6 +67,11 @@ class BoundingBoxesSettings(StageSettings):
         "either", description="Whether the object must be seen in its own image on both sides or on one."
     )
     min_match: float = Field(0.35, ge=-1, le=1, description="A crop that matches its object less does not show it.")
+    match_articles: bool = left_out(
+        False,
+        "Ask the matcher for what is named with the article that its caption puts before it: for “a red ball” of “a "
+        "red ball on the sand”, as matchers are trained, where without it is asked for “red ball”.",
+    )
     max_overlap: float = Field(0.5, ge=0, le=1, description="Of boxes with a larger IoU the most different is kept.")
     max_boxes: int = Field(5, ge=1, description="Boxes kept per pair, most different first.")
     propose: Literal["grid", "text"] = left_out(
@@ -79,11 +89,18 @@ class BoundingBoxesSettings(StageSettings):
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
-    """Every filtered pair, with the objects that its two prompts name."""
+    """Every filtered pair, with the objects that its two prompts name, and as what they are sought."""
     pairs = tables["filtered_pairs"].select([*PAIR_COLUMNS, "kept"])
     prompts = look_up(with_derived(tables)["prompt_pairs"], "pair_id", pairs["pair_id"])
     for name in (*OBJECT_COLUMNS, "asked_kind"):
         pairs = pairs.append_column(name, prompts[name])
+    if settings["match_articles"]:
+        language = language_named(settings["prompt_pairs.language"] or DEFAULT_LANGUAGE)
+        for side, sought, named in zip(SIDES, SOUGHT, OBJECT_COLUMNS, strict=True):
+            told = zip(prompts[named].to_pylist(), prompts[f"{side}_caption"].to_pylist(), strict=True)
+            pairs = pairs.append_column(
+                sought, pa.array([as_captioned(*both, language) for both in told], pa.string())
+            )
     return pairs
 
 
@@ -180,9 +197,9 @@ def match(rows: Sequence[Row], work: Work) -> list[Row]:
 
 def _named(row: Row) -> list[tuple[str | None, str | None]]:
     """What is to be seen in the region, by side: one of these."""
-    kind = kind_asked(row["asked_kind"])
-    named = any(row[name] is not None for name in OBJECT_COLUMNS)
-    return kind.changes(*(row[name] for name in OBJECT_COLUMNS)) if named and not kind.everywhere else []
+    kind, names = kind_asked(row["asked_kind"]), SOUGHT if SOUGHT[0] in row else OBJECT_COLUMNS
+    named = any(row[name] is not None for name in names)
+    return kind.changes(*(row[name] for name in names)) if named and not kind.everywhere else []
 
 
 def _weaker(both: Sequence[tuple[float | None, float | None]]) -> float:
@@ -273,8 +290,12 @@ STAGE = Stage(
     above=(Above("filtered_pairs", "pair_id"),),
     section=BoundingBoxesSettings,
     description=__doc__,
-    item_columns=tuple(pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS, "asked_kind")),
+    item_columns=tuple(
+        pa.field(name, pa.string()) for name in (*PAIR_COLUMNS, *OBJECT_COLUMNS, "asked_kind", *SOUGHT)
+    ),
     items=items,
+    item_settings=("match_articles", "prompt_pairs.language"),
+    columns_with={"match_articles": SOUGHT},
     row_id=row_id,
     contents=contents,
     steps=(
@@ -315,6 +336,7 @@ STAGE = Stage(
             later_inputs=("asked_kind",),
             run=match,
             settings=("crop_padding",),
+            more_inputs={"match_articles": SOUGHT},
             roles=("image_text_matcher",),
         ),
         Derivation(

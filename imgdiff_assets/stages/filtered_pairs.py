@@ -9,18 +9,24 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.tables import rows_of
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
 from imgdiff_assets.stages.alignment import STEPS as ALIGNMENT
 from imgdiff_assets.stages.alignment import AlignmentSettings
 from imgdiff_assets.stages.derived_items import FROM, with_derived
 from imgdiff_assets.stages.derived_items import TABLE as DERIVED
+from imgdiff_assets.stages.instructions import INSTRUCTION
 from imgdiff_assets.stages.plausibility import STEPS as PLAUSIBILITY
 from imgdiff_assets.stages.plausibility import PlausibilitySettings
+from imgdiff_assets.stages.seen_instructions import SECTION as SEEN_INSTRUCTIONS
+from imgdiff_assets.stages.seen_instructions import SEEN, TOLD, SeenInstructionSettings, told
+from imgdiff_assets.stages.seen_instructions import STEPS as RETELLING
 from imgdiff_assets.stages.settings import StageSettings, in_order, off_unless_named
 from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work, at_least, below, cosine
 
 ITEM_COLUMNS = ("pair_id", "source_hash", "target_hash")
+CAPTIONS = ("source_caption", "target_caption")
 
 
 class FilteredPairsSettings(StageSettings):
@@ -34,6 +40,9 @@ class FilteredPairsSettings(StageSettings):
     alignment: AlignmentSettings | None = off_unless_named(
         "Pairs whose images are shifted or zoomed against each other are rejected: `{}` has it on."
     )
+    seen_instructions: SeenInstructionSettings | None = off_unless_named(
+        "Of each kept pair the captioner or the rewriter says what instruction fits what came out: `{}` has it on."
+    )
 
     @model_validator(mode="after")
     def _some_pair_can_pass(self) -> "FilteredPairsSettings":
@@ -43,8 +52,16 @@ class FilteredPairsSettings(StageSettings):
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:
     """Every image pair that could be drawn, and those that are derived of them."""
     pairs = with_derived(tables)["image_pairs"]
+    pairs = pairs.filter(pc.field("source_hash").is_valid())
     names = [name for name in (*ITEM_COLUMNS, FROM, "kept") if name in pairs.column_names]
-    return pairs.select(names).filter(pc.field("source_hash").is_valid())
+    known = [name for name in (*CAPTIONS, INSTRUCTION.name) if name in pairs.column_names]
+    return pairs.select(names).append_column(TOLD, pa.array([told(row) for row in rows_of(pairs, known)], TOLD.type))
+
+
+def contents(row: Mapping[str, Any]) -> list[str]:
+    """The instruction that fits what came out."""
+    seen = row.get(SEEN.name)
+    return [f"instruction by what is seen: {seen}"] if seen else []
 
 
 def compare(rows: Sequence[Row], work: Work) -> list[Row]:
@@ -67,9 +84,10 @@ STAGE = Stage(
     above=(Above(DERIVED, "pair_id", having=(FROM,)), Above("image_pairs", "pair_id")),
     section=FilteredPairsSettings,
     description=__doc__,
-    item_columns=tuple(pa.field(name, pa.string()) for name in (*ITEM_COLUMNS, FROM)),
-    columns_with={DERIVED: (FROM,)},
+    item_columns=(*(pa.field(name, pa.string()) for name in (*ITEM_COLUMNS, FROM)), TOLD),
+    columns_with={DERIVED: (FROM,), SEEN_INSTRUCTIONS: (TOLD.name,)},
     items=items,
+    contents=contents,
     steps=(
         *ALIGNMENT,
         Measurement(
@@ -87,5 +105,6 @@ STAGE = Stage(
         at_least("too_different", "image_similarity", "min_similarity", "the two images are too different to compare"),
         below("too_similar", "image_similarity", "max_similarity", "the two images are too much alike"),
         *PLAUSIBILITY,
+        *RETELLING,
     ),
 )

@@ -63,7 +63,7 @@ def instruct(rows: Sequence[Row], work: Work) -> list[Row]:
         asked.replace(NEW_CAPTION, row["target_caption"]).replace(CAPTION, row["source_caption"]) for row in rows
     ]
     # The likeliest answer, for this question has a right one.
-    return [{INSTRUCTION.name: _sentence(answer)} for answer in model.ask(questions, None)]
+    return [{INSTRUCTION.name: sentence(answer)} for answer in model.ask(questions, None)]
 
 
 TOLD_BY = ("source_caption", "target_caption", "source_object", "target_object", "asked_kind", INSTRUCTION.name)
@@ -81,7 +81,7 @@ def _by_words(row: Row) -> str | None:
     return instruction(told, captions, phrases, language_named(DEFAULT_LANGUAGE))
 
 
-def _sentence(answer: str) -> str | None:
+def sentence(answer: str) -> str | None:
     """The first line of an answer, without quotation marks around it."""
     lines = without_thoughts(answer).strip().splitlines()
     return lines[0].strip().strip("\"'“”„«»").strip() or None if lines else None

@@ -11,6 +11,7 @@ from imgdiff_assets.ledger.images import HASH_COLUMNS
 from imgdiff_assets.method.kind import kind_of
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, nearest, unpacked
 from imgdiff_assets.stages.derived_items import with_derived
+from imgdiff_assets.stages.seen_instructions import SEEN
 
 PROMPTS = (
     "caption_id",
@@ -21,6 +22,7 @@ PROMPTS = (
     "change_kind",
     "asked_kind",
 )
+COMPARED = ("pair_id", "image_similarity", "rejected_by")
 NEGATIVES = "too_similar"
 """The filter of image pairs whose rejected rows show the same twice."""
 
@@ -37,7 +39,7 @@ def compared_pairs(tables: Mapping[str, pa.Table], side_of: Callable[[str], str]
     bits, cosines = nearest(unpacked(signed), unpacked(validating))
     known: dict[str, Row] = {}
     rows = zip(
-        rows_of(compared, ["pair_id", "image_similarity", "rejected_by"]),
+        rows_of(compared, [*COMPARED, *(name for name in (SEEN.name,) if name in compared.column_names)]),
         rows_of(prompts, PROMPTS),
         rows_of(drawn, [*HASH_COLUMNS, "width", "height"]),
         strict=True,

@@ -18,6 +18,7 @@ from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.method.tasks import LETTERS, OURS, SAME, TASKS, other
 from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import scan
+from imgdiff_assets.stages.seen_instructions import SEEN
 
 CAPTIONS = ("source_caption", "target_caption", "source_object", "target_object", "change_kind", "asked_kind")
 COLUMNS = (
@@ -43,10 +44,11 @@ def violations(ledger: Ledger, shard: str) -> list[Finding]:
     """Every invariant on the kept samples of one shard. Raises DamagedTable."""
     rows = scan(ledger, "fine_tune_set", COLUMNS, pc.field("kept"), [shard]).to_pylist()
     prompts = scan_pairs(ledger, "prompt_pairs", ["pair_id", *CAPTIONS], shards=[shard]).to_pylist()
-    signed = scan(ledger, "filtered_pairs", ["pair_id", *SIGNATURE_COLUMNS], shards=[shard]).to_pylist()
+    signed = scan(ledger, "filtered_pairs", ["pair_id", *SIGNATURE_COLUMNS, SEEN.name], shards=[shard]).to_pylist()
     settings = (ledger.record("fine_tune_set", shard) or {}).get("settings", {})
+    seen = {row["pair_id"]: {SEEN.name: row[SEEN.name], "language": settings.get("language")} for row in signed}
     return [
-        *wrong_sides(rows, {row["pair_id"]: {**row, "language": settings.get("language")} for row in prompts}),
+        *wrong_sides(rows, {row["pair_id"]: {**row, **seen.get(row["pair_id"], {})} for row in prompts}),
         *answers_not_seen(rows, _scores_of_sides(ledger, shard, rows), settings.get("min_match_margin", 0.0)),
         *identical_images(rows),
         *boxes_outside(rows),
@@ -63,8 +65,8 @@ def violations(ledger: Ledger, shard: str) -> list[Finding]:
 def wrong_sides(rows: Rows, prompts: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     """Answers that are not those of the order in which the images are shown.
 
-    `prompts` has the two captions of each pair, and what was replaced in them. The images the other way round must
-    give the other letter, and the edit backwards.
+    `prompts` has the two captions of each pair, what was replaced in them, and any instruction by what is seen. The
+    images the other way round must give the other letter, and the edit backwards.
     """
     found = []
     for row in rows:

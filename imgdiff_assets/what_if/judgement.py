@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Booleans, Integers, Row
 from imgdiff_assets.common.tables import columns_of_rows, columns_of_table, scattered, values_of
+from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.plan import StagePlan, is_given, plan_stage
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import CAPTIONS, held_by, read_captions
+from imgdiff_assets.ingest.shards import CAPTIONS, PICTURES, held_by, read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGES, line
@@ -69,7 +70,8 @@ class Judgement:
         return StageFunnel(
             stage=stored.stage.name,
             shards=len(stored.records),
-            rows_in=len(np.unique(stored.families[candidates])) + (added if stored.parents else 0),
+            rows_in=int(np.count_nonzero(np.bincount(stored.families[candidates] + 1)))
+            + (added if stored.parents else 0),
             rows=int(np.count_nonzero(candidates)) + added,
             kept=self.kept,
             upstream=int(np.count_nonzero(fates == Fate.UPSTREAM)),
@@ -87,12 +89,18 @@ class Judgement:
 
 
 class StoredScores:
-    """The tables of some shards, ready to be judged by one recipe after another. Raises DamagedTable."""
+    """The tables of some shards, ready to be judged by one recipe after another; all are of pictures, or none is.
+
+    Raises DamagedTable, ShardError.
+    """
 
     def __init__(self, home: Home, shards: Sequence[str]) -> None:
         self._home, self._shards = home, shards
         self.stages: list[StoredStage] = []
+        self._held = held_by(home, shards[0]) if shards else CAPTIONS
         for stage in STAGES:
+            if self._held == PICTURES:
+                stage = stage_of_shard(stage, home, shards[0])
             above = {origin.table for origin in stage.above}
             parents = [other for other in self.stages if other.stage.name in above]
             self.stages.append(StoredStage(Ledger(home.ledger), stage, shards, parents))
@@ -146,7 +154,7 @@ class StoredScores:
         items = dict.fromkeys(
             item
             for shard in self._shards
-            if held_by(self._home, shard) == CAPTIONS
+            if held_by(self._home, shard) in (CAPTIONS, PICTURES)
             for item in _tuples(stored.stage.items({CAPTION_FILE: read_captions(self._home, shard)}, settings), keys)
         )
         known = set(rows)

@@ -45,10 +45,11 @@ class StoredStage:
     def __init__(self, ledger: Ledger, stage: Stage, shards: Sequence[str], parents: Sequence["StoredStage"]) -> None:
         self.stage, self.parents = stage, parents
         self._ledger, self._shards = ledger, shards
-        self._scores: dict[str, npt.NDArray[Any]] = {}
+        self._columns: dict[str, npt.NDArray[Any]] = {}
+        self._having: dict[tuple[str, ...], Booleans] = {}
         fingerprints = [step.fingerprint_column for step in stage.measurements]
         names = dict.fromkeys([stage.id_column, *stage.columns_above, "rejected_by", *fingerprints])
-        table = scan(ledger, stage.name, list(names), shards=shards)
+        table = scan(ledger, stage.name, list(names), shards=shards, schema=stage.schema)
         self.ids: pa.ChunkedArray = table[stage.id_column]
         self.shards: pa.ChunkedArray = table["shard"]
         present = ledger.shards(stage.name, shards)
@@ -80,21 +81,27 @@ class StoredStage:
 
     def having(self, column: str, values: Sequence[str] = ()) -> Booleans:
         """The rows that have a value in a column; one of `values`, if any are named."""
-        column_values = scan(self._ledger, self.stage.name, [column], shards=self._shards)[column]
-        found = pc.is_in(column_values, pa.array(values)) if values else column_values.is_valid()
-        return np.asarray(found.to_numpy(), dtype=bool)
+        asked = (column, *values)
+        if asked not in self._having:
+            column_values = self._scan([column])[column]
+            found = pc.is_in(column_values, pa.array(values)) if values else column_values.is_valid()
+            self._having[asked] = np.asarray(found.to_numpy(), dtype=bool)
+        return self._having[asked]
 
     def scores(self, stage: Stage) -> Mapping[str, npt.NDArray[Any]]:
         """The measured columns and the items' that filters and derivations of the stage, as a recipe has it, read."""
         read = [name for step in stage.steps if isinstance(step, Derivation | Filter) for name in step.reads]
         derived = {step.column.name for step in stage.steps if isinstance(step, Derivation)}
-        self._scores |= self.columns(
-            [name for name in dict.fromkeys(read) if name not in self._scores.keys() | derived]
-        )
-        return self._scores
+        return self.columns([name for name in dict.fromkeys(read) if name not in derived])
 
     def columns(self, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        return columns_of_table(scan(self._ledger, self.stage.name, names, shards=self._shards), names)
+        """The columns, each read once. Raises OSError."""
+        if unread := [name for name in names if name not in self._columns]:
+            self._columns |= columns_of_table(self._scan(unread), unread)
+        return {name: self._columns[name] for name in names}
+
+    def _scan(self, names: Sequence[str]) -> pa.Table:
+        return scan(self._ledger, self.stage.name, names, shards=self._shards, schema=self.stage.schema)
 
 
 def is_error(reason: str) -> bool:

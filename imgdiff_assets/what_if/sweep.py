@@ -14,10 +14,10 @@ from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, stage_named, stages_of
-from imgdiff_assets.what_if.judgement import StoredScores
+from imgdiff_assets.stages.graph import SAMPLES, stage_named, stages_of
+from imgdiff_assets.what_if.groups import scores_by_stages
 from imgdiff_assets.what_if.line_plot import Line, draw_plot
-from imgdiff_assets.what_if.what_if import ToMeasure, flat, measurements_needed
+from imgdiff_assets.what_if.what_if import ToMeasure, flat, needed_of
 
 MOST_VALUES = 1000
 
@@ -90,19 +90,22 @@ def sweep(home: Home, recipe: Recipe, shards: Sequence[str], text: str) -> Sweep
     Raises SweepError, RecipeError for a value that the recipe refuses, and what `what_if` raises.
     """
     stage, key, values = _read(text, recipe)
-    scores = StoredScores(home, shards)
-    position = STAGE_NAMES.index(stage)
+    groups = scores_by_stages(home, shards)
     points = []
     for value in values:
-        judgements = scores.judge(override_recipe(recipe, [f"{stage}.{key}={value!r}"]))
+        other = override_recipe(recipe, [f"{stage}.{key}={value!r}"])
+        judgements = [judgement for scores in groups for judgement in scores.judge(other)]
+        swept, samples = (
+            [judgement for judgement in judgements if judgement.stored.stage.name == name] for name in (stage, SAMPLES)
+        )
         points.append(
             SweepPoint(
                 value,
-                judgements[position].kept,
-                judgements[position].undecided,
-                judgements[STAGE_NAMES.index(SAMPLES)].kept,
+                sum(judgement.kept for judgement in swept),
+                sum(judgement.undecided for judgement in swept),
+                sum(judgement.kept for judgement in samples),
                 sum(judgement.undecided for judgement in judgements),
-                tuple(item for judgement in judgements for item in measurements_needed(judgement)),
+                tuple(needed_of(judgements)),
             )
         )
     return Sweep(stage, key, attrgetter(f"{stage}.{key}")(recipe), points)

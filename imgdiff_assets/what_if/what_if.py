@@ -12,9 +12,10 @@ from imgdiff_assets.engine.parents import said_hashes
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
-from imgdiff_assets.stages.graph import SAMPLES
+from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES
 from imgdiff_assets.statistics.funnel import StageFunnel
-from imgdiff_assets.what_if.judgement import Judgement, StoredScores
+from imgdiff_assets.what_if.groups import scores_by_stages, together
+from imgdiff_assets.what_if.judgement import Judgement
 from imgdiff_assets.what_if.stored_stage import Fate, StoredStage
 
 LISTED_IDS = 4
@@ -106,15 +107,31 @@ def what_if(home: Home, recipe: Recipe, shards: Sequence[str]) -> WhatIf:
 
     Raises DamagedTable, UnknownOrigin, ShardError.
     """
-    scores = StoredScores(home, shards)
-    judgements = scores.judge(recipe)
+    groups = scores_by_stages(home, shards)
+    judged = [scores.judge(recipe) for scores in groups]
     stages = [
-        _compare(*pair)
-        for pair in zip(scores.present(), judgements, strict=True)
-        if pair[0].stored.stage.settings(recipe) is not None
+        _together([_compare(*pair) for pair in zip(present, then, strict=True)])
+        for present, then in zip(
+            zip(*(scores.present() for scores in groups), strict=True), zip(*judged, strict=True), strict=True
+        )
+        if present[0].stored.stage.settings(recipe) is not None
     ]
-    to_measure = [item for judgement in judgements for item in measurements_needed(judgement)]
-    return WhatIf(_changes(scores.stages, recipe), stages, to_measure, _notes(home, scores.stages, stages))
+    needed = needed_of([judgement for judgements in judged for judgement in judgements])
+    stored = [scores.stages for scores in groups]
+    return WhatIf(
+        _changes([each for stages in stored for each in stages], recipe), stages, needed, _notes(home, stored, stages)
+    )
+
+
+def needed_of(judgements: Sequence[Judgement]) -> list[ToMeasure]:
+    """What a run would measure in these stages before anything is known of the rows after; counted by the roles."""
+    rows: dict[tuple[str, str, tuple[str, ...]], int] = {}
+    for judgement in judgements:
+        for item in measurements_needed(judgement):
+            key = item.stage, item.measurement, item.roles
+            rows[key] = rows.get(key, 0) + item.rows
+    order = sorted(rows, key=lambda key: STAGE_NAMES.index(key[0]))
+    return [ToMeasure(*key, rows[key]) for key in order]
 
 
 def measurements_needed(judgement: Judgement) -> list[ToMeasure]:
@@ -135,6 +152,19 @@ def _compare(present: Judgement, then: Judgement) -> StageChange:
         entering=ids[is_kept & ~was].tolist(),
         entering_from=then.added_kept,
         leaving=ids[was & ~is_kept & (then.fates != Fate.UNDECIDED)].tolist(),
+    )
+
+
+def _together(changes: Sequence[StageChange]) -> StageChange:
+    """One stage over the groups of shards that are judged apart."""
+    return StageChange(
+        present=together([change.present for change in changes]),
+        then=together([change.then for change in changes]),
+        undecided=sum(change.undecided for change in changes),
+        unsettled=sum(change.unsettled for change in changes),
+        entering=[name for change in changes for name in change.entering],
+        entering_from=[name for change in changes for name in change.entering_from],
+        leaving=[name for change in changes for name in change.leaving],
     )
 
 
@@ -161,13 +191,28 @@ def flat(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageChange]) -> list[str]:
+def _notes(home: Home, groups: Sequence[Sequence[StoredStage]], changes: Sequence[StageChange]) -> list[str]:
     notes = []
     unsettled = [f"{change.unsettled:,} in {change.then.stage}" for change in changes if change.unsettled]
     if unsettled:
         notes.append(
             f"Kept, as far as scores tell, but dependent on rows that may come or go: {', '.join(unsettled)}."
         )
+    older: dict[str, int] = {}
+    for stages in groups:
+        for stored, count in _older(home, stages):
+            older[stored.stage.name] = older.get(stored.stage.name, 0) + count
+    for name, count in older.items():
+        if count:
+            notes.append(
+                f"{name}: the tables of {counted(count, 'shard')} are older than what they were made from; `imgdiff "
+                "run` brings them in step, and makes this exact."
+            )
+    return notes
+
+
+def _older(home: Home, stages: Sequence[StoredStage]) -> Iterator[tuple[StoredStage, int]]:
+    """By stage, how many tables are older than what they were made from."""
     by_name = {stored.stage.name: stored for stored in stages}
     for stored in stages[1:]:
         older = 0
@@ -178,12 +223,7 @@ def _notes(home: Home, stages: Sequence[StoredStage], changes: Sequence[StageCha
             # Of which recipe the table is, and so of which optional parents, its hash tells.
             without = {name: hashes[name] for name in stored.stage.tables}
             older += record["inputs_hash"] not in (content_hash({**hashes, **said}), content_hash({**without, **said}))
-        if older:
-            notes.append(
-                f"{stored.stage.name}: the tables of {counted(older, 'shard')} are older than what they were made "
-                "from; `imgdiff run` brings them in step, and makes this exact."
-            )
-    return notes
+        yield stored, older
 
 
 def _table_lines(change: StageChange) -> list[str]:

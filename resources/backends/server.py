@@ -48,7 +48,7 @@ class Server:
 
     def presence(self, settings: Any) -> Presence:
         try:
-            served_identity(settings)
+            served_identity(settings, retries=0)  # who asks waits, and may ask again
         except ModelUnavailable as error:
             return Presence(settings.base_url, str(error))
         return Presence(settings.base_url)

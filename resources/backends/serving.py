@@ -1,8 +1,10 @@
 """Models behind a server that is started here for a run, and ends with it."""
 
+import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakSet
 
 import pydantic
 
@@ -17,8 +19,40 @@ from resources.serving.engine import engine_of
 from resources.serving.started import StartedServer
 
 LIBRARY = Library()
-_running: dict[str, StartedServer] = {}
-"""By settings: a server is started once a process, and its guard ends it with the process."""
+_running: "WeakSet[_Server]" = WeakSet()
+
+
+class _Server:
+    """A started server, loaded as models are: it claims its card as they do, and ends when it is let go."""
+
+    fills_card = True
+
+    def __init__(self, settings: Any) -> None:
+        self.settings = settings
+        self._folder = weights.locate(settings.model, settings.revision)
+        self._card = card_named(devices.resolve(settings.device))
+        self._started = self._start()
+        _running.add(self)
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers; it is started again where it has ended."""
+        if not self._started.alive:
+            self._started.stop()
+            self._started = self._start()
+        return self._started.base_url
+
+    def _start(self) -> StartedServer:
+        return StartedServer(partial(COMMANDS[self.settings.serve], self._folder, self.settings), self._card)
+
+
+def card_named(device: str) -> str | None:
+    """What CUDA_VISIBLE_DEVICES calls a torch device of this process, which may see but some; None for a CPU."""
+    if not device.startswith("cuda:"):
+        return None
+    number = int(device.removeprefix("cuda:"))
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return seen.split(",")[number].strip() if seen else str(number)
 
 
 class Serving:
@@ -38,23 +72,18 @@ class Serving:
 
     def load(self, settings: Any) -> Any:
         """As the protocol says; starts the server at the first call, and again where it has ended."""
+        server = devices.load(_Server, settings)
         folder = weights.locate(settings.model, settings.revision)
-        key = settings.model_dump_json(exclude={"concurrency", "timeout_seconds", "max_retries", "batch_size"})
-        if key not in _running or not _running[key].alive:
-            _running.pop(key, None)
-            device = devices.resolve(settings.device)
-            card = device.removeprefix("cuda:") if device.startswith("cuda:") else None
-            _running[key] = StartedServer(partial(COMMANDS[settings.serve], folder, settings), card)
         model = str(folder) if settings.serve in CALLED_BY_FOLDER else settings.model
-        served = settings.model_copy(update={"base_url": _running[key].base_url, "serve": None, "model": model})
+        served = settings.model_copy(update={"base_url": server.base_url, "serve": None, "model": model})
         return devices.load(CLASSES[settings.role], served, here=False)
 
     def device(self, settings: ModelSettings) -> None:
         return None
 
     def runs_on(self, settings: Any) -> str:
-        for key, server in _running.items():
-            if f'"serve":"{settings.serve}"' in key and f'"model":"{settings.model}"' in key and server.alive:
+        for server in _running:
+            if (server.settings.serve, server.settings.model) == (settings.serve, settings.model):
                 told = engine_of(server.base_url)
                 return str(told) if told.name else f"server ({settings.serve}, started here)"
         return f"server ({settings.serve}, started here)"
@@ -67,9 +96,3 @@ class Serving:
 
     def licence(self, settings: ModelSettings) -> str:
         return LIBRARY.licence(settings)
-
-
-def stop_all() -> None:
-    """End every server that this process started."""
-    while _running:
-        _running.popitem()[1].stop()

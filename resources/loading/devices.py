@@ -10,6 +10,7 @@ memory when the role gives way to the next.
 
 import gc
 import pickle
+import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -123,7 +124,9 @@ def load(role: Callable[[Settings], Role], settings: Settings, here: bool = True
         device = _claim(settings.device) if here else None
         if key not in _loaded:
             if device is not None:
-                _make_room(device, _bytes_needed(settings))
+                # A server takes for itself what it finds free.
+                whole = device != "cpu" and getattr(role, "fills_card", False)
+                _make_room(device, sys.maxsize if whole else _bytes_needed(settings))
             started = time.perf_counter()
             with _explained(settings):
                 _loaded[key] = _Loaded(role(settings), device)

@@ -20,7 +20,6 @@ ROLES = (
     "editor",
     "kinds_captioner",
     "kinds_prompt_rewriter",
-    "kinds_pair_generator",
 )
 
 
@@ -36,8 +35,7 @@ def main(roles: tuple[str, ...], output: Path) -> None:
     """Train the given roles, or all, on scenes that are drawn for it, and save their weights.
 
     Roles: pair_generator, segmenter, image_text_encoder, image_text_matcher, captioner, prompt_rewriter, inpainter,
-    verifier, editor, kinds_captioner, kinds_prompt_rewriter, kinds_pair_generator. The last three go on from the
-    weights that are shipped.
+    verifier, editor, kinds_captioner, kinds_prompt_rewriter. The last two go on from the weights that are shipped.
     All but the first and the prompt rewriter learn from the pair generator's pictures, or go on from its weights: if
     it is trained anew, train them anew.
 

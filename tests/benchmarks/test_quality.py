@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from benchmarks.quality import SHARD, RemovalQuality, draw_pairs, judge_removals, write_parents
+from benchmarks.quality import RemovalQuality, draw_pairs, judge_removals, write_parents
+from benchmarks.stage_runs import SHARD
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.ledger.ledger import Ledger

@@ -24,9 +24,9 @@ from imgdiff_assets.ledger.tags import TAGS, Tagged
 from imgdiff_assets.ledger.views import VIEWS, View
 from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.release.compare_page import PAGES
 from imgdiff_assets.release.contents import Contents, contents, write_contents
 from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.workbench.pages import PAGES
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -86,6 +86,7 @@ def test_axe_finds_nothing(page: "Page", address: str, home: Home, scheme: Any, 
         "shards": "/shards",
         "releases": "/releases?kind=changed",
         "gone": "/releases?kind=gone",
+        "threshold": "/threshold",
         "sorry": "/row/0123456789abcdef",
     }.items():
         page.goto(address + path)

@@ -17,6 +17,7 @@ from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import CellReference, GroupedFile
+from imgdiff_assets.ledger.compaction import keep_rows
 from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.stages.graph import stage_named
@@ -54,6 +55,22 @@ def test_an_erased_region_is_seen_beside_what_it_was_erased_from(site: Site, cli
     assert f"/image/{sample['pair_id']}/{sample['erased_from']}" in page
     assert f"/image/{sample['region_id']}/erased" in page
     assert "<h3>removed_pairs <code>" in page
+
+
+def test_an_image_that_is_not_kept_is_said_to_be_and_how_it_is_made_again(
+    own_site: Site, own_client: TestClient
+) -> None:
+    ledger = Ledger(own_site.home.ledger)
+    every = np.ones(len(ledger.read("image_pairs", SHARD)), dtype=bool)
+    dropped = dict.fromkeys(PairImages.columns, every)
+    keep_rows(ledger, "image_pairs", SHARD, every, ledger.record("image_pairs", SHARD), dropped)
+    pair = next(row["pair_id"] for row in drawn(own_site) if row["shard"] == SHARD)
+    for address in (f"/image/{pair}/source", f"/thumbnail/{pair}"):
+        answer = own_client.get(address)
+        assert (answer.status_code, answer.headers["content-type"]) == (410, "image/svg+xml")
+        assert "not kept any more" in answer.text
+    page = own_client.get(f"/row/{pair}").text
+    assert f"`imgdiff replay {pair}` makes it again" in page
 
 
 def test_a_thumbnail_has_source_and_target(site: Site, client: TestClient) -> None:

@@ -48,7 +48,7 @@ IMPORTED = ("gql", "graphene", "sitecustomize", "usercustomize", "resources", "u
 """Modules that Dagster's processes and ours look for; files of these names lie in the current folder."""
 
 FINISHED = {"SUCCESS", "FAILURE", "CANCELED"}
-PATIENCE = 120.0
+PATIENCE = 300.0
 LISTENS = "0A"
 """The state of a socket in /proc/net/tcp."""
 

@@ -1,7 +1,6 @@
 """The engine's promises, on a stage whose measurements are arithmetic: quick to run, exact to check."""
 
 import json
-import multiprocessing
 import os
 import signal
 import threading
@@ -32,6 +31,7 @@ from imgdiff_assets.stages.stage import Above, Stage
 from imgdiff_assets.stages.steps import Measurement, Work, at_least, below
 from resources.loading import devices, turns
 from resources.loading.settings import ModelSettings
+from tests.apart import CONTEXT
 
 SHARD = "shard-000000"
 BOOKKEEPING = {"run_id", "measured_at"}
@@ -331,7 +331,7 @@ def test_a_kill_loses_at_most_one_batch(tmp_path: Path, step: str, at: int) -> N
     unbroken = tmp_path / "unbroken"
     go(unbroken)
     broken = tmp_path / "broken"
-    process = multiprocessing.get_context("fork").Process(target=_run_until_killed, args=(str(broken), step, at))
+    process = CONTEXT.Process(target=_run_until_killed, args=(str(broken), step, at))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -348,12 +348,11 @@ def test_a_kill_loses_at_most_one_batch(tmp_path: Path, step: str, at: int) -> N
 @contextmanager
 def another_run(body: Callable[[Path, Connection], None], root: Path) -> Iterator[Connection]:
     """A process that holds something, and must end by itself: where it waits for ever, it is killed."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=body, args=(root, theirs))
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=body, args=(root, theirs))
     process.start()
     assert ours.recv() == "held"
-    deadlock = threading.Timer(20, process.kill)
+    deadlock = threading.Timer(120, process.kill)
     deadlock.start()
     try:
         yield ours

@@ -119,7 +119,7 @@ def read_entries(out: Path, name: str, split: str) -> list[dict[str, Any]]:
     return entries
 
 
-@pytest.mark.parametrize("name", [form.name for form in FORMATS.values() if form.entries_are_text])
+@pytest.mark.parametrize("name", SCHEMAS)
 def test_conversations_have_the_trainers_form(task_home: Home, tmp_path: Path, name: str) -> None:
     report = export(task_home, tmp_path / "out", name)
     for split in SPLITS:

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import multiprocessing
 import os
 import signal
 import tracemalloc
@@ -26,6 +25,7 @@ from imgdiff_assets.ingest.ingest_report import IngestError, IngestReport
 from imgdiff_assets.ingest.shards import SCHEMA, caption_id, read_captions, shard_keys
 from imgdiff_assets.ingest.text_lines import Unreadable, lines_of
 from imgdiff_assets.ledger.tables import write_rows
+from tests.apart import CONTEXT
 
 
 @pytest.fixture
@@ -321,9 +321,8 @@ def _ingest_lines(root: str, name: str, lines: list[str]) -> None:
 
 
 def test_two_ingestions_at_once_wait_for_each_other(home: Home) -> None:
-    context = multiprocessing.get_context("fork")
     processes = [
-        context.Process(target=_ingest_lines, args=(str(home.root), f"{name}.txt", [f"{name} {n}" for n in range(9)]))
+        CONTEXT.Process(target=_ingest_lines, args=(str(home.root), f"{name}.txt", [f"{name} {n}" for n in range(9)]))
         for name in "abc"
     ]
     for process in processes:

@@ -4,7 +4,6 @@ import base64
 import csv
 import io
 import json
-import multiprocessing
 import os
 import random
 import signal
@@ -42,6 +41,7 @@ from imgdiff_assets.setup.missing_models import missing_text
 from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.stages.graph import stages_of
 from resources.miniature.scene_pairs import draw_pair
+from tests.apart import CONTEXT
 
 SHARD = "shard-000000"
 
@@ -273,7 +273,7 @@ def test_what_we_exported_does_not_come_in_again(home: Home, tmp_path: Path, sou
 
 def test_a_kill_loses_nothing(home: Home, tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "photos", 7)
-    process = multiprocessing.get_context("fork").Process(target=_ingest_and_die, args=(folder, home))
+    process = CONTEXT.Process(target=_ingest_and_die, args=(folder, home))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL

@@ -2,7 +2,6 @@
 
 import datetime
 import fcntl
-import multiprocessing
 import os
 import signal
 import threading
@@ -13,6 +12,7 @@ import pytest
 from imgdiff_assets.ledger import files
 from imgdiff_assets.ledger.aside import set_aside
 from imgdiff_assets.ledger.files import NotWritten, append_lines, atomic_file, drop_lines, remove_leftovers
+from tests.apart import CONTEXT
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def _die_writing(path: Path, shared: bool) -> None:
 
 def test_a_kill_leaves_what_can_be_told_from_files(tmp_path: Path) -> None:
     for shared in (False, False, True, True):
-        process = multiprocessing.get_context("fork").Process(target=_die_writing, args=(tmp_path / "file", shared))
+        process = CONTEXT.Process(target=_die_writing, args=(tmp_path / "file", shared))
         process.start()
         process.join()
         assert process.exitcode == -signal.SIGKILL

@@ -1,7 +1,6 @@
 """The ledger under attack: failing writes, readers during replacement, many small batches, two runs at once."""
 
 import json
-import multiprocessing
 import resource
 import threading
 import time
@@ -20,6 +19,7 @@ from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.tables import IMAGE_ROWS_PER_GROUP, conform, write_rows
+from tests.apart import CONTEXT
 
 ASSET, SHARD = "image_pairs", "shard-000000"
 SCHEMA = pa.schema([("id", pa.string()), ("score", pa.float32()), ("image", IMAGE)])
@@ -338,9 +338,8 @@ class Holder:
 @pytest.fixture
 def holder(ledger: Ledger) -> Iterator[Holder]:
     # A pipe, not an event: setting an event waits for its sleepers to wake, and one of them is killed here.
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_hold, args=(str(ledger.root), "run abc", theirs))
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_hold, args=(str(ledger.root), "run abc", theirs))
     process.start()
     assert ours.recv() == "held"
     yield Holder(process, ours)
@@ -413,7 +412,7 @@ def test_the_group_size_bounds_what_a_reader_must_hold() -> None:
 
 def _in_another_process(function: Any, *arguments: Any) -> None:
     """Run where limits can be set that no other test should have."""
-    process = multiprocessing.get_context("fork").Process(target=function, args=arguments)
+    process = CONTEXT.Process(target=function, args=arguments)
     process.start()
     process.join()
     assert process.exitcode == 0

@@ -16,6 +16,7 @@ from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.checked_file import DamagedTable
+from imgdiff_assets.ledger.compaction import keep_rows, sweep
 from imgdiff_assets.ledger.images import decode, encode_png
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.compare import Comparison, Verdict
@@ -119,6 +120,54 @@ def test_in_a_batch_of_the_same_size_images_are_the_same_bit_for_bit(home: Home,
         hashes = {one.name: (one.recorded, one.again) for one in made.comparisons}
         for name in ("source", "target"):
             assert hashes[f"{name}_image"] == (row[f"{name}_hash"], row[f"{name}_hash"])
+
+
+def drop_images(home: Home, asset: str) -> None:
+    """As retention does, of every row."""
+    ledger, column = Ledger(home.ledger), {"image_pairs": "source_image", "removed_pairs": "erased_image"}[asset]
+    both = {column, column.replace("source", "target")}
+    every = np.ones(len(rows(home, asset)), dtype=bool)
+    keep_rows(ledger, asset, SHARD, every, ledger.record(asset, SHARD), dict.fromkeys(both, every))
+    assert sweep(ledger, asset, SHARD).files
+    assert all(row[column] is None for row in ledger.read(asset, SHARD, images=True).to_pylist())
+
+
+def record_hash(home: Home, pair: str, recorded: str) -> None:
+    """Have this be what was recorded of a pair's source image."""
+    ledger = Ledger(home.ledger)
+    table, record = ledger.read("image_pairs", SHARD), ledger.record("image_pairs", SHARD)
+    assert record is not None
+    changed = [row | ({"source_hash": recorded} if row["pair_id"] == pair else {}) for row in table.to_pylist()]
+    table = type(table).from_pylist(changed, table.schema)
+    ledger.commit("image_pairs", SHARD, stage_named("image_pairs").schema, table, [None] * len(table), record)
+
+
+@pytest.mark.slow
+def test_images_that_are_not_kept_any_more_are_made_again(home: Home, miniature_recipe: Recipe) -> None:
+    """They are compared by their pixels' hash, and what was measured of them is measured of the new ones."""
+    sample = next(row for row in rows(home, "fine_tune_set") if row["kept"] and row["erased_from"] is not None)
+    before = replay(home, miniature_recipe, sample["sample_id"])
+    for name in ("image_pairs", "removed_pairs"):
+        drop_images(home, name)
+    after = replay(home, miniature_recipe, sample["sample_id"])
+    assert [step.failure for step in after.steps if step.failure] == []
+    images = []
+    for then, now in zip(before.steps, after.steps, strict=True):
+        for one, other in zip(then.comparisons, now.comparisons, strict=True):
+            if one.name.endswith("_image"):
+                images.append(one.name)
+                assert (one.recorded, one.again) == (other.recorded, other.again)
+                assert other.verdict == (Verdict.SAME if other.again == other.recorded else Verdict.DIFFERS)
+            else:
+                assert one.verdict == other.verdict <= Verdict.CLOSE
+    assert images == ["source_image", "target_image", "erased_image"]
+    made = next(one.again for step in after.steps for one in step.comparisons if one.name == "source_image")
+    for recorded, verdict in ((made, Verdict.SAME), ("0" * 64, Verdict.DIFFERS)):
+        record_hash(home, sample["pair_id"], recorded)
+        steps = replay(home, miniature_recipe, sample["pair_id"]).steps
+        source = next(one for step in steps for one in step.comparisons if one.name == "source_image")
+        assert (source.verdict, source.again) == (verdict, made)
+    assert source.difference == "the image was dropped, so that nobody knows by how much"
 
 
 def test_pairs_and_regions_are_made_again_too_rejected_ones_as_well(

@@ -34,11 +34,13 @@ SECTIONS = (
     "Kinds",
     "Scores",
     "Models",
+    "Licences",
     "Thresholds",
     "Diversity",
     "Cost",
     "Changes",
     "Known limits",
+    "Citation",
 )
 
 

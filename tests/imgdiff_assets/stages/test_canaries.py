@@ -18,7 +18,7 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import shipped_recipes
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.canaries import mistakes
-from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.stages.graph import COMMON_STAGES, STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
 from imgdiff_assets.stages.steps import Derivation, Filter
 
@@ -245,7 +245,7 @@ def materialized(result: dg.ExecuteInProcessResult) -> list[str]:
     "stage",
     [
         pytest.param(stage, id=stage.name, marks=() if stage.name in TWO_STAGES else pytest.mark.slow)
-        for stage in STAGES
+        for stage in COMMON_STAGES
     ],
 )
 def test_a_run_with_sound_filters_goes_on_to_the_next_stage(

@@ -13,7 +13,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import lineage
 from imgdiff_assets.method.conversations import split
 from imgdiff_assets.method.near_duplicates import SIGNATURE_COLUMNS, signatures
-from imgdiff_assets.method.tasks import LETTERS, SAME, SIDES, TASKS
+from imgdiff_assets.method.tasks import LATER, LETTERS, SAME, SIDES, TASKS
 from imgdiff_assets.reading.samples import read_samples
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
@@ -244,4 +244,4 @@ def test_samples_are_read_by_task(task_home: Home) -> None:
 def test_the_split_is_by_caption_and_seed(task_home: Home, task_recipe: Recipe) -> None:
     for row in rows_of(task_home):
         assert row["split"] == split(row["caption_id"], task_recipe.seed, 0.5)
-    assert STAGE.settings(task_recipe).questions.keys() == TASKS.keys()
+    assert STAGE.settings(task_recipe).questions.keys() == TASKS.keys() - LATER.keys()

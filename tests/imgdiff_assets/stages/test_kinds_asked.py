@@ -14,6 +14,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.method.kind import kind_named
 from imgdiff_assets.method.tasks import TASKS
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.stages.bounding_boxes import PAIR_COLUMNS, SOUGHT
 from imgdiff_assets.stages.canaries import mistakes
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.statistics.by_kind import by_kind, by_kind_text
@@ -99,6 +100,42 @@ def test_where_there_is_one_more_the_other_image_need_not_show_any() -> None:
     columns = {name: np.array([0.1, 0.1]) if "source" in name else np.array([0.9, 0.9]) for name in derived.reads}
     columns["asked_kind"] = np.array(["count_changed", "attribute_changed"], dtype=object)
     assert derived.compute(columns, recipe).tolist() == [0.9, 0.1]
+
+
+def test_the_matcher_is_asked_for_things_with_their_articles_where_a_recipe_says_so() -> None:
+    """Of a recipe that does not, items and what a match depends on are as they were."""
+    prompts = [
+        {"source_caption": "A red cup by a dog", "target_caption": "A cup by a dog and an old cat"}
+        | {
+            "pair_id": "one",
+            "source_object": "red cup, dog",
+            "target_object": "cup, old cat",
+            "asked_kind": "several",
+        },
+        {"source_caption": "A dog", "target_caption": "A dog on a mat", "pair_id": "two", "source_object": None}
+        | {"target_object": "mat", "asked_kind": "object_added"},
+    ]
+    pairs = pa.table({name: ["one", "two"] for name in PAIR_COLUMNS} | {"kept": [True, True]})
+    tables = {"filtered_pairs": pairs, "prompt_pairs": pa.Table.from_pylist(prompts)}
+    plain, asking = (load_recipe("miniature", settings) for settings in ((), ["bounding_boxes.match_articles=true"]))
+    told = {}
+    for name, recipe in (("plain", plain), ("asking", asking)):
+        stage = stage_named("bounding_boxes").under(recipe)
+        items = stage.items(tables, stage.values(recipe, stage.item_settings))
+        match = next(step for step in stage.measurements if step.name == "match")
+        told[name] = [
+            items.select(list(SOUGHT)).to_pylist() if SOUGHT[0] in items.column_names else None,
+            match.inputs,
+        ]
+    assert told["plain"][0] is None
+    assert told["plain"][1] == next(
+        step.inputs for step in stage_named("bounding_boxes").measurements if step.name == "match"
+    )
+    assert told["asking"][1] == (*told["plain"][1], *SOUGHT)
+    assert told["asking"][0] == [
+        {"source_sought": "a red cup, a dog", "target_sought": "a cup, an old cat"},
+        {"source_sought": None, "target_sought": "a mat"},
+    ]
 
 
 def test_filters_notice_rows_of_every_kind() -> None:

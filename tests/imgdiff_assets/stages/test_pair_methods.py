@@ -13,10 +13,13 @@ from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import decode
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.lineage.lineage import lineage
+from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.recorded_recipe import recorded_recipe
 from imgdiff_assets.stages.graph import stage_named
 
 SHARD = "shard-000001"
@@ -76,6 +79,11 @@ def test_an_editor_makes_the_target_of_the_source(own_home: Home, drawn_recipe: 
         assert (row["instruction"], row["seed"]) in painter.told
     again = run(own_home, recipe, models)
     assert not any(again.calls.values())
+    # Who looks with another recipe sees it, too, and replays by what the table was made with.
+    told_of_it = to_text(lineage(own_home, drawn_recipe, made[0]["pair_id"]))
+    assert f"made by edit: {made[0]['instruction']}" in told_of_it
+    then = recorded_recipe(drawn_recipe, [Ledger(own_home.ledger).record("image_pairs", SHARD) or {}])
+    assert then.role("editor").model == "miniature:pair_generator"
 
 
 def test_an_edit_is_laid_back_where_a_recipe_says_so(own_home: Home, drawn_recipe: Recipe, drawn_models: Any) -> None:

@@ -1,6 +1,5 @@
 """Who may have models on an accelerator: processes in turn, and a kill ends a turn too."""
 
-import multiprocessing
 import threading
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
@@ -12,6 +11,7 @@ from filelock import FileLock
 
 from resources.loading import turns
 from resources.loading.file_lock import held
+from tests.apart import CONTEXT
 
 ACCELERATOR = "xla:0"
 
@@ -32,9 +32,8 @@ def _have(folder: Path, parent: Connection) -> None:
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[tuple[Any, Connection]]:
     """Another process that has the accelerator until it is sent something or killed."""
-    context = multiprocessing.get_context("fork")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_have, args=(tmp_path, theirs))
+    ours, theirs = CONTEXT.Pipe()
+    process = CONTEXT.Process(target=_have, args=(tmp_path, theirs))
     process.start()
     assert ours.recv() == "mine"
     yield process, ours
