@@ -1,7 +1,7 @@
 """The batch service of an OpenAI-compatible server (`/v1/files`, `/v1/batches`): answers within a day, for less.
 
-Protocol: https://platform.openai.com/docs/api-reference/batch. Nothing here is remembered: who sends a batch notes its
-tag before, and finds it again by that.
+Protocol: https://platform.openai.com/docs/api-reference/batch. Nothing here is remembered: who creates a batch notes
+its file and tag before, and finds it again by them.
 """
 
 import json
@@ -31,6 +31,10 @@ OVER = frozenset({"completed", "failed", "expired", "cancelled"})
 ANSWERED = 200
 
 
+class BatchGone(ModelUnavailable):
+    """A batch, or its answers, that the server does not have, or no longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Collected:
     """What has come of a batch: answers by id, or why there will be none, and by id why a question was `lost` unpaid.
@@ -44,43 +48,52 @@ class Collected:
     lost: dict[str, str]
 
 
-def submit(settings: ChatModelSettings, requests: Mapping[str, Mapping[str, Any]], tag: str) -> str:
-    """Have requests answered, by id, and return the id of the batch. Raises ModelUnavailable.
+def upload(settings: ChatModelSettings, requests: Mapping[str, Mapping[str, Any]]) -> str:
+    """Send requests, by id, and return the id of their file: nothing is answered yet, or to be paid for.
+
+    Raises ModelUnavailable.
+    """
+    with connect(settings) as client, _explained(settings):
+        asked = ((known_by, as_the_server_takes_it(client, request)) for known_by, request in requests.items())
+        lines = (
+            json.dumps({"custom_id": known_by, "method": "POST", "url": ENDPOINT, "body": body})
+            for known_by, body in asked
+        )
+        content = "".join(f"{line}\n" for line in lines).encode()
+        return client.files.create(file=(f"{TAG}.jsonl", content), purpose="batch").id
+
+
+def create(settings: ChatModelSettings, file: str, tag: str) -> str:
+    """Have the requests of a file answered, and return the id of the batch. Raises ModelUnavailable.
 
     When it raises, the batch may have been created all the same: `find` tells.
     """
     with connect(settings) as client, _explained(settings):
-        lines = [
-            json.dumps(
-                {
-                    "custom_id": known_by,
-                    "method": "POST",
-                    "url": ENDPOINT,
-                    "body": as_the_server_takes_it(client, request),
-                }
-            )
-            for known_by, request in requests.items()
-        ]
-        content = "".join(f"{line}\n" for line in lines).encode()
-        file = client.files.create(file=(f"{TAG}-{tag[:16]}.jsonl", content), purpose="batch")
         # Not tried again by the client: one that did not hear of the first would be paid for twice.
         once = client.with_options(max_retries=0)
-        batch = once.batches.create(
-            input_file_id=file.id, endpoint=ENDPOINT, completion_window=WINDOW, metadata={TAG: tag}
-        )
-        return batch.id
+        return once.batches.create(
+            input_file_id=file, endpoint=ENDPOINT, completion_window=WINDOW, metadata={TAG: tag}
+        ).id
 
 
-def find(settings: ChatModelSettings, tag: str) -> str | None:
-    """Return the id of the batch with this tag, if the server has one. Raises ModelUnavailable."""
+def find(settings: ChatModelSettings, file: str, tag: str) -> str | None:
+    """Return the id of the batch of this file or tag, if the server has one. Raises ModelUnavailable.
+
+    Both tell, for there are services that forget one of them.
+    """
     with connect(settings) as client, _explained(settings):
         return next(
-            (batch.id for batch in client.batches.list(limit=100) if (batch.metadata or {}).get(TAG) == tag), None
+            (
+                batch.id
+                for batch in client.batches.list(limit=100)
+                if batch.input_file_id == file or (batch.metadata or {}).get(TAG) == tag
+            ),
+            None,
         )
 
 
 def collect(settings: ChatModelSettings, batch_id: str, asked: frozenset[str]) -> Collected:
-    """Return what has come of the questions `asked` in a batch. Raises ModelUnavailable."""
+    """Return what has come of the questions `asked` in a batch. Raises BatchGone, ModelUnavailable."""
     with connect(settings) as client, _explained(settings):
         batch = client.batches.retrieve(batch_id)
         state = str(batch.status)
@@ -136,15 +149,24 @@ def _outcome(client: "OpenAI", model: str, line: Mapping[str, Any]) -> Mapping[s
 @contextmanager
 def _explained(settings: ChatModelSettings) -> Iterator[None]:
     """Whatever befalls a batch is no row's fault."""
-    import httpx
     import openai
 
     try:
         with errors_explained(settings):
-            yield
-    except (openai.OpenAIError, httpx.HTTPError) as error:
+            try:
+                yield
+            except openai.NotFoundError as error:
+                raise BatchGone(
+                    f"The server {settings.base_url} has no batch service, or not what it is asked for there "
+                    f"({_shortly(error)}): see to it, or leave out `batches`."
+                ) from error
+    except openai.OpenAIError as error:
         raise ModelUnavailable(
             f"The batch service of {settings.base_url} does not do what it is asked for {settings.model} "
-            f"({' '.join(str(error).split())[:300]}): see what ails it, or leave out `batches`. What was measured, "
-            "and what was sent, is kept."
+            f"({_shortly(error)}): see what ails it, or leave out `batches`. What was measured, and what was sent, is "
+            "kept."
         ) from error
+
+
+def _shortly(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

@@ -7,7 +7,7 @@ import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.parser import BytesParser
 from email.policy import HTTP
 from http.server import BaseHTTPRequestHandler
@@ -22,7 +22,9 @@ Outcome = str | int | None
 
 class BatchServer:
     """`paid` counts the requests of all batches that are answered, by what was asked; `plain` those asked at once.
-    `page` is how many batches it lists at a time, `refusal` what it says of a refused request.
+
+    `page` is how many batches it lists at a time, `refusal` what it says of a refused request. `forgets` are parts of
+    a batch that it does not tell; unless it `serves`, it knows of no batches. `arrived` is told of each request before it is looked at.
     """
 
     def __init__(self, answer: Callable[[Mapping[str, Any]], Outcome]) -> None:
@@ -34,7 +36,12 @@ class BatchServer:
         self.page = 2
         self.refusal = "refused"
         self.base_url = ""
+        self.serves = True
+        self.forgets: frozenset[str] = frozenset()
+        self.arrived: Callable[[str], None] = lambda what: None
         self.lock = threading.Lock()
+        self._in_hand = 0
+        self._idle = threading.Condition()
 
     @contextmanager
     def serving(self) -> Iterator["BatchServer"]:
@@ -49,6 +56,26 @@ class BatchServer:
             server.shutdown()
             thread.join()
             server.server_close()
+
+    @contextmanager
+    def in_hand(self) -> Iterator[None]:
+        """One request."""
+        with self._idle:
+            self._in_hand += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._in_hand -= 1
+                self._idle.notify_all()
+
+    def wait(self) -> None:
+        """Until what has arrived is done with, though who sent it may be gone."""
+        with self._idle:
+            self._idle.wait_for(lambda: self._in_hand == 0)
+
+    def told(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in batch.items() if name not in self.forgets}
 
     def requests(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.files[batch["input_file_id"]].splitlines()]
@@ -117,13 +144,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self, body: bytes) -> None:
         server, address = self.batches, urlsplit(self.path)
         parts = address.path.removeprefix("/v1/").split("/")
-        with server.lock:
-            done = self._done(parts, parse_qs(address.query), body)
-        self._send(*done)
+        with server.in_hand():
+            server.arrived(f"{self.command} {address.path}")
+            with server.lock:
+                done = self._done(parts, parse_qs(address.query), body)
+        with suppress(ConnectionError):  # who asked is gone
+            self._send(*done)
 
     def _done(self, parts: list[str], query: Mapping[str, list[str]], body: bytes) -> tuple[int, bytes]:
         server = self.batches
-        match self.command, *parts:
+        match self.command, *(parts if server.serves or parts == ["models"] else []):
             case "GET", "models":
                 return _json({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
             case "POST", "files":
@@ -137,15 +167,15 @@ class _Handler(BaseHTTPRequestHandler):
             case "GET", "files", name, "content":
                 return 200, server.files[name]
             case "POST", "batches":
-                return _json(server.create(json.loads(body)))
+                return _json(server.told(server.create(json.loads(body))))
             case "GET", "batches":
                 names = list(reversed(server.batches))
                 start = names.index(query["after"][0]) + 1 if "after" in query else 0
                 page = names[start : start + server.page]
-                data = [server.batches[name] for name in page]
+                data = [server.told(server.batches[name]) for name in page]
                 return _json({"object": "list", "data": data, "has_more": start + server.page < len(names)})
             case "GET", "batches", name if name in server.batches:
-                return _json(server.batches[name])
+                return _json(server.told(server.batches[name]))
             case "POST", "chat", "completions":
                 server.plain += 1
                 return 400, b'{"error": {"message": "by batch alone"}}'

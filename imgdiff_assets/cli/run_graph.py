@@ -136,7 +136,7 @@ def run_graph(
         todo = stale = {key: names for key, names in stages.items() if names}
         job = build_definitions(home, recipe).resolve_job_def(JOB)
         while todo:
-            failed: set[str] = set()
+            stopped: set[str] = set()
             for request in group(keys, todo, fresh):
                 log(f"running {request.shards}")
                 result = job.execute_in_process(
@@ -154,20 +154,19 @@ def run_graph(
                 )
                 report.run_ids.append(result.run_id)
                 failures = [event for event in result.all_events if event.is_step_failure]
-                for event in failures:
-                    waits, failed_lines = _apart(_told(event, log), event)
-                    report.pending += waits
-                    report.failures += failed_lines
-                failed |= {str(event.step_key) for event in failures}
+                report.failures += [_told(event, log) for event in failures]
+                waits = [event for event in result.all_events if _pending(event)]
+                report.pending += map(_pending, waits)
+                stopped |= {str(event.step_key) for event in (*failures, *waits)}
                 checks = result.get_asset_check_evaluations()
                 report.failed_checks += [
                     _failed_check(check) for check in checks if not check.passed and check.check_name != STALE
                 ]
-            # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
-            # Rows that failed had their try in this call, and a shard that did not get on has no other.
-            left = {key: staleness.unusable(key) for key in todo} if failed and failed <= set(select) else {}
+            # A shard that the stopped stage is the next for has failed, or waits, itself; a failed check is for people
+            # to look at. Rows that failed had their try in this call, and a shard that did not get on has no other.
+            left = {key: staleness.unusable(key) for key in todo} if stopped and stopped <= set(select) else {}
             todo = {
-                key: names for key, names in left.items() if names and names[0] not in failed and names != todo[key]
+                key: names for key, names in left.items() if names and names[0] not in stopped and names != todo[key]
             }
         tell_of_red(PlacedGraph(home), recipe, instance, keys)
     ledger = Ledger(home.ledger)
@@ -188,12 +187,12 @@ def _failed_check(check: dg.AssetCheckEvaluation) -> str:
     )
 
 
-def _apart(told: str, event: dg.DagsterEvent) -> tuple[list[str], list[str]]:
-    """Of what a stopped step tells, what waits, and what failed."""
-    user = event.step_failure_data.user_failure_data
-    waits = str(user.metadata[PENDING].value).splitlines() if user is not None and PENDING in user.metadata else []
-    rest = "\n".join(line for line in told.splitlines() if line not in waits)
-    return waits, [rest] if rest else []
+def _pending(event: dg.DagsterEvent) -> str:
+    """What a table waits for; empty for an event that tells of none."""
+    if event.event_type != dg.DagsterEventType.ASSET_OBSERVATION:
+        return ""
+    said = event.asset_observation_data.asset_observation.metadata.get(PENDING)
+    return str(said.value) if said is not None else ""
 
 
 def _told(event: dg.DagsterEvent, log: Say) -> str:

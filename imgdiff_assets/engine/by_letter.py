@@ -4,17 +4,17 @@ All rows are gone through as ever. A question whose answer has come gets it; any
 row waits. So a measurement that asks a second question by the first one's answer takes two rounds. Whatever kills a
 run, between any two steps, the next one finds by the notes what was sent:
 
-    note the questions ─► upload them ─► create the batch ─► note its id ─► collect, measure, stage, commit ─► no notes
+    upload the questions ─► note them ─► create the batch ─► note its id ─► collect, measure, stage, commit ─► no notes
 """
 
 import datetime
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.common.plain_text import counted
+from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.engine.batches import Failure
 from imgdiff_assets.engine.measurer import Task
 from imgdiff_assets.ledger.batch_notes import BatchNote, BatchNotes
@@ -23,6 +23,13 @@ from resources.asked_later import AnswerPending, Letters, asked_later
 from resources.loading.settings import ChatModelSettings
 
 PENDING = Failure.of(AnswerPending()).kind
+
+ON_ITS_WAY = datetime.timedelta(minutes=2)
+"""For so long after the note of it, a batch that the service does not list may yet be created: a request outlives
+who sent it."""
+
+
+LISTED = 3
 
 
 class AnswersPending(ImgDiffError):
@@ -36,10 +43,12 @@ def asked_by_letter(task: Task) -> ChatModelSettings | None:
 
 
 class ByLetter:
-    """The letters of one measurement of a table, whose lock is held."""
+    """The letters of one measurement of a table, whose lock is held; `confirm` raises LeaseLost when it is not."""
 
-    def __init__(self, settings: ChatModelSettings, notes: BatchNotes, what: str, log: Say) -> None:
-        self._settings, self._notes, self._what, self._log = settings, notes, what, log
+    def __init__(
+        self, settings: ChatModelSettings, notes: BatchNotes, what: str, log: Say, confirm: Callable[[], None]
+    ) -> None:
+        self._settings, self._notes, self._what, self._log, self._confirm = settings, notes, what, log, confirm
         self._letters = Letters()
 
     @contextmanager
@@ -56,16 +65,24 @@ class ByLetter:
         """Take what has come of one batch; returns by question why it was lost there."""
         settings = self._settings.model_copy(update={"base_url": note.base_url, "model": note.model})
         if note.batch is None:
-            found = batch_service.find(settings, note.tag)
+            found = batch_service.find(settings, note.file, note.tag)
+            if found is None and note.is_younger(ON_ITS_WAY):
+                self._letters.waiting.update(note.asked)
+                return {}
             if found is None:  # a kill came before it was created
                 self._notes.delete(note)
                 return {}
             note = note.created(found)
             self._notes.write(note)
-        collected = batch_service.collect(settings, str(note.batch), frozenset(note.asked))
+        try:
+            collected = batch_service.collect(settings, str(note.batch), frozenset(note.asked))
+        except batch_service.BatchGone as gone:
+            told = f"{gone} To have its questions asked, and paid for, again, delete {self._notes.path(note)}."
+            raise batch_service.BatchGone(told) from gone
         self._letters.answers.update(collected.answers)
         if not collected.over:
             self._letters.waiting.update(note.asked)
+            self._notes.write(note.under_way())
         return {known_by: f"batch {note.batch}: {why}" for known_by, why in collected.lost.items()}
 
     def _is_seen_to(self, known_by: str) -> bool:
@@ -83,13 +100,11 @@ class ByLetter:
         unsent = self._letters.unsent
         while unsent and (batch := self._file(all_of_them)):
             settings = unsent[batch[0]].settings
-            since = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
-            note = BatchNote.of(str(settings.base_url), settings.model, since, batch)
+            file = batch_service.upload(settings, {known_by: unsent[known_by].request for known_by in batch})
+            note = BatchNote.of(str(settings.base_url), settings.model, batch, file)
             self._notes.write(note)
-            created = batch_service.submit(
-                settings, {known_by: unsent[known_by].request for known_by in batch}, note.tag
-            )
-            self._notes.write(note.created(created))
+            self._confirm()  # another run may have taken over while it was uploaded
+            self._notes.write(note.created(batch_service.create(settings, file, note.tag)))
             self._letters.waiting.update(batch)
             for known_by in batch:
                 del unsent[known_by]
@@ -112,9 +127,7 @@ class ByLetter:
     def pending(self, rows: int) -> AnswersPending:
         """What to raise where rows wait for answers."""
         notes = [note for note in self._notes.all() if self._letters.waiting.intersection(note.asked)]
-        since = min((note.since for note in notes), default="")
-        names = ", ".join(str(note.batch) for note in notes[:3]) + (", ..." if len(notes) > 3 else "")
+        told = "; ".join(listed([note.to_text() for note in notes], LISTED))
         return AnswersPending(
-            f"{self._what}: {counted(rows, 'row')} wait for answers of {notes[0].base_url if notes else 'the server'} "
-            f"since {since[:16]} UTC ({names}); `imgdiff run` collects them"
+            f"{self._what}: {counted(rows, 'row')} wait for answers ({told}); a later `imgdiff run` collects them."
         )

@@ -172,7 +172,8 @@ class Measuring:
         if settings is None:
             return None
         notes = BatchNotes(self.ledger.staging(self.stage.name, self.shard), task.step.name)
-        return ByLetter(settings, notes, f"{self.stage.name} of {self.shard}, {task.step.name}", self.log)
+        what = f"{self.stage.name} of {self.shard}, {task.step.name}"
+        return ByLetter(settings, notes, what, self.log, lambda: self.ledger.confirm(self.stage.name, self.shard))
 
     def _go_through(
         self,

@@ -1,19 +1,19 @@
 """Stages whose models are asked by a batch service: what is sent, told, and paid for, whatever is killed."""
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
+import dagster as dg
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from obstore.store import MemoryStore
 
 from imgdiff_assets.cli.run_graph import run_graph
+from imgdiff_assets.common.addresses import address
+from imgdiff_assets.defs.asset_stage import PENDING
+from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.engine.by_letter import AnswersPending
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
@@ -21,18 +21,22 @@ from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
-from imgdiff_assets.ledger.batch_notes import BatchNotes, DamagedNote
+from imgdiff_assets.ledger.batch_notes import DamagedNote, noted
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.store.entry import LeaseLost
+from imgdiff_assets.ledger.store.objects import ObjectStore
+from imgdiff_assets.ledger.store.store import OPENED
 from imgdiff_assets.lineage.replay import shared_models
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.statistics.status import status
 from resources import batch_service
+from resources.batch_service import BatchGone
 from resources.captioner import CaptionerSettings
 from resources.chat_server import ServedCaptioner
 from resources.completions import NEWER_LIMIT
-from resources.loading.failures import ModelUnavailable
 from tests.answering_server import MODEL, answering
 from tests.batch_server import BatchServer, Outcome
 
@@ -42,11 +46,11 @@ OTHERWISE = {"run_id", "measured_at"}
 
 
 def rewritten(request: Mapping[str, Any]) -> str:
-    return f"a {_colour(request)} cup on the grass"
+    return f"a {colour_of(request)} cup on the grass"
 
 
-def _colour(request: Mapping[str, Any]) -> str:
-    found = re.findall(r"a (\w+) ball on the grass", request["messages"][0]["content"])
+def colour_of(request: Mapping[str, Any]) -> str:
+    found = re.findall(r"an? (\w+) ball on the grass", request["messages"][0]["content"])
     return str(found[-1])
 
 
@@ -97,7 +101,10 @@ def paid_once(server: BatchServer) -> bool:
 
 def test_one_run_sends_and_a_later_one_collects(home: Home, server: BatchServer) -> None:
     recipe = asking(server.base_url)
-    sends(home, recipe, rf"prompt_pairs of {SHARD}, .*: 5 rows wait for answers of {server.base_url} since 20..-")
+    told = (
+        rf"prompt_pairs of {SHARD}, .*: 5 rows wait for answers \(5 questions since 20.*batch-0 of {server.base_url}\)"
+    )
+    sends(home, recipe, told)
     sends(home, recipe)
     (batch,) = server.batches.values()
     assert len(server.requests(batch)) == len(COLOURS)
@@ -119,7 +126,7 @@ def test_an_answer_is_the_same_however_it_was_asked(home: Home, server: BatchSer
         run(home, asking(server.base_url))
         assert table(home).equals(table(at_once)), "and the fingerprints are the same"
         by_colour = [
-            sorted(asked, key=lambda request: COLOURS.index(_colour(request)))
+            sorted(asked, key=lambda request: COLOURS.index(colour_of(request)))
             for asked in ([each["body"] for each in server.requests(server.batches["batch-0"])], requests)
         ]
         assert by_colour[0] == by_colour[1], "each is told the same"
@@ -127,11 +134,12 @@ def test_an_answer_is_the_same_however_it_was_asked(home: Home, server: BatchSer
     assert asking(server.base_url).hash == asking(server.base_url, batches=False).hash
 
 
-def test_what_expired_is_told_and_asked_again_and_nothing_else_is(home: Home, server: BatchServer) -> None:
+@pytest.mark.parametrize("state", ["expired", "cancelled"])
+def test_what_expired_is_told_and_asked_again_and_nothing_else_is(home: Home, server: BatchServer, state: str) -> None:
     recipe, told = asking(server.base_url), list[str]()
-    server.answer = lambda request: None if _colour(request) in ("blue", "pink") else rewritten(request)
+    server.answer = lambda request: None if colour_of(request) in ("blue", "pink") else rewritten(request)
     sends(home, recipe)
-    server.work("expired")
+    server.work(state)
     with pytest.raises(AnswersPending, match="2 rows wait"):
         run(home, recipe, told.append)
     assert "2 questions left unanswered" in told[0]
@@ -162,7 +170,7 @@ def test_a_question_that_is_refused_is_its_row_s_error_and_asked_again_by_the_ne
     home: Home, server: BatchServer
 ) -> None:
     recipe = asking(server.base_url, "max_error_share=1")
-    server.answer = lambda request: 400 if _colour(request) == "green" else rewritten(request)
+    server.answer = lambda request: 400 if colour_of(request) == "green" else rewritten(request)
     sends(home, recipe)
     server.work()
     record = run(home, recipe)
@@ -223,113 +231,104 @@ def test_answers_are_collected_where_they_were_asked_for(home: Home, server: Bat
 def test_a_batch_that_is_not_there_any_more_is_not_paid_again_unasked(home: Home, server: BatchServer) -> None:
     sends(home, asking(server.base_url))
     lost = server.batches.pop("batch-0")
-    with pytest.raises(ModelUnavailable, match="there is no such thing"):
+    (note,) = Ledger(home.ledger).staging("prompt_pairs", SHARD).glob("*.asked.json")
+    told = rf"there is no such thing.* To have its questions asked, and paid for, again, delete {re.escape(str(note))}"
+    with pytest.raises(BatchGone, match=told):
         run(home, asking(server.base_url))
     server.batches["batch-0"] = lost
-    (note,) = Ledger(home.ledger).staging("prompt_pairs", SHARD).glob("*.asked.json")
     note.write_text("{")
     with pytest.raises(DamagedNote, match=re.escape(str(note))):
         run(home, asking(server.base_url))
     assert len(server.batches) == 1
 
 
-class Killed(BaseException):
-    """Nothing of the run is done after it."""
+def test_a_server_without_a_batch_service_is_told_and_nothing_is_noted(home: Home, server: BatchServer) -> None:
+    server.serves = False
+    with pytest.raises(BatchGone, match=rf"{server.base_url} has no batch service.*leave out `batches`"):
+        run(home, asking(server.base_url))
+    assert not Ledger(home.ledger).staging("prompt_pairs", SHARD).exists()
 
 
-@contextmanager
-def killed_at(point: int) -> Iterator[list[str]]:
-    """Kill at the n-th step: before or after a request to the server, or a file that becomes durable."""
-    steps: list[str] = []
-    send, replace = httpx.Client.send, os.replace
-
-    def step(name: str) -> None:
-        if len(steps) >= point:
-            raise Killed
-        steps.append(name)
-        if len(steps) == point:
-            raise Killed
-
-    def sent(client: httpx.Client, request: httpx.Request, **more: Any) -> httpx.Response:
-        step(f"before {request.method} {request.url.path}")
-        response = send(client, request, **more)
-        step(f"after {request.method} {request.url.path}")
-        return response
-
-    def replaced(source: Any, target: Any, **more: Any) -> None:
-        step(f"before {Path(target).name}")
-        replace(source, target, **more)
-        step(f"after {Path(target).name}")
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(httpx.Client, "send", sent)
-        patched.setattr(os, "replace", replaced)
-        yield steps
-
-
-def attempt(home: Home, recipe: Recipe, point: int) -> list[str]:
-    """One run that is killed at a point, unless it ends before."""
-    with killed_at(point) as steps, suppress(Killed, AnswersPending):
-        run(home, recipe)
-    return steps
-
-
-def finished(home: Home, recipe: Recipe, server: BatchServer) -> None:
-    for _ in range(4):
-        try:
-            run(home, recipe)
-        except AnswersPending:
-            server.work()
-        else:
-            return
-    raise AssertionError("it does not come to an end")
-
-
-def test_a_kill_at_any_step_pays_nothing_twice(server: BatchServer, tmp_path: Path) -> None:
-    recipe = asking(server.base_url)
-    never = 10_000
-    plain = new_home(tmp_path / "plain")
-    first = attempt(plain, recipe, never)
-    server.work()
-    second = attempt(plain, recipe, never)
-    assert {"before POST /v1/batches", "after POST /v1/batches", "after POST /v1/files"} <= set(first)
-    assert sum("asked.json" in step for step in first) == 4, "noted before it is created, and after"
-    expected = table(plain)
-    for rounds, steps in ((0, first), (1, second)):
-        for point in range(1, len(steps) + 1):
-            server.paid.clear()
-            home = new_home(tmp_path / f"{rounds}-{point}")
-            if rounds:
-                attempt(home, recipe, never)
-                server.work()
-            assert len(attempt(home, recipe, point)) == point
-            finished(home, recipe, server)
-            assert paid_once(server), (steps[point - 1], server.paid)
-            assert table(home).equals(expected), steps[point - 1]
-
-
-@pytest.mark.slow
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    kills=st.lists(
-        st.tuples(st.integers(1, 24), st.booleans(), st.sampled_from(["completed", "expired"])), max_size=6
-    ),
-    expiring=st.sets(st.sampled_from(COLOURS)),
-)
-def test_kills_one_after_the_other_pay_nothing_twice(
-    kills: list[tuple[int, bool, str]], expiring: set[str], tmp_path_factory: pytest.TempPathFactory
+def test_a_batch_that_is_created_after_its_sender_s_end_is_waited_for(
+    home: Home, server: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with BatchServer(rewritten).serving() as server:
-        home, recipe = new_home(tmp_path_factory.mktemp("killed")), asking(server.base_url)
-        for point, works, state in kills:
-            attempt(home, recipe, point)
-            lost = expiring if state == "expired" else set()
-            server.answer = lambda request, lost=lost: None if _colour(request) in lost else rewritten(request)
-            if works:
-                server.work(state)
-        server.answer = rewritten
-        finished(home, recipe, server)
-        assert paid_once(server)
+    recipe, create = asking(server.base_url), batch_service.create
+    late: list[tuple[Any, ...]] = []
+
+    def killed(*arguments: Any) -> str:
+        late.append(arguments)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch_service, "create", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(home, recipe)
+    monkeypatch.undo()
+    sends(home, recipe, r"since 20.*, a batch of")
+    assert server.batches == {}
+    create(*late[0])
+    sends(home, recipe, "batch-0")
+    server.work()
+    run(home, recipe)
+    assert (len(server.batches), paid_once(server)) == (1, True)
+
+
+def test_who_has_lost_the_lock_creates_no_batch(
+    home: Home, server: BatchServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(ledger: Ledger, asset: str, shard: str) -> None:
+        raise LeaseLost(f"{asset} of {shard}")
+
+    monkeypatch.setattr(Ledger, "confirm", lost)
+    with pytest.raises(LeaseLost):
+        run(home, asking(server.base_url))
+    assert (len(server.files), server.batches) == (1, {})
+
+
+def test_a_home_in_a_bucket_remembers_as_well(
+    server: BatchServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPENED, "s3://letters", ObjectStore(MemoryStore(), sleep=lambda seconds: None))
+    monkeypatch.setenv("IMGDIFF_LOCAL", str(tmp_path / "local"))
+    (tmp_path / "captions.txt").write_text("".join(f"a {colour} ball on the grass\n" for colour in COLOURS))
+    home, recipe = Home(address("s3://letters/home")), asking(server.base_url)
+    ingest([tmp_path / "captions.txt"], home)
+    sends(home, recipe)
+    assert [(asset, shard) for asset, shard, _ in noted(home.ledger)] == [("prompt_pairs", SHARD)]
+    server.work()
+    assert (run(home, recipe).measured, len(server.batches), paid_once(server)) == (5, 1, True)
+    assert list(noted(home.ledger)) == []
+
+
+def test_what_is_to_be_paid_for_stays_noted_when_batches_are_dropped(home: Home, server: BatchServer) -> None:
+    sends(home, asking(server.base_url))
+    ledger = Ledger(home.ledger)
+    ledger.drop_staged("prompt_pairs", SHARD, and_notes=False)
+    assert len(list(noted(home.ledger))) == 1
+    ledger.drop_staged("prompt_pairs", SHARD, and_notes=True)
+    assert list(noted(home.ledger)) == []
+
+
+def test_workers_have_no_part_in_what_is_asked_by_letter(home: Home, server: BatchServer) -> None:
+    class Nobody:
+        def measure(self, task: Any, batches: Any) -> Any:
+            raise AssertionError("asked to measure")
+
+        def give_way(self) -> None: ...
+
+        def uses(self) -> dict[str, Any]:
+            return {}
+
+    stage, recipe = stage_named("prompt_pairs"), asking(server.base_url)
+    stage, inputs = stage.under(recipe), read_inputs(stage, home, SHARD)
+
+    def measure() -> Materialization:
+        ledger, models = Ledger(home.ledger), shared_models(recipe)
+        return materialize(stage, SHARD, inputs, recipe, ledger, models, "run", measurer=Nobody())
+
+    with pytest.raises(AnswersPending):
+        measure()
+    server.work()
+    assert (measure().measured, paid_once(server)) == (5, True)
 
 
 def answered(request: Mapping[str, Any]) -> str:
@@ -363,25 +362,32 @@ def test_a_question_about_an_answer_is_asked_in_a_second_round(
             server.work()
     assert rounds == 2
     assert record.errors == 0
-    assert record.measured > 0
+    assert sum(record.calls.values()) > 0
     assert table(own_home, "captions", OTHERWISE | fingerprints).equals(before)
     assert (set(server.paid.values()), server.plain) == ({1}, 0)
 
 
 def test_a_run_of_the_graph_ends_saying_what_is_pending(home: Home, server: BatchServer) -> None:
     recipe = asking(server.base_url)
-    report = run_graph(home, recipe, select=["prompt_pairs"])
-    assert report.failures == []
-    assert report.succeeded
+    report = run_graph(home, recipe, select=["prompt_pairs", "image_pairs"])
+    assert (report.failures, report.failed_checks, report.succeeded) == ([], [], True)
+    assert (len(report.run_ids), report.materializations) == (1, []), "what is below waits, too"
+    with dagster_instance(home) as instance:
+        (there,) = instance.get_runs()
+        assert there.status == dg.DagsterRunStatus.SUCCESS
+        observed = instance.fetch_observations(dg.AssetKey("prompt_pairs"), limit=2).records
+        assert [(each.partition_key, each.asset_observation.metadata[PENDING].value) for each in observed] == [
+            (SHARD, report.pending[0])
+        ]
+        assert not instance.get_materialized_partitions(dg.AssetKey("prompt_pairs"))
     assert report.to_json()["pending"] == report.pending
     assert f"Pending: prompt_pairs of {SHARD}" in report.to_text()
-    assert (
-        BatchNotes(Ledger(home.ledger).staging("prompt_pairs", SHARD), "rewrite").all()[0].since[:16]
-        in report.pending[0]
-    )
+    ((*_, note),) = noted(home.ledger)
+    assert note.since[:16] in report.pending[0]
+    assert f"waits    prompt_pairs of {SHARD}: {note.to_text()}" in status(home, recipe).to_text()
     # Another shard goes on, and the one that waits is as it was.
     captions = home.root.parent / "more.txt"
-    captions.write_text("a black ball on the grass\n")
+    captions.write_text("an orange ball on the grass\n")
     server.work()
     ingest([captions], home)
     report = run_graph(home, recipe, select=["prompt_pairs"])
