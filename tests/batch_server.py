@@ -24,7 +24,8 @@ class BatchServer:
     """`paid` counts the requests of all batches that are answered, by what was asked; `plain` those asked at once.
 
     `page` is how many batches it lists at a time, `refusal` what it says of a refused request. `forgets` are parts of
-    a batch that it does not tell; unless it `serves`, it knows of no batches. `arrived` is told of each request before it is looked at.
+    a batch that it does not tell; unless it `serves`, it knows of no batches. `arrived` is told of each request before
+    it is looked at.
     """
 
     def __init__(self, answer: Callable[[Mapping[str, Any]], Outcome]) -> None:

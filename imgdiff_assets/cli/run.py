@@ -57,7 +57,8 @@ def run(
     """Bring the tables up to date: all stages, over all shards, unless told otherwise.
 
     What is there already, and was measured with the same settings, is not measured again. A run that was stopped goes
-    on where it was; a changed threshold only judges anew. The run is in Dagster's web UI too (`imgdiff ui`).
+    on where it was; a changed threshold only judges anew. The run is in Dagster's web UI too (`imgdiff ui`). Where a
+    batch service is asked, it ends with what is pending, and another run collects that.
 
     \b
     imgdiff run

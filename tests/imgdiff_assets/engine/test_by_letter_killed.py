@@ -115,6 +115,7 @@ def finished(home: Home, recipe: Recipe, server: BatchServer) -> None:
     raise AssertionError("it does not come to an end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forgotten", ["metadata", "input_file_id"])
 def test_a_batch_is_found_whose_creation_was_not_heard_of(server: BatchServer, tmp_path: Path, forgotten: str) -> None:
     home = new_home(tmp_path)
