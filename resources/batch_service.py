@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from resources.asked_later import RequestRefused
 from resources.chat_server import SERVER_AT_FAULT, connect, errors_explained
@@ -19,8 +19,8 @@ from resources.loading.settings import ChatModelSettings
 if TYPE_CHECKING:
     from openai import OpenAI
 
-ENDPOINT = "/v1/chat/completions"
-WINDOW = "24h"
+ENDPOINT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
+WINDOW: Literal["24h"] = "24h"
 TAG = "imgdiff"
 """The key of the tag among a batch's metadata."""
 
