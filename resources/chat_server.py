@@ -26,6 +26,7 @@ from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.loading.settings import ChatModelSettings, ServableSettings
 from resources.prompt_rewriter import PromptRewriterSettings
 from resources.served_answers import entries
+from resources.serving.started import last_words
 from resources.yes_or_no import share_told
 
 if TYPE_CHECKING:
@@ -253,6 +254,11 @@ def errors_explained(settings: ServableSettings) -> Iterator[None]:
     except openai.APITimeoutError:
         raise
     except openai.APIConnectionError as error:
+        if (said := last_words(str(settings.base_url))) is not None:
+            raise ModelUnavailable(
+                f"The server that was started here for {settings.model} has ended, and said: {said}. Run again: it is "
+                "started anew, and what was measured is kept."
+            ) from error
         raise ModelUnavailable(
             f"The server {settings.base_url} cannot be reached ({error.__cause__ or error}): start it, or correct the "
             "field `base_url`. What was measured is kept."

@@ -108,7 +108,7 @@ def estimate(
                 found = per_caption.get(name)
                 rows = None if found is None else found * captions
                 steps.append(EstimatedStep(name, rows, *_rate(name, step, recipe, here, recorded, card)))
-    side = int(getattr(recipe.role(next(iter(drawing))), "image_size"))
+    side = int(recipe.role(next(iter(drawing))).model_dump()["image_size"])
     pair_bytes = here.pair_bytes or 2 * side * side * IMAGE_BYTES_A_PIXEL
     return Estimate(
         recipe=recipe.name,
