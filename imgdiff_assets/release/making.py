@@ -163,7 +163,7 @@ def _write(
         settings_changed(before, now) if before is not None else [],
         compared,
     )
-    (folder / CARD).write_text(f"{hf.front_matter(report['samples'])}\n{text}", encoding="utf-8")
+    (folder / CARD).write_text(f"{hf.front_matter(folder, report['samples'])}\n{text}", encoding="utf-8")
     croissant.write_croissant(folder, now.manifest, DESCRIPTION)
     write_checksums(folder)
     return {**report, "version": str(now.manifest["version"])}
