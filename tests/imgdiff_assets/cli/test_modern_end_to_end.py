@@ -51,7 +51,7 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`modern` with a small model in the place of each, and open thresholds."""
     root = tmp_path_factory.mktemp("weights")
     values = yaml.safe_load((SHIPPED / "modern.yaml").read_text(encoding="utf-8"))
-    few = {"image_size": 64, "num_inference_steps": 2, "max_new_tokens": 8}
+    few = {"image_size": 128, "num_inference_steps": 2, "max_new_tokens": 8}
     places = dict[str, Path]()
     for model in values["models"].values():
         name = model["model"]
