@@ -102,7 +102,7 @@ def review_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
         who=who,
         correct=correctable(site, story.region_id) if story is not None and story.is_of_region else None,
         back=_address(asked),
-        mine=len(mine & scores.keys()),
+        mine=len((mine & scores.keys()) - others),
         reviewers=reviews.reviewers,
         unreadable=reviews.unreadable,
         scores=list(judged),
@@ -161,7 +161,9 @@ def take_review(site: Site, who: Visitor, form: Form) -> str:
         raise BadQuestion(f"reason: {reason!r} is none of {', '.join(site.recipe.review.reasons)}")
     verdict = form.one("verdict") or (REJECT if reason else "")
     said = read_reviews(site.home).by_sample.get(sample_id, {}).get(asked["reviewer"])
-    if verdict == WITHDRAWN and said is not None:
+    if verdict == WITHDRAWN:
+        if said is None or said.verdict == WITHDRAWN:
+            return _address(asked, last="", sample="", undone=sample_id, undid="")
         reason, note = said.reason, said.note
     try:
         add_review(
@@ -186,7 +188,7 @@ def take_review(site: Site, who: Visitor, form: Form) -> str:
         raise NotKept(f"The verdict was not kept, for the home cannot be written. {sentence(error)}") from error
     if verdict == WITHDRAWN:
         # Back to the sample; it keeps its place in the queue.
-        return _address(asked, last="", sample="", undone=sample_id, undid=said.verdict if said is not None else "")
+        return _address(asked, last="", sample="", undone=sample_id, undid=said.verdict if said else "")
     return _address(asked, last=sample_id, sample="", undone="", undid="")
 
 

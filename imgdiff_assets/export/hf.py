@@ -115,8 +115,11 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def front_matter(counts: Mapping[str, int]) -> str:
-    """The metadata at the head of a dataset card, by which the Hub and `load_dataset` find the files of each split."""
+def front_matter(counts: Mapping[str, int], licence: Mapping[str, str] | None = None) -> str:
+    """The metadata at the head of a dataset card, by which the Hub and `load_dataset` find the files of each split.
+
+    `licence` is what they say of that, as the Hub names it.
+    """
     from huggingface_hub import DatasetCardData
 
     files = [{"split": split, "path": f"data/{split}-*.parquet"} for split, count in counts.items() if count]
@@ -127,6 +130,7 @@ def front_matter(counts: Mapping[str, int]) -> str:
         tags=["image-difference", "synthetic", "multi-image"],
         size_categories=[_size_category(sum(counts.values()))],
         configs=[{"config_name": "default", "data_files": files}],
+        **(licence or {}),
     )
     return f"---\n{card.to_yaml()}\n---\n"
 
