@@ -163,9 +163,9 @@ def _write(
         settings_changed(before, now) if before is not None else [],
         compared,
     )
-    (folder / CARD).write_text(
-        f"{hf.front_matter(report['samples'], licensing.for_the_hub(now.manifest))}\n{text}", encoding="utf-8"
-    )
+    head = hf.front_matter(report["samples"], licensing.for_the_hub(now.manifest))
+    (folder / CARD).write_text(f"{head}
+{text}", encoding="utf-8")
     croissant.write_croissant(folder, now.manifest, DESCRIPTION)
     write_checksums(folder)
     return {**report, "version": str(now.manifest["version"])}
