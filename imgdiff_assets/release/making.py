@@ -164,8 +164,7 @@ def _write(
         compared,
     )
     head = hf.front_matter(report["samples"], licensing.for_the_hub(now.manifest))
-    (folder / CARD).write_text(f"{head}
-{text}", encoding="utf-8")
+    (folder / CARD).write_text(f"{head}\n{text}", encoding="utf-8")
     croissant.write_croissant(folder, now.manifest, DESCRIPTION)
     write_checksums(folder)
     return {**report, "version": str(now.manifest["version"])}
