@@ -76,6 +76,17 @@ def test_undo_brings_the_sample_back(own_site: Site, own_client: TestClient) -> 
     assert [line["verdict"] for line in lines(own_site)] == ["reject", "withdrawn"]
 
 
+def test_what_was_not_said_is_not_taken_back(own_site: Site, own_client: TestClient) -> None:
+    """As by a page that another tab has overtaken."""
+    sample, _ = say(own_client, "reject")
+    form = {**fields(own_client.get("/review?reviewer=Bob").text), "verdict": "withdrawn", "sample_id": sample}
+    assert own_client.post("/review", content=urlencode(form), headers=ORIGIN).status_code == 200
+    for _ in range(2):
+        own_client.post("/review", content=urlencode({**form, "reviewer": "Ann"}), headers=ORIGIN)
+    said = [(line["reviewer"], line["verdict"]) for line in lines(own_site)]
+    assert said == [("Ann", "reject"), ("Ann", "withdrawn")]
+
+
 def test_a_reason_rejects_and_undoing_it_says_so(own_site: Site, own_client: TestClient) -> None:
     values = fields(own_client.get("/review?reviewer=Ann").text)
     body = urlencode({**values, "reason": "wrong side", "note": "it is the left one"})
