@@ -34,7 +34,13 @@ def one_model(folder: Path, arm: str, seed: int, steps: int | None = None) -> di
     from benchmarks.teaches.model import Encoder
 
     started, rng = time.process_time(), random.Random(seed)
-    taught = ARMS[arm](lambda name: _samples(folder, name), rng)
+    sets: list[str] = []
+
+    def samples_of(name: str) -> Samples:
+        sets.append(name)
+        return _samples(folder, name)
+
+    taught = ARMS[arm](samples_of, rng)
     order = finetune.mixed(rng, finetune.grouped(taught), grounding.questions, steps or finetune.STEPS)
     model = finetune.finetune(folder / "grounded", order, folder / "trainer", seed)
     trained = time.process_time() - started
@@ -42,6 +48,7 @@ def one_model(folder: Path, arm: str, seed: int, steps: int | None = None) -> di
         "arm": arm,
         "seed": seed,
         "samples": len(taught),
+        "sets": sets,
         "steps": steps or finetune.STEPS,
         "seconds": round(trained, 1),
         "items": evaluation.of_model(model, Encoder(), _held_out(folder)),
@@ -77,6 +84,15 @@ def baselines(folder: Path) -> dict[str, Any]:
         _write(file, values)
     found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return found
+
+
+def how_right(folder: Path, name: str) -> None:
+    """Have the differences of a set judged, unless that was done."""
+    file = folder / "runs" / f"precision_{name}.json"
+    if not file.exists():
+        from benchmarks.teaches.precision import precision
+
+        _write(file, precision(folder / "homes" / name))
 
 
 @cache
@@ -124,7 +140,8 @@ def main() -> None:
         for group in (first, later):
             for seed in range(arguments.seeds):
                 for arm in group:
-                    one_model(arguments.folder, arm, seed, arguments.steps)
+                    for name in one_model(arguments.folder, arm, seed, arguments.steps)["sets"]:
+                        how_right(arguments.folder, name)
                     print(report(arguments.folder).text, flush=True)
     made = report(arguments.folder)
     print(made.text)
