@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.teaches import plot
 from benchmarks.teaches.arms import ARMS, FIRST, Samples
 from benchmarks.teaches.report import report
 
@@ -126,6 +127,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="train nothing: show what there is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what came out to a file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it as a PNG")
+    parser.add_argument("--thresholds", type=Path, metavar="FILE", help="draw what thresholds are worth as a PNG")
     arguments = parser.parse_args()
     if not arguments.show:
         import torch
@@ -147,10 +149,9 @@ def main() -> None:
     print(made.text)
     if arguments.json:
         arguments.json.write_text(json.dumps(made.values, indent=1) + "\n", encoding="utf-8")
-    if arguments.plot:
-        from benchmarks.teaches.plot import draw
-
-        draw(made.values, arguments.plot)
+    for file, drawing in ((arguments.plot, plot.draw), (arguments.thresholds, plot.draw_thresholds)):
+        if file:
+            drawing(made.values, file)
 
 
 if __name__ == "__main__":
