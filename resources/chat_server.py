@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.asked_later import letters_of
 from resources.asked_once import outcomes
 from resources.captioner import CaptionerSettings
 from resources.completions import complete
@@ -218,7 +219,7 @@ def _answers(
     common: dict[str, Any] = {"model": settings.model, "max_tokens": settings.max_new_tokens}
     if settings.stop:
         common["stop"] = settings.stop
-    known = outcomes()
+    known, letters = outcomes(), letters_of(settings)
 
     with connect(settings) as client, ThreadPoolExecutor(settings.concurrency) as pool:
 
@@ -227,8 +228,11 @@ def _answers(
             key = hashlib.sha256(question.encode()).hexdigest()
             if key not in known:
                 try:
-                    with errors_explained(settings):
-                        completion = complete(client, {**common, **request})
+                    if letters is not None:
+                        completion = letters.answer(settings, {**common, **request})
+                    else:
+                        with errors_explained(settings):
+                            completion = complete(client, {**common, **request})
                     known[key] = read(completion)
                 except Exception as error:
                     if is_of_the_machine(error):

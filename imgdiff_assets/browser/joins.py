@@ -96,8 +96,8 @@ def words_of(stage: Stage) -> str:
     return f"lower(concat_ws(' ', {', '.join(texts)}))"
 
 
-def columns_of(stage: Stage) -> str:
-    """SELECT: id, verdict, box, texts, every score by its name; of a sample also what is shown of it."""
+def columns_of(stage: Stage, scored: bool = True) -> str:
+    """SELECT: id, verdict, box, texts, every score by its name if `scored`; of a sample also what is shown of it."""
     review = "reviewed.review" if stage.id_column == "sample_id" else "NULL"
     names = [f"t.{stage.id_column} AS id", "t.shard", "t.kept", "t.rejected_by", "t.error", f"{review} AS review"]
     names += [f"{first_with(stage, name)} AS {name}" for name in ("pair_id", "region_id", "split", *TEXT_COLUMNS)]
@@ -108,5 +108,5 @@ def columns_of(stage: Stage) -> str:
         names += [f"t.{name}" for name in ("task", "first", "erased_from", "conversations", "answer")]
     boxes = [name if name in stage.schema.names else None for name in BOX_COLUMNS]
     names += [f"t.{name}" if name else "NULL" for name in boxes] if all(boxes) else []
-    names += [f'{column}::DOUBLE AS "{name}"' for name, column in scores_of(stage).items()]
+    names += [f'{column}::DOUBLE AS "{name}"' for name, column in scores_of(stage).items() if scored]
     return ", ".join(names)
