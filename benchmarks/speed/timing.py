@@ -24,13 +24,15 @@ class Figure:
     note: str = ""
 
 
-def take_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each function in each of `rounds` rounds, after one round that does not count.
+def take_turns(
+    functions: Mapping[str, Callable[[], object]], rounds: int, warm: bool = False
+) -> dict[str, list[float]]:
+    """Seconds of each function in each of `rounds` rounds, after one round that does not count unless all is `warm`.
 
     Every second round goes backwards, so that none always runs in another's wake. See `clock` for the seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for number in range(rounds + 1):
+    for number in range(warm, rounds + 1):
         names = list(functions)
         for name in names if number % 2 else reversed(names):
             started = clock()
@@ -41,11 +43,14 @@ def take_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> di
 
 
 def clock() -> float:
-    """Seconds of this process on the CPU, whatever else the machine does; with an accelerator, seconds that pass."""
+    """Seconds of this process on the CPU, whatever else the machine does.
+
+    With an accelerator or several threads, seconds that pass: the machine must be idle.
+    """
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return time.perf_counter()
-    return time.process_time()
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def ratio(what: str, over: list[float], under: list[float], goal: str = "", note: str = "") -> Figure:

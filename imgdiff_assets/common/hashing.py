@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from json.encoder import encode_basestring
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,12 @@ def _texts(column: pa.ChunkedArray) -> list[str]:
             texts[row] = "null"
         return texts
     return [_ENCODER.encode(value) for value in column.to_pylist()]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sha256(text: str) -> str:

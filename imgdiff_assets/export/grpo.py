@@ -43,7 +43,7 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
     shutil.copyfile(reward.__file__, folder / "reward.py")
     counts = {split: sum(1 for _ in entries(split)) for split in SPLITS}
     text = (
-        f"{front_matter(counts)}\n# Image differences, with rewards\n\n"
+        f"{front_matter(folder, counts)}\n# Image differences, with rewards\n\n"
         f"Questions whose answers code can judge ({', '.join(TASKS)}): `solution` says what is right, and `reward.py` "
         f"how right an answer is.\n\n{LOADED}\n\n"
         "```\n# verl\ndata.train_files=FOLDER/data/train-*.parquet data.image_key=images \\\n"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from imgdiff_assets.common.hashing import content_id, file_hash
 from imgdiff_assets.export.conversation_files import asked, messages
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.options import Options
@@ -96,14 +97,14 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
     tasks = sorted({entry["task"] for split in SPLITS for entry in entries(split)})
     counts = {split: sum(1 for _ in entries(split)) for split in SPLITS}
     if options.preference:
-        text = f"{front_matter(counts)}\n# Image differences: preferences\n\n{PREFERENCES}\n\n{LOADED}\n"
+        text = f"{front_matter(folder, counts)}\n# Image differences: preferences\n\n{PREFERENCES}\n\n{LOADED}\n"
         (folder / "README.md").write_text(text, encoding="utf-8")
         return
     pictures = (
         "`image_1` (both images side by side)" if options.single else "`image_1`, `image_2` (in the order shown)"
     )
     text = (
-        f"{front_matter(counts)}\n# Image differences\n\n"
+        f"{front_matter(folder, counts)}\n# Image differences\n\n"
         f"Questions about pairs of nearly identical images. Tasks: {', '.join(tasks)}. "
         + ", ".join(f"{count:,} {split}" for split, count in counts.items())
         + f".\n\n{LOADED}\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per "
@@ -115,13 +116,16 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def front_matter(counts: Mapping[str, int], licence: Mapping[str, str] | None = None) -> str:
+def front_matter(folder: Path, counts: Mapping[str, int], licence: Mapping[str, str] | None = None) -> str:
     """The metadata at the head of a dataset card, by which the Hub and `load_dataset` find the files of each split.
 
-    `licence` is what they say of that, as the Hub names it.
+    `licence` is what they say of that, as the Hub names it. `load_dataset` keeps what it has read of a local folder by
+    the folder's last name and this metadata, whatever the files hold. So it names their content; else another set of
+    that name would be what was read before.
     """
     from huggingface_hub import DatasetCardData
 
+    content = content_id([file_hash(path) for path in sorted((folder / "data").glob("*.parquet"))])
     files = [{"split": split, "path": f"data/{split}-*.parquet"} for split, count in counts.items() if count]
     card = DatasetCardData(
         language="en",
@@ -129,7 +133,7 @@ def front_matter(counts: Mapping[str, int], licence: Mapping[str, str] | None = 
         task_categories=["image-text-to-text", "visual-question-answering"],
         tags=["image-difference", "synthetic", "multi-image"],
         size_categories=[_size_category(sum(counts.values()))],
-        configs=[{"config_name": "default", "data_files": files}],
+        configs=[{"config_name": "default", "description": f"Content {content}", "data_files": files}],
         **(licence or {}),
     )
     return f"---\n{card.to_yaml()}\n---\n"

@@ -127,7 +127,9 @@ class RecipeValues(StageSettings):
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude=UNDER_NO_ROW))[:16]
+        elsewhere = dict.fromkeys(UNDER_NO_ROW, True)
+        later = {role: {"batches": True} for role in type(self.models).model_fields}
+        return content_hash(self.model_dump(mode="json", exclude={**elsewhere, "models": later}))[:16]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from imgdiff_assets.common.hashing import file_hash
 from imgdiff_assets.export.hf import IMAGES, TEXTS
 from imgdiff_assets.release import licensing
-from imgdiff_assets.release.checksums import digest
 
 CROISSANT = "croissant.json"
 NEEDS = ("mlcroissant",)
@@ -30,7 +30,7 @@ def write_croissant(folder: Path, manifest: Mapping[str, Any], description: str)
             name=path.name,
             content_url=f"data/{path.name}",
             encoding_formats=["application/x-parquet"],
-            sha256=digest(path),
+            sha256=file_hash(path),
         )
         for path in files
     ]

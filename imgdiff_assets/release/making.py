@@ -163,7 +163,7 @@ def _write(
         settings_changed(before, now) if before is not None else [],
         compared,
     )
-    head = hf.front_matter(report["samples"], licensing.for_the_hub(now.manifest))
+    head = hf.front_matter(folder, report["samples"], licensing.for_the_hub(now.manifest))
     (folder / CARD).write_text(f"{head}\n{text}", encoding="utf-8")
     croissant.write_croissant(folder, now.manifest, DESCRIPTION)
     write_checksums(folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imgdiff_assets.common.errors import ImgDiffError
-from imgdiff_assets.release.checksums import digest
+from imgdiff_assets.common.hashing import file_hash
 from imgdiff_assets.release.contents import read_manifest
 
 LEFT_HERE = (".plan", ".lock")
@@ -98,7 +98,9 @@ def push(planned: Push, private: bool = False, token: str | None = None) -> str:
 def _is_same(path: Path, there: Any) -> bool:
     if there.size != path.stat().st_size:
         return False
-    return bool((there.lfs.sha256 if there.lfs else there.blob_id) == (digest(path) if there.lfs else _git_hash(path)))
+    if there.lfs:
+        return bool(there.lfs.sha256 == file_hash(path))
+    return bool(there.blob_id == _git_hash(path))
 
 
 def _git_hash(path: Path) -> str:

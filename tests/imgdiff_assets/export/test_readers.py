@@ -149,6 +149,17 @@ def loaded(task_home: Home, tmp_path: Path) -> Any:
     return datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(tmp_path / "cache"), split="train")
 
 
+def test_another_set_in_a_folder_of_the_same_name_is_not_what_was_read_before(task_home: Home, tmp_path: Path) -> None:
+    import datasets
+
+    read = []
+    for number, tasks in enumerate((["difference"], ["which_image"])):
+        export(task_home, tmp_path / str(number) / "out", "hf", tasks=tasks)
+        folder = str(tmp_path / str(number) / "out")
+        read.append(datasets.load_dataset(folder, cache_dir=str(tmp_path / "cache"), split="train"))
+    assert [set(rows["task"]) for rows in read] == [{"difference"}, {"which_image"}]
+
+
 def test_images_stand_beside_the_messages(loaded: Any) -> None:
     for row in loaded:
         assert len(row["images"]) == sum(said["content"].count("<image>") for said in row["messages"]) == 2

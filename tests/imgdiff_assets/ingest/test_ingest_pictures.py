@@ -100,6 +100,12 @@ def test_a_table_names_pictures_and_captions(folder, home, tmp_path):
     assert [(row.line, row.field) for row in report.rejected] == [(2, "image"), (4, "image")]
 
 
+def test_a_table_without_the_column_says_which_option_names_another(home, tmp_path):
+    (tmp_path / "table.jsonl").write_text('{"picture": "a.png"}\n', encoding="utf-8")
+    report = ingest_pictures([tmp_path / "table.jsonl"], home)
+    assert "has no column 'image'; name one of picture with --image-column." in report.files_failed[0]
+
+
 def test_a_dry_run_writes_nothing(folder, home):
     assert ingest_pictures([folder], home, dry_run=True).accepted == 3
     assert shard_keys(home) == []
