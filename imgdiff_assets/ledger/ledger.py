@@ -68,6 +68,11 @@ class Ledger:
         found = self._store.find(self.root / asset, "shard=*/rows.parquet")
         return {entry.address.parent.name.removeprefix("shard="): entry for entry in found}
 
+    def versions(self, asset: str) -> dict[str, str]:
+        """By shard, the version of the table of this asset."""
+        found = self._store.versions(self.root / asset, places.TABLE)
+        return {name.removeprefix(places.SHARD): told for name, told in found.items() if name.startswith(places.SHARD)}
+
     def exists(self, asset: str, shard: str) -> bool:
         return self._store.version(self.table_path(asset, shard)) is not None
 
