@@ -86,13 +86,13 @@ class ImageTextMatcher:
         settings = self._image_processor
         size = (settings.size["height"], settings.size["width"])
         pixels = squash(images, size, settings.image_mean, settings.image_std, self._device).to(self._model.dtype)
-        parts = pixels.split(self._suitable_images() if pixels.is_cpu else len(pixels))
+        parts = torch.split(pixels, self._suitable_images() if pixels.is_cpu else len(pixels))
         return torch.cat([self._model.vision_model(part).last_hidden_state for part in parts])
 
     def _suitable_images(self) -> int:
         """How many images a CPU encodes at once: with more, each layer would wait for memory."""
         vision = self._model.config.vision_config
-        patches = (vision.image_size // vision.patch_size) ** 2
+        patches = int(vision.image_size // vision.patch_size) ** 2
         return max(1, CACHED_NUMBERS // (patches * int(vision.intermediate_size)))
 
     def _embed_texts(self, texts: Sequence[str]) -> "torch.Tensor":
