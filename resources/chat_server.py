@@ -26,6 +26,8 @@ from resources.loading.api_key import API_KEY, API_KEYS, key_for
 from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.loading.settings import ChatModelSettings, ServableSettings
 from resources.prompt_rewriter import PromptRewriterSettings
+from resources.served_answers import entries
+from resources.serving.started import last_words
 from resources.yes_or_no import share_told
 
 if TYPE_CHECKING:
@@ -191,13 +193,17 @@ def connect(settings: ServableSettings) -> "OpenAI":
 
 
 def _said(completion: Any) -> str:
-    """The text of an answer."""
-    return (completion.choices[0].message.content or "").strip()
+    """The text of an answer. Raises NotAnswered."""
+    message = getattr(entries(completion, "choices", "an answer")[0], "message", None)
+    return (getattr(message, "content", None) or "").strip()
 
 
 def _likeliest(completion: Any) -> str:
-    """The likeliest first tokens of an answer as JSON; of a server that does not tell of them, none."""
-    told = getattr(completion.choices[0], "logprobs", None)
+    """The likeliest first tokens of an answer as JSON; of a server that does not tell of them, none.
+
+    Raises NotAnswered.
+    """
+    told = getattr(entries(completion, "choices", "an answer")[0], "logprobs", None)
     first = (getattr(told, "content", None) or [None])[0]
     likeliest = getattr(first, "top_logprobs", None) or []
     return json.dumps([{"token": each.token, "logprob": each.logprob} for each in likeliest])
@@ -252,6 +258,11 @@ def errors_explained(settings: ServableSettings) -> Iterator[None]:
     except openai.APITimeoutError:
         raise
     except openai.APIConnectionError as error:
+        if (said := last_words(str(settings.base_url))) is not None:
+            raise ModelUnavailable(
+                f"The server that was started here for {settings.model} has ended, and said: {said}. Run again: it is "
+                "started anew, and what was measured is kept."
+            ) from error
         raise ModelUnavailable(
             f"The server {settings.base_url} cannot be reached ({error.__cause__ or error}): start it, or correct the "
             "field `base_url`. What was measured is kept."
