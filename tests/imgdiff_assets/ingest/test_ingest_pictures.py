@@ -19,6 +19,7 @@ from imgdiff_assets.ingest.shards import CAPTIONS, PICTURES, held_by, read_capti
 from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import lineage
+from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.lineage.takedown import find_parts
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
@@ -211,6 +212,7 @@ def test_lineage_reaches_the_file(made, folder, recipe):
     root = lineage(home, recipe, row["pair_id"])
     assert root.values["file_name"] == "a.png"
     assert root.values["file_hash"] == hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
+    assert f"picture a.png, SHA-256 {root.values['file_hash']}" in to_text(root)
     (prompt,) = root.children
     (pair,) = prompt.children
     assert pair.values["fitted"] == row["fitted"]
