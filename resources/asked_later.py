@@ -8,14 +8,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from resources.errors import ExpectedError
 from resources.loading.settings import ChatModelSettings
 
 
-class AnswerPending(Exception):
+class AnswerPending(ExpectedError):
     """A question that is to be answered later: what asks it has neither a result nor failed."""
 
 
-class RequestRefused(Exception):
+class RequestRefused(ExpectedError):
     """A question that the server took, and did not answer: as if it were refused at once."""
 
 

@@ -18,6 +18,9 @@ from resources.loading.transformers_models import load_model
 if TYPE_CHECKING:
     import torch
 
+CACHED_NUMBERS = 2**21
+"""How much of what a layer makes of its images a CPU's cache holds; a GPU takes a batch whole."""
+
 
 class ImageTextMatcherSettings(ModelSettings):
     """Settings of the image-text matcher.
@@ -78,10 +81,19 @@ class ImageTextMatcher:
 
     def _encode_images(self, images: Sequence[NDArray[np.uint8]]) -> "torch.Tensor":
         """Return the vision model's last states (N, L, D)."""
+        import torch
+
         settings = self._image_processor
         size = (settings.size["height"], settings.size["width"])
-        pixels = squash(images, size, settings.image_mean, settings.image_std, self._device)
-        return self._model.vision_model(pixels.to(self._model.dtype)).last_hidden_state  # type: ignore[no-any-return]
+        pixels = squash(images, size, settings.image_mean, settings.image_std, self._device).to(self._model.dtype)
+        parts = torch.split(pixels, self._suitable_images() if pixels.is_cpu else len(pixels))
+        return torch.cat([self._model.vision_model(part).last_hidden_state for part in parts])
+
+    def _suitable_images(self) -> int:
+        """How many images a CPU encodes at once: with more, each layer would wait for memory."""
+        vision = self._model.config.vision_config
+        patches = int(vision.image_size // vision.patch_size) ** 2
+        return max(1, CACHED_NUMBERS // (patches * int(vision.intermediate_size)))
 
     def _embed_texts(self, texts: Sequence[str]) -> "torch.Tensor":
         """Return the vectors of texts, float32 (N, D), on the device."""

@@ -156,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
         server = self.batches
         match self.command, *(parts if server.serves or parts == ["models"] else []):
             case "GET", "models":
-                return _json({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
+                return _json({"object": "list", "data": [{"id": MODEL, "object": "model", "owned_by": "us"}]})
             case "POST", "files":
                 head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
                 form = {

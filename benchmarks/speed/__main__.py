@@ -1,13 +1,14 @@
 """How fast the models' roles are beside what they replace, as tables.
 
-    python -m benchmarks.speed [pairs] [boxes] [regions] [questions] [stages] [shortcuts] [--size small] [--threads 2]
+    python -m benchmarks.speed [pairs] [boxes] [regions] [questions] [stages] [shortcuts] [kernels] [--size base]
     python -m benchmarks.speed --full-size [--seconds 900] [--models FOLDER] [--json FILE] [--tiny]
 
 All is compared in one process in turns; a figure is the median of the turns' ratios, with the least and the largest.
 With one thread it is the CPU seconds of this process that are compared, with several (or a GPU) seconds that pass, for
-which the machine must be idle. `boxes`, `regions` and `stages` are measured at three sizes: the shipped miniature,
-small models with random weights, and `base`, what a CPU bears of published sizes (SAM ViT-B, CLIP ViT-B/32, BLIP
-base). What `--json` has of the same device and versions is not measured again, so a run may be cut off anywhere.
+which the machine must be idle. `boxes`, `regions`, `stages` and `kernels` (the dearest of boxes and of scoring) are
+measured at three sizes: the shipped miniature, small models with random weights, and `base`, what a CPU bears of
+published sizes (SAM ViT-B, CLIP ViT-B/32, BLIP base). What `--json` has of the same device and versions is not
+measured again, so a run may be cut off anywhere.
 
 `stages` makes a virtual environment with py-data-juicer 1.6.1 first, about 6 GB. `--full-size` needs a GPU, and about
 40 GB for the models that it makes (`--models /dev/shm/models` keeps them in memory); it goes piece by piece, the most
@@ -26,19 +27,21 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 import torch
 
 from benchmarks import pair_generator, quality
 from benchmarks.speed import boxes, pairs, peer, questions, regions, stages
 from benchmarks.speed.full_size import FULL_SCALE, TINY_SCALE, Bench, run
 from benchmarks.speed.random_models import SMALL
-from benchmarks.speed.timing import Figure
+from benchmarks.speed.timing import Figure, dearest_kernels
 from benchmarks.speed.whole import save_models
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.miniature.scenes import draw_scene
+from resources.segmenter import Segmenter, SegmenterSettings
 
-SECTIONS = ("pairs", "boxes", "regions", "questions", "stages", "shortcuts")
-BY_SIZE = ("boxes", "regions", "stages")
+SECTIONS = ("pairs", "boxes", "regions", "questions", "stages", "shortcuts", "kernels")
+BY_SIZE = ("boxes", "regions", "stages", "kernels")
 CACHE = Path.home() / ".cache" / "imgdiff_benchmarks"
 SHORTER: dict[str, dict[str, float]] = {
     "as shipped": {},
@@ -61,7 +64,7 @@ SHORTER: dict[str, dict[str, float]] = {
     "sizes",
     multiple=True,
     type=click.Choice(list(stages.WORKS)),
-    help="Of `boxes`, `regions` and `stages`; all if none is named.",
+    help=f"Of {', '.join(BY_SIZE)}; all if none is named.",
 )
 @click.option("--threads", type=click.IntRange(1), multiple=True, default=[1], show_default=True, help="Of torch.")
 @click.option("--full-size", is_flag=True, help="Published sizes at 1024 x 1024 pixels and 50 steps; needs a GPU.")
@@ -143,10 +146,17 @@ def _figures(section: str, size: str, folder: Path, rounds: int, environment: Pa
     drawn = quality.draw_pairs(12, seed=0)
     if section == "boxes":
         return _boxes(size, folder, rounds)
-    if section == "regions":
+    if section in ("regions", "kernels"):
         side = stages.WORKS[size].side
         scoring = regions.Scoring(*_scorers(size, folder), "float32", 0.5)
         some = regions.of_drawn(drawn if size == "miniature" else drawn[:4], side)
+        if section == "kernels":
+            scored = dearest_kernels("scoring regions", lambda: scoring.in_batches(some))
+            settings = SegmenterSettings(
+                model=str(_segmenter_model(size, folder)), points_per_side=8, pred_iou_threshold=0.5
+            )
+            segmenter, scenes = Segmenter(settings), _scenes(size, 1)
+            return [*scored, *dearest_kernels("boxes, 8² points", lambda: segmenter.propose(scenes))]
         with tempfile.TemporaryDirectory() as scratch:
             return regions.measure(f"{size} models, {side}²", scoring, some, Path(scratch), few)
     if section == "stages":
@@ -173,20 +183,32 @@ def _figures(section: str, size: str, folder: Path, rounds: int, environment: Pa
 
 def _boxes(size: str, folder: Path, rounds: int) -> list[Figure]:
     if size == "miniature":
-        return boxes.measure_trained([draw_scene(random.Random(seed)).image for seed in range(48)], rounds)
-    sizes = stages.WORKS[size].sizes
-    model = save_models(folder / size, sizes, ("segmenter",))["segmenter"]
-    side = sizes.sam["image_encoder"]["img_size"]
-    scenes = [regions.resized(draw_scene(random.Random(seed)).image, side) for seed in range(2)]
+        return boxes.measure_trained(_scenes(size, 48), rounds)
+    model = Path(_segmenter_model(size, folder))
     if size == "base":
         # As many points as the library has if nothing is said, and a quarter of them.
-        few = boxes.measure_random(model, scenes[:1], 16, 0.3, "float32", 1, warm=True)
-        return [*few, *boxes.measure_random(model, scenes[:1], 32, 0.3, "float32", 1, warm=True)]
+        return [
+            figure
+            for points in (16, 32)
+            for figure in boxes.measure_random(model, _scenes(size, 1), points, 0.3, "float32", 1, warm=True)
+        ]
     return [
         figure
         for share in (0.3, 0.9)
-        for figure in boxes.measure_random(model, scenes, 16, share, "float32", min(rounds, 3))
+        for figure in boxes.measure_random(model, _scenes(size, 2), 16, share, "float32", min(rounds, 3))
     ]
+
+
+def _scenes(size: str, count: int) -> list[np.ndarray]:
+    """Drawn scenes of the size that the segmenter sees."""
+    side = 64 if size == "miniature" else stages.WORKS[size].sizes.sam["image_encoder"]["img_size"]
+    return [regions.resized(draw_scene(random.Random(seed)).image, side) for seed in range(count)]
+
+
+def _segmenter_model(size: str, folder: Path) -> Path | str:
+    if size == "miniature":
+        return "miniature:segmenter"
+    return save_models(folder / size, stages.WORKS[size].sizes, ("segmenter",))["segmenter"]
 
 
 def _scorers(size: str, folder: Path) -> tuple[Path | str, Path | str]:

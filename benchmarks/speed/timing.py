@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 MIB = 2**20
+DEAREST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +85,21 @@ def _status_kib(name: str) -> int:
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     raise LookupError(name)
+
+
+def dearest_kernels(what: str, run: Callable[[], object]) -> list[Figure]:
+    """The ten dearest kernels of a call, as shares of all of them; it is called once before."""
+    from torch.profiler import ProfilerActivity, profile
+
+    run()
+    on_gpu = torch.cuda.is_available()
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as seen:
+        run()
+    name = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    events = sorted(seen.key_averages(), key=lambda event: -getattr(event, name))
+    total = sum(getattr(event, name) for event in events)
+    shares = [100 * getattr(event, name) / max(total, 1) for event in events[:DEAREST]]
+    return [
+        Figure(f"{what}: kernel {event.key[:70]}", share, "%", note=f"{event.count} times")
+        for event, share in zip(events, shares, strict=False)
+    ]

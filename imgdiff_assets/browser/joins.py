@@ -58,10 +58,14 @@ def _alias(stage: Stage, table: Stage) -> str:
     return "t" if table is stage else table.name
 
 
-def source_of(stage: Stage, asked: str) -> str:
-    """FROM: the stage's rows (`t`), each with what is `asked` of the rows it comes from, and of the reviews."""
+def source_of(stage: Stage, asked: str, shards: str = "") -> str:
+    """FROM: the stage's rows (`t`), each with what is `asked` of the rows it comes from, and of the reviews.
+
+    `shards` is SQL of the list of those that the rows are of, if few are: then others are not looked through.
+    """
+    few = f" WHERE shard IN (SELECT unnest({shards}))" if shards else ""
     joins = [
-        f"LEFT JOIN {table.name} ON t.shard = {table.name}.shard "
+        f"LEFT JOIN (FROM {table.name}{few}) AS {table.name} ON t.shard = {table.name}.shard "
         f"AND t.{table.id_column} = {table.name}.{table.id_column}"
         for table in ancestors(stage)
         if f"{table.name}." in asked

@@ -73,7 +73,8 @@ def review_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     first = asked["sample"] or back
     behind = coming(_queued(site, judged, asked), mine, others, {first}, after=asked["after"])
     sample_id, ahead, *_ = [*([first] if first else []), *islice(behind, 2), "", ""]
-    story, corrections, pictures = None, (), []
+    story, pictures = None, []
+    corrections: tuple[str, ...] = ()
     if asked["reviewer"] and sample_id:
         seen = seen_samples(site, [sample_id, ahead])
         if sample_id not in seen:

@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from imgdiff_assets.browser.joins import columns_of, source_of
+from imgdiff_assets.browser.candidates import read_rows
 from imgdiff_assets.browser.samples import MADE, SAMPLES
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.browser.story import Region
 from imgdiff_assets.method.caption_edit import marked
 from imgdiff_assets.method.tasks import SIDES
-from imgdiff_assets.reading.shown import Shown, ShownImage, shown
+from imgdiff_assets.reading.shown import Shown, ShownImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,8 @@ class Seen:
 
 def seen_samples(site: Site, ids: Sequence[str]) -> dict[str, Seen]:
     """Those of the samples that can be reviewed, by id; without regions."""
-    columns = columns_of(SAMPLES, scored=False)
-    found = site.index.rows(
-        f"SELECT {columns} FROM {source_of(SAMPLES, columns)} WHERE t.sample_id IN (SELECT unnest(?)) AND {MADE}",
+    places = site.index.rows(
+        f"SELECT t.shard, t.row FROM fine_tune_set AS t WHERE t.sample_id IN (SELECT unnest(?)) AND {MADE}",
         [list(ids)],
     )
-    return {row["id"]: Seen(row, shown(row)) for row in found}
+    return {row["id"]: Seen(row, row["shown"]) for row in read_rows(site.index, SAMPLES, places, scored=False)}

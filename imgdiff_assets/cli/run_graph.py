@@ -135,8 +135,8 @@ def run_graph(
         report.made_at = max((record["finished_at"] for record in already), default=None)
         report.left_failed = sum(record["errors"] for record in already)
         todo = stale = {key: names for key, names in stages.items() if names}
-        job = build_definitions(home, recipe).resolve_job_def(JOB)
-        while todo:
+        job = build_definitions(home, recipe).resolve_job_def(JOB) if todo else None
+        while todo and job is not None:
             stopped: set[str] = set()
             for request in group(keys, todo, fresh):
                 log(f"running {request.shards}")

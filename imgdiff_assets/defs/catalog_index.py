@@ -28,6 +28,7 @@ def index(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
 def catch_up(home: Home, records: Sequence[Mapping[str, Any]], log: Say = lambda text: None) -> None:
     """Add those of the records that the catalog does not know: their run was killed before it could add them.
 
+    Of a record that is briefly told (`imgdiff_assets.engine.looks.BRIEF`), the table has the whole.
     A damaged catalog is made anew, and one that cannot be used is told: a run goes on without it.
     """
     try:
@@ -45,8 +46,10 @@ def _add_unknown(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
     known = Catalog(home.catalog).query(f"SELECT {', '.join(names)} FROM materializations").to_pylist()
     seen = {tuple(row.values()) for row in known}
     unknown = [record for record in records if tuple(record[name] for name in names) not in seen]
-    if unknown:
-        index(home, unknown)
+    ledger = Ledger(home.ledger)
+    whole = [record if "rows" in record else ledger.record(record["asset"], record["shard"]) for record in unknown]
+    if found := [record for record in whole if record is not None]:
+        index(home, found)
 
 
 def refresh_view(home: Home, stage: Stage) -> None:

@@ -24,9 +24,12 @@ from imgdiff_assets.stages.steps import Derivation, Measurement, Work
 
 def stage_of_shard(stage: Stage, home: Home, shard: str) -> Stage:
     """The stage as it is run on this shard. Raises ShardError for a shard that does not exist."""
-    if stage.name not in GIVEN:
-        return stage
-    return {PAIRS: GIVEN, PICTURES: given_pictures.STAGES}.get(held_by(home, shard), {}).get(stage.name, stage)
+    return stage_held(stage, held_by(home, shard)) if stage.name in GIVEN else stage
+
+
+def stage_held(stage: Stage, held: str) -> Stage:
+    """The stage as it is run on a shard that holds this: see `imgdiff_assets.ingest.shards.held_by`."""
+    return {PAIRS: GIVEN, PICTURES: given_pictures.STAGES}.get(held, {}).get(stage.name, stage)
 
 
 def items(tables: Mapping[str, pa.Table], settings: Mapping[str, Any]) -> pa.Table:

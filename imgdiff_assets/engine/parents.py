@@ -42,9 +42,12 @@ class Inputs:
     corrected: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
-    """The inputs of `stage` for one shard; only footers are read yet. Raises MissingInput or ShardError."""
-    ledger = Ledger(home.ledger)
+def read_inputs(stage: Stage, home: Home, shard: str, ledger: Ledger | None = None) -> Inputs:
+    """The inputs of `stage` for one shard; only footers are read yet, by `ledger` if it is given.
+
+    Raises MissingInput or ShardError.
+    """
+    ledger = ledger or Ledger(home.ledger)
     found = [parent for parent in stage.parents if parent not in SAID]
     hashes = {parent: _hash(parent, home, ledger, shard) for parent in found}
     missing = [parent for parent, value in hashes.items() if value is None]
@@ -62,18 +65,17 @@ def read_inputs(stage: Stage, home: Home, shard: str) -> Inputs:
 
     given = pair_images_path(home, shard) if stage.name in ("prompt_pairs", "image_pairs") else None
     corrected = correction_hashes(home, shard) if CORRECTIONS in stage.parents else {}
-    return Inputs(content_hash({**hashes, **said_hashes(stage, home, shard)}), read, given, corrected)
+    return Inputs(content_hash({**hashes, **_said_hashes(stage, home, shard, corrected)}), read, given, corrected)
 
 
 def said_hashes(stage: Stage, home: Home, shard: str) -> dict[str, str]:
     """By parent that people write, what changes whenever they say more; corrections of nothing are not there."""
-    said = {parent: "" for parent in stage.parents if parent in SAID}
-    if REVIEWS in said:
-        said[REVIEWS] = verdicts_hash(home, shard)
-    if CORRECTIONS in said:
-        corrected = correction_hashes(home, shard)
-        said[CORRECTIONS] = content_hash(corrected) if corrected else ""
-    return {parent: value for parent, value in said.items() if value}
+    return _said_hashes(stage, home, shard, correction_hashes(home, shard) if CORRECTIONS in stage.parents else {})
+
+
+def _said_hashes(stage: Stage, home: Home, shard: str, corrected: Mapping[str, str]) -> dict[str, str]:
+    said = {REVIEWS: verdicts_hash(home, shard)} if REVIEWS in stage.parents else {}
+    return said | ({CORRECTIONS: content_hash(corrected)} if corrected else {})
 
 
 _OUTSIDE_TABLES = {CAPTION_FILE: read_captions, REVIEWS: verdicts_of_shard, CORRECTIONS: corrections_of_shard}

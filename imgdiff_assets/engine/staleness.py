@@ -1,20 +1,24 @@
-"""Which tables a recipe would change: read from footers alone, so that a thousand shards take seconds."""
+"""Which tables a recipe would change: read from footers alone, each once, and not at all where nothing has changed."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from imgdiff_assets.engine.given_pairs import stage_of_shard
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.engine.given_pairs import GIVEN, stage_held
 from imgdiff_assets.engine.loaded_models import LoadedModels
-from imgdiff_assets.engine.parents import MissingInput, read_inputs
+from imgdiff_assets.engine.looks import Look, Looks, look
+from imgdiff_assets.engine.parents import MissingInput, read_inputs, said_hashes
 from imgdiff_assets.engine.plan import StagePlan, TablePlan, is_given, plan_stage, plan_table
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ingest.shards import held_by, pair_images_path, shard_path
 from imgdiff_assets.ledger.places import PARTS
+from imgdiff_assets.ledger.seen import SeenLedger
 from imgdiff_assets.ledger.store.entry import StoreError
 from imgdiff_assets.ledger.store.store import store_of
+from imgdiff_assets.recipe.editions import RELEASE
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import stages_of
+from imgdiff_assets.stages.graph import STAGE_NAMES, stages_of
 from imgdiff_assets.stages.stage import Stage
 
 
@@ -27,9 +31,12 @@ class Staleness:
     def __init__(self, home: Home, recipe: Recipe, select: Sequence[str], again: bool = False) -> None:
         self._stages = [stage for stage in stages_of(recipe) if stage.name in select]
         self._home, self._recipe, self._again = home, recipe, again
-        self._ledger = Ledger(home.ledger)
+        self._ledger = SeenLedger(home.ledger)
         self._models = LoadedModels(recipe.roles, {})
         self._how: dict[tuple[str, tuple[str, ...]], StagePlan] = {}
+        self._hashes: dict[str, str] = {}
+        self._looks: Looks | None = None
+        self._staged: frozenset[tuple[str, str]] = frozenset()
         self.fresh_records: list[Mapping[str, Any]] = []
         """The records of the tables that were found fresh."""
         self.changed: dict[str, set[str]] = {}
@@ -38,9 +45,20 @@ class Staleness:
         self.renewed: list[TablePlan] = []
         """Of the tables that were looked at, those that this release would measure otherwise."""
 
-    def looking(self) -> AbstractContextManager[None]:
-        """For questions about many shards: what is asked in the block may be answered as of its beginning."""
-        return store_of(self._home.root).looking(self._home.root, PARTS)
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """For questions about many shards: what is asked in the block may be answered as of its beginning.
+
+        What `stages` found fresh at an earlier look, and of which no file has changed, is not read again.
+        """
+        with store_of(self._home.root).looking(self._home.root, PARTS):
+            self._looks = Looks(self._home)
+            self._staged = frozenset(path.parts[-3:-1] for path in self._ledger.all_staged())  # type: ignore[misc]
+            try:
+                yield
+            finally:
+                self._looks.keep()
+                self._looks = None
 
     def plans(self, shard: str) -> list[TablePlan]:
         """What is to be done with each table of a shard. Raises FileNotFoundError when a model's weights are missing.
@@ -49,7 +67,8 @@ class Staleness:
         """
         stale: set[str] = set()
         plans = []
-        for stage in self._stages:
+        self._ledger.look_anew()
+        for stage in self._of_shard(shard):
             plan = self._plan(stage, shard, bool(stale & set(stage.parents)))
             if plan.fresh:
                 self.fresh_records.append(plan.record or {})
@@ -66,29 +85,80 @@ class Staleness:
     def stages(self, shard: str, retry: bool = False) -> list[str]:
         """The stages whose table is to be made again; with `retry`, also where failed rows had all their tries."""
         stale: list[str] = []
-        for plan in self.plans(shard):
+        known = self._looks.of(shard) if self._looks is not None and not retry else None
+        seen = self._seen(shard) if self._looks is not None else ""
+        if known is not None and (known.seen, known.how) == (seen, self._hash(known.holds)):
+            self.fresh_records += known.told()
+            return []
+        plans = self.plans(shard)
+        for plan in plans:
             stage = plan.how.stage
             if not plan.fresh or (retry and (plan.retries or set(stage.parents) & set(stale))):
                 stale.append(stage.name)
+        if self._looks is not None:
+            self._looks.remember(shard, self._found(shard, seen, plans))
         return stale
+
+    def _found(self, shard: str, seen: str, plans: Sequence[TablePlan]) -> Look | None:
+        """What may be remembered of a shard, whose files were `seen` before it was looked at."""
+        if not seen or not plans or not all(plan.fresh and not plan.renewed for plan in plans):
+            return None
+        holds = held_by(self._home, shard)
+        return look(holds, seen, self._hash(holds), (plan.record or {} for plan in plans))
+
+    def _seen(self, shard: str) -> str:
+        """Another whenever a file of the shard is, or what people say of it; empty while a run is in the middle."""
+        home, version = self._home, store_of(self._home.root).version
+        of_stages = (name for stage in self._stages for name in (stage.name, *stage.tables))
+        names = dict.fromkeys([*STAGE_NAMES, *of_stages])
+        if any((name, shard) in self._staged for name in names):
+            return ""
+        said = [said_hashes(stage, home, shard) for stage in self._stages]
+        captions = [version(shard_path(home, shard)), version(pair_images_path(home, shard))]
+        return content_hash(captions, [version(self._ledger.table_path(name, shard)) for name in names], said)
+
+    def _hash(self, holds: str) -> str:
+        """Another whenever this release or the recipe would make tables of such shards otherwise."""
+        if holds not in self._hashes:
+            plans = [self._planned(stage_held(stage, holds)) for stage in self._stages]
+            made = [
+                [
+                    *(how.stage.name, how.stage.code_version, how.stage.schema.names, sorted(how.hashes)),
+                    *(how.seed, how.models, how.item_versions, how.max_tries, how.max_error_share),
+                ]
+                for how in plans
+            ]
+            self._hashes[holds] = content_hash(RELEASE, self._again, made)
+        return self._hashes[holds]
 
     def unusable(self, shard: str) -> list[str]:
         """The stages whose table is not what the recipe makes, failed rows that wait for another try aside."""
         unusable: list[str] = []
-        for stage in self._stages:
+        self._ledger.look_anew()
+        for stage in self._of_shard(shard):
             if not self._plan(stage, shard, bool(set(unusable) & set(stage.parents))).usable:
                 unusable.append(stage.name)
         return unusable
 
-    def _plan(self, stage: Stage, shard: str, parent_is_stale: bool) -> TablePlan:
-        stage = stage_of_shard(stage, self._home, shard)
+    def _of_shard(self, shard: str) -> list[Stage]:
+        """The stages as they are run on this shard, what it holds being asked once. Raises ShardError."""
+        if not any(stage.name in GIVEN for stage in self._stages):
+            return list(self._stages)
+        holds = held_by(self._home, shard)
+        return [stage_held(stage, holds) for stage in self._stages]
+
+    def _planned(self, stage: Stage) -> StagePlan:
         key = stage.name, stage.roles
         if key not in self._how:
             self._how[key] = plan_stage(stage, self._recipe, self._models)
+        return self._how[key]
+
+    def _plan(self, stage: Stage, shard: str, parent_is_stale: bool) -> TablePlan:
+        how = self._planned(stage)
         try:
-            inputs = read_inputs(stage, self._home, shard).hash
+            inputs = read_inputs(stage, self._home, shard, self._ledger).hash
         except StoreError:
             raise
         except (MissingInput, OSError):
             inputs = None
-        return plan_table(self._how[key], self._ledger, shard, inputs, parent_is_stale, self._again)
+        return plan_table(how, self._ledger, shard, inputs, parent_is_stale, self._again)

@@ -123,9 +123,14 @@ def ids_of(file: PurePath) -> list[str]:
     return [str(identity) for identity in read_table(file, SCHEMA)["caption_id"].to_pylist()]
 
 
+def shard_path(home: Home, key: str) -> PurePath:
+    """Where a shard's captions are, if there is such a shard. Raises ShardError for what is no key."""
+    return home.captions / f"{check_key(key)}.parquet"
+
+
 def caption_path(home: Home, key: str) -> PurePath:
     """The file of one shard's captions. Raises ShardError when there is no such shard."""
-    path = home.captions / f"{check_key(key)}.parquet"
+    path = shard_path(home, key)
     if store_of(path).version(path) is None:
         keys = shard_keys(home)
         known = f"there are {keys[0]} to {keys[-1]}" if keys else "there are none yet: ingest captions first"

@@ -27,7 +27,7 @@ from imgdiff_assets.ledger.parts import Parts
 from imgdiff_assets.ledger.records import RECORD
 from imgdiff_assets.ledger.store.entry import ANY, Entry, Expected, Replaced
 from imgdiff_assets.ledger.store.store import store_of
-from imgdiff_assets.ledger.tables import Pace, at_once
+from imgdiff_assets.ledger.tables import Pace, Said, at_once
 
 NO_COLUMNS: Mapping[str, pa.Array] = {}
 
@@ -68,12 +68,21 @@ class Ledger:
         found = self._store.find(self.root / asset, "shard=*/rows.parquet")
         return {entry.address.parent.name.removeprefix("shard="): entry for entry in found}
 
+    def versions(self, asset: str) -> dict[str, str]:
+        """By shard, the version of the table of this asset."""
+        found = self._store.versions(self.root / asset, places.TABLE)
+        return {name.removeprefix(places.SHARD): told for name, told in found.items() if name.startswith(places.SHARD)}
+
     def exists(self, asset: str, shard: str) -> bool:
         return self._store.version(self.table_path(asset, shard)) is not None
 
     def column_names(self, asset: str, shard: str) -> list[str]:
         """The columns that a table has, which an older version of the code may have written."""
-        return tables.column_names(self.table_path(asset, shard))
+        return list(self.said(asset, shard).names)
+
+    def said(self, asset: str, shard: str) -> Said:
+        """What a table says of itself, by one opening. Raises FileNotFoundError, DamagedTable."""
+        return tables.read_said(self.table_path(asset, shard))
 
     def read(self, asset: str, shard: str, schema: pa.Schema | None = None, images: bool = False) -> pa.Table:
         """One table, without its image columns unless asked for.
@@ -86,7 +95,7 @@ class Ledger:
     def record(self, asset: str, shard: str) -> dict[str, Any] | None:
         """The materialisation record in the table's footer; None when there is no whole table, or no record in it."""
         try:
-            record = tables.read_record(self.table_path(asset, shard))
+            record = self.said(asset, shard).record
             return None if record is None else RECORD.validate_json(record)
         except (DamagedTable, FileNotFoundError, ValueError):
             return None

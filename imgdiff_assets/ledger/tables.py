@@ -6,6 +6,7 @@ A table may be older than the code: `conform` gives it the columns that are aske
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
@@ -275,10 +276,23 @@ def column_names(path: PurePath) -> list[str]:
         return file.names
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the footer of a table says: the record as JSON, if there is one, and the columns."""
+
+    record: bytes | None
+    names: tuple[str, ...]
+
+
+def read_said(path: PurePath) -> Said:
+    """What a table says of itself. Raises as `read_table` does."""
+    with CheckedFile(path) as file:
+        return Said((file.schema.metadata or {}).get(RECORD_KEY), tuple(file.names))
+
+
 def read_record(path: PurePath) -> bytes | None:
     """The record in the table's footer as JSON, if there is one. Raises as `read_table` does."""
-    with CheckedFile(path) as file:
-        return (file.schema.metadata or {}).get(RECORD_KEY)
+    return read_said(path).record
 
 
 def _rows_per_group(schema: pa.Schema) -> int:
