@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.errors import REPORT
@@ -102,7 +103,7 @@ def run_graph(
     the tables were made with otherwise are logged first, but for those that `told` (`section.key=value`) gives.
     What an earlier release's code measured stays as it is, unless `again` says otherwise, or `ask` does, which is
     handed the tables that newer code would measure anew.
-    Raises ShardError for an unknown shard, UnknownAsset for an unknown stage.
+    Raises ShardError for an unknown shard, UnknownAsset for an unknown stage, KeyboardInterrupt where it is stopped.
     """
     select = chosen_stages(select, recipe)
     report = RunReport()
@@ -154,6 +155,8 @@ def run_graph(
                 )
                 report.run_ids.append(result.run_id)
                 failures = [event for event in result.all_events if event.is_step_failure]
+                if any(map(_interrupted, failures)):
+                    raise KeyboardInterrupt
                 report.failures += [_told(event, log) for event in failures]
                 waits = [event for event in result.all_events if _pending(event)]
                 report.pending += map(_pending, waits)
@@ -176,6 +179,12 @@ def run_graph(
             if record is not None and record["run_id"] in report.run_ids:
                 report.materializations.append(record)
     return report
+
+
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed because somebody stopped the run, which Dagster makes a failure of."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == DagsterExecutionInterruptedError.__name__
 
 
 def _failed_check(check: dg.AssetCheckEvaluation) -> str:
