@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import sysconfig
 import venv
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 SEED = 3
+LISTING = "from importlib.metadata import distributions as all\nfor d in all(): print(f'{d.name}=={d.version}')"
+"""Prints what an environment has, first what is found first."""
 
 
 def commands_of(folder: Path, requirements: Sequence[str], borrow: bool) -> Path:
@@ -18,21 +21,23 @@ def commands_of(folder: Path, requirements: Sequence[str], borrow: bool) -> Path
     """
     commands, made = folder / "bin", folder / "made"
     if not made.exists():
-        venv.create(folder, with_pip=True, clear=True)
+        venv.create(folder, clear=True)
         if borrow:
             (found,) = folder.glob("lib/python*/site-packages")
             (found / "borrowed.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
-        install = [commands / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-        subprocess.run([*install, *requirements], check=True)
+        pip = [sys.executable, "-m", "pip", "--python", commands / "python", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "--quiet", "--no-input", "--no-compile", *requirements], check=True)
         made.touch()
     return commands
 
 
 def versions_of(commands: Path, packages: Sequence[str]) -> dict[str, str]:
     """The versions of those of the packages that an environment has."""
-    listing = [commands / "python", "-m", "pip", "list", "--disable-pip-version-check", "--format", "json"]
-    listed = json.loads(subprocess.run(listing, capture_output=True, check=True).stdout)
-    versions = {each["name"].replace("-", "_").lower(): each["version"] for each in listed}
+    listed = subprocess.run([commands / "python", "-c", LISTING], capture_output=True, text=True, check=True).stdout
+    versions: dict[str, str] = {}
+    for line in listed.splitlines():
+        name, version = line.split("==")
+        versions.setdefault(name.replace("-", "_").lower(), version)
     return {package: versions[package] for package in packages if package in versions}
 
 

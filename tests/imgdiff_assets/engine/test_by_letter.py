@@ -1,12 +1,11 @@
 """Stages whose models are asked by a batch service: what is sent, told, and paid for, whatever is killed."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 import pytest
 from obstore.store import MemoryStore
 
@@ -27,7 +26,6 @@ from imgdiff_assets.ledger.store.entry import LeaseLost
 from imgdiff_assets.ledger.store.objects import ObjectStore
 from imgdiff_assets.ledger.store.store import OPENED
 from imgdiff_assets.lineage.replay import shared_models
-from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
@@ -38,51 +36,25 @@ from resources.captioner import CaptionerSettings
 from resources.chat_server import ServedCaptioner
 from resources.completions import NEWER_LIMIT
 from tests.answering_server import MODEL, answering
+from tests.asked_by_letter import (
+    COLOURS,
+    OTHERWISE,
+    SHARD,
+    asking,
+    colour_of,
+    new_home,
+    paid_once,
+    rewritten,
+    run,
+    table,
+)
 from tests.batch_server import BatchServer, Outcome
-
-SHARD = "shard-000000"
-COLOURS = ("red", "blue", "green", "pink", "white")
-OTHERWISE = {"run_id", "measured_at"}
-
-
-def rewritten(request: Mapping[str, Any]) -> str:
-    return f"a {colour_of(request)} cup on the grass"
-
-
-def colour_of(request: Mapping[str, Any]) -> str:
-    found = re.findall(r"an? (\w+) ball on the grass", request["messages"][0]["content"])
-    return str(found[-1])
 
 
 @pytest.fixture
 def server() -> Iterator[BatchServer]:
     with BatchServer(rewritten).serving() as batches:
         yield batches
-
-
-def new_home(folder: Path) -> Home:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "captions.txt").write_text("".join(f"a {colour} ball on the grass\n" for colour in COLOURS))
-    home = Home(folder / "home")
-    ingest([folder / "captions.txt"], home)
-    return home
-
-
-def asking(base_url: str, *more: str, batches: bool = True) -> Recipe:
-    served = {"model": MODEL, "base_url": base_url, "batch_size": 2, "max_retries": 0, "batches": str(batches).lower()}
-    told = [f"prompt_rewriter.{name}={value}" for name, value in served.items()]
-    return load_recipe("miniature", ["prompt_pairs.answer_pattern='(?s)(?P<caption>.+)'", *told, *more])
-
-
-def run(home: Home, recipe: Recipe, log: Callable[[str], None] = lambda text: None) -> Materialization:
-    stage = stage_named("prompt_pairs").under(recipe)
-    inputs = read_inputs(stage, home, SHARD)
-    return materialize(stage, SHARD, inputs, recipe, Ledger(home.ledger), shared_models(recipe), "run", log)
-
-
-def table(home: Home, name: str = "prompt_pairs", without: set[str] = OTHERWISE) -> pa.Table:
-    found = Ledger(home.ledger).read(name, SHARD)
-    return found.select([column for column in found.column_names if column not in without])
 
 
 def sends(home: Home, recipe: Recipe, message: str = "5 rows wait for answers") -> None:
@@ -93,10 +65,6 @@ def sends(home: Home, recipe: Recipe, message: str = "5 rows wait for answers") 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return new_home(tmp_path)
-
-
-def paid_once(server: BatchServer) -> bool:
-    return sorted(server.paid.values()) == [1] * len(COLOURS)
 
 
 def test_one_run_sends_and_a_later_one_collects(home: Home, server: BatchServer) -> None:

@@ -18,17 +18,8 @@ from imgdiff_assets.engine.by_letter import AnswersPending
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe
 from tests.apart import CONTEXT
+from tests.asked_by_letter import COLOURS, asking, colour_of, new_home, paid_once, rewritten, run, table
 from tests.batch_server import BatchServer
-from tests.imgdiff_assets.engine.test_by_letter import (
-    COLOURS,
-    asking,
-    colour_of,
-    new_home,
-    paid_once,
-    rewritten,
-    run,
-    table,
-)
 
 NEVER = 10_000
 NO_TIME = datetime.timedelta(0)
