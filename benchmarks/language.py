@@ -78,7 +78,7 @@ def rejected_by(name: str, recipe: Recipe, row: dict[str, Any], case: Case | Non
             continue
         if isinstance(step, Measurement):
             if case is not None:
-                row |= step.run([row], Told(case, stage.values(recipe, step.settings)))[0]  # type: ignore[arg-type]
+                row |= step.run([row], Told(case, stage.values(recipe, step.settings, step)))[0]  # type: ignore[arg-type]
         elif set(step.reads) <= row.keys():
             columns = {name: np.array([row[name]], dtype=object) for name in step.reads}
             if isinstance(step, Derivation):
