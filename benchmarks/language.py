@@ -164,7 +164,8 @@ def cases_in(folder: Path) -> dict[str, list[Case]]:
 
 def _recipe(*overrides: str) -> Recipe:
     if overrides not in _RECIPES:
-        _RECIPES[overrides] = load_recipe("modern", overrides)
+        # No editor is asked here, so none is told anything.
+        _RECIPES[overrides] = load_recipe("modern", ["prompt_pairs.instructions=null", *overrides])
     return _RECIPES[overrides]
 
 
