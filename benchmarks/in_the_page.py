@@ -18,7 +18,10 @@ from imgdiff_assets.browser.site import Site
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SEEN = "document.readyState === 'complete' && [...document.images].every((image) => image.complete)"
+SEEN = (
+    "document.readyState === 'complete' && "
+    "[...document.images].every((image) => image.complete || image.loading === 'lazy')"
+)
 NOW = "performance.timeOrigin + performance.now()"
 PRESSED = f"addEventListener('keydown', () => localStorage.setItem('pressed', {NOW}), true)"
 

@@ -110,7 +110,7 @@ def _fix(hands: Hands, home: Home) -> dict[str, Any]:
         hands.press("k")
         hands.see("[data-review]")
     hands.press("e")
-    hands.press("Tab")
+    hands.page.wait_for_selector("textarea:focus")
     hands.press("Control+a")
     hands.type("a thing that a person describes")
     hands.press("Escape")
