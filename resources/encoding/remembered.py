@@ -7,7 +7,7 @@ batches as large as it would have been in: what is given is, bit for bit, what i
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Value = TypeVar("Value")
-Encode = Callable[[Sequence[int], Hashable], Sequence[Value]]
+Encode = Callable[[Sequence[int], Hashable], Iterable[Value]]
 """Takes the places of some things, as many as a batch has, and its kind; gives what is made of each."""
 
 
@@ -82,5 +82,5 @@ class Remembered(Generic[Value]):
 def content_of(image: NDArray[np.uint8]) -> bytes:
     """A digest of an image's shape and pixels, wherever it is cut out of."""
     digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(image))
+    digest.update(np.ascontiguousarray(image).data)
     return digest.digest()
