@@ -2,7 +2,8 @@
 
 The ledger is a real one, run by the miniature models over a few captions, and copied under other ids until
 `bounding_boxes` has enough rows; the pairs of the gallery's first page have images of 1024 x 1024. Pages are asked of
-the application in this process, without a network; every figure is the median of several.
+the application in this process, without a network; every figure is the median of several. What a reviewer and whoever
+drags a threshold wait for is measured in headless Chromium, from the key or the line to what is seen.
 """
 
 import argparse
@@ -23,22 +24,29 @@ import pyarrow.parquet as pq
 from PIL import Image
 from starlette.testclient import TestClient
 
+from benchmarks.in_the_page import opened, served, threshold, told, verdicts
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.candidates import read_page
+from imgdiff_assets.browser.plane import make_plane
 from imgdiff_assets.browser.question import Question
 from imgdiff_assets.browser.report import write_report
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.cells import IMAGE, CellReference
 from imgdiff_assets.ledger.images import encode_png
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.places import parts_folder
 from imgdiff_assets.ledger.tables import RECORD_KEY
+from imgdiff_assets.reading.gathered import gather
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release.contents import Contents, contents, write_contents
 from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
-from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.stages.graph import STAGES, stage_named
+from imgdiff_assets.workbench.pages import PAGES
 from resources.miniature.scenes import random_caption
 
 CAPTIONS = 64
@@ -46,6 +54,9 @@ SIDE = 1024
 REPEATS = 9
 PAGE = 48
 FIRST = "shard-000000"
+VERDICTS = 20
+QUEUES = ("random", "doubt")
+DRAGGED = ("filtered_pairs.min_similarity", "bounding_boxes.min_match", "captions.min_match")
 
 
 def build_home(root: Path, regions: int, recipe: Recipe) -> Home:
@@ -78,6 +89,9 @@ def _copy(ledger: Ledger, asset: str, key: str, number: int) -> None:
                 table = _renamed(file.read_row_group(group), number)
                 writer.write_table(table.replace_schema_metadata(schema.metadata), row_group_size=len(table) or 1)
     path.with_name("history.jsonl").write_text(record + "\n", encoding="utf-8")
+    images = parts_folder(ledger.root, asset, FIRST)
+    if Path(images).is_dir():
+        Path(parts_folder(ledger.root, asset, key)).symlink_to(images)
 
 
 def _renamed(table: pa.Table, number: int) -> pa.Table:
@@ -113,9 +127,10 @@ def _enlarged(data: bytes, noise: np.random.Generator) -> bytes:
 
 def measure(home: Home, recipe: Recipe) -> dict[str, Any]:
     """Milliseconds of each page, and seconds and MiB of opening the ledger."""
+    _release_twice(home)
     before = psutil.Process().memory_info().rss
     started = time.perf_counter()
-    site = Site(home, recipe)
+    site = Site(home, recipe, more=PAGES)
     site.index.refresh()
     opened = time.perf_counter() - started
     figures: dict[str, Any] = {
@@ -124,6 +139,7 @@ def measure(home: Home, recipe: Recipe) -> dict[str, Any]:
         "seconds_to_open": round(opened, 2),
         "mebibytes_of_memory": round((psutil.Process().memory_info().rss - before) / 2**20),
     }
+    make_plane(site.index, "pca")
     deep = Question("bounding_boxes", "all", sort="bounding_boxes.region_similarity", after="0.9~8")
     sample = read_page(site.index, Question()).rows[0]
     with TestClient(create_app(site), base_url="http://localhost") as client:
@@ -146,16 +162,47 @@ def measure(home: Home, recipe: Recipe) -> dict[str, Any]:
             "an id found by its beginning": _median(get(f"/find?id={sample['id'][:10]}")),
             "next sample to review": _median(get("/review?reviewer=Ann")),
             "certificate": _median(get("/certificate")),
+            "reviewers, and how far they are": _median(get("/review")),
+            "pairs that look like one": _median(get(f"/gallery?stage=filtered_pairs&verdict=all&like={sample['id']}")),
+            "points of the map, by kind": _median(get("/map/points?coloured=kind")),
+            "points of the map, by a score": _median(get("/map/points?coloured=captions.match")),
+            "gallery of a part of the map": _median(get("/gallery?verdict=all&area=200,200,800,200,800,800,200,800")),
+            "two releases compared": _median(get("/releases?kind=changed")),
         }
         pairs = [row["pair_id"] for row in read_page(site.index, Question()).rows]
         figures["milliseconds_per_thumbnail"] = {
             "drawn from 1024 x 1024": _once(lambda: [get(f"/thumbnail/{pair}")() for pair in pairs]) / len(pairs),
             "from the cache": _median(lambda: [get(f"/thumbnail/{pair}")() for pair in pairs]) / len(pairs),
         }
+    figures["milliseconds_in_the_page"] = _in_the_page(site)
     figures["milliseconds"]["report of all shards"] = _once(
         lambda: write_report(home, recipe, home.root / "report.html")
     )
     return figures
+
+
+def _release_twice(home: Home) -> None:
+    """Two releases that tell of all samples, some of them otherwise; their pictures stay in the ledger."""
+    ledger = Ledger(home.ledger)
+    rows = [dict(row) for row in contents(ledger, STAGES, gather(ledger, shard_keys(home)), []).samples]
+    for number, samples in ((1, rows[1:]), (2, [{**rows[1], "answer": "Something else."}, *rows[2:], rows[0]])):
+        (home.releases / str(number)).mkdir(parents=True, exist_ok=True)
+        write_contents(Contents({"number": number, "version": str(number)}, samples), home.releases / str(number))
+
+
+def _in_the_page(site: Site) -> dict[str, dict[str, float]]:
+    """By what is done, the median and the most."""
+    found = {}
+    with served(site) as address, opened() as page:
+        for key in DRAGGED:
+            section, _, setting = key.partition(".")
+            limit = getattr(site.recipe.section(section), setting)
+            values = [limit * (1 + step / 100) for step in (-9, -6, -3, 3, 6, 9, 0)]
+            found[f"a threshold dragged: {key}"] = told(threshold(page, address, key, values))
+        for queue in QUEUES:
+            page.goto(f"{address}/review?reviewer={queue}&queue={queue}")
+            found[f"a verdict, and the next sample seen: {queue}"] = told(verdicts(page, VERDICTS))
+    return found
 
 
 def _once(call: Callable[[], Any]) -> float:
@@ -172,16 +219,20 @@ def _median(call: Callable[[], Any]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--regions", type=int, default=100_000, help="rows of bounding_boxes")
+    parser.add_argument("--home", type=Path, help="a folder to keep the home in, or that has it from an earlier call")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     recipe = load_recipe("miniature")
     with tempfile.TemporaryDirectory() as folder:
-        home = build_home(Path(folder), arguments.regions, recipe)
+        root = arguments.home or Path(folder)
+        home = Home(root / "home") if (root / "home").exists() else build_home(root, arguments.regions, recipe)
         figures = measure(home, recipe)
     print(f"{figures['shards']} shards; rows: " + ", ".join(f"{name} {n:,}" for name, n in figures["rows"].items()))
     print(f"opened in {figures['seconds_to_open']} s, {figures['mebibytes_of_memory']} MiB\n")
     for name, value in {**figures["milliseconds"], **figures["milliseconds_per_thumbnail"]}.items():
         print(f"{name:<52}{value:>10.1f} ms")
+    for name, of in figures["milliseconds_in_the_page"].items():
+        print(f"{name:<52}{of['median']:>10.1f} ms, at most {of['most']:.1f}")
     if arguments.json:
         command = f"python -m benchmarks.browse --regions {arguments.regions}"
         arguments.json.write_text(json.dumps({"command": command, **figures}, indent=1) + "\n", encoding="utf-8")

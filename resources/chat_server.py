@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resources.asked_later import letters_of
 from resources.asked_once import outcomes
 from resources.captioner import CaptionerSettings
 from resources.completions import complete
@@ -25,6 +26,8 @@ from resources.loading.api_key import API_KEY, API_KEYS, key_for
 from resources.loading.failures import ModelUnavailable, is_of_the_machine
 from resources.loading.settings import ChatModelSettings, ServableSettings
 from resources.prompt_rewriter import PromptRewriterSettings
+from resources.served_answers import entries
+from resources.serving.started import last_words
 from resources.yes_or_no import share_told
 
 if TYPE_CHECKING:
@@ -190,13 +193,17 @@ def connect(settings: ServableSettings) -> "OpenAI":
 
 
 def _said(completion: Any) -> str:
-    """The text of an answer."""
-    return (completion.choices[0].message.content or "").strip()
+    """The text of an answer. Raises NotAnswered."""
+    message = getattr(entries(completion, "choices", "an answer")[0], "message", None)
+    return (getattr(message, "content", None) or "").strip()
 
 
 def _likeliest(completion: Any) -> str:
-    """The likeliest first tokens of an answer as JSON; of a server that does not tell of them, none."""
-    told = getattr(completion.choices[0], "logprobs", None)
+    """The likeliest first tokens of an answer as JSON; of a server that does not tell of them, none.
+
+    Raises NotAnswered.
+    """
+    told = getattr(entries(completion, "choices", "an answer")[0], "logprobs", None)
     first = (getattr(told, "content", None) or [None])[0]
     likeliest = getattr(first, "top_logprobs", None) or []
     return json.dumps([{"token": each.token, "logprob": each.logprob} for each in likeliest])
@@ -212,7 +219,7 @@ def _answers(
     common: dict[str, Any] = {"model": settings.model, "max_tokens": settings.max_new_tokens}
     if settings.stop:
         common["stop"] = settings.stop
-    known = outcomes()
+    known, letters = outcomes(), letters_of(settings)
 
     with connect(settings) as client, ThreadPoolExecutor(settings.concurrency) as pool:
 
@@ -221,8 +228,11 @@ def _answers(
             key = hashlib.sha256(question.encode()).hexdigest()
             if key not in known:
                 try:
-                    with errors_explained(settings):
-                        completion = complete(client, {**common, **request})
+                    if letters is not None:
+                        completion = letters.answer(settings, {**common, **request})
+                    else:
+                        with errors_explained(settings):
+                            completion = complete(client, {**common, **request})
                     known[key] = read(completion)
                 except Exception as error:
                     if is_of_the_machine(error):
@@ -248,6 +258,11 @@ def errors_explained(settings: ServableSettings) -> Iterator[None]:
     except openai.APITimeoutError:
         raise
     except openai.APIConnectionError as error:
+        if (said := last_words(str(settings.base_url))) is not None:
+            raise ModelUnavailable(
+                f"The server that was started here for {settings.model} has ended, and said: {said}. Run again: it is "
+                "started anew, and what was measured is kept."
+            ) from error
         raise ModelUnavailable(
             f"The server {settings.base_url} cannot be reached ({error.__cause__ or error}): start it, or correct the "
             "field `base_url`. What was measured is kept."

@@ -27,5 +27,15 @@ def complete(client: "OpenAI", request: Mapping[str, Any]) -> Any:
             if NEWER_LIMIT not in str(error):
                 raise
             _newer.add(server)
-    renamed = {NEWER_LIMIT if name == LIMIT else name: value for name, value in request.items()}
-    return client.chat.completions.create(**renamed)
+    return client.chat.completions.create(**as_the_server_takes_it(client, request))
+
+
+def wants_newer_limit(client: "OpenAI", model: str) -> None:
+    """Note that a server refuses the older name."""
+    _newer.add((str(client.base_url), model))
+
+
+def as_the_server_takes_it(client: "OpenAI", request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request with its limit called as the server is known to call it."""
+    newer = (str(client.base_url), str(request["model"])) in _newer
+    return {NEWER_LIMIT if newer and name == LIMIT else name: value for name, value in request.items()}

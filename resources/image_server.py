@@ -7,6 +7,8 @@ import base64
 import hashlib
 import io
 import json
+import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -22,8 +24,12 @@ from resources.editor import EditorSettings, resized
 from resources.image_generator import ImageGeneratorSettings
 from resources.loading.failures import is_of_the_machine
 from resources.loading.settings import ImageModelSettings
+from resources.served_answers import NotAnswered, entries
 
 Pixels = NDArray[np.uint8]
+
+MOST_STRETCHED = 0.1
+"""Of a picture's shape, as the logarithm of a ratio: models round sides to multiples of 16 or 32."""
 
 
 class ServedEditor:
@@ -44,6 +50,8 @@ class ServedEditor:
             for picture, instruction in zip(shown, instructions, strict=True)
         ]
         made = _pictures(self.settings, "edit", requests, seeds)
+        for picture, asked in zip(made, shown, strict=True):
+            _check_shape(picture, asked.size)
         shapes = [source.shape[1::-1] for source in sources]
         return [np.asarray(resized(picture, shape)) for picture, shape in zip(made, shapes, strict=True)]
 
@@ -63,6 +71,8 @@ class ServedImageGenerator:
         side = self.settings.image_size
         requests = [{"prompt": caption, "size": f"{side}x{side}"} for caption in captions]
         made = _pictures(self.settings, "generate", requests, seeds)
+        for picture in made:
+            _check_shape(picture, (side, side))
         return [np.asarray(resized(picture, (side, side))) for picture in made]
 
 
@@ -71,6 +81,17 @@ def _within(source: Pixels, side: int) -> tuple[int, int]:
     height, width = source.shape[:2]
     scale = side / max(height, width)
     return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _check_shape(picture: Pixels, asked: tuple[int, int]) -> None:
+    """Raise NotAnswered for a picture that would have to be stretched to be of the size that was asked for."""
+    height, width = picture.shape[:2]
+    if abs(math.log(width * asked[1] / (height * asked[0]))) > MOST_STRETCHED:
+        raise NotAnswered(
+            f"The server answered with a picture of {width} x {height} pixels, where {asked[0]} x {asked[1]} were "
+            "asked for: it would have to be stretched. Models of few shapes need pictures of one of them "
+            "(`prompt_pairs.pictures.crop: square`)."
+        )
 
 
 def _pictures(
@@ -114,15 +135,30 @@ def _sendable(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _encoded(answer: Any) -> str:
-    """The picture of an answer, in base64. Raises ValueError where there is none."""
-    encoded: str | None = answer.data[0].b64_json if answer.data else None
-    if not encoded:
-        raise ValueError("The server answered without a picture in its answer (`b64_json`).")
-    return encoded
+    """The picture of an answer, in base64. Raises NotAnswered where there is none that can be read."""
+    first = entries(answer, "data", "a picture")[0]
+    encoded: str | None = getattr(first, "b64_json", None)
+    if encoded:
+        _decoded(encoded)
+        return encoded
+    if getattr(first, "url", None):
+        raise NotAnswered(
+            "The server answered with an address, not with a picture (`b64_json`), and none is followed: have it "
+            "answer with pictures."
+        )
+    raise NotAnswered("The server answered without a picture in its answer (`b64_json`).")
 
 
 def _decoded(encoded: str) -> Pixels:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))).convert("RGB"))
+    """The pixels, a data: URL's too. Raises NotAnswered."""
+    try:
+        data = base64.b64decode(encoded.rpartition(",")[2], validate=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
+    # What decoders raise of damaged pictures is of many kinds.
+    except Exception as error:
+        raise NotAnswered(f"The server answered with a picture that cannot be read: {error}") from error
 
 
 def _png(picture: Image.Image) -> bytes:

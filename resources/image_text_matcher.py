@@ -19,6 +19,9 @@ from resources.loading.transformers_models import load_model
 if TYPE_CHECKING:
     import torch
 
+CACHED_NUMBERS = 2**21
+"""How much of what a layer makes of its images a CPU's cache holds; a GPU takes a batch whole."""
+
 
 REMEMBERED = 128 * 2**20
 """Bytes of this machine's memory that hold images as the model sees them, and as many texts as there may be."""
@@ -97,8 +100,17 @@ class ImageTextMatcher:
             pixels = squash(some, size, settings.image_mean, settings.image_std, self._device)
             return self._model.vision_model(pixels.to(self._model.dtype)).last_hidden_state  # type: ignore[no-any-return]
 
-        groups = [*in_batches(len(images), self.settings.batch_size)]
+        groups = [*in_batches(len(images), self._suitable_images())]
         return self._states.all(groups, [content_of(image) for image in images], encode, _apart)
+
+    def _suitable_images(self) -> int:
+        """How many images are encoded at once: on a CPU with more of them each layer would wait for memory."""
+        if self._device != "cpu":
+            return self.settings.batch_size
+        vision = self._model.config.vision_config
+        patches = int(vision.image_size // vision.patch_size) ** 2
+        suitable = max(1, CACHED_NUMBERS // (patches * int(vision.intermediate_size)))
+        return min(suitable, self.settings.batch_size)
 
     def _embed_texts(self, texts: Sequence[str]) -> "torch.Tensor":
         """Return the vectors of texts, float32 (N, D), on the device."""

@@ -33,9 +33,10 @@ ENDS = {
 
 
 def save_for_transformers(source: Path, target: Path) -> None:
-    """Convert the folder `source` (open_clip, with a vision transformer) to the folder `target`.
+    """Convert the folder `source` (open_clip, with a vision transformer) to the folder `target`, in float32.
 
-    The tokenizer is the miniature vocabulary's, of the model's length.
+    The other side loads what it finds in the precision that it finds it in, and a CPU is slow at half of it. The
+    tokenizer is the miniature vocabulary's, of the model's length.
     """
     config = json.loads((source / "open_clip_config.json").read_text(encoding="utf-8"))
     model_cfg, preprocessing = config["model_cfg"], config["preprocess_cfg"]
@@ -69,7 +70,7 @@ def save_for_transformers(source: Path, target: Path) -> None:
     )
     weights = load_file(source / "open_clip_model.safetensors")
     model.load_state_dict(_renamed(weights), strict=True)
-    model.to(next(iter(weights.values())).dtype).save_pretrained(target)
+    model.float().save_pretrained(target)
     side = vision["image_size"]
     images = CLIPImageProcessor(
         size={"height": side, "width": side},

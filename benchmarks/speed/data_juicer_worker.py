@@ -60,9 +60,9 @@ def operators(job: dict[str, Any]) -> dict[str, Any]:
     areas = {
         "image_pair_similarity_filter_args": {
             "hf_clip": models["encoder"],
-            "min_score_1": 0.0,
-            "max_score_1": 1.0,
-            "min_score_2": 0.0,
+            "min_score_1": limits["min_pair_similarity"],
+            "max_score_1": limits["max_pair_similarity"],
+            "min_score_2": -1.0,
             "max_score_2": limits["max_region_similarity"],
         },
         "image_segment_mapper_args": {"model_path": __file__},
@@ -75,7 +75,7 @@ def operators(job: dict[str, Any]) -> dict[str, Any]:
             "temperature": None,
         },
         "image_text_matching_filter_args": {**matching, "min_score": 0.0},
-        "text_pair_similarity_filter_args": {"hf_clip": models["encoder"], "min_score": 0.0, "max_score": 1.0},
+        "text_pair_similarity_filter_args": {"hf_clip": models["encoder"], "min_score": -1.0, "max_score": 1.1},
     }
     made = load_ops(
         [
@@ -93,14 +93,16 @@ def main() -> None:
     os.dup2(2, 1)  # the operators' own messages are not answers
     import torch
 
-    torch.set_num_threads(1)
     bridge(job)
     from data_juicer.utils.constant import Fields, MetaKeys
 
     made = operators(job)
+    torch.set_num_threads(job["threads"])  # the operators set one of their own
+    one_thread = job["threads"] == 1 and not torch.cuda.is_available()
+    clock = time.process_time if one_thread else time.perf_counter
     for line in sys.stdin:
         stage, found = line.strip(), []
-        started = time.perf_counter() if torch.cuda.is_available() else time.process_time()
+        started = clock()
         for pair in job["pairs"]:
             sample = {name: pair[name] for name in ("image_path1", "image_path2", "caption1", "caption2")}
             if stage == "captions":
@@ -110,8 +112,7 @@ def main() -> None:
             with torch.inference_mode():
                 meta = made[stage].process_single(sample)[Fields.meta]
             found.append([[float(value) for value in box] for box in meta[MetaKeys.bbox_tag]])
-        ended = time.perf_counter() if torch.cuda.is_available() else time.process_time()
-        answers.write(json.dumps({"seconds": ended - started, "found": found}) + "\n")
+        answers.write(json.dumps({"seconds": clock() - started, "found": found}) + "\n")
         answers.flush()
 
 

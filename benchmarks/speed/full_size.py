@@ -22,14 +22,14 @@ import torch
 from benchmarks import quality
 from benchmarks.speed import boxes, pairs, questions, regions
 from benchmarks.speed.random_models import FULL, TINY, Sizes
-from benchmarks.speed.timing import Figure, clock, peak_memory, ratio, seconds, take_turns
+from benchmarks.speed.timing import Figure, clock, dearest_kernels, peak_memory, ratio, seconds, take_turns
 from benchmarks.speed.whole import Load, measure, save_models
 from resources.loading import devices
 from resources.miniature.scenes import draw_scene
 from resources.pair_generator import PairGenerator, PairGeneratorSettings
+from resources.segmenter import Segmenter, SegmenterSettings
 
 Say = Callable[[str], None]
-DEAREST = 10
 SHORT = 4
 """Steps of a pair by which a kernel's share is seen, and what is compiled is warmed up."""
 
@@ -171,20 +171,18 @@ def all_stages(bench: Bench) -> Iterator[Figure]:
 
 
 def kernels(bench: Bench) -> Iterator[Figure]:
-    """The ten dearest kernels of a pair, as shares of all of them."""
-    from torch.profiler import ProfilerActivity, profile
-
-    one, on_gpu = bench.pairs(), torch.cuda.is_available()
+    """The ten dearest kernels of a pair and of an image's boxes, as shares of all of them."""
+    one = bench.pairs()
     one.arguments["num_inference_steps"] = SHORT
-    one.fused()
-    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as seen:
-        one.fused()
-    name = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    events = sorted(seen.key_averages(), key=lambda event: -getattr(event, name))
-    total = sum(getattr(event, name) for event in events)
-    for event in events[:DEAREST]:
-        share = 100 * getattr(event, name) / max(total, 1)
-        yield Figure(f"kernel {event.key[:70]}", share, "%", note=f"{event.count} times in {SHORT} steps")
+    yield from dearest_kernels(f"{SHORT} steps of a pair", one.fused)
+    del one
+    settings = SegmenterSettings(
+        model=str(bench.model("segmenter")),
+        points_per_side=bench.scale.load.points_per_side,
+        dtype=bench.scale.segmenter_dtype,
+    )
+    segmenter, scenes = Segmenter(settings), bench.scenes()[:1]
+    yield from dearest_kernels("boxes", lambda: segmenter.propose(scenes))
 
 
 def channels_last(bench: Bench) -> Iterator[Figure]:
@@ -223,7 +221,7 @@ PIECES = (
     Piece(scored_regions, 40),
     Piece(answered, 60),
     Piece(all_stages, 120),
-    Piece(kernels, 20),
+    Piece(kernels, 30),
     Piece(channels_last, 40),
     Piece(compiled, 150),
 )

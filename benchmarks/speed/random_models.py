@@ -1,6 +1,8 @@
 """Models with random weights, from published configurations or small ones, saved as their users' checkpoints are.
 
-`SMALL` are for a CPU; `FULL` are SDXL base 1.0, SAM ViT-H, CLIP ViT-B/32, BLIP large (ITM, COCO) and LLaVA-1.5 7B.
+`SMALL` are for a CPU; `BASE` are what a CPU still bears of published sizes: SAM ViT-B, CLIP ViT-B/32, BLIP base (ITM,
+COCO), and a LLaVA of the small parts that there are (a ViT-B/14 at 336², a language model of 12 layers of 768); `FULL`
+are SDXL base 1.0, SAM ViT-H, CLIP ViT-B/32, BLIP large (ITM, COCO) and LLaVA-1.5 7B.
 Random weights cost what trained ones cost; what they make is noise.
 """
 
@@ -124,6 +126,26 @@ SMALL = Sizes(
 TINY = replace(SMALL, sam=_sam(side=64, width=192, depth=1, heads=3, global_layers=[0]))
 """To see that all runs."""
 
+BASE = replace(
+    SMALL,
+    sam=_sam(side=1024, width=768, depth=12, heads=12, global_layers=[2, 5, 8, 11]),
+    encoder={
+        "embed_dim": 512,
+        "vision_cfg": {"image_size": 224, "patch_size": 32, "width": 768, "layers": 12},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12},
+    },
+    matcher={
+        "vision": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
+        "text": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
+        "image_size": 384,
+    },
+    captioner={
+        "vision": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
+        "text": {"hidden_size": 768, "intermediate_size": 2048, "num_hidden_layers": 12, "num_attention_heads": 12},
+        "image_size": 336,
+    },
+)
+
 FULL = Sizes(
     unet={
         "block_out_channels": (320, 640, 1280),
@@ -136,11 +158,7 @@ FULL = Sizes(
     text_encoders=(_text(768, 12, 12, "quick_gelu"), _text(1280, 32, 20, "gelu")),
     autoencoder_channels=(128, 256, 512, 512),
     sam=_sam(side=1024, width=1280, depth=32, heads=16, global_layers=[7, 15, 23, 31]),
-    encoder={
-        "embed_dim": 512,
-        "vision_cfg": {"image_size": 224, "patch_size": 32, "width": 768, "layers": 12},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 512, "heads": 8, "layers": 12},
-    },
+    encoder=BASE.encoder,
     matcher={
         "vision": {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16},
         "text": {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12},
@@ -203,6 +221,9 @@ def save_segmenter(folder: Path, sizes: Sizes) -> None:
         sam = build_sam(sizes.sam)
         # Predicted qualities around a half, where a threshold can part them.
         torch.nn.init.constant_(sam.mask_decoder.iou_prediction_head.layers[-1].bias, 0.5)
+        # Logits as far from each other as trained ones.
+        for brush in sam.mask_decoder.output_hypernetworks_mlps:
+            brush.layers[-1].weight.data *= 50
     (folder / "config.json").write_text(json.dumps(sizes.sam), encoding="utf-8")
     save_file(sam.state_dict(), folder / "model.safetensors")
 

@@ -1,31 +1,29 @@
-"""The stages `bounding_boxes` and `captions` against Data-Juicer's operators: same weights, images and proposals.
+"""The stages up to `captions` against Data-Juicer's operators: same weights and precision, images, proposals, steps.
 
 Our side is all of a stage: reading the ledger, decoding the images, measuring, judging, committing the table. Theirs
 is the operator's own call, pair by pair, without the framework around it (see `data_juicer_worker` for what is
-bridged). The captioner is a small LLaVA with random weights whose answers all have the same length; encoder and
-matcher are the miniature ones.
+bridged). Their area operator judges the pair as a whole, too, as our `filtered_pairs` does, so both are in the clock.
+Ours does not measure `mismatch`, which no operator of theirs does. The captioner is a LLaVA with random weights whose
+answers all have the same length. Where encoder and matcher have random weights, too, limits are set so that they leave
+the shares of the regions that the trained miniature's leave.
 """
 
-import json
-import subprocess
-import sys
 import tempfile
-import venv
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
-from transformers import CLIPModel, CLIPProcessor
 
 from benchmarks import quality
-from benchmarks.speed.clip_format import save_for_transformers
+from benchmarks.speed import peer
+from benchmarks.speed.random_models import BASE, SMALL, Sizes
+from benchmarks.speed.regions import resized
 from benchmarks.speed.timing import Figure, clock, ratio, seconds
+from benchmarks.speed.whole import save_models
 from benchmarks.stage_runs import ROLES, open_models
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
@@ -33,42 +31,82 @@ from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
+from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stage_named
-from resources.image_text_encoder import ImageTextEncoder
 from resources.loading import weights
-from resources.miniature.scenes import OBJECTS
 from resources.segmenter import Segmenter
 
-PACKAGES = (
-    "torch=={torch}",
-    "torchvision=={torchvision}",
-    "transformers=={transformers}",
-    "py-data-juicer==1.6.1",
-    "aiohttp",  # 1.6.1 needs it and does not say so
-    "opencv-contrib-python-headless",
-    "nltk",
-)
-WORKER = Path(__file__).parent / "data_juicer_worker.py"
-ANSWER_TOKENS = 12
 FRAME = 16
 """Pixels added around a scene: their caption operator leaves out boxes of more than a tenth of the image."""
 
-LIMITS = {"max_region_similarity": 0.85, "min_match": 0.4, "max_new_tokens": ANSWER_TOKENS}
+DIFFERENT, SEEN = 0.5, 0.3
+"""Of the miniature's regions, those whose crops differ, and those that show their objects on both sides."""
+
+ROUNDING = 1e-4
+"""By which cosines of the two sides may differ."""
+
+AREA_STAGES = ("filtered_pairs", "bounding_boxes")
+REGION = "Describe the object inside the box [{x1:.2f}, {y1:.2f}, {x2:.2f}, {y2:.2f}]."
+DIFFERENCE = (
+    "In the red box the left one shows: {source_caption} The right one shows: {target_caption} How do they differ?"
+)
+CORNERS = {"x1": 0.0, "y1": 0.0, "x2": 1.0, "y2": 1.0}
+
+
+def as_long(question: str, characters: int, **filled: Any) -> str:
+    """The question made longer, until it has so many characters once it is filled in."""
+    return question + "." * (characters - len(question.format(**filled)))
+
+
 OVERRIDES = (
     "bounding_boxes.match_score=itm",
     "bounding_boxes.max_boxes=1000",
     "bounding_boxes.crop_padding=0",
+    "captions.crop_padding=0",
     "captions.region_view=full",
     "captions.difference_view=side_by_side",
-    "captions.region_question='Describe the object inside the box [{x1:.2f}, {y1:.2f}, {x2:.2f}, {y2:.2f}].'",
-    "captions.difference_question='In the red box the left one shows: {source_caption} The right one shows: "
-    "{target_caption} How do they differ?'",
+    f"captions.region_question={as_long(REGION, peer.REGION_PROMPT, **CORNERS)!r}",
+    "captions.difference_question="
+    f"{as_long(DIFFERENCE, peer.DIFFERENCE_PROMPT, source_caption='', target_caption='')!r}",
     # Random answers must go all the way on both sides.
     "captions.min_match=-1",
     "captions.min_agreement=0",
-    f"captioner.max_new_tokens={ANSWER_TOKENS}",
+    # Nothing reads how well a caption fits the other image.
+    "fine_tune_set.tasks=[difference]",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Pairs whose scenes are enlarged, and the models: the miniature's with a small captioner, or random ones."""
+
+    name: str
+    sizes: Sizes
+    pairs: int
+    enlarged: int
+    answer_tokens: int
+    trained: bool = False
+
+    @property
+    def side(self) -> int:
+        return (64 + 2 * FRAME) * self.enlarged
+
+    def overrides(self, models: Mapping[str, Path]) -> list[str]:
+        named = [f"captioner.model={models['captioner']}", f"captioner.max_new_tokens={self.answer_tokens}"]
+        if not self.trained:
+            named += [f"image_text_encoder.model={models['encoder']}", f"image_text_matcher.model={models['matcher']}"]
+        return [*OVERRIDES, *named]
+
+
+WORKS = {
+    work.name: work
+    for work in (
+        Work("miniature", SMALL, pairs=12, enlarged=1, answer_tokens=12, trained=True),
+        Work("small", SMALL, pairs=8, enlarged=4, answer_tokens=32),
+        Work("base", BASE, pairs=2, enlarged=8, answer_tokens=64),
+    )
+}
 
 
 class GivenProposals:
@@ -81,68 +119,92 @@ class GivenProposals:
         return [self._found[image.tobytes()] for image in images]
 
 
-def measure(captioner: Path, count: int, rounds: int, environment: Path) -> list[Figure]:
-    """Both stages over `count` drawn pairs, in turns with the operators that run in `environment`."""
-    overrides = [*OVERRIDES, f"captioner.model={captioner}"]
-    recipe = load_recipe("miniature", overrides)
-    # Beyond what a recipe may say: words that the encoder does not know are all the same to it.
-    captions = recipe.captions.model_copy(update={"max_caption_similarity": 2.0})
-    recipe = recipe.model_copy(update={"captions": captions})
-    pairs = quality.draw_pairs(count, seed=0)
+def measure(work: Work, kept_models: Path, rounds: int, environment: Path) -> list[Figure]:
+    """All stages over drawn pairs, in turns with the operators that run in `environment`.
+
+    Models with random weights are kept in `kept_models`.
+    """
+    roles = ("captioner",) if work.trained else ("encoder", "matcher", "captioner")
+    saved = save_models(kept_models, work.sizes, roles)
+    recipe = load_recipe("miniature", work.overrides(saved))
+    pairs = draw_pairs(work.pairs)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
-        found = _propose_and_frame(recipe, pairs)
+        found = propose_and_enlarge(recipe, pairs, work.enlarged)
         ids = quality.write_parents(home, pairs)
-        models = _with_given_proposals(recipe, found)
+        models = with_given_proposals(recipe, found)
+        if not work.trained:
+            recipe = _with_shares_left(recipe, home, models)
+        # Beyond what a recipe may say: words that the encoder does not know are all the same to it.
+        captions = recipe.captions.model_copy(update={"max_caption_similarity": 2.0})
+        recipe = recipe.model_copy(update={"captions": captions})
+        _materialise(AREA_STAGES, home, recipe, models)
+        job = _job(Path(folder), home, recipe, dict(zip(ids, pairs, strict=True)), found, work)
         times: dict[str, list[float]] = {name: [] for name in ("areas", "captions", "our areas", "our captions")}
-        _materialise("filtered_pairs", home, recipe, models)
-        _materialise("bounding_boxes", home, recipe, models)
-        job = _job(Path(folder), home, dict(zip(ids, pairs, strict=True)), found, captioner)
-        kept_by_them: dict[str, int] = {}
-        with _worker(environment, job) as ask:
+        answers: dict[str, dict[str, Any]] = {}
+        with peer.worker(environment, job) as ask:
             for number in range(rounds + 1):
-                for ours, theirs in (("bounding_boxes", "areas"), ("captions", "captions")):
-                    answer = ask(theirs)
+                for ours, theirs in ((AREA_STAGES, "areas"), (("captions",), "captions")):
+                    answers[theirs] = ask(theirs)
                     spent = _materialise(ours, home, recipe, models)
                     if number:
-                        times[theirs].append(answer["seconds"])
+                        times[theirs].append(answers[theirs]["seconds"])
                         times[f"our {theirs}"].append(spent)
-                    kept_by_them[theirs] = sum(any(box) for boxes in answer["found"] for box in boxes)
-        ledger = Ledger(home.ledger)
-        kept = ledger.read("bounding_boxes", quality.SHARD)["kept"].to_pylist()
-        told = sum(map(bool, ledger.read("captions", quality.SHARD)["difference_caption"].to_pylist()))
-        note = f"{len(kept)} proposals given to both; we keep {sum(kept)} boxes, they {kept_by_them['areas']}"
-    whole = [a + b for a, b in zip(times["areas"], times["captions"], strict=True)]
-    our_whole = [a + b for a, b in zip(times["our areas"], times["our captions"], strict=True)]
-    size = f"{count} pairs of {64 + 2 * FRAME}²"
+        return _figures(work, home, times, answers)
+
+
+def _figures(
+    work: Work, home: Home, times: Mapping[str, list[float]], answers: Mapping[str, Mapping[str, Any]]
+) -> list[Figure]:
+    boxes = Ledger(home.ledger).read("bounding_boxes", quality.SHARD).to_pylist()
+    matched = sum(row["source_match_itm"] is not None for row in boxes)
+    captions = Ledger(home.ledger).read("captions", quality.SHARD).to_pylist()
+    told = sum(bool(row["difference_caption"]) for row in captions)
+    kept = {name: sum(any(box) for found in answer["found"] for box in found) for name, answer in answers.items()}
+    areas = (
+        f"{len(boxes)} proposals given to both; our matcher is asked about {matched}; "
+        f"we keep {sum(row['kept'] for row in boxes)} boxes, they {kept['areas']}"
+    )
+    told_captions = (
+        f"the same boxes given to both; we tell {told} differences, they {kept['captions']}, in {work.answer_tokens} "
+        "tokens each"
+    )
+    whole, our_whole = (
+        [a + b for a, b in zip(times[f"{side}areas"], times[f"{side}captions"], strict=True)] for side in ("", "our ")
+    )
+    threads = torch.get_num_threads()
+    size = f"{work.name}, {work.pairs} pairs of {work.side}², {threads} thread{'s' if threads > 1 else ''}"
     return [
         ratio(
-            f"area operator / bounding_boxes without proposals, {size}", times["areas"], times["our areas"], note=note
+            f"area operator / {' and '.join(AREA_STAGES)}, {size}", times["areas"], times["our areas"], "≥ 2", areas
         ),
-        ratio(
-            f"caption operator / captions, {size}",
-            times["captions"],
-            times["our captions"],
-            note=f"the same boxes given to both; we tell {told} differences, they {kept_by_them['captions']}",
-        ),
-        ratio(f"both operators / both stages, {size}", whole, our_whole),
-        seconds(f"both stages, a pair, {size}", [time / count for time in our_whole]),
+        ratio(f"caption operator / captions, {size}", times["captions"], times["our captions"], "≥ 2", told_captions),
+        ratio(f"both operators / our stages, {size}", whole, our_whole, "≥ 2"),
+        seconds(f"our stages, a pair, {size}", [time / work.pairs for time in our_whole]),
     ]
 
 
-def _propose_and_frame(recipe: Recipe, pairs: Sequence[quality.DrawnPair]) -> dict[bytes, Any]:
-    """Proposals by the pixels of their image, and the pairs' images framed."""
+def draw_pairs(count: int) -> list[quality.DrawnPair]:
+    """Drawn pairs whose claim names things of one word: of two, their operator asks about each."""
+    drawn = quality.draw_pairs(4 * count, seed=0)
+    short = [pair for pair in drawn if not any(" " in (name or "") for name in pair.claim)]
+    return [short[place] for place in np.linspace(0, len(short) - 1, count).astype(int)]
+
+
+def propose_and_enlarge(recipe: Recipe, pairs: Sequence[quality.DrawnPair], enlarged: int) -> dict[bytes, Any]:
+    """Proposals by the pixels of their image, and the pairs' images framed and enlarged."""
     segmenter = Segmenter(recipe.models.segmenter)
     found = {}
     for pair in pairs:
         for scene in pair.scenes:
             ((boxes, scores),) = segmenter.propose([scene.image])
-            scene.image = np.pad(scene.image, ((FRAME, FRAME), (FRAME, FRAME), (0, 0)), mode="edge")
-            found[scene.image.tobytes()] = (boxes + FRAME, scores)
+            framed = np.pad(scene.image, ((FRAME, FRAME), (FRAME, FRAME), (0, 0)), mode="edge")
+            scene.image = resized(framed, enlarged * len(framed)) if enlarged > 1 else framed
+            found[scene.image.tobytes()] = ((boxes + FRAME) * enlarged, scores)
     return found
 
 
-def _with_given_proposals(recipe: Recipe, found: Mapping[bytes, Any]) -> LoadedModels:
+def with_given_proposals(recipe: Recipe, found: Mapping[bytes, Any]) -> LoadedModels:
     models = open_models(recipe)
     given = GivenProposals(found)
     roles = [role for role in ROLES if role in recipe.roles]
@@ -151,111 +213,53 @@ def _with_given_proposals(recipe: Recipe, found: Mapping[bytes, Any]) -> LoadedM
     return LoadedModels(settings, {**openers, "segmenter": lambda: given})
 
 
-def _materialise(name: str, home: Home, recipe: Recipe, models: LoadedModels) -> float:
-    """Make the table of a stage anew, and return the seconds it took."""
-    stage, ledger = stage_named(name), Ledger(home.ledger)
-    ledger.table_path(name, quality.SHARD).unlink(missing_ok=True)
+def _with_shares_left(recipe: Recipe, home: Home, models: LoadedModels) -> Recipe:
+    """The recipe with limits by which the regions are left that would be left of trained models' scores."""
+    wide = ("filtered_pairs.max_similarity=1", "filtered_pairs.min_similarity=-1", "bounding_boxes.min_match=0")
+    recipe = override_recipe(recipe, [*wide, "bounding_boxes.max_region_similarity=1"])
+    _materialise(AREA_STAGES, home, recipe, models)
+    rows = [row for row in Ledger(home.ledger).read("bounding_boxes", quality.SHARD).to_pylist() if row["found_in"]]
+    matches = [min(row["source_match_itm"], row["target_match_itm"]) for row in rows if row["match"] is not None]
+    limits = {
+        "max_region_similarity": np.quantile([row["region_similarity"] for row in rows], DIFFERENT),
+        "min_match": np.quantile(matches, 1 - SEEN / DIFFERENT),
+    }
+    return override_recipe(recipe, [f"bounding_boxes.{name}={value:.8f}" for name, value in limits.items()])
+
+
+def _materialise(names: Sequence[str], home: Home, recipe: Recipe, models: LoadedModels) -> float:
+    """Make the tables of stages anew, and return the seconds it took."""
+    ledger = Ledger(home.ledger)
+    for name in names:
+        ledger.table_path(name, quality.SHARD).unlink(missing_ok=True)
     started = clock()
-    materialize(stage, quality.SHARD, read_inputs(stage, home, quality.SHARD), recipe, ledger, models, "speed")
+    for name in names:
+        stage = stage_named(name)
+        materialize(stage, quality.SHARD, read_inputs(stage, home, quality.SHARD), recipe, ledger, models, "speed")
     return clock() - started
 
 
 def _job(
-    folder: Path, home: Home, pairs: Mapping[str, quality.DrawnPair], found: Mapping[bytes, Any], captioner: Path
+    folder: Path,
+    home: Home,
+    recipe: Recipe,
+    pairs: Mapping[str, quality.DrawnPair],
+    found: Mapping[bytes, Any],
+    work: Work,
 ) -> Path:
-    """Write the images and what the worker has to know."""
-    encoder = folder / "encoder"
-    save_for_transformers(weights.locate("miniature:image_text_encoder"), encoder)
-    _check_same_vectors(encoder, next(iter(pairs.values())).scenes[0].image)
     kept: dict[str, list[list[float]]] = {identity: [] for identity in pairs}
     for row in Ledger(home.ledger).read("bounding_boxes", quality.SHARD).to_pylist():
         if row["kept"]:
-            kept[row["pair_id"]].append(_centred([row[corner] for corner in ("x1", "y1", "x2", "y2")]))
-    proposals, rows = {}, []
-    for identity, pair in pairs.items():
-        row: dict[str, Any] = {"boxes": kept[identity]}
-        for number, scene in enumerate(pair.scenes, 1):
-            file = folder / f"{identity}-{number}.png"
-            Image.fromarray(scene.image).save(file)
-            row |= {f"image_path{number}": str(file), f"caption{number}": scene.caption}
-            proposals[str(file)] = [_centred(box) for box in found[scene.image.tobytes()][0].tolist()]
-        # The claim, which is what the two captions of a generated pair say.
-        row["caption2"] = row["caption1"].replace(pair.claim[0], pair.claim[1])
-        rows.append(row)
-    job = {
-        "models": {
-            "encoder": str(encoder),
-            "matcher": str(weights.locate("miniature:image_text_matcher")),
-            "captioner": str(captioner),
-        },
-        "limits": LIMITS,
-        "nouns": sorted({word for name in OBJECTS for word in name.split()}),
-        "scratch": str(folder / "scratch"),
-        "proposals": proposals,
-        "pairs": rows,
+            kept[row["pair_id"]].append([row[corner] for corner in CORNERS])
+    roles = ("image_text_encoder", "image_text_matcher", "captioner")
+    theirs = peer.save_models(folder, *(weights.locate(recipe.roles[role].model) for role in roles))
+    pairs_limits, boxes = recipe.filtered_pairs, recipe.bounding_boxes
+    limits = {
+        "min_pair_similarity": pairs_limits.min_similarity - ROUNDING,
+        "max_pair_similarity": pairs_limits.max_similarity + ROUNDING,
+        "max_region_similarity": boxes.max_region_similarity,
+        "min_match": boxes.min_match,
+        "max_new_tokens": work.answer_tokens,
     }
-    path = folder / "job.json"
-    path.write_text(json.dumps(job), encoding="utf-8")
-    return path
-
-
-def _centred(box: Sequence[float]) -> list[float]:
-    """xyxy to centre, width and height."""
-    x1, y1, x2, y2 = box
-    return [(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1]
-
-
-def _check_same_vectors(folder: Path, image: np.ndarray) -> None:
-    """Raises ArithmeticError when the converted encoder sees something else than the one it was made from."""
-    encoder = ImageTextEncoder(load_recipe("miniature").models.image_text_encoder)
-    side = encoder.towers.size[0]
-    small = np.array(Image.fromarray(image).resize((side, side)))
-    model, processor = CLIPModel.from_pretrained(folder), CLIPProcessor.from_pretrained(folder)
-    inputs = processor(images=Image.fromarray(small), text="a red ball", return_tensors="pt")
-    with torch.inference_mode():
-        output = model(**inputs)
-    pictured, read = encoder.encode_images([small])[0], encoder.encode_texts(["a red ball"])[0]
-    agreement = float(output.image_embeds[0].numpy() @ pictured), float(output.text_embeds[0].numpy() @ read)
-    if min(agreement) < 0.999:
-        raise ArithmeticError(f"The converted encoder's vectors are others than the original's: cosines {agreement}.")
-
-
-def make_environment(folder: Path) -> None:
-    """A virtual environment with Data-Juicer and the versions of our own libraries; about 6 GB, made once."""
-    if (folder / "ready").exists():
-        return
-    print(f"installing py-data-juicer into {folder} ...", file=sys.stderr)
-    venv.create(folder, with_pip=True)
-    versions = {name: version(name).partition("+")[0] for name in ("torch", "torchvision", "transformers")}
-    packages = [package.format(**versions) for package in PACKAGES]
-    command = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*command, *packages], check=True)
-    (folder / "ready").touch()
-
-
-@contextmanager
-def _worker(environment: Path, job: Path) -> Iterator[Any]:
-    """Start the operators; the value is called with a stage's name, and returns the answer of one turn."""
-    command = [environment / "bin" / "python", WORKER, job]
-    with (job.parent / "worker.log").open("w+", encoding="utf-8") as log:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, cwd=job.parent
-        )
-
-        def ask(stage: str) -> dict[str, Any]:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(stage + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-            if not line:
-                log.seek(0)
-                raise RuntimeError(f"Data-Juicer's operators ended: {log.read()[-2000:]}")
-            answer: dict[str, Any] = json.loads(line)
-            return answer
-
-        try:
-            yield ask
-        finally:
-            process.terminate()
-            process.wait()
+    job = {"models": theirs, "limits": limits, "threads": torch.get_num_threads()}
+    return peer.write_job(folder, pairs, found, kept, job)

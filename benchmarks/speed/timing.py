@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 MIB = 2**20
+DEAREST = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +25,15 @@ class Figure:
     note: str = ""
 
 
-def take_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each function in each of `rounds` rounds, after one round that does not count.
+def take_turns(
+    functions: Mapping[str, Callable[[], object]], rounds: int, warm: bool = False
+) -> dict[str, list[float]]:
+    """Seconds of each function in each of `rounds` rounds, after one round that does not count unless all is `warm`.
 
     Every second round goes backwards, so that none always runs in another's wake. See `clock` for the seconds.
     """
     seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for number in range(rounds + 1):
+    for number in range(warm, rounds + 1):
         names = list(functions)
         for name in names if number % 2 else reversed(names):
             started = clock()
@@ -41,11 +44,14 @@ def take_turns(functions: Mapping[str, Callable[[], object]], rounds: int) -> di
 
 
 def clock() -> float:
-    """Seconds of this process on the CPU, whatever else the machine does; with an accelerator, seconds that pass."""
+    """Seconds of this process on the CPU, whatever else the machine does.
+
+    With an accelerator or several threads, seconds that pass: the machine must be idle.
+    """
     if torch.cuda.is_available():
         torch.cuda.synchronize()
         return time.perf_counter()
-    return time.process_time()
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def ratio(what: str, over: list[float], under: list[float], goal: str = "", note: str = "") -> Figure:
@@ -79,3 +85,21 @@ def _status_kib(name: str) -> int:
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     raise LookupError(name)
+
+
+def dearest_kernels(what: str, run: Callable[[], object]) -> list[Figure]:
+    """The ten dearest kernels of a call, as shares of all of them; it is called once before."""
+    from torch.profiler import ProfilerActivity, profile
+
+    run()
+    on_gpu = torch.cuda.is_available()
+    with profile(activities=[ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU]) as seen:
+        run()
+    name = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    events = sorted(seen.key_averages(), key=lambda event: -getattr(event, name))
+    total = sum(getattr(event, name) for event in events)
+    shares = [100 * getattr(event, name) / max(total, 1) for event in events[:DEAREST]]
+    return [
+        Figure(f"{what}: kernel {event.key[:70]}", share, "%", note=f"{event.count} times")
+        for event, share in zip(events, shares, strict=False)
+    ]

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from benchmarks.teaches import plot
 from benchmarks.teaches.arms import ARMS, FIRST, Samples
 from benchmarks.teaches.report import report
 
@@ -34,7 +35,13 @@ def one_model(folder: Path, arm: str, seed: int, steps: int | None = None) -> di
     from benchmarks.teaches.model import Encoder
 
     started, rng = time.process_time(), random.Random(seed)
-    taught = ARMS[arm](lambda name: _samples(folder, name), rng)
+    sets: list[str] = []
+
+    def samples_of(name: str) -> Samples:
+        sets.append(name)
+        return _samples(folder, name)
+
+    taught = ARMS[arm](samples_of, rng)
     order = finetune.mixed(rng, finetune.grouped(taught), grounding.questions, steps or finetune.STEPS)
     model = finetune.finetune(folder / "grounded", order, folder / "trainer", seed)
     trained = time.process_time() - started
@@ -42,6 +49,7 @@ def one_model(folder: Path, arm: str, seed: int, steps: int | None = None) -> di
         "arm": arm,
         "seed": seed,
         "samples": len(taught),
+        "sets": sets,
         "steps": steps or finetune.STEPS,
         "seconds": round(trained, 1),
         "items": evaluation.of_model(model, Encoder(), _held_out(folder)),
@@ -79,6 +87,15 @@ def baselines(folder: Path) -> dict[str, Any]:
     return found
 
 
+def how_right(folder: Path, name: str) -> None:
+    """Have the differences of a set judged, unless that was done."""
+    file = folder / "runs" / f"precision_{name}.json"
+    if not file.exists():
+        from benchmarks.teaches.precision import precision
+
+        _write(file, precision(folder / "homes" / name))
+
+
 @cache
 def _samples(folder: Path, name: str) -> Samples:
     from benchmarks.teaches import made_set
@@ -110,6 +127,7 @@ def main() -> None:
     parser.add_argument("--show", action="store_true", help="train nothing: show what there is")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what came out to a file")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it as a PNG")
+    parser.add_argument("--thresholds", type=Path, metavar="FILE", help="draw what thresholds are worth as a PNG")
     arguments = parser.parse_args()
     if not arguments.show:
         import torch
@@ -124,16 +142,16 @@ def main() -> None:
         for group in (first, later):
             for seed in range(arguments.seeds):
                 for arm in group:
-                    one_model(arguments.folder, arm, seed, arguments.steps)
+                    for name in one_model(arguments.folder, arm, seed, arguments.steps)["sets"]:
+                        how_right(arguments.folder, name)
                     print(report(arguments.folder).text, flush=True)
     made = report(arguments.folder)
     print(made.text)
     if arguments.json:
         arguments.json.write_text(json.dumps(made.values, indent=1) + "\n", encoding="utf-8")
-    if arguments.plot:
-        from benchmarks.teaches.plot import draw
-
-        draw(made.values, arguments.plot)
+    for file, drawing in ((arguments.plot, plot.draw), (arguments.thresholds, plot.draw_thresholds)):
+        if file:
+            drawing(made.values, file)
 
 
 if __name__ == "__main__":

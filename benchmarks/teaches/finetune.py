@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.teaches.model import Asked, Encoder, load
 from benchmarks.teaches.packing import by_answer, side_by_side
 
-STEPS = 200
+STEPS = 400
 BATCH = 16
 SINGLE_SHARE = 0.25
 LEARNING_RATE = 1e-3

@@ -56,7 +56,7 @@ def by_answer(outputs: object, labels: Tensor, num_items_in_batch: object = None
 
     So a letter counts as much as a sentence. The signature is the one that `transformers.Trainer` calls.
     """
-    logits = outputs.logits[:, :-1].transpose(1, 2)  # type: ignore[attr-defined]
+    logits = outputs.logits[:, :-1].float().transpose(1, 2)  # type: ignore[attr-defined]
     after = labels[:, 1:]
     losses = torch.nn.functional.cross_entropy(logits, after, ignore_index=IGNORED, reduction="none")
     learnt = (after != IGNORED).flatten()

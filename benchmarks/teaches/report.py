@@ -44,14 +44,20 @@ def report(folder: Path) -> Report:
     sorts = baselines.pop("sorts")
     by_arm = {arm: {run["seed"]: run for run in runs if run["arm"] == arm} for arm in ARMS}
     by_arm = {arm: dict(sorted(of_arm.items())) for arm, of_arm in by_arm.items() if of_arm}
+    precisions = {
+        file.stem.removeprefix("precision_"): json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted((folder / "runs").glob("precision_*.json"))
+    }
     rows: dict[str, Any] = {name: {"mean": summary(baselines[name], sorts)} for name in BASELINES}
     for arm, of_arm in by_arm.items():
         scored = [summary(run["items"], sorts) for run in of_arm.values()]
+        first = next(iter(of_arm.values()))
         rows[arm] = {
             "about": ARMS[arm].__doc__,
             "seeds": list(of_arm),
-            "samples": next(iter(of_arm.values()))["samples"],
-            "steps": next(iter(of_arm.values()))["steps"],
+            "precision": {name: precisions[name] for name in first["sets"] if name in precisions},
+            "samples": first["samples"],
+            "steps": first["steps"],
             "seconds": round(fmean(run["seconds"] for run in of_arm.values()), 1),
             "mean": {name: fmean(each[name] for each in scored) for name in scored[0]},
             "spread": {name: stdev(each[name] for each in scored) if len(scored) > 1 else None for name in scored[0]},

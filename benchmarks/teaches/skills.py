@@ -1,6 +1,7 @@
 """What the model can do before it is taught to compare: skills that take one image."""
 
 import random
+from dataclasses import replace
 
 from benchmarks.teaches.model import Asked, small
 from imgdiff_assets.common.aliases import Pixels
@@ -14,12 +15,15 @@ SIDES = ("left", "right")
 SKILLS = ("caption", "is there", "where", "which thing")
 
 
-def ask(rng: random.Random, skill: str, scene: Scene, picture: Pixels) -> Asked:
-    """A question of one skill about a picture of the scene; of a scene with one object, sides are not asked for."""
+def ask(rng: random.Random, skill: str, scene: Scene, picture: Pixels, near: float = 1.0) -> Asked:
+    """A question of one skill about a picture of the scene; of a scene with one object, sides are not asked for.
+
+    Of things that are not there, a share `near` nearly are.
+    """
     images, things = (small(picture),), scene.objects
     if skill == "is there":
         there = rng.random() < 0.5
-        thing = rng.choice(things) if there else absent(rng, scene)
+        thing = rng.choice(things) if there else absent(rng, scene, near)
         return Asked(images, IS_THERE.format(thing=thing.phrase), "yes" if there else "no")
     if skill in ("where", "which thing") and len(things) == 2:
         number = rng.randrange(2)
@@ -29,13 +33,13 @@ def ask(rng: random.Random, skill: str, scene: Scene, picture: Pixels) -> Asked:
     return Asked(images, WHAT, scene.caption)
 
 
-def absent(rng: random.Random, scene: Scene) -> SceneObject:
-    """A thing that is not there, but for its colour or its kind nearly is."""
+def absent(rng: random.Random, scene: Scene, near: float) -> SceneObject:
+    """A thing that is not there: in a share `near` of the cases its colour or its kind is, else neither."""
+    is_near, like = rng.random() < near, rng.choice(scene.objects)
     while True:
-        near = rng.choice(scene.objects)
-        if rng.random() < 0.5:
-            thing = SceneObject(near.name, rng.choice(list(COLOURS)))
-        else:
-            thing = SceneObject(rng.choice(OBJECTS), near.colour)
-        if thing not in scene.objects:
+        thing = SceneObject(rng.choice(OBJECTS), rng.choice(list(COLOURS)))
+        if is_near:
+            thing = replace(thing, name=like.name) if rng.random() < 0.5 else replace(thing, colour=like.colour)
+        shared = any(thing.name == each.name or thing.colour == each.colour for each in scene.objects)
+        if thing not in scene.objects and shared == is_near:
             return thing

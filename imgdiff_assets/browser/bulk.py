@@ -39,8 +39,11 @@ def take_bulk(site: Site, who: Visitor, form: Form) -> str:
         raise BadQuestion("no row is selected")
     name = who.speaks_as(form.one("reviewer"))
     back = question.address(after=question.after, before=question.before)
+    tag = form.one("tag")
+    if not (tag or form.one("verdict") or form.one("reason")):
+        raise BadQuestion("a verdict or a tag is missing")
     try:
-        if tag := form.one("tag"):
+        if tag:
             on = form.one("untag") == ""
             has = tags_by_row(site.home)
             told = [

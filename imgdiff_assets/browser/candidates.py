@@ -104,15 +104,17 @@ def read_page(index: Index, question: Question, size: int = PAGE_SIZE) -> Page:
     )
 
 
-def read_rows(index: Index, stage: Stage, places: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The rows at some places (`shard`, `row`) with all that cards and lists show, in that order.
+def read_rows(
+    index: Index, stage: Stage, places: Sequence[Mapping[str, Any]], scored: bool = True
+) -> list[dict[str, Any]]:
+    """The rows at some places (`shard`, `row`) with all that cards and lists show, in that order; scores if `scored`.
 
     `images` are a row's two in the order shown, `box` is what is marked in both; `shown` is None but for samples.
     """
-    columns = columns_of(stage)
+    columns = columns_of(stage, scored)
     found = index.rows(
-        f"SELECT {columns}, t.row FROM {source_of(stage, columns)} "
-        "WHERE t.shard IN (SELECT unnest(?)) AND t.row IN (SELECT unnest(?))",
+        f"SELECT {columns}, t.row FROM {source_of(stage, columns, '$1')} "
+        "WHERE t.shard IN (SELECT unnest($1)) AND t.row IN (SELECT unnest($2))",
         [list({place["shard"] for place in places}), list({place["row"] for place in places})],
     )
     by_place = {(row["shard"], row["row"]): {**row, **_shown(stage, row), "own_tags": []} for row in found}

@@ -11,7 +11,8 @@ from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.common.errors import ImgDiffError, sentence
 from imgdiff_assets.ledger.corrections import BOX, CORNERS, CORRECTIONS, TEXTS, Correction, Value, counting
-from imgdiff_assets.ledger.journal import JournalError, now
+from imgdiff_assets.ledger.journal import now
+from imgdiff_assets.stages.corrected import check_texts, in_a_line, same
 
 
 class NotKept(ImgDiffError):
@@ -69,12 +70,12 @@ def take_correction(site: Site, who: Visitor, form: Form) -> str:
     here = correctable(site, form.one("region_id"))
     if here is None:
         raise BadQuestion("there is no such region to correct")
-    given: dict[str, Value] = {name: form.one(name) or None for name in TEXTS if form.has(name)}
+    given: dict[str, Value] = {name: in_a_line(form.one(name)) or None for name in TEXTS if form.has(name)}
     if form.has(CORNERS[0]):
         given[BOX] = _box(form, here)
-    values = {name: None if _same(value, here.found[name]) else value for name, value in given.items()}
-    standing = {name: None if _same(here.now[name], here.found[name]) else here.now[name] for name in values}
-    values = {name: value for name, value in values.items() if not _same(value, standing[name])}
+    values = {name: None if same(value, here.found[name]) else value for name, value in given.items()}
+    standing = {name: None if same(here.now[name], here.found[name]) else here.now[name] for name in values}
+    values = {name: value for name, value in values.items() if not same(value, standing[name])}
     back = form.back(f"/row/{here.region_id}")
     if not values:
         return back
@@ -88,8 +89,9 @@ def take_correction(site: Site, who: Visitor, form: Form) -> str:
         by_token=not who.on_trust,
     )
     try:
+        check_texts(values)
         CORRECTIONS.add(site.home, [said])
-    except JournalError as error:
+    except ValueError as error:
         raise BadQuestion(str(error)) from None
     except OSError as error:
         raise NotKept(f"The correction was not kept, for the home cannot be written. {sentence(error)}") from error
@@ -108,10 +110,3 @@ def _box(form: Form, here: Correctable) -> tuple[float, float, float, float] | N
     if not (0 <= x1 < x2 <= here.width and 0 <= y1 < y2 <= here.height):
         raise BadQuestion(f"the box lies within {here.width} x {here.height} pixels, its left upper corner first")
     return round(x1, 2), round(y1, 2), round(x2, 2), round(y2, 2)
-
-
-def _same(one: Value, other: Value) -> bool:
-    """Whether two values say the same; corners are told to a tenth of a pixel."""
-    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
-        return all(abs(a - b) < 0.06 for a, b in zip(one, other, strict=True))
-    return one == other

@@ -17,18 +17,26 @@ def funnel_page(site: Site, values: Mapping[str, str]) -> str:
     index = site.index
     if shard and shard not in index.shards():
         raise BadQuestion(f"{shard!r} has no tables yet, or is no shard")
-    counts = count_funnel(index, site.recipe, shard)
-    made = {stage.stage: bool(stage.shards) for stage in counts.stages}
-    rates = {stage.stage: keep_rates(index, stage.stage, shard) for stage in counts.stages if stage.rejected}
     return site.render(
         "funnel.html",
         shard=shard,
-        funnel=counts,
-        kinds=kept_by_kind(index, [stage for stage in site.stages if made[stage.name]], shard),
-        widest=max(1, *(stage.rows for stage in counts.stages)),
-        histograms=histograms(index, site.recipe, shard),
-        rates={name: points for name, points in rates.items() if len(points) > 1},
+        **index.computed("funnel", f"{site.recipe.hash} {shard}", lambda: _counted(site, shard)),
     )
+
+
+def _counted(site: Site, shard: str) -> dict[str, Any]:
+    """What the page tells of the tables."""
+    index = site.index
+    counts = count_funnel(index, site.recipe, shard)
+    made = {stage.stage: bool(stage.shards) for stage in counts.stages}
+    rates = {stage.stage: keep_rates(index, stage.stage, shard) for stage in counts.stages if stage.rejected}
+    return {
+        "funnel": counts,
+        "kinds": kept_by_kind(index, [stage for stage in site.stages if made[stage.name]], shard),
+        "widest": max(1, *(stage.rows for stage in counts.stages)),
+        "histograms": histograms(index, site.recipe, shard),
+        "rates": {name: points for name, points in rates.items() if len(points) > 1},
+    }
 
 
 def shards_page(site: Site, values: Mapping[str, str]) -> str:

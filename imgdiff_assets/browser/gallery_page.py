@@ -19,8 +19,7 @@ def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     stage = next((stage for stage in site.stages if stage.name == question.stage), None)
     if stage is None:
         raise BadQuestion(f"stage: the recipe does not name {question.stage}")
-    found = site.index.rows(f"SELECT DISTINCT rejected_by AS name FROM {stage.name} WHERE rejected_by IS NOT NULL")
-    present = {row["name"] for row in found}
+    kinds, tasks, present = site.index.computed("values of a stage", stage.name, lambda: _present(site, stage))
     reasons = [step.name for step in stage.filters]
     reasons += sorted(present - {*reasons, UPSTREAM}) + ([UPSTREAM] if UPSTREAM in present else [])
     columns = {f"{stage.name}.{name}" for stage in site.stages for name in stage.schema.names}
@@ -33,8 +32,8 @@ def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
         reasons=reasons,
         scores=[name for name in scores_of(stage_named(stage.name)) if name in columns],
         verdicts=VERDICTS,
-        tasks=_values(site, stage, "task"),
-        kinds=_kinds(site, stage),
+        tasks=tasks,
+        kinds=kinds,
         splits=SPLITS if "split" in stage.schema.names else (),
         tags=[row["tag"] for row in site.index.rows("SELECT DISTINCT tag FROM tagged ORDER BY 1")],
         views=views(site.home),
@@ -44,6 +43,12 @@ def gallery_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
         reviews=REVIEWS if stage.id_column == "sample_id" else (),
         filters={step.name: step for step in stage.filters},
     )
+
+
+def _present(site: Site, stage: Stage) -> tuple[list[str], list[str], set[str]]:
+    """The kinds, tasks and reasons that a stage's rows have."""
+    found = site.index.rows(f"SELECT DISTINCT rejected_by AS name FROM {stage.name} WHERE rejected_by IS NOT NULL")
+    return _kinds(site, stage), _values(site, stage, "task"), {row["name"] for row in found}
 
 
 def _kinds(site: Site, stage: Stage) -> list[str]:

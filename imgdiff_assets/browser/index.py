@@ -124,8 +124,9 @@ class Index:
             self._refresh_said()
 
     def _refresh_stage(self, stage: Stage) -> None:
-        files = self.ledger.tables(stage.name)
-        present = {key: entry.version for key, entry in files.items() if self._only is None or key in self._only}
+        present = self.ledger.versions(stage.name)
+        if self._only is not None:
+            present = {key: version for key, version in present.items() if key in self._only}
         known = {key: state for (asset, key), state in self._states.items() if asset == stage.name}
         changed = [key for key, state in present.items() if state != known.get(key)]
         gone = [key for key in known if key not in present]

@@ -58,10 +58,14 @@ def _alias(stage: Stage, table: Stage) -> str:
     return "t" if table is stage else table.name
 
 
-def source_of(stage: Stage, asked: str) -> str:
-    """FROM: the stage's rows (`t`), each with what is `asked` of the rows it comes from, and of the reviews."""
+def source_of(stage: Stage, asked: str, shards: str = "") -> str:
+    """FROM: the stage's rows (`t`), each with what is `asked` of the rows it comes from, and of the reviews.
+
+    `shards` is SQL of the list of those that the rows are of, if few are: then others are not looked through.
+    """
+    few = f" WHERE shard IN (SELECT unnest({shards}))" if shards else ""
     joins = [
-        f"LEFT JOIN {table.name} ON t.shard = {table.name}.shard "
+        f"LEFT JOIN (FROM {table.name}{few}) AS {table.name} ON t.shard = {table.name}.shard "
         f"AND t.{table.id_column} = {table.name}.{table.id_column}"
         for table in ancestors(stage)
         if f"{table.name}." in asked
@@ -96,8 +100,8 @@ def words_of(stage: Stage) -> str:
     return f"lower(concat_ws(' ', {', '.join(texts)}))"
 
 
-def columns_of(stage: Stage) -> str:
-    """SELECT: id, verdict, box, texts, every score by its name; of a sample also what is shown of it."""
+def columns_of(stage: Stage, scored: bool = True) -> str:
+    """SELECT: id, verdict, box, texts, every score by its name if `scored`; of a sample also what is shown of it."""
     review = "reviewed.review" if stage.id_column == "sample_id" else "NULL"
     names = [f"t.{stage.id_column} AS id", "t.shard", "t.kept", "t.rejected_by", "t.error", f"{review} AS review"]
     names += [f"{first_with(stage, name)} AS {name}" for name in ("pair_id", "region_id", "split", *TEXT_COLUMNS)]
@@ -108,5 +112,5 @@ def columns_of(stage: Stage) -> str:
         names += [f"t.{name}" for name in ("task", "first", "erased_from", "conversations", "answer")]
     boxes = [name if name in stage.schema.names else None for name in BOX_COLUMNS]
     names += [f"t.{name}" if name else "NULL" for name in boxes] if all(boxes) else []
-    names += [f'{column}::DOUBLE AS "{name}"' for name, column in scores_of(stage).items()]
+    names += [f'{column}::DOUBLE AS "{name}"' for name, column in scores_of(stage).items() if scored]
     return ", ".join(names)

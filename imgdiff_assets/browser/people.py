@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.reviewers import Reviewers, read_reviewers
+from imgdiff_assets.ledger.reviews import LONGEST_NAME, is_line
 
 COOKIE = "imgdiff_reviewer"
 
@@ -30,9 +32,12 @@ class Visitor:
         return self.on_trust or bool(self.name)
 
     def speaks_as(self, claimed: str) -> str:
-        """The name to write down. Raises NotYou."""
+        """The name to write down. Raises NotYou, BadQuestion."""
         if self.on_trust:
-            return " ".join(claimed.split())
+            name = " ".join(claimed.split())
+            if name and not is_line(name, LONGEST_NAME):
+                raise BadQuestion(f"a reviewer's name has 1 to {LONGEST_NAME} printable characters")
+            return name
         if not self.name:
             raise NotYou("Reviewers have tokens here: give yours on the page Review (`imgdiff reviewers add NAME`).")
         if claimed and " ".join(claimed.split()) != self.name:

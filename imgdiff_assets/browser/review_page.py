@@ -1,7 +1,9 @@
 """Review: one sample at a time, from a queue; a verdict is written, and the next sample follows."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from operator import attrgetter
 from typing import Any
 from urllib.parse import urlencode
@@ -10,9 +12,18 @@ from imgdiff_assets.browser.correcting import NotKept, correctable
 from imgdiff_assets.browser.forms import Form
 from imgdiff_assets.browser.people import Visitor
 from imgdiff_assets.browser.question import BadQuestion
-from imgdiff_assets.browser.samples import DEFAULT_SCORE, MADE, first_sides, judged_scores, next_sample, sample_scores
-from imgdiff_assets.browser.site import Site
-from imgdiff_assets.browser.story import story_of
+from imgdiff_assets.browser.samples import (
+    DEFAULT_SCORE,
+    MADE,
+    coming,
+    first_sides,
+    in_order,
+    judged_scores,
+    sample_scores,
+)
+from imgdiff_assets.browser.seen import seen_samples
+from imgdiff_assets.browser.site import Site, image_address
+from imgdiff_assets.browser.story import regions_of
 from imgdiff_assets.common.errors import sentence
 from imgdiff_assets.ledger.reviews import (
     CHOSEN,
@@ -30,6 +41,7 @@ from imgdiff_assets.ledger.reviews import (
     read_reviews,
 )
 from imgdiff_assets.method.assignment import assigned
+from imgdiff_assets.reading.corrected import corrected
 
 FIELDS = ("reviewer", "queue", "score", "own", "sample", "last", "after", "undone", "undid")
 
@@ -42,7 +54,8 @@ def review_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
     `after` is the one that was skipped last, `undone` the one whose verdict was taken back, `undid` that verdict.
     Raises BadQuestion.
     """
-    asked = _read(site, values)
+    judged = judged_scores(site.recipe)
+    asked = _read(judged, values)
     if not who.on_trust and (asked["reviewer"] or asked["sample"]):
         asked["reviewer"] = who.name
     reviews = read_reviews(site.home)
@@ -56,46 +69,71 @@ def review_page(site: Site, values: Mapping[str, str], who: Visitor) -> str:
         and not review.misled(sides.get(sample_id, "source"))
     }
     back = asked["undone"] if asked["undone"] in scores.keys() - mine else ""
-    others = others_of(site, who, asked["reviewer"], scores) if asked["own"] else set()
-    stage, _, setting = judged_scores(site.recipe)[asked["score"]]
-    threshold = attrgetter(f"{stage}.{setting}")(site.recipe)
-    sample_id = (
-        asked["sample"] or back or next_sample(scores, mine | others, asked["queue"], asked["after"], threshold)
-    )
-    story = None
+    others = others_of(site, who, asked["reviewer"], asked["score"]) if asked["own"] else frozenset()
+    first = asked["sample"] or back
+    behind = coming(_queued(site, judged, asked), mine, others, {first}, after=asked["after"])
+    sample_id, ahead, *_ = [*([first] if first else []), *islice(behind, 2), "", ""]
+    story, pictures = None, []
+    corrections: tuple[str, ...] = ()
     if asked["reviewer"] and sample_id:
-        _sample(site, sample_id)
-        story = story_of(site, sample_id)
-    said = reviews.by_sample.get(sample_id or "", {}).get(asked["reviewer"])
+        seen = seen_samples(site, [sample_id, ahead])
+        if sample_id not in seen:
+            raise BadQuestion("there is no such sample to review")
+        story = seen.pop(sample_id)
+        story = replace(story, drawn_regions=regions_of(site.index, story.row["pair_id"], story.region_id or ""))
+        if story.is_of_region:
+            found = corrected(site.index.ledger, story.row["shard"])
+            corrections = tuple(map(str, found.get(story.region_id or "", ())))
+        pictures = [image_address(image, each.pair) for each in seen.values() if each.pair for image in each.images]
+    said = reviews.by_sample.get(sample_id, {}).get(asked["reviewer"])
     last = reviews.by_sample.get(asked["last"], {}).get(asked["reviewer"])
     return site.render(
         "review.html",
         asked=asked,
         story=story,
+        corrections=corrections,
+        ahead=pictures,
         said=None if said is None or said.verdict == WITHDRAWN else said,
         misled=said is not None and said.misled(sides.get(said.sample_id, "source")),
         undone=reviews.by_sample.get(asked["undone"], {}).get(asked["reviewer"]),
-        skip=_address(asked, after=sample_id or "", last="", sample="", undone="", undid=""),
+        skip=_address(asked, after=sample_id, last="", sample="", undone="", undid=""),
         reasons=site.recipe.review.reasons,
         last=None if last is None or last.verdict == WITHDRAWN else last,
         total=len(scores) - len(others),
         who=who,
         correct=correctable(site, story.region_id) if story is not None and story.is_of_region else None,
         back=_address(asked),
-        mine=len(mine & scores.keys()),
+        mine=len((mine & scores.keys()) - others),
         reviewers=reviews.reviewers,
         unreadable=reviews.unreadable,
-        scores=list(judged_scores(site.recipe)),
-        progress=_progress(reviews, scores),
+        scores=list(judged),
+        progress={} if asked["reviewer"] else _progress(reviews, scores),
     )
 
 
-def others_of(site: Site, who: Visitor, name: str, samples: Collection[str]) -> set[str]:
+def _queued(site: Site, judged: Mapping[str, tuple[str, str, str]], asked: Mapping[str, str]) -> Sequence[str]:
+    """All samples in the order of the queue that is asked for."""
+    queue, score = asked["queue"], asked["score"]
+    stage, _, setting = judged[score]
+    threshold = attrgetter(f"{stage}.{setting}")(site.recipe)
+    return site.index.computed(
+        "queue",
+        f"{queue} {score} {threshold!r}",
+        lambda: in_order(sample_scores(site.index, score), queue, threshold),
+    )
+
+
+def others_of(site: Site, who: Visitor, name: str, score: str) -> frozenset[str]:
     """The samples that are for other reviewers where each is given their own; without tokens, nobody knows them."""
     team = sorted({*who.known.tokens, name}) if name in who.known.tokens else []
-    ids = list(samples)
-    given = assigned(ids, team, name, site.recipe.review.overlap)
-    return {identity for identity, is_own in zip(ids, given, strict=True) if not is_own}
+    overlap = site.recipe.review.overlap
+
+    def compute() -> frozenset[str]:
+        ids = list(sample_scores(site.index, score))
+        given = assigned(ids, team, name, overlap)
+        return frozenset(identity for identity, is_own in zip(ids, given, strict=True) if not is_own)
+
+    return site.index.computed("samples of others", repr((team, name, overlap)), compute)
 
 
 def _progress(reviews: Reviews, samples: Collection[str]) -> dict[str, Counter[str]]:
@@ -112,7 +150,7 @@ def take_review(site: Site, who: Visitor, form: Form) -> str:
 
     Raises BadQuestion, NotYou, NotKept.
     """
-    asked = _read(site, {name: form.one(name) for name in FIELDS})
+    asked = _read(judged_scores(site.recipe), {name: form.one(name) for name in FIELDS})
     asked["reviewer"] = who.speaks_as(asked["reviewer"])
     sample_id, first = form.one("sample_id"), form.one("first")
     sample = _sample(site, sample_id)
@@ -124,7 +162,9 @@ def take_review(site: Site, who: Visitor, form: Form) -> str:
         raise BadQuestion(f"reason: {reason!r} is none of {', '.join(site.recipe.review.reasons)}")
     verdict = form.one("verdict") or (REJECT if reason else "")
     said = read_reviews(site.home).by_sample.get(sample_id, {}).get(asked["reviewer"])
-    if verdict == WITHDRAWN and said is not None:
+    if verdict == WITHDRAWN:
+        if said is None or said.verdict == WITHDRAWN:
+            return _address(asked, last="", sample="", undone=sample_id, undid="")
         reason, note = said.reason, said.note
     try:
         add_review(
@@ -149,11 +189,11 @@ def take_review(site: Site, who: Visitor, form: Form) -> str:
         raise NotKept(f"The verdict was not kept, for the home cannot be written. {sentence(error)}") from error
     if verdict == WITHDRAWN:
         # Back to the sample; it keeps its place in the queue.
-        return _address(asked, last="", sample="", undone=sample_id, undid=said.verdict if said is not None else "")
+        return _address(asked, last="", sample="", undone=sample_id, undid=said.verdict if said else "")
     return _address(asked, last=sample_id, sample="", undone="", undid="")
 
 
-def _read(site: Site, values: Mapping[str, str]) -> dict[str, str]:
+def _read(judged: Collection[str], values: Mapping[str, str]) -> dict[str, str]:
     asked = {name: values.get(name, "").strip() for name in FIELDS}
     asked["queue"] = asked["queue"] or RANDOM
     asked["score"] = asked["score"] or DEFAULT_SCORE
@@ -162,8 +202,8 @@ def _read(site: Site, values: Mapping[str, str]) -> dict[str, str]:
         raise BadQuestion(f"queue: {asked['queue']!r} is none of {', '.join(QUEUES)}")
     if asked["undid"] not in ("", *VERDICTS):
         raise BadQuestion(f"undid: {asked['undid']!r} is none of {', '.join(VERDICTS)}")
-    if asked["score"] not in judged_scores(site.recipe):
-        raise BadQuestion(f"score: {asked['score']!r} is none of {', '.join(judged_scores(site.recipe))}")
+    if asked["score"] not in judged:
+        raise BadQuestion(f"score: {asked['score']!r} is none of {', '.join(judged)}")
     return asked
 
 

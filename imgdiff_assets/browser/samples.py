@@ -1,6 +1,7 @@
 """The samples that people review: what the graph made, whatever reviewers say of it; and the queues they come in."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,12 @@ MADE = "(t.rejected_by IS NULL OR t.rejected_by = 'review')"
 DEFAULT_SCORE = "captions.match"
 
 
-def sample_scores(index: Index, score: str) -> dict[str, float]:
+def sample_scores(index: Index, score: str) -> Mapping[str, float]:
     """Every sample's score (NaN if it has none), by sample id in the order of the ids, which are hashes: at random."""
+    return index.computed("scores of samples", score, lambda: _scores(index, score))
+
+
+def _scores(index: Index, score: str) -> dict[str, float]:
     column = scores_of(SAMPLES)[score]
     table = index.table(
         f"SELECT t.sample_id, coalesce({column}::DOUBLE, 'NaN'::DOUBLE) AS score FROM {source_of(SAMPLES, column)} "
@@ -30,11 +35,16 @@ def sample_scores(index: Index, score: str) -> dict[str, float]:
 
 def first_sides(index: Index, sample_ids: Iterable[str]) -> dict[str, str]:
     """Which side of some samples is shown first, by sample id."""
-    sql = "SELECT sample_id, first FROM fine_tune_set WHERE sample_id IN (SELECT unnest(?))"
-    return {row["sample_id"]: row["first"] for row in index.rows(sql, [list(sample_ids)])}
+    turned = index.computed("turned samples", "", lambda: _turned(index))
+    return {name: "target" if name in turned else "source" for name in sample_ids}
 
 
-def judged_scores(recipe: Recipe) -> dict[str, tuple[str, str, str]]:
+def _turned(index: Index) -> frozenset[str]:
+    table = index.table("SELECT sample_id FROM fine_tune_set WHERE first = 'target'")
+    return frozenset(table["sample_id"].to_pylist())
+
+
+def judged_scores(recipe: Recipe) -> Mapping[str, tuple[str, str, str]]:
     """The scores of a sample that a filter compares with a threshold: to stage, filter and setting."""
     scores = scores_of(SAMPLES)
     return {
@@ -58,12 +68,8 @@ def certificate(
     return certify(score, larger, scores, reviews, bands, confidence, sides, recipe.review.critical)
 
 
-def next_sample(
-    scores: Mapping[str, float], reviewed: Collection[str], queue: str, after: str = "", threshold: float = 0.0
-) -> str | None:
-    """The first sample of a queue that is not `reviewed`; every reviewer gets the same order.
-
-    Behind `after`, which was skipped, if there is one; what was skipped comes again when there is none.
+def in_order(scores: Mapping[str, float], queue: str, threshold: float = 0.0) -> list[str]:
+    """All samples as a queue has them; every reviewer gets the same order.
 
     `random`: as the ids fall. `stratified`: one from each band of the score in turn. `doubt`: the nearest to the
     threshold first.
@@ -79,6 +85,15 @@ def next_sample(
         order = np.lexsort([places, turns]).tolist()
     if queue == DOUBT:
         order = np.argsort(np.abs(np.array(list(scores.values())) - threshold), kind="stable").tolist()
-    queued = [ids[number] for number in order]
-    behind = queued[queued.index(after) + 1 :] if after in scores else []
-    return next((name for name in (*behind, *queued) if name not in reviewed), None)
+    return [ids[number] for number in order]
+
+
+def coming(queued: Sequence[str], *passed_over: Collection[str], after: str = "") -> Iterator[str]:
+    """The samples of a queue that are in none of some sets, each once.
+
+    First those behind `after`, which was skipped, if there is one; what was skipped comes again at the end.
+    """
+    begin = queued.index(after) + 1 if after and after in queued else 0
+    for number in chain(range(begin, len(queued)), range(begin)):
+        if not any(queued[number] in names for names in passed_over):
+            yield queued[number]

@@ -10,12 +10,13 @@ import jinja2
 from markupsafe import Markup, escape
 
 from imgdiff_assets.browser.forms import Form
-from imgdiff_assets.browser.images import GAP, Pictures, version_of
+from imgdiff_assets.browser.images import GAP, VERSION_LENGTH, Pictures, version_of
 from imgdiff_assets.browser.index import Index
 from imgdiff_assets.browser.people import Visitor
 from imgdiff_assets.browser.question import Question
 from imgdiff_assets.common.plain_text import counted, printable
 from imgdiff_assets.home import Home
+from imgdiff_assets.reading.shown import ShownImage
 from imgdiff_assets.reading.verdicts import in_words
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import SAMPLES, STAGE_NAMES, line, stage_named, stages_of
@@ -104,6 +105,12 @@ def thumbnail_address(row: Mapping[str, Any]) -> str:
     return f"/thumbnail/{row['pair_id']}?{erased}{first}v={version_of(row, row['images'])}"
 
 
+def image_address(image: ShownImage, hashes: Mapping[str, Any]) -> str:
+    """Where one image is; its content has the hash `<name>_hash`."""
+    version = (hashes.get(f"{image.name}_hash") or "")[:VERSION_LENGTH]
+    return f"/image/{image.row_id}/{image.name}" + (f"?v={version}" if version else "")
+
+
 def gallery(**values: Any) -> str:
     """The address of a gallery."""
     return Question().address(**values)
@@ -144,6 +151,7 @@ def templates(root: str) -> jinja2.Environment:
         "gallery": gallery,
         "row_address": row_address,
         "thumbnail_address": thumbnail_address,
+        "image_address": image_address,
     }
     made.globals.update({name: below(address) for name, address in addresses.items()}, root=root, gap=GAP)
     return made

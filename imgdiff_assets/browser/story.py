@@ -209,7 +209,7 @@ def _story(site: Site, identity: str, root: Node, erased: bool) -> Story:
         chain=chain,
         others=others,
         pair=_pair(site.index, pair_id),
-        regions=_regions(site.index, pair_id),
+        regions=regions_of(site.index, pair_id),
         region_id=region_id,
         reviews=sorted(reviews.values(), key=lambda review: review.at),
         commands=list(_commands(site.recipe, identity, chain)),
@@ -241,16 +241,18 @@ def _pair(index: Index, pair_id: str | None) -> dict[str, Any] | None:
     return rows[0] if rows else None
 
 
-def _regions(index: Index, pair_id: str | None) -> list[Region]:
-    """All boxes of the pair, kept ones first, then the most different first."""
+def regions_of(index: Index, pair_id: str | None, region_id: str | None = None) -> list[Region]:
+    """All boxes of the pair, kept ones first, then the most different first; or the one region alone."""
+    alone = "" if region_id is None else "AND b.region_id = ? "
     # A box that a person drew is in the table below that of the one that was found.
     corners = ", ".join(f"coalesce(c.{name}, b.{name}) AS {name}" for name in BOX_COLUMNS)
     rows = index.rows(
         f"SELECT b.region_id, b.found_in, {corners}, b.kept AND coalesce(c.kept, true) AS kept, "
         "coalesce(b.rejected_by, c.rejected_by) AS rejected_by "
         "FROM bounding_boxes AS b LEFT JOIN captions AS c ON b.shard = c.shard AND b.region_id = c.region_id "
-        "WHERE b.pair_id = ? AND b.x1 IS NOT NULL ORDER BY NOT b.kept, b.rank, b.region_similarity, b.region_id",
-        [pair_id],
+        f"WHERE b.pair_id = ? AND b.x1 IS NOT NULL {alone}"
+        "ORDER BY NOT b.kept, b.rank, b.region_similarity, b.region_id",
+        [pair_id, *([region_id] if alone else [])],
     )
     samples: dict[str, list[dict[str, Any]]] = {}
     for sample in index.rows(
@@ -266,7 +268,7 @@ def _regions(index: Index, pair_id: str | None) -> list[Region]:
             Region(
                 region_id=row["region_id"],
                 box=tuple(row[name] for name in BOX_COLUMNS),
-                label=f"{number}, found in the {row['found_in']} image",
+                label=f"{'' if alone else f'{number}, '}found in the {row['found_in']} image",
                 kept=rejected is None,
                 rejected_by=rejected,
                 samples=tuple(made),

@@ -14,8 +14,8 @@ from imgdiff_assets.home import Home
 @click.option("--samples", type=click.IntRange(1), help="How many samples, instead.  [default: 1000]")
 @click.option(
     "--card",
-    type=click.Choice(["A100", "H100", "L4"]),
-    default="A100",
+    type=click.Choice(["H100", "A100", "L4"]),
+    default="H100",
     show_default=True,
     help="Whose published rates are taken where nothing better is known.",
 )

@@ -5,7 +5,7 @@ from pathlib import PurePath
 
 import click
 
-from imgdiff_assets.cli.ingest_report import note_licence, show_ingest
+from imgdiff_assets.cli.ingest_report import end_ingest
 from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, licence_option, recipe_option
 from imgdiff_assets.home import Home
 
@@ -59,5 +59,5 @@ def ingest(
 
         filled = filled_so_far(home)
     report = ingest_files(files, home, column, shard_size, filled, drawable.add, dry_run)
-    note_licence(home, report, licence, dry_run)
-    show_ingest(report, as_json, dry_run, remark=drawable.to_text() if drawable.captions else None)
+    remark = drawable.to_text() if drawable.captions else None
+    end_ingest(home, report, "caption", licence, dry_run, as_json, recipe, remark)

@@ -5,19 +5,23 @@ from pathlib import PurePath
 
 import click
 
-from imgdiff_assets.cli.ingest_report import note_licence, show_ingest
-from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, licence_option, recipe_option
+from imgdiff_assets.cli.ingest_report import end_ingest
+from imgdiff_assets.cli.options import (
+    Place,
+    as_json_option,
+    dry_run_option,
+    fit_option,
+    licence_option,
+    recipe_option,
+    root_option,
+)
 from imgdiff_assets.cli.terminal import ProgressBars
 from imgdiff_assets.home import Home
 
 
 @click.command("ingest-images", short_help="Add photographs, of which edits are made.")
 @click.argument("sources", nargs=-1, required=True, type=Place(), metavar="SOURCE...")
-@click.option(
-    "--root",
-    type=Place(folder=True),
-    help="A folder that the paths of pictures may lead into, too.  [default: that of the table alone]",
-)
+@root_option
 @click.option("--image-column", default="image", show_default=True, help="In a table: column of the pictures.")
 @click.option("--caption-column", default="caption", show_default=True, help="Column of their captions, if any.")
 @click.option(
@@ -37,13 +41,7 @@ from imgdiff_assets.home import Home
     metavar="SECONDS",
     help="Of a film, a frame each so many seconds.",
 )
-@click.option(
-    "--fit",
-    type=click.Choice(["refuse", "resize", "pad"]),
-    default="refuse",
-    show_default=True,
-    help="Two pictures of different sizes in a pair: reject it, resize the second, or pad both with black.",
-)
+@fit_option
 @click.option("--shard-size", type=int, default=200, show_default=True, help="Most pictures in a shard.")
 @licence_option
 @dry_run_option
@@ -93,17 +91,14 @@ def ingest_images(
     values = load_recipe(recipe)
     home, remark = Home.from_environment(), remark_on_pairs(values)
     columns = {"image": image_column, "caption": caption_column}
-    if pair_up:
-        from imgdiff_assets.engine.mining import mining_by
-        from imgdiff_assets.ingest.mined_pairs import ingest_mined
+    with ProgressBars() as progress:
+        if pair_up:
+            from imgdiff_assets.engine.mining import mining_by
+            from imgdiff_assets.ingest.mined_pairs import ingest_mined
 
-        with ProgressBars() as progress:
             mining = mining_by(values, most_pairs, fit, every)
             report = ingest_mined(sources, home, mining, columns, shard_size, progress, root, dry_run)
-        note_licence(home, report, licence, dry_run)
-        show_ingest(report, as_json, dry_run, "pair", remark if report.accepted else None)
-        return
-    with ProgressBars() as progress:
-        report = ingest_pictures(sources, home, columns, shard_size, progress, root, dry_run)
-    note_licence(home, report, licence, dry_run)
-    show_ingest(report, as_json, dry_run, "picture", remark if report.accepted else None)
+        else:
+            report = ingest_pictures(sources, home, columns, shard_size, progress, root, dry_run)
+    noun = "pair" if pair_up else "picture"
+    end_ingest(home, report, noun, licence, dry_run, as_json, recipe, remark if report.accepted else None)

@@ -5,8 +5,16 @@ from pathlib import PurePath
 
 import click
 
-from imgdiff_assets.cli.ingest_report import note_licence, show_ingest
-from imgdiff_assets.cli.options import Place, as_json_option, dry_run_option, licence_option, recipe_option
+from imgdiff_assets.cli.ingest_report import end_ingest
+from imgdiff_assets.cli.options import (
+    Place,
+    as_json_option,
+    dry_run_option,
+    fit_option,
+    licence_option,
+    recipe_option,
+    root_option,
+)
 from imgdiff_assets.cli.terminal import ProgressBars
 from imgdiff_assets.home import Home
 
@@ -21,18 +29,8 @@ from imgdiff_assets.home import Home
     '  [default: _0 _1, _source _target, _before _after, _left _right, _a _b or "" _edited; folders: A B, source '
     "target, before after, left right or input output]",
 )
-@click.option(
-    "--root",
-    type=Place(folder=True),
-    help="A folder that the paths of images may lead into, too.  [default: that of the table alone]",
-)
-@click.option(
-    "--fit",
-    type=click.Choice(["refuse", "resize", "pad"]),
-    default="refuse",
-    show_default=True,
-    help="Two images of different sizes: reject the pair, resize the target, or pad both with black.",
-)
+@root_option
+@fit_option
 @click.option(
     "--source-image", default="source_image", show_default=True, help="In a table: column of the first image."
 )
@@ -84,5 +82,4 @@ def ingest_pairs(
     home, remark = Home.from_environment(), remark_on_pairs(load_recipe(recipe))
     with ProgressBars() as progress:
         report = ingest(sources, home, columns, suffixes, fit, shard_size, progress, root, dry_run)
-    note_licence(home, report, licence, dry_run)
-    show_ingest(report, as_json, dry_run, "pair", remark if report.accepted else None)
+    end_ingest(home, report, "pair", licence, dry_run, as_json, recipe, remark if report.accepted else None)

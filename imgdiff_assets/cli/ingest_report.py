@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from imgdiff_assets.cli.options import recipe_words
 from imgdiff_assets.cli.terminal import echo_json, this_command
 from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.home import Home
@@ -17,13 +18,24 @@ LISTED_SHARDS = 3
 LISTED_REJECTIONS = 20
 
 
-def show_ingest(
-    report: "IngestReport", as_json: bool, dry_run: bool, noun: str = "caption", remark: str | None = None
+def end_ingest(
+    home: Home,
+    report: "IngestReport",
+    noun: str,
+    licence: str | None,
+    dry_run: bool,
+    as_json: bool,
+    recipe: str | None,
+    remark: str | None,
 ) -> None:
-    """Print all of it and what the models make of it.
+    """Keep the licence with the shards that are new, and print all of it and what the models make of it.
 
     Exits with status 1 when nothing came in that was not there already.
     """
+    if licence is not None and report.shards and not dry_run:
+        from imgdiff_assets.ledger.licences import licence_shards
+
+        licence_shards(home, report.shards, licence)
     for sentence in report.files_failed:
         click.echo(f"Error: {sentence}", err=True)
     if as_json:
@@ -37,17 +49,10 @@ def show_ingest(
         if remark is not None:
             click.echo(remark)
         if report.accepted:
-            click.echo("Next: the same without --dry-run" if dry_run else f"Next: {this_command()} run")
+            run = f"{this_command()} run{recipe_words(recipe)}"
+            click.echo(f"Next: {'the same without --dry-run' if dry_run else run}")
     if not report.accepted and not report.duplicates:
         sys.exit(1)
-
-
-def note_licence(home: Home, report: "IngestReport", licence: str | None, dry_run: bool) -> None:
-    """Keep the licence with the shards that are new."""
-    if licence is not None and report.shards and not dry_run:
-        from imgdiff_assets.ledger.licences import licence_shards
-
-        licence_shards(home, report.shards, licence)
 
 
 def ingest_text(report: "IngestReport", noun: str = "caption") -> str:

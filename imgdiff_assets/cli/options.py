@@ -96,6 +96,18 @@ licence_option = click.option(
     metavar="NAME",
     help="Under which it came, such as CC-BY-4.0: kept with the new shards, and told in the card of a release.",
 )
+root_option = click.option(
+    "--root",
+    type=Place(folder=True),
+    help="A folder that the paths of images may lead into, too.  [default: that of the table alone]",
+)
+fit_option = click.option(
+    "--fit",
+    type=click.Choice(["refuse", "resize", "pad"]),
+    default="refuse",
+    show_default=True,
+    help="Two images of different sizes: reject the pair, resize the target, or pad both with black.",
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Read and tell all, and write nothing.")
 
 

@@ -14,8 +14,9 @@ from imgdiff_assets.home import Home
 
 if TYPE_CHECKING:
     from imgdiff_assets.recipe.recipe import Recipe
+    from imgdiff_assets.recipe.release_settings import ReleaseSettings
+    from imgdiff_assets.release.safety import Safety
 
-UNSAFE_WORDS = ("a naked person", "blood and injuries", "a weapon", "a hateful symbol", "a private document")
 SHOWN_FILES = 20
 
 
@@ -35,17 +36,21 @@ SHOWN_FILES = 20
     "--unsafe-words",
     multiple=True,
     metavar="WORDS...",
-    help="With --push: what pictures must not show. Their scores are told before anything goes.",
+    help="What pictures must not show, other than the recipe's release.unsafe_words.",
 )
 @click.option(
-    "--max-unsafe", type=Number(-1, 1), metavar="COSINE", help="Block publishing at such a score or a higher one."
+    "--max-unsafe",
+    type=Number(-1, 1),
+    metavar="COSINE",
+    help="Block publishing at such a score or a higher one.  [default: release.max_unsafe]",
 )
 @click.option(
     "--min-safe",
     type=Number(0, 1),
-    default=0.0,
-    show_default=True,
-    help="Block it below such a score of the recipe's verifier, where it names one.",
+    help="Block it below such a score of the recipe's verifier, where it names one.  [default: release.min_safe]",
+)
+@click.option(
+    "--safety", is_flag=True, help="Tell what the safety filter says of the pictures, without publishing anything."
 )
 @recipe_option
 @as_json_option
@@ -57,7 +62,8 @@ def release(
     private: bool,
     unsafe_words: Sequence[str],
     max_unsafe: float | None,
-    min_safe: float,
+    min_safe: float | None,
+    safety: bool,
     recipe: str | None,
     as_json: bool,
 ) -> None:
@@ -70,12 +76,14 @@ def release(
     or texts: folders of pictures, texts, Parquet or Arrow files, as in the cache of Hugging Face.
 
     With --push it is then published: which files would go, and what the safety filter says of the pictures, is shown
-    before, and asked. It goes in one commit or not at all; stopped, the same command goes on.
+    before, and asked. What it goes by is in the recipe (`release.unsafe_words`, `release.max_unsafe`,
+    `release.min_safe`). It goes in one commit or not at all; stopped, the same command goes on.
 
     \b
     imgdiff release
     imgdiff release --version 1.0 --json
-    imgdiff release --push me/differences --unsafe-words "a naked person" gore --max-unsafe 0.27
+    imgdiff release --safety --unsafe-words "a naked person" gore --max-unsafe 0.27
+    imgdiff release --push me/differences
     imgdiff release --compare-with benchmarks/ ~/.cache/huggingface/hub/datasets--MMVP--MMVP
     """
     home = Home.from_environment()
@@ -96,11 +104,14 @@ def release(
         with dagster_instance(home) as instance:
             instance.report_runless_asset_event(dg.AssetMaterialization("release", metadata=metadata_of(made)))
     published = None
+    otherwise = {"unsafe_words": list(unsafe_words) or None, "max_unsafe": max_unsafe, "min_safe": min_safe}
+    limits = values.release.model_copy(update={name: each for name, each in otherwise.items() if each is not None})
+    if safety and repo is None:
+        _passed(_look(made.folder, values, limits))
     if repo is not None:
         if as_json and not yes:
             raise click.UsageError("with --json nobody is asked: say --yes, too")
-        words = tuple(unsafe_words) or UNSAFE_WORDS
-        published = _publish(made.folder, repo, values, yes, private, words, max_unsafe, min_safe)
+        published = _publish(made.folder, repo, values, yes, private, limits)
     if as_json:
         echo_json({**made.to_json(), **({"published": published} if published is not None else {})})
         return
@@ -118,27 +129,41 @@ def release(
             click.echo(f"  {kind} {count:,}: {why}")
 
 
+def _look(folder: Path, recipe: "Recipe", limits: "ReleaseSettings") -> "Safety":
+    """What the safety filter says of a release, which is shown."""
+    from imgdiff_assets.release.safety import look_at, safety_text
+
+    with ProgressBars("picture") as progress:
+        found = look_at(folder, recipe, limits.unsafe_words, limits.max_unsafe, limits.min_safe, progress)
+    click.echo(f"{safety_text(found)}\n", err=True)
+    return found
+
+
+def _passed(found: "Safety") -> None:
+    """Raises ClickException where some did not."""
+    if found.blocked:
+        raise click.ClickException(
+            f"Not published: {counted(len(found.blocked), 'sample')} did not pass the safety filter "
+            f"({', '.join(found.blocked[:5])}). `imgdiff browse` shows them: reject them, or take another limit."
+        )
+
+
 def _publish(
     folder: Path,
     repo: str,
     recipe: "Recipe",
     yes: bool,
     private: bool,
-    words: Sequence[str],
-    most: float | None,
-    least: float,
+    limits: "ReleaseSettings",
 ) -> dict[str, Any]:
     """Show what would go and what the safety filter says, ask, and publish; returns what was done, for JSON."""
     from imgdiff_assets.release.pushing import plan_push, push
-    from imgdiff_assets.release.safety import look_at, safety_text
 
     planned = plan_push(folder, repo)
     if planned.changes_nothing:
         click.echo(f"{repo} has release {planned.version} already.", err=True)
         return {**planned.to_json(), "commit": None}
-    with ProgressBars("picture") as progress:
-        safety = look_at(folder, recipe, words, most, least, progress)
-    click.echo(f"{safety_text(safety)}\n", err=True)
+    safety = _look(folder, recipe, limits)
     place = "" if planned.exists else f" (a new {'private' if private else 'public'} dataset)"
     what = f"{counted(len(planned.new), 'file')}, {planned.bytes_to_go / 1e6:,.1f} MB"
     click.echo(f"Release {planned.version} to {repo}{place}: {what}", err=True)
@@ -148,11 +173,7 @@ def _publish(
         click.echo(f"  ... and {len(planned.new) - SHOWN_FILES:,} more", err=True)
     for name in planned.gone[:SHOWN_FILES]:
         click.echo(f"  taken away: {name}", err=True)
-    if safety.blocked:
-        raise click.ClickException(
-            f"Not published: {counted(len(safety.blocked), 'sample')} did not pass the safety filter "
-            f"({', '.join(safety.blocked[:5])}). `imgdiff browse` shows them: reject them, or take another limit."
-        )
+    _passed(safety)
     if not yes and not click.confirm("Publish this?", err=True):
         raise click.ClickException("Nothing was published.")
     commit = push(planned, private)

@@ -57,7 +57,8 @@ def run(
     """Bring the tables up to date: all stages, over all shards, unless told otherwise.
 
     What is there already, and was measured with the same settings, is not measured again. A run that was stopped goes
-    on where it was; a changed threshold only judges anew. The run is in Dagster's web UI too (`imgdiff ui`).
+    on where it was; a changed threshold only judges anew. The run is in Dagster's web UI too (`imgdiff ui`). Where a
+    batch service is asked, it ends with what is pending, and another run collects that.
 
     \b
     imgdiff run
@@ -103,7 +104,7 @@ def run(
         echo_json({**report.to_json(), "funnel": counts.to_json()})
     else:
         click.echo(f"{report.to_text()}\n\n{counts.to_text()}")
-    nothing = tell_what_to_do(home, values, keys, counts, as_json)
+    nothing = not report.pending and tell_what_to_do(home, values, keys, counts, as_json)
     if overrides and report.run_ids:
         tell_how_to_keep(home, recipe, overrides)
     exit_if_failed(report, strict, nothing)

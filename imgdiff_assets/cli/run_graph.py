@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.errors import REPORT
 from imgdiff_assets.common.plain_text import counted, listed
 from imgdiff_assets.common.progress import Progress, hearing, listening
 from imgdiff_assets.definitions import build_definitions
-from imgdiff_assets.defs.asset_stage import AGAIN_TAG, RETRY_TAG
+from imgdiff_assets.defs.asset_stage import AGAIN_TAG, PENDING, RETRY_TAG
 from imgdiff_assets.defs.automation import JOB
 from imgdiff_assets.defs.catalog_index import catch_up
 from imgdiff_assets.defs.dagster_instance import dagster_instance
@@ -42,7 +43,8 @@ class RunReport:
 
     `fresh` are the shards that were up to date already, for which nothing was run; `made_at` is when the last of their
     tables was made, `left_failed` how many of their rows could not be measured. `failed_checks` has a sentence for
-    each check that failed; one that blocks what is below is among the failures too.
+    each check that failed; one that blocks what is below is among the failures too. `pending` has one for each table
+    that waits for the answers of a batch service, which a later run collects.
     """
 
     fresh: list[str] = field(default_factory=list)
@@ -52,6 +54,7 @@ class RunReport:
     materializations: list[dict[str, Any]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     failed_checks: list[str] = field(default_factory=list)
+    pending: list[str] = field(default_factory=list)
 
     @property
     def succeeded(self) -> bool:
@@ -76,6 +79,7 @@ class RunReport:
         if self.left_failed:
             rows = counted(self.left_failed, "row")
             lines.append(f"{rows} of them failed and had all their tries (`imgdiff run --retry-failed`)")
+        lines += [f"Pending: {sentence}" for sentence in self.pending]
         return "\n".join(lines)
 
 
@@ -99,7 +103,7 @@ def run_graph(
     the tables were made with otherwise are logged first, but for those that `told` (`section.key=value`) gives.
     What an earlier release's code measured stays as it is, unless `again` says otherwise, or `ask` does, which is
     handed the tables that newer code would measure anew.
-    Raises ShardError for an unknown shard, UnknownAsset for an unknown stage.
+    Raises ShardError for an unknown shard, UnknownAsset for an unknown stage, KeyboardInterrupt where it is stopped.
     """
     select = chosen_stages(select, recipe)
     report = RunReport()
@@ -133,7 +137,7 @@ def run_graph(
         todo = stale = {key: names for key, names in stages.items() if names}
         job = build_definitions(home, recipe).resolve_job_def(JOB) if todo else None
         while todo and job is not None:
-            failed: set[str] = set()
+            stopped: set[str] = set()
             for request in group(keys, todo, fresh):
                 log(f"running {request.shards}")
                 result = job.execute_in_process(
@@ -151,17 +155,21 @@ def run_graph(
                 )
                 report.run_ids.append(result.run_id)
                 failures = [event for event in result.all_events if event.is_step_failure]
+                if any(map(_interrupted, failures)):
+                    raise KeyboardInterrupt
                 report.failures += [_told(event, log) for event in failures]
-                failed |= {str(event.step_key) for event in failures}
+                waits = [event for event in result.all_events if _pending(event)]
+                report.pending += map(_pending, waits)
+                stopped |= {str(event.step_key) for event in (*failures, *waits)}
                 checks = result.get_asset_check_evaluations()
                 report.failed_checks += [
                     _failed_check(check) for check in checks if not check.passed and check.check_name != STALE
                 ]
-            # A shard that the failed stage is the next for has failed itself; a failed check is for people to look at.
-            # Rows that failed had their try in this call, and a shard that did not get on has no other.
-            left = {key: staleness.unusable(key) for key in todo} if failed and failed <= set(select) else {}
+            # A shard that the stopped stage is the next for has failed, or waits, itself; a failed check is for people
+            # to look at. Rows that failed had their try in this call, and a shard that did not get on has no other.
+            left = {key: staleness.unusable(key) for key in todo} if stopped and stopped <= set(select) else {}
             todo = {
-                key: names for key, names in left.items() if names and names[0] not in failed and names != todo[key]
+                key: names for key, names in left.items() if names and names[0] not in stopped and names != todo[key]
             }
         tell_of_red(PlacedGraph(home), recipe, instance, keys)
     ledger = Ledger(home.ledger)
@@ -173,6 +181,12 @@ def run_graph(
     return report
 
 
+def _interrupted(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed because somebody stopped the run, which Dagster makes a failure of."""
+    error = event.step_failure_data.error
+    return error is not None and error.cls_name == DagsterExecutionInterruptedError.__name__
+
+
 def _failed_check(check: dg.AssetCheckEvaluation) -> str:
     """Which check failed, on which table, and what it found first."""
     found = (check.description or "").splitlines()
@@ -180,6 +194,14 @@ def _failed_check(check: dg.AssetCheckEvaluation) -> str:
     return (
         f"{check.asset_key.to_user_string()}: the check {check.check_name} failed: {found[0] if found else ''}{more}"
     )
+
+
+def _pending(event: dg.DagsterEvent) -> str:
+    """What a table waits for; empty for an event that tells of none."""
+    if event.event_type != dg.DagsterEventType.ASSET_OBSERVATION:
+        return ""
+    said = event.asset_observation_data.asset_observation.metadata.get(PENDING)
+    return str(said.value) if said is not None else ""
 
 
 def _told(event: dg.DagsterEvent, log: Say) -> str:

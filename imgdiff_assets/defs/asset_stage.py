@@ -1,5 +1,6 @@
 """What every asset of the graph does: run its stage over the partitions of the run, and report each of them."""
 
+import logging
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from imgdiff_assets.defs.partitions import no_shards
 from imgdiff_assets.defs.recipe_resource import RecipeResource
 from imgdiff_assets.defs.role_resources import ROLES, RoleResource
 from imgdiff_assets.defs.workers_resource import WorkersResource
+from imgdiff_assets.engine.by_letter import AnswersPending
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import ShardFailed, materialize
@@ -50,6 +52,9 @@ RETRY_TAG = "imgdiff/retry"
 AGAIN_TAG = "imgdiff/again"
 """On a run that measures again what an earlier release's code measured: nothing but a person's word asks for it."""
 
+PENDING = "pending"
+"""With an observation of a partition: what of its table is waited for, of a batch service, and since when."""
+
 
 def asset_arguments(stage: Stage, names: Names) -> dict[str, Any]:
     """The arguments of `dg.asset` that follow from the stage."""
@@ -57,6 +62,8 @@ def asset_arguments(stage: Stage, names: Names) -> dict[str, Any]:
         "key": names.key(stage.name),
         "deps": list(map(names.key, stage.tables)),
         "partitions_def": names.shards,
+        "dagster_type": dg.Nothing,
+        "output_required": False,  # there is none while answers are waited for: what is below is skipped then
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": POOL,
         "group_name": "image_difference",
@@ -77,10 +84,11 @@ def run_asset(
     recipe: RecipeResource,
     workers: WorkersResource,
     roles: Mapping[str, RoleResource],
-) -> None:
-    """Bring the stage's table of every partition of this run up to date.
+) -> bool:
+    """Bring the stage's table of every partition of this run up to date, and return whether all are.
 
-    A shard that fails does not stop the others. When the run fails or is cancelled, what was done is recorded.
+    They are not while answers of a batch service are waited for. A shard that waits, or fails, does not stop the
+    others. When the run fails or is cancelled, what was done is recorded.
     """
     if refusal := no_shards(home.home, context.partition_keys):
         raise dg.Failure(refusal, allow_retries=False)
@@ -92,6 +100,7 @@ def run_asset(
     note_edition(home.home, values.name)
     done: list[Materialization] = []
     failures: list[str] = []
+    waiting = 0
     finished = False
     try:
         for key in context.partition_keys:
@@ -111,6 +120,15 @@ def run_asset(
                     again=AGAIN_TAG in context.run.tags,
                     measurer=workers.measurer,
                 )
+            except AnswersPending as pending:
+                waiting += 1
+                # It would say that the stages below go on without their checks: they are skipped.
+                logging.getLogger("dagster._core.execution.plan.active").setLevel(logging.ERROR)
+                context.log.info(sentence(pending))
+                context.log_event(
+                    dg.AssetObservation(context.asset_key, partition=key, metadata={PENDING: sentence(pending)})
+                )
+                written = False
             except Exception as error:
                 failures.append(_logged(context, error, f"{stage.name} of {key}"))
                 written = isinstance(error, ShardFailed)
@@ -126,7 +144,7 @@ def run_asset(
                     emit(Materialization.from_json(ledger.record(stage.name, key) or {}), stage, ledger)
         with _warned_of_the_catalog(context):
             refresh_view(home.home, stage)
-        finished = not failures
+        finished = not failures and not waiting
     finally:
         pictured = {record.shard for record in done if record.changed}
         pictured |= {record.shard for record in done[:PICTURED]}
@@ -144,6 +162,7 @@ def run_asset(
                     )
     if failures:
         raise dg.Failure("\n".join(failures), allow_retries=False)
+    return finished
 
 
 def _logged(context: dg.AssetExecutionContext, error: Exception, where: str) -> str:

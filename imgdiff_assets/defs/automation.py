@@ -4,6 +4,7 @@ All of it asks the ledger what is stale, not Dagster's events: so it survives re
 a run and an instance that was made anew. The recipe is read anew at each tick, and by each run.
 """
 
+import datetime
 import json
 import warnings
 from collections.abc import Collection, Mapping, Sequence
@@ -21,6 +22,7 @@ from imgdiff_assets.defs.run_requests import group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs, shards_in_progress
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.ledger.batch_notes import noted
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.budget import affordable, spent
 from imgdiff_assets.recipe.automation_settings import AutomationSettings
@@ -32,6 +34,9 @@ VERIFYING = "0 1 * * *"
 """Before the stale shards are run: what is found damaged is made again in the same night."""
 
 JOB = "bring_up_to_date"
+
+BETWEEN_LOOKS = datetime.timedelta(hours=1)
+"""Where runs follow each other as long as a table is stale: how long a batch service is left alone."""
 
 
 def stale_runs(
@@ -183,6 +188,7 @@ class TableIsStale(dg.AutomationCondition):  # type: ignore[type-arg]
     """True for the shards whose table of this stage is stale, as the ledger tells: what the schedule goes by.
 
     Dagster's own conditions go by events: a run that was under way while the code changed would hide the change.
+    A batch service that had not answered is asked again after an hour.
     """
 
     def __init__(self, graph: PlacedGraph, stage: str) -> None:
@@ -212,8 +218,9 @@ def _stale_stages(graph: PlacedGraph, keys: tuple[str, ...], evaluation: int) ->
     if most_shards(graph, recipe, shard_keys(graph.home)) == 0:
         return dict.fromkeys(keys, ())
     staleness = Staleness(graph.home, recipe, STAGE_NAMES)
+    waiting = {key for _, key, note in noted(Ledger(graph.home.ledger).root) if note.was_looked_at(BETWEEN_LOOKS)}
     with staleness.looking():
-        return {key: staleness.stages(key) for key in keys}
+        return {key: () if key in waiting else staleness.stages(key) for key in keys}
 
 
 def automation_condition(graph: PlacedGraph, stage: str) -> Any:

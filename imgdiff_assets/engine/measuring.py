@@ -13,11 +13,13 @@ from imgdiff_assets.common.aliases import Row, Say
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.common.tables import rows_of
 from imgdiff_assets.engine.batches import Failure
-from imgdiff_assets.engine.measurer import Batch, Measurer, Task
+from imgdiff_assets.engine.by_letter import PENDING, ByLetter, asked_by_letter
+from imgdiff_assets.engine.measurer import HERE, Batch, Measurer, Task
 from imgdiff_assets.engine.memo import Memo
 from imgdiff_assets.engine.record import BOOKKEEPING
 from imgdiff_assets.engine.rows import Rows
 from imgdiff_assets.engine.shard_work import ShardWork
+from imgdiff_assets.ledger.batch_notes import BatchNotes
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.images import ErasedImages
 from imgdiff_assets.ledger.ledger import Ledger
@@ -155,18 +157,53 @@ class Measuring:
         task = Task(self.stage, step, work, max(sizes, default=BATCH_WITHOUT_MODEL))
         what = f"{self.stage.name}: {step.name}"
         self.progress(what, 0, len(missing))
-        done = 0
-        for batch, results in self.measurer.measure(task, self._batches(task, missing, rows)):
+        if (by_letter := self._by_letter(task)) is not None:
+            # Nothing is waited for, so there is nothing that other processes would be of use for.
+            with by_letter.asking():
+                waiting = self._go_through(HERE, task, missing, rows, fingerprints, memo, result, by_letter)
+            by_letter.send(all_of_them=True)
+            if waiting:
+                raise by_letter.pending(waiting)
+        else:
+            self._go_through(self.measurer, task, missing, rows, fingerprints, memo, result)
+
+    def _by_letter(self, task: Task) -> ByLetter | None:
+        settings = asked_by_letter(task)
+        if settings is None:
+            return None
+        notes = BatchNotes(self.ledger.staging(self.stage.name, self.shard), task.step.name)
+        what = f"{self.stage.name} of {self.shard}, {task.step.name}"
+        return ByLetter(settings, notes, what, self.log, lambda: self.ledger.confirm(self.stage.name, self.shard))
+
+    def _go_through(
+        self,
+        measurer: Measurer,
+        task: Task,
+        missing: list[int],
+        rows: Rows,
+        fingerprints: pa.ChunkedArray,
+        memo: Memo,
+        result: Measured,
+        by_letter: ByLetter | None = None,
+    ) -> int:
+        """Measure batch after batch; returns how many rows wait for answers."""
+        what, done, waiting = f"{self.stage.name}: {task.step.name}", 0, 0
+        for batch, results in measurer.measure(task, self._batches(task, missing, rows)):
             measured: dict[int, list[Row]] = {}
             for index, made in zip(batch.indices, results, strict=True):
-                if isinstance(made, Failure):
+                if isinstance(made, Failure) and made.kind == PENDING and by_letter is not None:
+                    waiting += 1
+                elif isinstance(made, Failure):
                     result.failures[index] = made
                 else:
                     measured[index] = made
-            self._keep(step, measured, fingerprints, memo)
+            self._keep(task.step, measured, fingerprints, memo)
+            if by_letter is not None:
+                by_letter.send(all_of_them=False)
             result.new += len(measured)
             done += len(batch.indices)
             self.progress(what, done, len(missing))
+        return waiting
 
     def _batches(self, task: Task, missing: list[int], rows: Rows) -> Iterator[Batch]:
         """The rows with these indices, as many together as a model takes."""

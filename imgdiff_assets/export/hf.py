@@ -116,11 +116,12 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 
-def front_matter(folder: Path, counts: Mapping[str, int]) -> str:
+def front_matter(folder: Path, counts: Mapping[str, int], licence: Mapping[str, str] | None = None) -> str:
     """The metadata at the head of a dataset card, by which the Hub and `load_dataset` find the files of each split.
 
-    `load_dataset` keeps what it has read of a local folder by the folder's last name and this metadata, whatever the
-    files hold. So it names their content; else another set of that name would be what was read before.
+    `licence` is what they say of that, as the Hub names it. `load_dataset` keeps what it has read of a local folder by
+    the folder's last name and this metadata, whatever the files hold. So it names their content; else another set of
+    that name would be what was read before.
     """
     from huggingface_hub import DatasetCardData
 
@@ -133,6 +134,7 @@ def front_matter(folder: Path, counts: Mapping[str, int]) -> str:
         tags=["image-difference", "synthetic", "multi-image"],
         size_categories=[_size_category(sum(counts.values()))],
         configs=[{"config_name": "default", "description": f"Content {content}", "data_files": files}],
+        **(licence or {}),
     )
     return f"---\n{card.to_yaml()}\n---\n"
 

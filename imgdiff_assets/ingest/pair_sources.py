@@ -48,10 +48,17 @@ def check_table(source: PurePath, noun: str) -> None:
 
 
 def open_table(
-    source: PurePath, columns: Mapping[str, str], images: Sequence[str], folders: Sequence[PurePath]
+    source: PurePath,
+    columns: Mapping[str, str],
+    images: Sequence[str],
+    folders: Sequence[PurePath],
+    option: str = "--{field}",
 ) -> GivenSource:
-    """The rows of a table: `columns` are the names that fields have in it, `images` the fields that rows must have."""
-    return GivenSource(_table(source, columns, images, folders), _row_count(source))
+    """The rows of a table: `columns` are the names that fields have in it, `images` the fields that rows must have.
+
+    `option` is what names another column for a field.
+    """
+    return GivenSource(_table(source, columns, images, folders, option), _row_count(source))
 
 
 def refuse_exports(source: PurePath) -> None:
@@ -105,9 +112,9 @@ def _pairs(folder: PurePath, found: PairFolder, folders: Sequence[PurePath]) -> 
 
 
 def _table(
-    file: PurePath, named: Mapping[str, str], images: Sequence[str], folders: Sequence[PurePath]
+    file: PurePath, named: Mapping[str, str], images: Sequence[str], folders: Sequence[PurePath], option: str
 ) -> Iterator[GivenRow]:
-    options = {column: f"--{name.replace('_', '-')}" for name, column in named.items()}
+    options = {column: option.format(field=name.replace("_", "-")) for name, column in named.items()}
     for line, cells in read_table(file, options, [named[name] for name in images]):
         if isinstance(cells, Unreadable):
             yield GivenRow(str(file), line, problem=UnusableField("line", cells.reason))

@@ -26,7 +26,7 @@ def open_pictures(source: PurePath, columns: Mapping[str, str], root: PurePath |
         return _open_folder(source, (source, *roots))
     check_table(source, "pictures")
     named = {name: columns.get(name, name) for name in FIELDS}
-    return open_table(source, named, [IMAGE], (source.parent, *roots))
+    return open_table(source, named, [IMAGE], (source.parent, *roots), "--{field}-column")
 
 
 def _open_folder(folder: PurePath, folders: Sequence[PurePath]) -> GivenSource:

@@ -18,6 +18,7 @@ from imgdiff_assets.common.aliases import Booleans, Say
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger import places, tables
 from imgdiff_assets.ledger.aside import latest_aside, set_aside
+from imgdiff_assets.ledger.batch_notes import NOTE
 from imgdiff_assets.ledger.cells import NOT_THERE, CellReference, is_image
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.home_format import check_format, say_format
@@ -66,6 +67,11 @@ class Ledger:
         """By shard, what the store tells of the tables of this asset."""
         found = self._store.find(self.root / asset, "shard=*/rows.parquet")
         return {entry.address.parent.name.removeprefix("shard="): entry for entry in found}
+
+    def versions(self, asset: str) -> dict[str, str]:
+        """By shard, the version of the table of this asset."""
+        found = self._store.versions(self.root / asset, places.TABLE)
+        return {name.removeprefix(places.SHARD): told for name, told in found.items() if name.startswith(places.SHARD)}
 
     def exists(self, asset: str, shard: str) -> bool:
         return self._store.version(self.table_path(asset, shard)) is not None
@@ -159,6 +165,10 @@ class Ledger:
         held.confirm()
         return held.table
 
+    def confirm(self, asset: str, shard: str) -> None:
+        """Raises LeaseLost where another may hold the lock that this process took."""
+        self._expected(asset, shard)
+
     def _note(self, asset: str, shard: str) -> None:
         """What is there now, this process has put there."""
         if (held := self._held.get((asset, shard))) is not None:
@@ -211,6 +221,12 @@ class Ledger:
     def is_staged(self, asset: str, shard: str) -> bool:
         """Whether there are batches that are in no table yet: a run is under way, or was killed."""
         return bool(self._store.find(self.staging(asset, shard), "*.parquet"))
+
+    def drop_staged(self, asset: str, shard: str, and_notes: bool) -> None:
+        """Let batches go; what a batch service was asked, and is to be paid for, stays noted unless told otherwise."""
+        for entry in self._store.below(self.staging(asset, shard)):
+            if and_notes or not entry.address.name.endswith(NOTE):
+                self._store.delete(entry.address)
 
     def all_staged(self) -> list[PurePath]:
         """The batches of all shards."""

@@ -10,7 +10,7 @@ from imgdiff_assets.ledger.reviews import is_line
 
 LONGEST_NAME = 60
 LONGEST_ADDRESS = 2000
-PAGES = ("/gallery", "/map", "/thresholds")
+PAGES = ("/gallery", "/map", "/threshold", "/releases")
 """Those that a view may be of."""
 
 

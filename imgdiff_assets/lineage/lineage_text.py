@@ -95,4 +95,6 @@ def _model(identity: Mapping[str, Any]) -> str:
 
 def _caption(values: Mapping[str, Any]) -> list[str]:
     colours = [f"{side} image: {values[name]}" for side in SIDES if values.get(name := f"{side}_colours")]
-    return [values["caption"], f"{values['source']}, line {values['line']}", *colours]
+    digest, file_name = values.get("file_hash"), values.get("file_name") or "held by that line"
+    file = [f"picture {file_name}, SHA-256 {digest}"] if digest else []
+    return [values["caption"], f"{values['source']}, line {values['line']}", *file, *colours]

@@ -199,7 +199,7 @@ def take_down(parts: Sequence[ShardPart]) -> None:
         store = store_of(part.file)
         for stage in STAGES:
             path = part.ledger.table_path(stage.name, part.key)
-            store.delete(part.ledger.staging(stage.name, part.key))
+            part.ledger.drop_staged(stage.name, part.key, and_notes=part.is_all)
             _delete_beside(path)
             table = part.tables.get(stage.name)
             if part.is_all:

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, ValidationInfo, create_model, model
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.recipe.automation_settings import AutomationSettings
 from imgdiff_assets.recipe.mistakes import RecipeError, explain, unknown
+from imgdiff_assets.recipe.release_settings import ReleaseSettings
 from imgdiff_assets.recipe.retention_settings import RetentionSettings
 from imgdiff_assets.recipe.review_settings import ReviewSettings
 from imgdiff_assets.recipe.role_models import RoleModels
@@ -21,6 +22,10 @@ from resources.loading.settings import ModelSettings
 
 RECORDED = {"recorded": True}
 """The context in which a recipe is validated that is put together from what tables were made with."""
+
+
+UNDER_NO_ROW = {"automation", "retention", "review", "release", "workers"}
+"""Sections that no row of the ledger depends on, and no hash."""
 
 
 class RecipeValues(StageSettings):
@@ -41,6 +46,7 @@ class RecipeValues(StageSettings):
     models: RoleModels
     automation: AutomationSettings = AutomationSettings()
     review: ReviewSettings = ReviewSettings()
+    release: ReleaseSettings = ReleaseSettings()
     retention: RetentionSettings = RetentionSettings()
     workers: WorkersSettings = WorkersSettings()
 
@@ -121,9 +127,9 @@ class RecipeValues(StageSettings):
     @property
     def hash(self) -> str:
         """Changes whenever any value does that a run depends on."""
-        return content_hash(self.model_dump(mode="json", exclude={"automation", "retention", "review", "workers"}))[
-            :16
-        ]
+        elsewhere = dict.fromkeys(UNDER_NO_ROW, True)
+        later = {role: {"batches": True} for role in type(self.models).model_fields}
+        return content_hash(self.model_dump(mode="json", exclude={**elsewhere, "models": later}))[:16]
 
     def section(self, stage: str) -> Any:
         """A stage's section; None for an installed stage that the recipe does not name."""

@@ -21,7 +21,7 @@ def write_croissant(folder: Path, manifest: Mapping[str, Any], description: str)
     """
     import mlcroissant as mlc
 
-    date, said = str(manifest["date"]), licensing.told(manifest)
+    date = str(manifest["date"])
 
     files = sorted(path for path in (folder / "data").glob("*.parquet"))
     objects = [
@@ -51,7 +51,7 @@ def write_croissant(folder: Path, manifest: Mapping[str, Any], description: str)
         description=description,
         version=str(manifest["version"]),
         cite_as=licensing.bibtex(manifest),
-        license=said or None,
+        license=licensing.of_all(manifest) or None,
         date_published=datetime.datetime.fromisoformat(date) if date else None,
         url="https://arxiv.org/abs/2408.04594",
         distribution=objects,

@@ -21,7 +21,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.pictures.contact_sheet import write_contact_sheet
 from imgdiff_assets.reading.gathered import Gathered, gather
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.release import croissant
+from imgdiff_assets.release import croissant, licensing
 from imgdiff_assets.release.card import body
 from imgdiff_assets.release.changes import Change, changes, counted, settings_changed
 from imgdiff_assets.release.checksums import write_checksums
@@ -163,7 +163,8 @@ def _write(
         settings_changed(before, now) if before is not None else [],
         compared,
     )
-    (folder / CARD).write_text(f"{hf.front_matter(folder, report['samples'])}\n{text}", encoding="utf-8")
+    head = hf.front_matter(folder, report["samples"], licensing.for_the_hub(now.manifest))
+    (folder / CARD).write_text(f"{head}\n{text}", encoding="utf-8")
     croissant.write_croissant(folder, now.manifest, DESCRIPTION)
     write_checksums(folder)
     return {**report, "version": str(now.manifest["version"])}

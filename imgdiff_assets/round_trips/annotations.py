@@ -11,7 +11,8 @@ from imgdiff_assets.ledger.reviews import CHOSEN, REJECT, Review
 from imgdiff_assets.round_trips.label_studio import LabelStudioError
 from imgdiff_assets.round_trips.labelling import BOXES, NOTE, REASON, VERDICT, box_of
 from imgdiff_assets.round_trips.reviewable import Region
-from imgdiff_assets.round_trips.taking import NotSaid, Taken, Taking, same
+from imgdiff_assets.round_trips.taking import NotSaid, Taken, Taking
+from imgdiff_assets.stages.corrected import same
 
 Annotation = Mapping[str, Any]
 

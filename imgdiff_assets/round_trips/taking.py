@@ -14,9 +14,7 @@ from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviewers import read_reviewers
 from imgdiff_assets.ledger.reviews import Review, ReviewError, add_reviews, check_review, read_reviews
 from imgdiff_assets.round_trips.reviewable import Region, Reviewable, regions_of, reviewable
-
-SAME_CORNER = 0.06
-"""Pixels: corners are told to a tenth of one."""
+from imgdiff_assets.stages.corrected import check_texts, same
 
 
 class NotSaid(ReviewError):
@@ -157,6 +155,7 @@ class Taking:
         before = {name: region.found[name] for name in new}
         said = Correction(region.region_id, region.shard, self.name(by), new, before, now(), self.speaker is not None)
         try:
+            check_texts(new)
             CORRECTIONS.check(said)
         except ValueError as error:
             raise NotSaid(", ".join(new), str(error)) from None
@@ -171,13 +170,6 @@ class Taking:
             if self._reviews:
                 add_reviews(self._home, list(self._reviews.values()))
         return self.taken
-
-
-def same(one: Value, other: Value) -> bool:
-    """Whether two values say the same."""
-    if isinstance(one, tuple) and isinstance(other, tuple):
-        return all(abs(a - b) < SAME_CORNER for a, b in zip(one, other, strict=True))
-    return one == other
 
 
 def _same_verdict(standing: Review, said: Review) -> bool:

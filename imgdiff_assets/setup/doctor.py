@@ -16,7 +16,7 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import shipped_recipes
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.installed_parts import Part, installed_parts
-from imgdiff_assets.setup.model_list import ModelState, distinct, model_states, role_settings
+from imgdiff_assets.setup.model_list import ModelState, distinct, in_memory, model_states, role_settings
 from resources.backends.choice import OWN, backend_of, backends
 from resources.installed import BrokenPart
 from resources.loading import devices
@@ -168,16 +168,17 @@ def _weigh(report: RecipeReport, states: Sequence[ModelState], device: Device) -
     # As `devices.load` reckons before it loads: an accelerator keeps a share for what the models compute.
     room = device.total * (1 - (0 if device.device == "cpu" else devices.ACTIVATION_SHARE))
     sizes = {state.role: state.memory_bytes or 0 for state in states}
+    together = sum(state.memory_bytes or 0 for state in in_memory(states))
     largest = max(sizes, key=lambda role: sizes[role])
     report.largest = max(report.largest, sizes[largest])
-    report.together += sum(sizes.values())
+    report.together += together
     if sizes[largest] > room:
         report.fits = "no"
         report.problems.append(
             f"{largest} takes {bytes_text(sizes[largest])}, and {device.device} has room for {bytes_text(room)}: take "
             "a smaller model or a half-precision `dtype`, or let a server run it (`base_url`)"
         )
-    elif sum(sizes.values()) > room and report.fits == "together":
+    elif together > room and report.fits == "together":
         report.fits = "in_turn"
     if device.device == "cpu" and sizes[largest] > SLOW_ON_A_CPU:
         report.remarks.append("models this large run on a CPU, but take minutes for a row: use an accelerator")

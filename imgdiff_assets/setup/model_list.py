@@ -7,6 +7,7 @@ from typing import Any
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.recipe.role_models import RoleModels
 from imgdiff_assets.stages.graph import stages_of
 from resources.backends.choice import backend_name, backend_of
 from resources.loading.settings import ModelSettings
@@ -72,6 +73,15 @@ def model_states(recipe: Recipe) -> list[ModelState]:
 def distinct(states: Iterable[ModelState]) -> list[ModelState]:
     """One state of each model: what two roles share is fetched once, and lies on the disk once."""
     return list({(state.model, state.revision, state.dtype): state for state in states}.values())
+
+
+def in_memory(states: Iterable[ModelState]) -> list[ModelState]:
+    """One state of each model that is loaded: some roles of the same weights have them in memory once."""
+    shared = {role for role in RoleModels.model_fields if RoleModels.settings_class(role).shares_weights}
+    apart = {
+        (state.model, state.revision, state.dtype, state.role not in shared and state.role): state for state in states
+    }
+    return list(apart.values())
 
 
 def model_state(role: str, settings: ModelSettings) -> ModelState:

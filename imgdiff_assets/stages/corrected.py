@@ -6,11 +6,37 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from imgdiff_assets.common.aliases import Row
-from imgdiff_assets.ledger.corrections import DIFFERENCE, REGION_TEXTS
+from imgdiff_assets.ledger.corrections import DIFFERENCE, REGION_TEXTS, Value
 from imgdiff_assets.method.language import Language
 from imgdiff_assets.method.noun_phrases import noun_phrase, statement
 from imgdiff_assets.method.regions import BOX_COLUMNS
+from imgdiff_assets.method.special_tokens import without_tokens
 from imgdiff_assets.method.tasks import SIDES
+
+SAME_CORNER = 0.06
+"""Pixels; corners are shown to a tenth of one."""
+
+
+def same(one: Value, other: Value) -> bool:
+    """Whether two values of a text or box say the same: spaces and the ends of lines do not count."""
+    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
+        return all(abs(a - b) < SAME_CORNER for a, b in zip(one, other, strict=True))
+    return in_a_line(one) == in_a_line(other)
+
+
+def in_a_line(value: Value) -> Value:
+    """A text as it is kept: in one line; anything else as it is."""
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+def check_texts(values: Mapping[str, Value]) -> None:
+    """Raises ValueError for a text with something in it that no trainer may read as text."""
+    for name, value in values.items():
+        if isinstance(value, str) and without_tokens(value) != value:
+            raise ValueError(
+                f"{name}: it has signs that steer a screen, or what looks like a token of a chat template, such as "
+                "<image>; leave that out"
+            )
 
 
 def moved(regions: pa.Table, corrections: pa.Table) -> pa.Table:

@@ -19,18 +19,28 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.model_list import distinct, model_states
 from imgdiff_assets.stages.graph import stages_of
+from imgdiff_assets.stages.pair_methods import EDIT, PROMPT_TO_PROMPT, TEXT_PAIR
 from imgdiff_assets.stages.steps import Measurement
 from imgdiff_assets.statistics.measured_rates import HomeRates, StepRate, measured_rates
+from resources.loading.settings import ModelSettings
 from resources.loading.weights import MINIATURE_PREFIX
 
 DATA = Path(__file__).parents[1] / "data"
 HERE, RECORDED, PUBLISHED, UNKNOWN = "this home", "recorded", "published", "not known"
-CARDS = ("A100", "H100", "L4")
+CARDS = ("H100", "A100", "L4")
 FEWEST_ROWS = 10
 """Of a home's measurement with fewer rows, loading the model was most of the time."""
 
 ANSWERS = {"captions.describe": 2}
 """Answers that a row of a measurement asks for, where they are more than one."""
+
+GENERATED = "image_pairs.generate"
+PICTURES: Mapping[str, Mapping[str, int]] = {
+    PROMPT_TO_PROMPT: {"pair_generator": 2},
+    EDIT: {"image_generator": 1, "editor": 1},
+    TEXT_PAIR: {"image_generator": 2},
+}
+"""Pictures that each role makes of a pair, by the way it is made."""
 
 IMAGE_BYTES_A_PIXEL = 1.5
 """Of a lossless PNG: about half of its three bytes."""
@@ -84,7 +94,9 @@ def estimate(
 ) -> Estimate:
     """For `captions`, or for as many as give so many `samples`; published rates are those of `card`."""
     here = HomeRates(0, {}, {}, None, None) if home is None else measured_rates(home, recipe, shard_keys(home))
-    recorded = recorded_rates() if recipe.models.pair_generator.model.startswith(MINIATURE_PREFIX) else None
+    drawing = _drawing(recipe)
+    own = all(recipe.role(role).model.startswith(MINIATURE_PREFIX) for role in drawing)
+    recorded = recorded_rates() if own else None
     rows_from, per_caption, share = _rows(here, recorded)
     if captions is None:
         captions = (samples or 0) / share if share else 0.0
@@ -96,7 +108,7 @@ def estimate(
                 found = per_caption.get(name)
                 rows = None if found is None else found * captions
                 steps.append(EstimatedStep(name, rows, *_rate(name, step, recipe, here, recorded, card)))
-    side = recipe.models.pair_generator.image_size
+    side = int(recipe.role(next(iter(drawing))).model_dump()["image_size"])
     pair_bytes = here.pair_bytes or 2 * side * side * IMAGE_BYTES_A_PIXEL
     return Estimate(
         recipe=recipe.name,
@@ -104,7 +116,7 @@ def estimate(
         samples=None if share is None else share * captions,
         steps=steps,
         rows_from=rows_from,
-        image_bytes=pair_bytes * captions * per_caption.get("image_pairs.generate", 1.0),
+        image_bytes=pair_bytes * captions * per_caption.get(GENERATED, 1.0),
         weight_bytes=sum(state.disk_bytes or 0 for state in distinct(model_states(recipe))),
         price=price,
     )
@@ -141,23 +153,39 @@ def _rate(
     """Seconds a row, where that is from, and what is to be said of it."""
     for source, rates in ((HERE, here), (RECORDED, recorded)):
         rate = rates.steps.get(name) if rates is not None else None
+        if name == GENERATED and source == RECORDED and recipe.section("image_pairs").method != PROMPT_TO_PROMPT:
+            continue  # what is recorded was drawn by Prompt-to-Prompt
         if rate is not None and rate.rows >= (FEWEST_ROWS if source == HERE else 1):
             return rate.seconds / rate.rows, source, f"{counted(rate.rows, 'row')}, {rate.device}"
-    role = step.roles[0]
-    # An inpainter is a Stable Diffusion XL too.
-    entries = published_rates()["rates"].get("pair_generator" if role == "inpainter" else role, ())
-    entry = next((entry for entry in entries if entry["card"] in (card, "any")), None)
-    if entry is None or recipe.role(role).model.startswith(MINIATURE_PREFIX):
-        return None, UNKNOWN, ""
-    return entry["seconds"] * _units(name, role, recipe, entry["each"]), PUBLISHED, f"{entry['source']}"
+    seconds, sources = 0.0, list[str]()
+    for role, pictures in (
+        _drawing(recipe).items() if name == GENERATED else [(step.roles[0], _pictures(step.roles[0]))]
+    ):
+        # An inpainter is a Stable Diffusion XL too.
+        entries = published_rates()["rates"].get("pair_generator" if role == "inpainter" else role, ())
+        entry = next((entry for entry in entries if entry["card"] in (card, "any")), None)
+        if entry is None or recipe.role(role).model.startswith(MINIATURE_PREFIX):
+            return None, UNKNOWN, ""
+        attempts = int(recipe.section("image_pairs").attempts) if name == GENERATED else 1
+        seconds += entry["seconds"] * _units(name, recipe.role(role), pictures * attempts, entry["each"])
+        sources.append(entry["source"])
+    return seconds, PUBLISHED, "; ".join(sources)
 
 
-def _units(name: str, role: str, recipe: Recipe, each: str) -> float:
+def _drawing(recipe: Recipe) -> Mapping[str, int]:
+    """The roles that make a pair's pictures, and how many each, where no kind goes a way of its own."""
+    return PICTURES[recipe.section("image_pairs").method]
+
+
+def _pictures(role: str) -> int:
+    """How many of a pair's pictures a role looks at for one row."""
+    return 2 if role == "segmenter" else 1
+
+
+def _units(name: str, settings: ModelSettings, images: int, each: str) -> float:
     """How many of what a published rate is about a row takes."""
-    pictures = 2 * int(recipe.section("image_pairs").attempts)
-    images = {"pair_generator": pictures, "segmenter": 2}.get(role, 1)
     if each.startswith("denoising step"):
-        return images * int(getattr(recipe.role(role), "num_inference_steps", 1))
+        return images * int(getattr(settings, "num_inference_steps", 1))
     return images if each == "image" else ANSWERS.get(name, 1)
 
 

@@ -6,7 +6,7 @@ from functools import cache
 
 from imgdiff_assets.common.plain_text import bytes_text
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.statistics.estimate import Estimate, estimate, hours_text
+from imgdiff_assets.statistics.estimate import CARDS, GENERATED, Estimate, estimate, hours_text
 
 SAMPLES = 1_000
 SERVED_BY = "captioner.base_url=http://server/v1"
@@ -22,7 +22,7 @@ class Machine:
     has: str
     recipe: str
     what: str
-    card: str = "A100"
+    card: str = CARDS[0]
     price: float | None = None
     share: float = 1.0
     draws: bool = True
@@ -31,9 +31,9 @@ class Machine:
 
 MACHINES = (
     Machine("a CPU alone", "miniature", "the drawn world, to try things out"),
-    Machine("one card of 24 GB", "modern", "its models in turn", "L4", 0.8),
-    Machine("one card of 80 GB", "modern", "all models at once", "A100", 2.0),
-    Machine("four cards of 80 GB", "modern", "all models on each; --workers 4", "A100", 2.0, share=0.25),
+    Machine("one card of 24 GB", "small", "its models in turn", "L4", 0.8),
+    Machine("one card of 80 GB", "modern", "all models at once", "H100", 2.5),
+    Machine("four cards of 80 GB", "modern", "all models on each; --workers 4", "H100", 2.5, share=0.25),
     Machine("a server, no card", "modern", f"pairs you have; --set {SERVED_BY}", draws=False, overrides=(SERVED_BY,)),
 )
 
@@ -51,19 +51,21 @@ def served_rows() -> list[tuple[str, ...]]:
     """The table, its head first."""
     rows: list[tuple[str, ...]] = [("you have", "recipe", "how", "seconds a pair", "disk", "time", "USD")]
     for machine, found in served():
-        pair = next(step.seconds_a_row for step in found.steps if step.step == "image_pairs.generate")
+        pair = next(step.seconds_a_row for step in found.steps if step.step == GENERATED)
         describing = sum(step.seconds or 0 for step in found.steps if step.step.startswith("captions."))
         seconds = (found.seconds if machine.draws else describing) * machine.share
         cards = round(1 / machine.share)
+        taken = hours_text(seconds) if machine.draws else f"{hours_text(seconds)} of the server's"
+        drawn = f"{pair:.2g}" if pair is not None else "not known"
         rows.append(
             (
                 machine.has,
                 machine.recipe,
                 machine.what,
-                f"{pair:.2g}" if machine.draws and pair is not None else "none is drawn",
+                drawn if machine.draws else "none is drawn",
                 bytes_text(found.image_bytes + found.weight_bytes),
-                hours_text(seconds) if machine.draws else f"{hours_text(seconds)} of the server's",
-                "" if machine.price is None else f"{machine.price * seconds * cards / 3600:,.0f}",
+                f"{taken}, and the drawing" if machine.draws and pair is None else taken,
+                "" if machine.price is None or pair is None else f"{machine.price * seconds * cards / 3600:,.0f}",
             )
         )
     return rows

@@ -11,6 +11,7 @@ from imgdiff_assets.common.plain_text import bytes_text, counted, duration_text,
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import shard_keys
+from imgdiff_assets.ledger.batch_notes import noted
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.budget import spent
 from imgdiff_assets.reading.hours import seconds_per_shard
@@ -27,7 +28,8 @@ class Status:
     """Shards by how they are, what works, what comes next, and what is left of disk and budget.
 
     `stale` counts shards by their first reason, `failing` has the rows that could not be measured by shard, `left` the
-    shards by measurement in which rows are as an earlier release measured them. `working` says who has what in hand.
+    shards by measurement in which rows are as an earlier release measured them. `waits` has by table what a batch
+    service has been asked and has not been collected from it. `working` says who has what in hand.
     `seconds` is what the shards that are not made yet are likely to take, None where no run tells. `free` and `disk`
     are bytes.
     """
@@ -39,6 +41,7 @@ class Status:
     stale: dict[str, int]
     failing: dict[str, int]
     left: dict[str, int]
+    waits: dict[str, list[str]]
     working: dict[str, str]
     next_run: str | None
     unmade: int
@@ -68,6 +71,8 @@ class Status:
             ("left", f"{what} in {counted(count, 'shard')}, by an earlier release")
             for what, count in self.left.items()
         ]
+        waits = [f"{table}: {'; '.join(what)}" for table, what in self.waits.items()]
+        lines += [("waits", text) for text in listed(waits, LISTED)]
         lines += [("works", f"{what}: {who}") for what, who in self.working.items()] or [("works", "nothing")]
         when = f"{self.next_run}, while `imgdiff ui` is open" if self.next_run else "no schedule; `imgdiff run`"
         took = f"; about {duration_text(self.seconds)} for {counted(self.unmade, 'new shard')}" if self.seconds else ""
@@ -93,6 +98,9 @@ def status(home: Home, recipe: Recipe) -> Status:
             left.update(f"{p.how.stage.name}: {step}" for p in plans if p.record for step in p.record.get("left", ()))
     except FileNotFoundError as error:
         missing = str(error)
+    waits: dict[str, list[str]] = {}
+    for asset, key, note in noted(ledger.root):
+        waits.setdefault(f"{asset} of {key}", []).append(note.to_text())
     each = seconds_per_shard(ledger, keys) if unmade else None
     disk = shutil.disk_usage(next(path for path in (home.local, *home.local.parents) if path.exists()))
     budget = spent(settings, ledger, keys)
@@ -107,6 +115,7 @@ def status(home: Home, recipe: Recipe) -> Status:
         stale=dict(reasons.most_common(LISTED)),
         failing=failing,
         left=dict(left),
+        waits=waits,
         working=holders(ledger.locks),
         next_run=when,
         unmade=unmade,

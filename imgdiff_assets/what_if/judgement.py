@@ -109,10 +109,13 @@ class StoredScores:
         """The verdicts as they are."""
         return [_as_it_is(stored) for stored in self.stages]
 
-    def judge(self, recipe: Recipe) -> list[Judgement]:
-        """The verdicts that a run with this recipe would give. Raises UnknownOrigin."""
-        judgements: list[Judgement] = []
-        for stored in self.stages:
+    def judge(self, recipe: Recipe, before: Sequence[Judgement] = ()) -> list[Judgement]:
+        """The verdicts that a run with this recipe would give. Raises UnknownOrigin.
+
+        `before` are those of the first stages, where the recipe is no other for them.
+        """
+        judgements: list[Judgement] = [*before]
+        for stored in self.stages[len(before) :]:
             if stored.stage.settings(recipe) is None:
                 judgements.append(_as_it_is(stored))
             elif stored.parents:

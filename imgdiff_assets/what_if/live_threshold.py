@@ -48,6 +48,8 @@ class LiveThreshold:
         self._present = [present[number].funnel() for number in self._shown]
         column = str(judge.score)
         stored = scores.stages[self._place]
+        # A stage is judged by its own settings, and what those above came to.
+        self._before = scores.judge(recipe)[: self._place]
         self._column: Floats = np.asarray(stored.columns([column])[column], dtype=np.float64)
 
     @property
@@ -59,7 +61,7 @@ class LiveThreshold:
         """Judge everything with this value. Raises RecipeError for one that the recipe refuses."""
         recipe = override_recipe(self._recipe, [f"{self.key}={value!r}"])
         with self._lock:
-            judgements = self._scores.judge(recipe)
+            judgements = self._scores.judge(recipe, self._before)
         shown = [judgements[number] for number in self._shown]
         changed = judgements[self._place]
         rejected = changed.fates == changed.stored.fate(self._judge.name)

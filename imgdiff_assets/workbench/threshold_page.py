@@ -75,13 +75,14 @@ def threshold_then(site: Site, values: Mapping[str, str]) -> str:
     except RecipeError as error:
         raise BadQuestion(str(error)) from None
     samples = next(pair for pair in tried.stages if pair[0].stage == SAMPLES)
+    rows = {row["id"]: row for row in _rows(site, stage.name, [*tried.kept, *tried.rejected])}
     return site.render(
         "threshold_then.html",
         line=line,
         setting=f"{line.key}={_told(line, value)}",
         tried=tried,
         samples=samples,
-        edge={name: _rows(site, stage.name, getattr(tried, name)) for name in ("kept", "rejected")},
+        edge={name: [rows[each] for each in getattr(tried, name) if each in rows] for name in ("kept", "rejected")},
     )
 
 
@@ -135,12 +136,9 @@ def _told(line: Line, value: float) -> str:
 
 
 def _rows(site: Site, table: str, ids: list[str]) -> list[dict[str, Any]]:
-    """Cards of these rows, in this order."""
+    """Cards of these rows."""
     stage = stage_named(table)
-    places = site.index.rows(
-        f"SELECT shard, row, {stage.id_column} AS id FROM {table} WHERE {stage.id_column} IN (SELECT unnest(?))", [ids]
-    )
-    places.sort(key=lambda place: ids.index(place["id"]))
+    places = site.index.rows(f"SELECT shard, row FROM {table} WHERE {stage.id_column} IN (SELECT unnest(?))", [ids])
     return read_rows(site.index, stage, places)
 
 

@@ -177,6 +177,12 @@ class ChatModelSettings(ServableSettings):
         description="Whether what was measured counts for the server's program and version alone: another one "
         "measures all again.",
     )
+    batches: bool = Field(
+        default=False,
+        exclude_if=lambda later: not later,
+        description="Whether the server at `base_url` is asked by its batch service (`/v1/batches`), for less: "
+        "questions are sent by one run, and the answers collected by a later one.",
+    )
 
     @field_validator("serve")
     @classmethod
@@ -191,6 +197,8 @@ class ChatModelSettings(ServableSettings):
             raise ValueError("serve starts a server here, and base_url names one that runs: leave out one of them")
         if self.pin_server and self.base_url is None:
             raise ValueError("pin_server is about the server at base_url: name it")
+        if self.batches and self.base_url is None:
+            raise ValueError("batches are asked of the server at base_url: name it")
         return self
 
     @property
@@ -199,8 +207,8 @@ class ChatModelSettings(ServableSettings):
 
     def identity(self) -> dict[str, Any]:
         """Everything an answer depends on: a server's program changes what is measured, and is told by its weights
-        where it is pinned."""
-        return {name: value for name, value in super().identity().items() if name != "pin_server"}
+        where it is pinned. An answer is the same, whether it is waited for or collected."""
+        return {name: value for name, value in super().identity().items() if name not in ("pin_server", "batches")}
 
 
 def check_backend(name: str, role: str, values: dict[str, Any]) -> None:

@@ -4,14 +4,15 @@ Its parts are the pair generator's, but for the denoiser: that one's UNet with f
 the picture that is to be changed (Brooks et al., "InstructPix2Pix", 2023), and its text encoders, which read
 instructions now; trained on together from the pair generator's weights.
 
-What an instruction leaves open is little: the change stands in the place and size of what it changes. So the first
-step of the denoising decides nearly all, and few are enough: the model is trained for those that SAMPLED_STEPS steps
-take, and for no others. The loss looks where something changes.
+What an instruction leaves open is little: the change stands in the place and size of what it changes, and what is
+added in the middle of the half that is free. So two steps of the denoising are enough. The model is trained for these
+two, and for no others: the second on what the first makes of the same noise, not on the picture that it should have
+made. The loss looks where something changes, and where things stand that are to stay.
 """
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +29,9 @@ from torch.nn import functional
 from transformers import CLIPTokenizer
 
 from resources.loading.weights import locate
+from resources.miniature.contents import draw_content
 from resources.miniature.kind_pairs import KindPair, draw_kind_pair
-from resources.miniature.scenes import IMAGE_SIZE
+from resources.miniature.scenes import Placement
 from resources.miniature.train_autoencoder import to_model_range
 from resources.miniature.train_denoiser import MAX_TOKENS, TIMESTEPS, Denoiser, is_hidden
 from resources.miniature.training import Course, prepare, train_steps
@@ -38,16 +40,18 @@ from resources.miniature.vocabulary import MORE_WORDS, build_tokenizer
 STARTED_FROM = "miniature:pair_generator"
 CHECKPOINTS = Path(__file__).parent / ".checkpoints"
 SEED = 61
-PAIRS = 4_000
-BATCH = 8
+PAIRS = 5_000
+BATCH = 16
 CHECKPOINT_EVERY = 100
 SAMPLED_STEPS = 2
+FIRST, SECOND = TIMESTEPS - 1, TIMESTEPS // SAMPLED_STEPS - 1
 # Without an instruction, nothing changes: for guidance. Never without a picture, so `image_guidance_scale` is to be 1.
 INSTRUCTION_DROP = 0.06
-GRID = IMAGE_SIZE // 4
-# Where nothing changes there is less to learn.
-UNCHANGED_WEIGHT = 0.3
+# Where nothing changes and nothing stands there is less to learn.
+PLAIN_WEIGHT = 0.3
 CHANGED_PIXEL = 6
+HALVES = (Placement(17, 32, 25), Placement(47, 32, 25))
+"""Where a thing is added: in the middle of where `random_layout` places one of two."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +63,24 @@ class Round:
     learning_rate: float
 
 
-REPLACED, CHANGED, ADDED = ("object_replaced",), ("attribute_changed",), ("object_added", "object_removed")
-ROUNDS = (Round(REPLACED * 4 + CHANGED * 2 + ADDED + ("background_changed",), 1_400, 1e-3),)
-"""Replaced objects most of all, as in the graph. Where things are to be counted, moved or put into another pose, more
-training is needed: an instruction leaves open where new things stand."""
+ADDED, REMOVED = ("object_added",), ("object_removed",)
+REPLACED, CHANGED, ELSEWHERE = ("object_replaced",), ("attribute_changed",), ("background_changed",)
+ROUNDS = (
+    Round(REPLACED * 4 + CHANGED * 2 + ADDED + REMOVED + ELSEWHERE, 700, 1e-3),
+    Round(REPLACED * 3 + CHANGED * 3 + ADDED * 2 + REMOVED * 2 + ELSEWHERE, 1_200, 1e-3),
+)
+"""Where things are to be counted, moved or put into another pose, more training is needed: an instruction leaves open
+where new things stand."""
 
 
 @dataclass(frozen=True)
 class LatentEdits:
-    """Encoded pairs: latents of source and target, float32 (N, 4, 16, 16), unscaled; where they differ, float32
-    (N, 1, 16, 16), 1 there; and the instruction's token ids, (N, 16)."""
+    """Encoded pairs: latents of source and target, float32 (N, 4, 16, 16), unscaled; how much each place counts,
+    float32 (N, 1, 16, 16), of sum 1; and the instruction's token ids, (N, 16)."""
 
     sources: Tensor
     targets: Tensor
-    changed: Tensor
+    places: Tensor
     tokens: Tensor
 
 
@@ -108,46 +116,71 @@ def encode_pairs(
     """Draw pairs of these kinds and encode them."""
     rng = random.Random(seed)
     latents: list[Tensor] = []
-    changed: list[Tensor] = []
+    places: list[Tensor] = []
     instructions: list[str] = []
     for start in range(0, count, 50):
-        pairs = [draw_kind_pair(rng, rng.choice(kinds)) for _ in range(start, min(start + 50, count))]
+        pairs = [
+            in_the_middle(rng, draw_kind_pair(rng, rng.choice(kinds))) for _ in range(start, min(start + 50, count))
+        ]
         pictures = np.stack([scene.image for pair in pairs for scene in pair.scenes])
         latents.append(autoencoder.encode(to_model_range(pictures)).latent_dist.mode())
-        changed.append(torch.stack([changed_places(pair) for pair in pairs]))
+        places.append(torch.stack([places_that_count(pair) for pair in pairs]))
         instructions.extend(pair.instruction for pair in pairs)
     tokens = tokenizer(instructions, padding="max_length", truncation=True, return_tensors="pt").input_ids
     both = torch.cat(latents)
-    return LatentEdits(both[::2], both[1::2], torch.cat(changed), tokens)
+    return LatentEdits(both[::2], both[1::2], torch.cat(places), tokens)
 
 
-def changed_places(pair: KindPair) -> Tensor:
-    """Where the latents of the pair differ, and next to that: float32 (1, 16, 16)."""
+def in_the_middle(rng: random.Random, pair: KindPair) -> KindPair:
+    """The pair with what is added to it in the middle of the half that is free; others as they are."""
+    if pair.kind not in ADDED:
+        return pair
+    first, second = pair.scenes
+    new = second.objects.index(next(thing for thing in second.objects if thing not in first.objects))
+    placements = list(second.layout.placements)
+    placements[new] = HALVES[new]
+    return replace(
+        pair, scenes=(first, draw_content(rng, pair.contents[1], second.layout.with_placements(placements)))
+    )
+
+
+def places_that_count(pair: KindPair) -> Tensor:
+    """How much the latents' places count: where the pair differs, or a thing stands, and next to that, more than
+    elsewhere; float32 (1, 16, 16), of sum 1."""
     pixels = [scene.image.astype(np.int16) for scene in pair.scenes]
-    differs = torch.from_numpy(np.abs(pixels[0] - pixels[1]).max(2) > CHANGED_PIXEL).float()[None, None]
-    return functional.max_pool2d(functional.max_pool2d(differs, 4), 3, stride=1, padding=1)[0]
+    matters = np.abs(pixels[0] - pixels[1]).max(2) > CHANGED_PIXEL
+    for scene in pair.scenes:
+        matters |= scene.masks.any(0)
+    pooled = functional.max_pool2d(torch.from_numpy(matters).float()[None, None], 4)
+    places = functional.max_pool2d(pooled, 3, stride=1, padding=1)[0] + PLAIN_WEIGHT
+    return places / places.sum()
 
 
 def editing_loss(editor: Editor, edits: LatentEdits, scale: float, signal_shares: Tensor) -> Tensor:
-    """The weighted squared error of the predicted velocity for random pairs, the steps' timesteps in turns.
+    """The squared error of the picture that the first step means, and of the one that the second means, for random
+    pairs: half of them each.
 
-    Weighted as the error of the picture that the velocity means, but never below a tenth.
+    The second step sees what the first, as it is now, makes of the noise: the steps are learned as they are taken.
     """
     chosen = torch.randint(0, len(edits.sources), (BATCH,))
-    wanted, changed = edits.targets[chosen] * scale, edits.changed[chosen]
-    timesteps = TIMESTEPS - 1 - torch.arange(BATCH) % SAMPLED_STEPS * (TIMESTEPS // SAMPLED_STEPS)
+    told = torch.rand(BATCH) >= INSTRUCTION_DROP
+    sources, tokens, kept = edits.sources[chosen], edits.tokens[chosen], told.float()
+    # What is not told to change stays.
+    wanted = torch.where(told[:, None, None, None], edits.targets[chosen], sources) * scale
+    noise = torch.randn_like(wanted)
+    timesteps = torch.full((BATCH,), FIRST)
+    timesteps[BATCH // 2 :] = SECOND
+    later = slice(BATCH // 2, BATCH)
+    with torch.no_grad():
+        first = torch.full((BATCH - BATCH // 2,), FIRST)
+        # At the first timestep there is no signal: the velocity is the picture, but for its sign.
+        meant = -editor(torch.cat([noise[later], sources[later]], 1), first, tokens[later], kept[later])
     signal = signal_shares[timesteps]
     keep, spoil = signal.sqrt()[:, None, None, None], (1 - signal).sqrt()[:, None, None, None]
-    told = torch.rand(BATCH) >= INSTRUCTION_DROP
-    # What is not told to change stays.
-    wanted = torch.where(told[:, None, None, None], wanted, edits.sources[chosen] * scale)
-    noise = torch.randn_like(wanted)
-    noisy = torch.cat([keep * wanted + spoil * noise, edits.sources[chosen]], 1)
-    predicted = editor(noisy, timesteps, edits.tokens[chosen], told.float())
-    error = (predicted - (keep * noise - spoil * wanted)).square().mean(1, keepdim=True)
-    places = changed + UNCHANGED_WEIGHT
-    weights = (1 - signal).clamp(min=0.1)
-    loss: Tensor = ((error * places).sum((1, 2, 3)) / places.sum((1, 2, 3)) * weights).mean()
+    noisy = keep * torch.cat([wanted[: BATCH // 2], meant]) + spoil * noise
+    velocity = editor(torch.cat([noisy, sources], 1), timesteps, tokens, kept)
+    error = (keep * noisy - spoil * velocity - wanted).square().mean(1, keepdim=True)
+    loss: Tensor = (error * edits.places[chosen]).sum((1, 2, 3)).mean()
     return loss
 
 

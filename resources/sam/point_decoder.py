@@ -51,7 +51,9 @@ class PointDecoder:
         good = ~(quality <= min_quality)
         point, mask = good.nonzero(as_tuple=True)
         drawn, row = point.unique_consecutive(return_inverse=True)
-        masks = self._draw(tokens[drawn, 1:], pixels.index_select(0, drawn))  # much faster than by [drawn] on a CPU
+        if len(drawn) < len(pixels):
+            pixels = pixels.index_select(0, drawn)  # much faster than by [drawn] on a CPU
+        masks = self._draw(tokens[drawn, 1:], pixels)
         wanted = masks.flatten(0, 1).index_select(0, row * masks.shape[1] + mask).float()
         return images[point // points.shape[1]], _as_image(wanted, self._shape), quality[point, mask]
 

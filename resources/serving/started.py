@@ -28,6 +28,8 @@ TAKEN = ("address already in use", "errno 98", "address in use")
 
 Command = Callable[[int], list[str]]
 
+_all: "weakref.WeakSet[StartedServer]" = weakref.WeakSet()
+
 
 class StartedServer:
     """Runs a command that serves on a port of this machine, until `stop`, or until this process ends.
@@ -50,6 +52,7 @@ class StartedServer:
                 self.stop()
                 raise
             else:
+                _all.add(self)
                 return
         raise ModelUnavailable(f"Of {TRIES} ports of this machine each was taken before the server had it.")
 
@@ -92,6 +95,12 @@ class StartedServer:
         size = os.fstat(self._log.fileno()).st_size
         told = os.pread(self._log.fileno(), TOLD, max(size - TOLD, 0))
         return " ".join(told.decode("utf-8", "replace").split())
+
+
+def last_words(base_url: str) -> str | None:
+    """What the server that was started at this address printed before it ended by itself; None where none did."""
+    there = (server for server in _all if server.base_url == base_url and server._finalizer.alive)
+    return next((server._told() or "nothing" for server in there if not server.alive), None)
 
 
 class _PortTaken(ModelUnavailable):

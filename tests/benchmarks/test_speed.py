@@ -1,22 +1,27 @@
 """The benchmark's ways of measuring, and that what it compares does the same work."""
 
 import dataclasses
+import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file
 
 from benchmarks import quality
-from benchmarks.speed import boxes, pairs, questions, regions, stages, timing
+from benchmarks.speed import __main__ as command
+from benchmarks.speed import boxes, pairs, peer, questions, regions, stages, timing
 from benchmarks.speed.__main__ import main
 from benchmarks.speed.random_models import SMALL, save_captioner
 from benchmarks.speed.whole import Load, measure, save_models
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.captioner import Captioner, CaptionerSettings
 from resources.miniature.scenes import OBJECTS
+from resources.segmenter import SegmenterSettings, load_sam
 
 # SDXL's scheduler hands a tensor to numpy in a way that numpy is about to drop.
 pytestmark = [
@@ -72,13 +77,23 @@ def test_compiled_blocks_make_the_same(models: dict[str, Path]) -> None:
 
 def test_boxes_are_compared_with_those_of_the_library(models: dict[str, Path]) -> None:
     images = [scene.image for pair in quality.draw_pairs(2, seed=0) for scene in pair.scenes]
-    (trained, _), (random, _) = (
+    for ratio, spent, *_ in (
         boxes.measure_trained(images, 1),
-        boxes.measure_random(models["segmenter"], images[:1], 2, 0.5, "float32", 1),
-    )
-    same, _, found = trained.note.split()[:3]
-    assert int(same) == int(found) > 0
-    assert random.value > 0
+        boxes.measure_random(models["segmenter"], images[:1], 3, 0.5, "float32", 1),
+    ):
+        same, _, found = ratio.note.split()[:3]
+        assert int(same) == int(found) >= 3
+        assert ratio.value > 0 < spent.value
+
+
+def test_the_library_has_as_many_points_at_once_as_it_is_fastest_with(
+    models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = SegmenterSettings(model=str(models["segmenter"]), points_per_side=4)
+    ticks = itertools.chain.from_iterable((0.0, spent) for spent in (3.0, 1.0, 2.0, 4.0))  # with 1, 4, 8 and 16
+    monkeypatch.setattr(boxes, "clock", lambda: next(ticks))
+    generator = boxes._tuned(load_sam(models["segmenter"]), settings, np.zeros((64, 64, 3), np.uint8))
+    assert (generator.points_per_batch, generator.output_mode) == (4, "uncompressed_rle")
 
 
 def test_regions_are_scored_either_way(tmp_path: Path) -> None:
@@ -96,24 +111,80 @@ def test_questions_are_answered_alike_either_way(models: dict[str, Path]) -> Non
     assert figure.value > 0
 
 
-def test_the_other_side_is_given_the_same_weights_boxes_and_nouns(tmp_path: Path) -> None:
-    recipe = load_recipe("miniature", stages.OVERRIDES)
-    drawn = quality.draw_pairs(3, seed=0)
-    found = stages._propose_and_frame(recipe, drawn)
+def test_the_other_side_is_given_the_same_weights_boxes_and_nouns(models: dict[str, Path], tmp_path: Path) -> None:
+    work = dataclasses.replace(stages.WORKS["miniature"], pairs=3)
+    recipe = load_recipe("miniature", work.overrides(models))
+    drawn = stages.draw_pairs(work.pairs)
+    assert not any(" " in name for pair in drawn for name in pair.claim if name)
+    found = stages.propose_and_enlarge(recipe, drawn, work.enlarged)
     home = stages.Home(tmp_path / "home")
     ids = quality.write_parents(home, drawn)
-    models = stages._with_given_proposals(recipe, found)
-    for name in ("filtered_pairs", "bounding_boxes"):
-        stages._materialise(name, home, recipe, models)
+    loaded = stages.with_given_proposals(recipe, found)
+    stages._materialise(stages.AREA_STAGES, home, recipe, loaded)
     by_id = dict(zip(ids, drawn, strict=True))
-    job = json.loads(stages._job(tmp_path, home, by_id, found, tmp_path / "captioner").read_text(encoding="utf-8"))
+    job = json.loads(stages._job(tmp_path, home, recipe, by_id, found, work).read_text(encoding="utf-8"))
     rows = stages.Ledger(home.ledger).read("bounding_boxes", quality.SHARD)
     assert sum(len(boxes) for boxes in job["proposals"].values()) == len(rows)
     assert sum(len(pair["boxes"]) for pair in job["pairs"]) == sum(rows["kept"].to_pylist()) > 0
     assert {name for name in OBJECTS if " " not in name} <= set(job["nouns"])
     x, y, width, height = next(iter(job["proposals"].values()))[0]
-    assert 0 <= x - width / 2 < x + width / 2 <= 64 + 2 * stages.FRAME
-    assert 0 <= y - height / 2 < y + height / 2 <= 64 + 2 * stages.FRAME
+    assert 0 <= x - width / 2 < x + width / 2 <= work.side
+    assert 0 <= y - height / 2 < y + height / 2 <= work.side
+    for role in ("encoder", "matcher", "captioner"):
+        theirs = load_file(Path(job["models"][role]) / "model.safetensors")
+        assert {tensor.dtype for tensor in theirs.values() if tensor.is_floating_point()} == {torch.float32}, role
+
+
+def test_questions_are_as_long_as_theirs() -> None:
+    captions = load_recipe("miniature", stages.OVERRIDES).captions
+    assert len(captions.region_question.format(**stages.CORNERS)) == peer.REGION_PROMPT
+    asked = captions.difference_question.format(source_caption="", target_caption="")
+    assert len(asked) == peer.DIFFERENCE_PROMPT
+
+
+def test_limits_leave_random_scores_the_shares_that_they_should(models: dict[str, Path], tmp_path: Path) -> None:
+    work = dataclasses.replace(stages.WORKS["small"], pairs=3)
+    recipe = load_recipe("miniature", work.overrides(models))
+    drawn = stages.draw_pairs(work.pairs)
+    found = stages.propose_and_enlarge(recipe, drawn, work.enlarged)
+    home = stages.Home(tmp_path / "home")
+    quality.write_parents(home, drawn)
+    loaded = stages.with_given_proposals(recipe, found)
+    limited = stages._with_shares_left(recipe, home, loaded)
+    stages._materialise(stages.AREA_STAGES, home, limited, loaded)
+    rows = stages.Ledger(home.ledger).read("bounding_boxes", quality.SHARD).to_pylist()
+    matched = [row for row in rows if row["rejected_by"] != "same_content"]
+    assert len(matched) / len(rows) == pytest.approx(stages.DIFFERENT, abs=1 / len(rows))
+    assert 0 < sum(row["rejected_by"] == "object_not_seen" for row in matched) < len(matched)
+
+
+@pytest.fixture
+def _as_many_threads_after() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("_as_many_threads_after")
+def test_what_has_been_measured_is_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str, int]] = []
+
+    def figures(section: str, size: str, *_: object) -> list[timing.Figure]:
+        asked.append((section, size, torch.get_num_threads()))
+        if asked[-1] == ("boxes", "small", 1):
+            raise KeyboardInterrupt
+        return [timing.Figure("what", 1.0)]
+
+    monkeypatch.setattr(command, "_figures", figures)
+    arguments = ["boxes", "questions", "--size", "miniature", "--size", "small", "--json", str(tmp_path / "f.json")]
+    CliRunner().invoke(main, arguments)
+    asked.clear()
+    done = CliRunner().invoke(main, [*arguments, "--threads", "2"])
+    assert done.exit_code == 0, done.output
+    assert asked == [("boxes", "miniature", 2), ("boxes", "small", 2), ("questions", "", 2)]
+    asked.clear()
+    CliRunner().invoke(main, arguments)
+    assert asked == [("boxes", "small", 1)], "it was cut off there"
 
 
 def test_random_answers_are_of_one_length(tmp_path: Path) -> None:

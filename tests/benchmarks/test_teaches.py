@@ -12,7 +12,8 @@ from benchmarks.teaches.grounding import QUESTIONS, questions
 from benchmarks.teaches.model import IGNORED, Asked, Encoder, build_model, load, save
 from benchmarks.teaches.packing import by_answer, side_by_side
 from benchmarks.teaches.results import effect, power, smallest_seen
-from resources.miniature.scenes import is_held_out, parse_caption
+from benchmarks.teaches.skills import absent
+from resources.miniature.scenes import draw_scene, is_held_out, parse_caption
 
 GREY, WHITE = (np.full((48, 48, 3), value, np.uint8) for value in (90, 255))
 
@@ -108,6 +109,17 @@ class TestWhatIsTaught:
             if each.question.startswith("is "):
                 thing = each.question.removeprefix("is ").removesuffix(" in the image ?")
                 assert each.answer == ("yes" if thing in present else "no")
+
+    @pytest.mark.parametrize("near", [0.0, 1.0])
+    def test_what_is_not_there_shares_colour_or_kind_with_what_is_only_where_it_is_near(self, near):
+        rng = random.Random(5)
+        for _ in range(20):
+            scene = draw_scene(rng)
+            thing = absent(rng, scene, near)
+
+            shared = [thing.name == each.name or thing.colour == each.colour for each in scene.objects]
+            assert any(shared) == (near == 1)
+            assert thing not in scene.objects
 
 
 def test_held_out_pairs_show_what_no_training_shows_and_differ_by_what_they_say():

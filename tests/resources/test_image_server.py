@@ -1,14 +1,9 @@
 """Editors and generators behind a server that speaks OpenAI's images API: one of the test's own."""
 
 import base64
-import email
-import email.policy
 import io
-import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
@@ -21,69 +16,34 @@ from resources.editor import EditorSettings
 from resources.image_generator import ImageGeneratorSettings
 from resources.image_server import ServedEditor, ServedImageGenerator
 from resources.loading.failures import ModelUnavailable
+from resources.served_answers import NotAnswered
+from tests.answering_server import Reply, Request, serving
 
-Request = Mapping[str, Any]
+REFUSED = {"error": {"message": "refused"}}
+
+
+def picture_answer(picture: np.ndarray, **told: Any) -> dict[str, Any]:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return {"created": 1, "data": [{"b64_json": base64.b64encode(file.getvalue()).decode(), **told}]}
 
 
 @contextmanager
 def images_server(
-    refused: Callable[[Request], int | None] = lambda request: None,
+    other: Callable[[Request], Reply | None] = lambda request: None,
 ) -> Iterator[tuple[str, list[Request]]]:
-    """Edits by inverting, and draws the seed as a grey; gives the base URL and all requests."""
-    requests: list[Request] = []
+    """Edits by inverting, and draws the seed as a grey, unless it has another answer to a request."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *arguments: Any) -> None:
-            pass
+    def reply(request: Request) -> Reply:
+        if (answer := other(request)) is not None:
+            return answer
+        if "image" in request:
+            return 200, picture_answer(255 - np.asarray(Image.open(io.BytesIO(request["image"]))))
+        side = int(request["size"].partition("x")[0])
+        return 200, picture_answer(np.full((side, side, 3), int(request.get("seed", 0)) % 256, np.uint8))
 
-        def do_GET(self) -> None:
-            self._send(200, {"data": [{"id": "painter", "object": "model", "owned_by": "us"}]})
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            request = {"path": self.path, **self._fields(body)}
-            requests.append(request)
-            if (status := refused(request)) is not None:
-                self._send(status, {"error": {"message": "refused"}} if status != 200 else {"data": []})
-                return
-            if "image" in request:
-                picture = 255 - np.asarray(Image.open(io.BytesIO(request["image"])))
-            else:
-                side = int(request["size"].partition("x")[0])
-                picture = np.full((side, side, 3), int(request.get("seed", 0)) % 256, np.uint8)
-            file = io.BytesIO()
-            Image.fromarray(picture).save(file, "PNG")
-            self._send(200, {"created": 1, "data": [{"b64_json": base64.b64encode(file.getvalue()).decode()}]})
-
-        def _fields(self, body: bytes) -> dict[str, Any]:
-            kind = self.headers["Content-Type"]
-            if kind.startswith("application/json"):
-                return dict(json.loads(body))
-            parts = email.message_from_bytes(f"Content-Type: {kind}\n\n".encode() + body, policy=email.policy.HTTP)
-            told = {}
-            for part in parts.iter_parts():  # type: ignore[attr-defined]
-                value = part.get_payload(decode=True)
-                name = part.get_param("name", header="content-disposition")
-                told[name] = value if name == "image" else value.decode()
-            return told
-
-        def _send(self, status: int, content: Mapping[str, Any]) -> None:
-            body = json.dumps(content).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(reply, "painter") as served:
+        yield served
 
 
 def editor(base_url: str, **fields: Any) -> ServedEditor:
@@ -137,7 +97,10 @@ def test_captions_are_drawn() -> None:
 
 def test_a_batch_with_a_row_at_fault_pays_for_each_once() -> None:
     (source, _) = pictures()
-    with images_server(lambda request: 400 if request["prompt"] == "bad" else None) as (url, requests), asked_once():
+    with (
+        images_server(lambda request: (400, REFUSED) if request["prompt"] == "bad" else None) as (url, requests),
+        asked_once(),
+    ):
         model = editor(url)
         for told in (["fine", "bad"], ["bad"]):
             with pytest.raises(Exception, match="refused"):
@@ -146,12 +109,39 @@ def test_a_batch_with_a_row_at_fault_pays_for_each_once() -> None:
     assert sorted(request["prompt"] for request in requests) == ["bad", "fine"]
 
 
-def test_an_answer_without_a_picture_is_the_row_s_error_and_a_failing_server_is_not() -> None:
+NO_PICTURES: dict[str, Reply] = {
+    "without a picture, and told: the queue is full": (200, {"error": {"message": "the queue is full"}}),
+    "without a picture, and told: <h1>Sign in</h1>": (200, "<h1>Sign in</h1>"),
+    "without a picture": (200, {"data": []}),
+    "with an address, not with a picture": (200, {"data": [{"url": "http://127.0.0.1:9/a.png"}]}),
+    "without a picture in its answer": (200, {"data": [{"b64_json": None}]}),
+    "that cannot be read": (200, {"data": [{"b64_json": base64.b64encode(b"no picture").decode()}]}),
+    "a picture that cannot be read": (200, {"data": [{"b64_json": "%%%"}]}),
+    "of 64 x 32 pixels, where 32 x 32": (200, picture_answer(np.zeros((32, 64, 3), np.uint8))),
+}
+
+
+@pytest.mark.parametrize("told", NO_PICTURES)
+def test_an_answer_without_a_picture_is_the_row_s_error(told: str) -> None:
     (source, _) = pictures()
-    with images_server(lambda request: 200) as (url, _), pytest.raises(ValueError, match="without a picture"):
+    with images_server(lambda request: NO_PICTURES[told]) as (url, _), pytest.raises(NotAnswered, match=told):
         editor(url).edit([source], ["x"], [1])
-    with images_server(lambda request: 503) as (url, _), pytest.raises(ModelUnavailable, match="refuses to answer"):
+
+
+def test_a_failing_server_is_not_a_row_s_error() -> None:
+    (source, _) = pictures()
+    refusing = images_server(lambda request: (503, REFUSED))
+    with refusing as (url, _), pytest.raises(ModelUnavailable, match="refuses to answer"):
         editor(url).edit([source], ["x"], [1])
+
+
+def test_a_picture_may_come_as_a_data_url_of_about_the_shape_asked_for() -> None:
+    (source, _) = pictures()
+    answer = picture_answer(np.full((33, 32, 4), 200, np.uint8))
+    answer["data"][0]["b64_json"] = "data:image/png;base64," + answer["data"][0]["b64_json"]
+    with images_server(lambda request: (200, answer)) as (url, _):
+        (target,) = editor(url).edit([source], ["x"], [1])
+    assert (target.shape, int(target[0, 0, 0])) == ((32, 32, 3), 200)
 
 
 def test_the_server_is_a_backend_of_both_roles() -> None:

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from transformers import BlipForImageTextRetrieval, BlipProcessor
 
+from resources import image_text_matcher
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
 from resources.images.crops import cut
 from resources.loading import weights
@@ -56,6 +57,19 @@ def test_both_scores_are_those_of_the_library(matcher, crops):
             probability = model(**inputs).itm_score.softmax(-1)[:, 1]
         assert itc[row] == pytest.approx(cosine.item(), abs=1e-4)
         assert itm[row] == pytest.approx(probability.item(), abs=1e-4)
+
+
+def test_a_cpu_encodes_as_many_images_at_once_as_its_cache_holds(matcher, crops, monkeypatch):
+    together, seen = matcher.match(crops, TEXTS), []
+    vision = matcher._model.config.vision_config
+    patches = (vision.image_size // vision.patch_size) ** 2
+    monkeypatch.setattr(image_text_matcher, "CACHED_NUMBERS", 3 * patches * vision.intermediate_size)
+    hook = matcher._model.vision_model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    apart = matcher.match(crops, TEXTS)
+    hook.remove()
+    assert seen == [3, 3, 1]
+    for one, other in zip(together, apart, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_scores_do_not_depend_on_the_batch(matcher, crops):

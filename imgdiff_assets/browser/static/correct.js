@@ -59,6 +59,10 @@ for (const part of document.querySelectorAll("[data-correct]")) {
   });
   addEventListener("pointerup", () => (begun = null));
   box.addEventListener("input", show);
-  part.addEventListener("toggle", show);
+  part.addEventListener("toggle", () => {
+    show();
+    // What was opened by a key is written by keys.
+    if (part.open) part.querySelector("textarea")?.focus();
+  });
   show();
 }

@@ -38,7 +38,7 @@ for (const section of document.querySelectorAll("[data-map]")) {
     const { side, left, top } = frame();
     const pixels = new Uint32Array(image.data.buffer);
     pixels.fill(0);
-    const thick = points.count > 20000 ? 2 : 4;
+    const thick = points.count > 20000 ? 2 : points.count > 2000 ? 4 : 8;
     for (let number = 0; number < points.count; number++) {
       const x = (left + points.x[number] * side) | 0;
       const y = (top + points.y[number] * side) | 0;

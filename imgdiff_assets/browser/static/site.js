@@ -81,6 +81,11 @@ document.addEventListener("click", async (event) => {
   }
 });
 
+// The pictures of what comes next are fetched while this is looked at.
+addEventListener("load", () => {
+  for (const part of document.querySelectorAll("[data-ahead]")) new Image().src = part.dataset.ahead;
+});
+
 // Whoever gave a name once need not type it again.
 const NAME = "imgdiff reviewer";
 for (const field of document.querySelectorAll("[data-reviewer]")) {

@@ -84,6 +84,9 @@ class ObjectStore:
         wanted = pattern.split("/")
         return [entry for entry in self.below(folder) if _matches(entry.address.relative_to(folder).parts, wanted)]
 
+    def versions(self, folder: PurePath, name: str) -> dict[str, str]:
+        return {entry.address.parts[-2]: entry.version for entry in self.find(folder, f"*/{name}")}
+
     def looking(self, folder: PurePath, without: str) -> AbstractContextManager[None]:
         left_out = folder / without
         return self._listing.known(folder, left_out, self._listed(folder, left_out))

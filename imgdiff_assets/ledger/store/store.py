@@ -29,6 +29,9 @@ class Store(Protocol):
     def find(self, folder: PurePath, pattern: str) -> list[Entry]:
         """The files below a folder whose path from there matches, part by part; by name."""
 
+    def versions(self, folder: PurePath, name: str) -> dict[str, str]:
+        """The versions of all files of a name that are in folders of this folder, by the folder's name."""
+
     def below(self, folder: PurePath) -> list[Entry]:
         """All files below a folder, however deep; by name. There are none where there is no such folder."""
 

@@ -1,6 +1,7 @@
 """What axe-core finds on every page, by day, by night and on a phone: nothing.
 
-`IMGDIFF_AXE` names its `axe.min.js` (`npm install axe-core`); `IMGDIFF_SCREENSHOTS` a folder for pictures of pages.
+`IMGDIFF_AXE` names its `axe.min.js` (`npm pack axe-core@4.14.1`, as `.ci/run` does); `IMGDIFF_SCREENSHOTS` a folder
+for pictures of pages.
 """
 
 import os
@@ -66,20 +67,20 @@ def address(home: Home, seen_recipe: Recipe) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.skipif(AXE is None, reason="IMGDIFF_AXE names no axe.min.js")
-@pytest.mark.parametrize(("scheme", "size"), [("light", DESK), ("dark", DESK), ("light", PHONE)])
-def test_axe_finds_nothing(page: "Page", address: str, home: Home, scheme: Any, size: Any) -> None:
-    assert AXE is not None
-    row = Ledger(home.ledger).read("fine_tune_set", "shard-000000").to_pylist()[0]
-    page.set_viewport_size(size)
-    page.emulate_media(color_scheme=scheme)
-    found: dict[str, Any] = {}
-    for name, path in {
+def pages_of(home: Home) -> dict[str, str]:
+    """The address of each kind of page, by a name of it."""
+    ledger = Ledger(home.ledger)
+    row = ledger.read("fine_tune_set", "shard-000000").to_pylist()[0]
+    rejected = next(box for box in ledger.read("bounding_boxes", "shard-000000").to_pylist() if not box["kept"])
+    return {
         "funnel": "/",
         "gallery": "/gallery",
+        "regions": "/gallery?stage=bounding_boxes&verdict=all&sort=bounding_boxes.region_similarity",
+        "contradiction": "/gallery?stage=filtered_pairs&verdict=kept&reason=too_similar&low=2&high=1",
         "similar": f"/gallery?stage=filtered_pairs&verdict=all&like={row['pair_id']}",
         "map": "/map",
         "row": f"/row/{row['sample_id']}",
+        "rejected": f"/row/{rejected['region_id']}",
         "start": "/review",
         "review": "/review?reviewer=Ann",
         "certificate": "/certificate",
@@ -88,18 +89,52 @@ def test_axe_finds_nothing(page: "Page", address: str, home: Home, scheme: Any, 
         "gone": "/releases?kind=gone",
         "threshold": "/threshold",
         "sorry": "/row/0123456789abcdef",
-    }.items():
+        "help": "/gallery?object=ball",
+    }
+
+
+def open_all(page: "Page") -> None:
+    """What of the page shows only when it is asked for."""
+    page.wait_for_load_state("networkidle")
+    if page.locator("[data-correct] > summary").count():
+        page.keyboard.press("e")
+    if page.locator("[data-all]").count():
+        page.locator("[data-all]").check()
+    for answer in page.locator("[data-answer]").all():
+        answer.locator("xpath=self::*[@aria-busy='false']").wait_for()
+
+
+@pytest.mark.skipif(AXE is None, reason="IMGDIFF_AXE names no axe.min.js")
+@pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+def test_axe_finds_nothing(page: "Page", address: str, home: Home, size: Any) -> None:
+    assert AXE is not None
+    page.set_viewport_size(size)
+    found: dict[str, Any] = {}
+    for name, path in pages_of(home).items():
         page.goto(address + path)
-        page.wait_for_load_state("networkidle")
-        if page.locator("[data-correct] > summary").count():
-            page.keyboard.press("e")
-        if page.locator("[data-all]").count():
-            page.locator("[data-all]").check()
+        open_all(page)
+        if name == "help":
+            page.keyboard.press("?")
         page.evaluate(Path(AXE).read_text(encoding="utf-8"))
-        if folder := os.environ.get("IMGDIFF_SCREENSHOTS"):
-            page.screenshot(path=Path(folder) / f"{name}-{scheme}-{size['width']}.png", full_page=True)
-        violations = page.evaluate("axe.run().then((result) => result.violations)")
-        told = [f"{each['id']}: {each['nodes'][0]['html'][:120]}" for each in violations]
-        found |= {name: told} if told else {}
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"], name
-    assert found == {}
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            if folder := os.environ.get("IMGDIFF_SCREENSHOTS"):
+                page.screenshot(path=Path(folder) / f"{name}-{scheme}-{size['width']}.png", full_page=True)
+            violations = page.evaluate("axe.run().then((result) => result.violations)")
+            told = [f"{each['id']}: {[node['html'][:160] for node in each['nodes'][:3]]}" for each in violations]
+            found |= {f"{name}, {scheme}": told} if told else {}
+        if page.evaluate("document.documentElement.scrollWidth") > size["width"]:
+            found[name] = "wider than the screen"
+    assert not found, "\n".join(f"{name}: {told}" for name, told in found.items())
+
+
+def test_every_key_means_one_thing(page: "Page", address: str, home: Home) -> None:
+    """On each page, as people see it: a key that stood for two would only ever do the first."""
+    for name, path in pages_of(home).items():
+        page.goto(address + path)
+        open_all(page)
+        keys = page.evaluate(
+            "[...document.querySelectorAll('[aria-keyshortcuts]')].filter((part) => part.offsetParent !== null)"
+            ".map((part) => part.getAttribute('aria-keyshortcuts'))"
+        )
+        assert sorted(keys) == sorted(set(keys)), name

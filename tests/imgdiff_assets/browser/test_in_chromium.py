@@ -15,6 +15,7 @@ import uvicorn
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger.corrections import read_corrections
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import read_reviews
 from imgdiff_assets.recipe.recipe import Recipe
@@ -225,6 +226,28 @@ def test_without_a_mouse_from_the_funnel_to_a_verdict(visit: Any, home: Home) ->
     page.keyboard.press("k")
     page.wait_for_url(f"**after={queued}**")
     assert page.locator("[name=sample_id]").first.input_value() != queued
+
+
+def test_a_correction_is_made_by_keys_and_the_box_by_drawing(visit: Any, home: Home, sample: dict[str, Any]) -> None:
+    page = visit(f"/row/{sample['sample_id']}")
+    page.keyboard.press("e")
+    page.locator("textarea:focus").wait_for()
+    page.keyboard.press("Control+a")
+    page.keyboard.insert_text("a thing that somebody describes")
+    page.keyboard.press("Escape")
+    frame = page.locator(".sheet").first.bounding_box()
+    page.mouse.move(frame["x"] + frame["width"] / 4, frame["y"] + frame["height"] / 4)
+    page.mouse.down()
+    page.mouse.move(frame["x"] + frame["width"] / 2, frame["y"] + frame["height"] / 2, steps=3)
+    page.mouse.up()
+    page.locator("[data-correct] [name=reviewer]").fill("Cara")
+    page.keyboard.press("Escape")
+    page.keyboard.press("w")
+    page.locator(".corrections").wait_for()
+    (said,) = read_corrections(home).values
+    assert (said.by, said.values["source_region_caption"]) == ("Cara", "a thing that somebody describes")
+    side = Ledger(home.ledger).read("image_pairs", "shard-000000")["width"][0].as_py()
+    assert said.values["box"] == pytest.approx([side / 4, side / 4, side / 2, side / 2], abs=1)
 
 
 def test_every_shortcut_is_listed(visit: Any, sample: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 from starlette.testclient import TestClient
 
-from imgdiff_assets.browser.samples import next_sample, sample_scores
+from imgdiff_assets.browser.samples import coming, in_order, sample_scores
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe
@@ -76,6 +76,17 @@ def test_undo_brings_the_sample_back(own_site: Site, own_client: TestClient) -> 
     assert [line["verdict"] for line in lines(own_site)] == ["reject", "withdrawn"]
 
 
+def test_what_was_not_said_is_not_taken_back(own_site: Site, own_client: TestClient) -> None:
+    """As by a page that another tab has overtaken."""
+    sample, _ = say(own_client, "reject")
+    form = {**fields(own_client.get("/review?reviewer=Bob").text), "verdict": "withdrawn", "sample_id": sample}
+    assert own_client.post("/review", content=urlencode(form), headers=ORIGIN).status_code == 200
+    for _ in range(2):
+        own_client.post("/review", content=urlencode({**form, "reviewer": "Ann"}), headers=ORIGIN)
+    said = [(line["reviewer"], line["verdict"]) for line in lines(own_site)]
+    assert said == [("Ann", "reject"), ("Ann", "withdrawn")]
+
+
 def test_a_reason_rejects_and_undoing_it_says_so(own_site: Site, own_client: TestClient) -> None:
     values = fields(own_client.get("/review?reviewer=Ann").text)
     body = urlencode({**values, "reason": "wrong side", "note": "it is the left one"})
@@ -108,11 +119,26 @@ def test_what_is_skipped_comes_again_at_the_end(own_site: Site, own_client: Test
     assert not any(line["verdict"] == "skipped" for line in lines(own_site))
 
 
+def test_what_is_passed_over_does_not_come_and_what_was_skipped_comes_last() -> None:
+    assert list(coming("abcdef", {"a"}, {"d", "e"})) == ["b", "c", "f"]
+    assert list(coming("abcdef", {"a"}, {"d", "e"}, after="c")) == ["f", "b", "c"]
+    assert list(coming("abcdef", set(), after="gone")) == list("abcdef")
+
+
+def test_what_comes_next_is_named_so_that_its_pictures_can_be_fetched(own_client: TestClient) -> None:
+    page = own_client.get("/review?reviewer=Ann").text
+    ahead = re.findall(r'data-ahead="([^"]*)"', page)
+    _, address = say(own_client, "accept")
+    after = own_client.get(address).text
+    assert len(ahead) == 2
+    assert ahead == re.findall(r'<img src="([^"]*)"', after)
+    for picture in ahead:
+        assert "immutable" in own_client.get(picture).headers["cache-control"]
+
+
 def test_doubtful_samples_are_those_near_the_threshold(own_site: Site, own_client: TestClient) -> None:
-    scores, taken = {"a": 0.9, "b": 0.52, "c": 0.45, "d": float("nan"), "e": 0.1}, []
-    while sample := next_sample(scores, taken, "doubt", threshold=0.5):
-        taken.append(sample)
-    assert taken == ["b", "c", "a", "e", "d"]
+    scores = {"a": 0.9, "b": 0.52, "c": 0.45, "d": float("nan"), "e": 0.1}
+    assert in_order(scores, "doubt", threshold=0.5) == ["b", "c", "a", "e", "d"]
     say(own_client, "accept", "/review?reviewer=Ann&queue=doubt")
     assert (lines(own_site)[0]["queue"], lines(own_site)[0]["score"]) == ("doubt", "captions.match")
     assert "Nobody has reviewed yet" in own_client.get("/certificate").text, "doubtful ones tell nothing of others"
@@ -139,9 +165,7 @@ def test_a_chosen_sample_is_recorded_as_chosen(own_site: Site, own_client: TestC
 
 def test_a_stratified_queue_takes_bands_in_turn(own_site: Site, own_client: TestClient) -> None:
     scores = {f"{number:016x}": number / 20 for number in range(20)}
-    taken: list[str] = []
-    while sample := next_sample(scores, taken, "stratified"):
-        taken.append(sample)
+    taken = in_order(scores, "stratified")
     assert [int(name, 16) // 4 for name in taken[:10]] == [0, 1, 2, 3, 4] * 2
     assert sorted(taken) == list(scores)
     say(own_client, "accept", "/review?reviewer=Ann&queue=stratified&score=captions.agreement")

@@ -122,10 +122,23 @@ def test_what_cannot_be_a_correction_is_refused(own_site: Site, own_client: Test
         ({"y1": "nan"}, "within"),
         ({"y1": "one"}, "four numbers"),
         ({"difference_caption": "x" * 2001}, "2,000"),
+        ({"difference_caption": "<image>"}, "token of a chat template"),
+        ({"source_region_caption": "a\u202edog"}, "steer a screen"),
+        ({"difference_caption": "Another.", "reviewer": "x" * 61}, "1 to 60"),
     ):
         answer = post(own_client, "/correct", **{**values, **change})
         assert (answer.status_code, words in answer.text) == (400, True), change
     assert not own_site.home.journals.exists()
+
+
+def test_how_a_text_is_laid_out_is_no_correction(own_site: Site, own_client: TestClient) -> None:
+    values = {**fields_of(own_client.get(f"/row/{a_sample(own_site)['sample_id']}").text), "reviewer": "Ann"}
+    laid_out = values["difference_caption"].replace(" ", "\r\n", 1) + "  "
+    assert post(own_client, "/correct", **{**values, "difference_caption": laid_out}).status_code == 303
+    assert not read_corrections(own_site.home).values
+    post(own_client, "/correct", **{**values, "difference_caption": "Of two\r\nlines."})
+    (said,) = read_corrections(own_site.home).values
+    assert said.values == {"difference_caption": "Of two lines."}
 
 
 def test_many_rows_at_once_and_each_keeps_its_note(own_site: Site, own_client: TestClient) -> None:
@@ -163,6 +176,8 @@ def test_a_tag_finds_its_rows_again(own_site: Site, own_client: TestClient) -> N
     assert post(own_client, "/rows", **{**values, "tag": "", "verdict": "accept"}).status_code == 400, (
         "of samples only"
     )
+    assert "a verdict or a tag is missing" in post(own_client, "/rows", **{**values, "tag": " "}).text
+    assert "1 to 60" in post(own_client, "/rows", **{**values, "reviewer": "A\x1bnn"}).text
 
 
 def test_a_view_is_kept_and_forgotten(own_site: Site, own_client: TestClient) -> None:
@@ -171,6 +186,7 @@ def test_a_view_is_kept_and_forgotten(own_site: Site, own_client: TestClient) ->
     assert answer.headers["location"] == address
     assert f'<a href="{html.escape(address)}" aria-current="true"><bdi>&lt;b&gt;mine' in own_client.get(address).text
     assert post(own_client, "/views", name="x", address="//elsewhere.example/", reviewer="Ann").status_code == 400
+    assert post(own_client, "/views", name="x", address="javascript:alert(1)", reviewer="Ann").status_code == 400
     answer = post(own_client, "/views", name="<b>mine</b>", forgotten="1", back="//elsewhere.example/", reviewer="Ann")
     assert answer.headers["location"] == "/gallery"
     assert views(own_site.home) == {}
@@ -217,6 +233,9 @@ def test_each_reviewer_gets_their_own_and_some_get_the_same(own_site: Site) -> N
             while (found := re.search(r'name="sample_id" value="(\w+)"', page := client.get(address).text)) and (
                 "Nothing left" not in page
             ):
+                judged = re.search(r"([\d,]+) of ([\d,]+) judged", page)
+                assert judged is not None
+                assert int(judged[1]) == len(got[name]) < int(judged[2])
                 got[name].add(found[1])
                 form = {"sample_id": found[1], "verdict": "accept", "reviewer": name, "own": "1"}
                 address = post(client, "/review", **form).headers["location"]

@@ -1,6 +1,7 @@
 """A run over a range of shards: one that is bad costs the others nothing; nor does a full disk."""
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -107,6 +108,21 @@ class Grumpy:
             return rewrite(model, captions, seeds)
 
         monkeypatch.setattr(PromptRewriter, "rewrite", grumble)
+
+
+@pytest.mark.slow
+def test_one_that_is_stopped_says_no_more_than_that(mixed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not that something failed, with a traceback to report."""
+
+    def stop(model: Any, captions: Any, seeds: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("goes on")
+
+    monkeypatch.setattr(PromptRewriter, "rewrite", stop)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run_graph(mixed_home, load_recipe("miniature"), select=STAGES, log=said.append)
+    assert said == ["running shard-000000"]
 
 
 @pytest.fixture

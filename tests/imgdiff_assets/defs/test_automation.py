@@ -1,10 +1,12 @@
 """What is requested when: asked of real tables, and of a Dagster instance with real runs in it."""
 
+import datetime
 import json
 import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -20,6 +22,8 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.runs_in_progress import alive, fail_lost_runs, shards_in_progress, stoppable
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions
+from imgdiff_assets.ledger.batch_notes import BatchNote, BatchNotes, now
+from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.automation_settings import AutomationSettings
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.mistakes import RecipeError
@@ -149,6 +153,20 @@ def test_conditions_show_what_the_schedule_asks_for(
     assert result.get_requested_partitions(dg.AssetKey("prompt_pairs")) == {"shard-000002"}
     for name in STAGE_NAMES[1:]:
         assert result.get_requested_partitions(dg.AssetKey(name)) == {"shard-000000", "shard-000002"}
+
+
+@pytest.mark.parametrize(("minutes", "asked"), [(59, {"shard-000000"}), (61, {"shard-000000", "shard-000002"})])
+def test_conditions_leave_a_batch_service_alone_for_an_hour(
+    own_home: Home, instance: dg.DagsterInstance, recipe: list[Recipe], minutes: int, asked: set[str]
+) -> None:
+    tick(own_home, instance)
+    looked = (now() - datetime.timedelta(minutes=minutes)).isoformat()
+    note = replace(BatchNote.of("http://there/v1", "talker", ["asked"], "file-1").created("batch-1"), looked=looked)
+    BatchNotes(Ledger(own_home.ledger).staging("prompt_pairs", "shard-000002"), "rewrite").write(note)
+    result = dg.evaluate_automation_conditions(
+        build_definitions(own_home, recipe[0]), instance, asset_selection=dg.AssetSelection.assets(*STAGE_NAMES)
+    )
+    assert result.get_requested_partitions(dg.AssetKey("image_pairs")) == asked
 
 
 @pytest.mark.usefixtures("recipe")

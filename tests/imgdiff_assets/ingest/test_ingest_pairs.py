@@ -560,7 +560,7 @@ def test_models_that_given_pairs_do_not_need_are_not_asked_for(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    modern, drawing = load_recipe("modern"), {"prompt_rewriter", "pair_generator"}
+    modern, drawing = load_recipe("modern"), {"prompt_rewriter", "editor", "image_generator"}
     (tmp_path / "captions.txt").write_text("two dogs\n")
     everything = needed_roles(home, modern, [])
     ingest_pairs([write_folder(tmp_path / "photos", 1)], home)
@@ -572,7 +572,7 @@ def test_models_that_given_pairs_do_not_need_are_not_asked_for(
     told = examine(home, modern, "", for_pairs).recipes[0]
     assert (told.models, told.remarks[-1]) == (
         4,
-        "this home has given pairs alone, which need no prompt_rewriter, pair_generator",
+        "this home has given pairs alone, which need no prompt_rewriter, editor, image_generator",
     )
     ingest([tmp_path / "captions.txt"], home)
     assert needed_roles(home, modern, shard_keys(home)) == everything

@@ -19,6 +19,7 @@ from imgdiff_assets.ingest.shards import CAPTIONS, PICTURES, held_by, read_capti
 from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.lineage.lineage import lineage
+from imgdiff_assets.lineage.lineage_text import to_text
 from imgdiff_assets.lineage.takedown import find_parts
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.stages.graph import STAGES, stage_named
@@ -98,6 +99,12 @@ def test_a_table_names_pictures_and_captions(folder, home, tmp_path):
     assert (report.accepted, report.rejected_count) == (2, 2)
     assert [row["caption"] for row in read_captions(home, SHARD).to_pylist()] == [CAPTION, ""]
     assert [(row.line, row.field) for row in report.rejected] == [(2, "image"), (4, "image")]
+
+
+def test_a_table_without_the_column_says_which_option_names_another(home, tmp_path):
+    (tmp_path / "table.jsonl").write_text('{"picture": "a.png"}\n', encoding="utf-8")
+    report = ingest_pictures([tmp_path / "table.jsonl"], home)
+    assert "has no column 'image'; name one of picture with --image-column." in report.files_failed[0]
 
 
 def test_a_dry_run_writes_nothing(folder, home):
@@ -205,6 +212,7 @@ def test_lineage_reaches_the_file(made, folder, recipe):
     root = lineage(home, recipe, row["pair_id"])
     assert root.values["file_name"] == "a.png"
     assert root.values["file_hash"] == hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
+    assert f"picture a.png, SHA-256 {root.values['file_hash']}" in to_text(root)
     (prompt,) = root.children
     (pair,) = prompt.children
     assert pair.values["fitted"] == row["fitted"]

@@ -78,7 +78,8 @@ def test_a_file_that_is_added_is_a_language(tmp_path: Path, monkeypatch: pytest.
     )
     monkeypatch.setattr(languages, "__path__", [*languages.__path__, str(tmp_path)])
     assert "klingon" in language_names()
-    assert load_recipe("modern", ["prompt_pairs.language=klingon"]).prompt_pairs.language == "klingon"
+    overrides = ["prompt_pairs.language=klingon", "prompt_pairs.instructions.by=rewriter"]
+    assert load_recipe("modern", overrides).prompt_pairs.language == "klingon"
     assert is_of("wa qach", language_named("klingon"))
     with pytest.raises(RecipeError, match="no questions and answers in klingon"):
         load_recipe("modern", ["fine_tune_set.language=klingon"])

@@ -16,7 +16,9 @@ from imgdiff_assets.ingest.shards import shard_keys
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.licences import LICENCES, licence_shards
 from imgdiff_assets.ledger.reviews import RANDOM, Review, add_review
+from imgdiff_assets.recipe.chosen_recipe import chosen_recipe, load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release.licensing import for_the_hub
 from imgdiff_assets.release.making import make_release
 from imgdiff_assets.release.pushing import PushError, plan_push, push
 from imgdiff_assets.release.safety import look_at
@@ -154,8 +156,42 @@ def test_licences_and_reviews_are_told_and_off_leaves_no_trace(
     assert re.search(r"were found right by \d reviewers?: \d+\.\d%, and between", card)
     assert f"@misc{{image_differences_{made.version}," in card
     about = json.loads((made.folder / "croissant.json").read_text(encoding="utf-8"))
-    assert about["license"] in ("CC-BY-4.0", ["CC-BY-4.0"])
+    assert about["license"] == ["Apache-2.0 (part of this project)", "CC-BY-4.0"]
+    assert card.partition("\n---\n")[0].count("license: other\n") == 1, "there is more than one"
     assert f"release {made.version}" in about["citeAs"]
+
+
+def test_one_licence_of_everything_is_named_as_the_hub_does() -> None:
+    drew = {"pair_generator": {"model": "miniature:pair_generator"}}
+    said = {"licences": [{"holds": "pairs", "licence": "CC-BY-4.0", "shards": ["shard-000000"]}], "models": {}}
+    assert for_the_hub(said) == {"license": "cc-by-4.0"}
+    for other in ({**said, "models": drew}, {"models": {}}, {"models": drew}):
+        assert for_the_hub(other)["license"] == "other", other
+
+
+def test_the_recipe_says_what_blocks_a_release_and_the_command_otherwise(
+    released: Home, hub: ReceivingHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMGDIFF_HOME", str(released.root))
+    recipe = released.root.parent / "strict.yaml"
+    shipped = chosen_recipe("miniature").text()
+    recipe.write_text(f"{shipped}\nrelease: {{unsafe_words: [a red ball], max_unsafe: -1}}\n", encoding="utf-8")
+    assert load_recipe(str(recipe)).hash == load_recipe("miniature").hash
+
+    def run(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(main, ["release", "--recipe", str(recipe), *words])
+        return result.exit_code, result.output
+
+    for asked in (["--safety"], ["--push", REPO, "--yes"]):
+        status, told = run(*asked)
+        assert status == 1
+        assert "a red ball: " in told
+        assert "did not pass the safety filter" in told
+    assert REPO not in hub.datasets
+    status, told = run("--safety", "--max-unsafe", "1", "--unsafe-words", "a blue kite")
+    assert status == 0
+    assert "a blue kite: " in told
+    assert REPO not in hub.datasets
 
 
 def test_ingestion_keeps_the_licence_with_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ TALK = ("sure", "certainly", "image shows", "we can see", "i see", "object:", "c
 TALK += ("think", "answer is", "caption", "sorry", "blurry", "nothing", "lovely", "what is it", "no difference")
 """What is said around what is meant."""
 SETTINGS = [
+    "image_pairs.method=prompt_to_prompt",
     *(
         text
         for text in OVERRIDES

@@ -32,14 +32,14 @@ def test_the_miniature_is_reckoned_by_what_was_recorded(tmp_path: Path) -> None:
 
 
 def test_published_rates_are_scaled_and_named_and_what_nobody_knows_is_left_out() -> None:
-    modern = load_recipe("modern")
+    modern = load_recipe("modern", ["image_pairs.method=prompt_to_prompt"])
     found = steps(estimate(None, modern, 1000, card="A100"))
     assert found["image_pairs.generate"] == (1000, pytest.approx(2 * 30 * 0.123), PUBLISHED)
     assert found["captions.describe"] == (998, pytest.approx(2 * 0.115), PUBLISHED)
     assert found["bounding_boxes.match"] == (None, None, UNKNOWN)
     assert not any(name.startswith("removed_pairs") for name in found), "switched off"
     fewer = override_recipe(modern, ["pair_generator.num_inference_steps=15"])
-    assert steps(estimate(None, fewer, 1000))["image_pairs.generate"][1] == pytest.approx(30 * 0.123)
+    assert steps(estimate(None, fewer, 1000, card="A100"))["image_pairs.generate"][1] == pytest.approx(30 * 0.123)
     assert steps(estimate(None, modern, 1000, card="H100"))["image_pairs.generate"][1] == pytest.approx(60 * 0.083)
     whole = estimate(None, modern, None, samples=1000, price=2)
     assert whole.captions == pytest.approx(9302, rel=0.001)
@@ -48,6 +48,28 @@ def test_published_rates_are_scaled_and_named_and_what_nobody_knows_is_left_out(
     assert "Not known, and left out: filtered_pairs.compare" in text
     assert "published: Stable Diffusion XL 1024²" in text
     assert max(map(len, text.splitlines()[:-6])) <= 100
+
+
+def test_a_pair_takes_what_the_roles_of_its_way_take() -> None:
+    def drawn(card: str, *overrides: str) -> tuple[float | None, float | None, str]:
+        return steps(estimate(None, load_recipe("modern", overrides), 1000, card=card))["image_pairs.generate"]
+
+    assert drawn("H100") == (1000, pytest.approx(4 * 0.1425 + 0.9), PUBLISHED)
+    assert drawn("H100", "image_pairs.method=text_pair") == (1000, pytest.approx(2 * 4 * 0.1425), PUBLISHED)
+    assert drawn("H100", "image_pairs.attempts=3")[1] == pytest.approx(3 * (4 * 0.1425 + 0.9))
+    assert drawn("A100") == (1000, None, UNKNOWN), "nobody published what drawing takes there"
+
+
+def test_what_was_recorded_of_one_way_is_not_said_of_another() -> None:
+    edits = [
+        "models.editor.model=miniature:editor",
+        "models.image_generator.model=miniature:pair_generator",
+        "prompt_pairs.instructions={}",
+        "image_pairs.method=edit",
+    ]
+    found = steps(estimate(None, load_recipe("miniature", edits), 1000))
+    assert found["image_pairs.generate"][2] == UNKNOWN
+    assert found["captions.describe"][2] == RECORDED
 
 
 def test_a_home_that_has_measured_knows_best(measured_home: Home) -> None:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,7 @@ from resources.backends import serving
 from resources.backends.choice import backend_of
 from resources.captioner import CaptionerSettings
 from resources.loading import devices, turns
+from resources.loading.failures import ModelUnavailable
 from resources.loading.file_lock import held
 
 SERVER = """
@@ -22,6 +24,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers(); self.wfile.write(b'{"data": []}')
     def log_message(self, *told): pass
 open(os.path.join(sys.argv[2], f"{os.getpid()}.{os.environ.get('CUDA_VISIBLE_DEVICES', 'none')}"), "w").close()
+print("ready to serve", flush=True)
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
 """
 
@@ -79,6 +82,17 @@ def test_one_that_has_ended_is_started_again(notes: Path) -> None:
     again = backend.load(captioner()).settings.base_url
     assert len(noted(notes)) == 2
     assert again != address or not has_ended(max(noted(notes)))
+
+
+def test_one_that_ends_in_the_middle_is_told_with_what_it_said(notes: Path) -> None:
+    settings = captioner(max_retries=0)
+    model = backend_of(settings).load(settings)
+    (process,) = noted(notes)
+    os.kill(process, signal.SIGKILL)
+    (server,) = serving._running
+    server._started._guard.wait()
+    with pytest.raises(ModelUnavailable, match=r"that was started here for .* has ended, and said: ready to serve"):
+        model.answer([[np.zeros((8, 8, 3), np.uint8)]], ["what is this ?"])
 
 
 def test_it_claims_the_first_card_that_is_free_and_lets_go_of_what_is_there(

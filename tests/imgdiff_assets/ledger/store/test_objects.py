@@ -176,6 +176,19 @@ def test_what_is_set_aside_overwrites_nothing(opened: Bucket) -> None:
     assert objects.version(ROOT / "rows.parquet") is None
 
 
+def test_the_versions_of_tables_are_those_that_are_found(opened: Bucket, tmp_path: Path) -> None:
+    opened(MemoryStore())
+    for root in (ROOT / ASSET, tmp_path):
+        keeper = store.store_of(root)
+        for name in ("shard=a/rows.parquet", "shard=a-b/rows.parquet", "shard=c/other.parquet", "rows.parquet"):
+            with keeper.writing(root / name) as file:
+                file.write_bytes(b"rows")
+        found = {entry.address.parts[-2]: entry.version for entry in keeper.find(root, "*/rows.parquet")}
+        assert keeper.versions(root, "rows.parquet") == found
+        assert found.keys() == {"shard=a", "shard=a-b"}
+        assert keeper.versions(root / "nowhere", "rows.parquet") == {}
+
+
 def test_many_tables_are_known_by_one_request(opened: Bucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("IMGDIFF_LOCAL", str(tmp_path))
     bucket = Misbehaving()
