@@ -19,7 +19,7 @@ help:
 	@echo "make check      linters, types, and whether the definitions load"
 	@echo "make docs       install, then write the documentation as a site: build/site/index.html"
 	@echo "make wheel      install, then run the demo from the wheel, in an environment of its own"
-	@echo "make trainers   install, then let TRL, ms-swift and LLaMA-Factory train on what \`make demo\` made (5 GB each)"
+	@echo "make trainers   install, run the demo, then let trainers and readers of each form of export have what it made"
 	@echo "make clean      remove what demo and test made (IMGDIFF_HOME is $(IMGDIFF_HOME))"
 
 demo: .venv/installed
@@ -54,11 +54,8 @@ docs: .venv/installed
 wheel: .venv/installed
 	.ci/wheel
 
-trainers: .venv/installed build/teaches/base/config.json
-	$(BIN)/python -m benchmarks.trainers --model build/teaches/base --home $(IMGDIFF_HOME)
-
-build/teaches/base/config.json:
-	$(BIN)/python -m benchmarks.teaches --only-base
+trainers: demo
+	$(BIN)/python -m benchmarks.trainers --home $(IMGDIFF_HOME)
 
 clean:
 	rm -rf $(IMGDIFF_HOME) build .pytest_cache .hypothesis .mypy_cache .ruff_cache

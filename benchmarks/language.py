@@ -78,7 +78,7 @@ def rejected_by(name: str, recipe: Recipe, row: dict[str, Any], case: Case | Non
             continue
         if isinstance(step, Measurement):
             if case is not None:
-                row |= step.run([row], Told(case, stage.values(recipe, step.settings)))[0]  # type: ignore[arg-type]
+                row |= step.run([row], Told(case, stage.values(recipe, step.settings, step)))[0]  # type: ignore[arg-type]
         elif set(step.reads) <= row.keys():
             columns = {name: np.array([row[name]], dtype=object) for name in step.reads}
             if isinstance(step, Derivation):
@@ -164,7 +164,8 @@ def cases_in(folder: Path) -> dict[str, list[Case]]:
 
 def _recipe(*overrides: str) -> Recipe:
     if overrides not in _RECIPES:
-        _RECIPES[overrides] = load_recipe("modern", overrides)
+        # No editor is asked here, so none is told anything.
+        _RECIPES[overrides] = load_recipe("modern", ["prompt_pairs.instructions=null", *overrides])
     return _RECIPES[overrides]
 
 

@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 OURS = {"imgdiff_assets", "resources", "tests", "benchmarks", "docs"}
-IN_ANOTHER_ENVIRONMENT = {ROOT / "benchmarks" / "speed" / "data_juicer_worker.py"}
+IN_ANOTHER_ENVIRONMENT = {
+    ROOT / "benchmarks" / "speed" / "data_juicer_worker.py",
+    *(ROOT / "benchmarks" / "trainers" / "scripts").glob("*.py"),
+}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 

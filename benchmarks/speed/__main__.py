@@ -1,6 +1,6 @@
 """How fast the models' roles are beside what they replace, as tables.
 
-    python -m benchmarks.speed [pairs] [boxes] [regions] [questions] [stages] [shortcuts] [kernels] [--size base]
+    python -m benchmarks.speed [pairs] [boxes] [regions] [questions] [stages] [shortcuts] [padding] [kernels]
     python -m benchmarks.speed --full-size [--seconds 900] [--models FOLDER] [--json FILE] [--tiny]
 
 All is compared in one process in turns; a figure is the median of the turns' ratios, with the least and the largest.
@@ -31,7 +31,7 @@ import numpy as np
 import torch
 
 from benchmarks import pair_generator, quality
-from benchmarks.speed import boxes, pairs, peer, questions, regions, stages
+from benchmarks.speed import boxes, padding, pairs, peer, questions, regions, stages
 from benchmarks.speed.full_size import FULL_SCALE, TINY_SCALE, Bench, run
 from benchmarks.speed.random_models import SMALL
 from benchmarks.speed.timing import Figure, dearest_kernels
@@ -40,7 +40,7 @@ from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from resources.miniature.scenes import draw_scene
 from resources.segmenter import Segmenter, SegmenterSettings
 
-SECTIONS = ("pairs", "boxes", "regions", "questions", "stages", "shortcuts", "kernels")
+SECTIONS = ("pairs", "boxes", "regions", "questions", "stages", "shortcuts", "padding", "kernels")
 BY_SIZE = ("boxes", "regions", "stages", "kernels")
 CACHE = Path.home() / ".cache" / "imgdiff_benchmarks"
 SHORTER: dict[str, dict[str, float]] = {
@@ -159,6 +159,8 @@ def _figures(section: str, size: str, folder: Path, rounds: int, environment: Pa
             return [*scored, *dearest_kernels("boxes, 8² points", lambda: segmenter.propose(scenes))]
         with tempfile.TemporaryDirectory() as scratch:
             return regions.measure(f"{size} models, {side}²", scoring, some, Path(scratch), few)
+    if section == "padding":
+        return padding.measure()
     if section == "stages":
         peer.make_environment(environment)
         return stages.measure(stages.WORKS[size], folder / size, few, environment)
@@ -186,12 +188,7 @@ def _boxes(size: str, folder: Path, rounds: int) -> list[Figure]:
         return boxes.measure_trained(_scenes(size, 48), rounds)
     model = Path(_segmenter_model(size, folder))
     if size == "base":
-        # As many points as the library has if nothing is said, and a quarter of them.
-        return [
-            figure
-            for points in (16, 32)
-            for figure in boxes.measure_random(model, _scenes(size, 1), points, 0.3, "float32", 1, warm=True)
-        ]
+        return boxes.measure_random(model, _scenes(size, 1), 8, 0.3, "float32", min(rounds, 3), warm=True)
     return [
         figure
         for share in (0.3, 0.9)

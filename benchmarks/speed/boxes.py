@@ -4,6 +4,7 @@ The library's is run as its users would: as many points at once as it is fastest
 the clock), masks left as run lengths instead of being decoded again, no gradients.
 """
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,10 +106,18 @@ def _measure(
 
     times = take_turns({"boxes": with_boxes, "masks": with_masks}, rounds, warm)
     agreement = f"{_agreement(ours, theirs)}; {generator.points_per_batch} points at once theirs"
+    encoding = _encoding(segmenter, sam, images[0], min(rounds, 2))
+    alone = {name: statistics.median(spent) * len(images) for name, spent in encoding.items()}
+    points = len(images) * len(segmenter._grid)
+    a_point = [max(1e-9, time - alone["boxes"]) / points for time in times["boxes"]]
+    theirs_a_point = [max(1e-9, time - alone["masks"]) / points for time in times["masks"]]
     return [
         ratio(f"SamAutomaticMaskGenerator / boxes, {what}", times["masks"], times["boxes"], GOAL, agreement),
         seconds(f"boxes of an image, {what}", [time / len(images) for time in times["boxes"]]),
-        *_encoding(what, segmenter, sam, images[0], rounds),
+        ratio(f"of which the image encoder alone, theirs / ours, {what}", encoding["masks"], encoding["boxes"]),
+        seconds(f"encoding an image, {what}", encoding["boxes"]),
+        ratio(f"a point beside the encoder, theirs / ours, {what}", theirs_a_point, a_point),
+        seconds(f"a point beside the encoder, {what}", a_point),
     ]
 
 
@@ -138,19 +147,15 @@ def _tuned(sam: Any, settings: SegmenterSettings, image: np.ndarray) -> SamAutom
     return generator
 
 
-def _encoding(what: str, segmenter: Segmenter, sam: Any, image: np.ndarray, rounds: int) -> list[Figure]:
-    """The part that both have to run whatever the points: the image encoder."""
+def _encoding(segmenter: Segmenter, sam: Any, image: np.ndarray, rounds: int) -> dict[str, list[float]]:
+    """Seconds of the part that both have to run whatever the points: the image encoder, of one image."""
     pixels = sam.preprocess(segmenter._resize(image))[None]
     ways = {
-        "ours": lambda: segmenter._sam.image_encoder(pixels.to(segmenter._dtype)),
-        "theirs": lambda: sam.image_encoder(pixels),
+        "boxes": lambda: segmenter._sam.image_encoder(pixels.to(segmenter._dtype)),
+        "masks": lambda: sam.image_encoder(pixels),
     }
     with torch.inference_mode():
-        times = take_turns(ways, min(rounds, 2), warm=True)
-    return [
-        ratio(f"of which the image encoder alone, theirs / ours, {what}", times["theirs"], times["ours"]),
-        seconds(f"encoding an image, {what}", times["ours"]),
-    ]
+        return take_turns(ways, rounds, warm=True)
 
 
 def _agreement(proposals: Sequence[Any], masks: list[list[dict[str, Any]]]) -> str:

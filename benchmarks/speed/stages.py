@@ -104,7 +104,7 @@ WORKS = {
     for work in (
         Work("miniature", SMALL, pairs=12, enlarged=1, answer_tokens=12, trained=True),
         Work("small", SMALL, pairs=8, enlarged=4, answer_tokens=32),
-        Work("base", BASE, pairs=3, enlarged=8, answer_tokens=64),
+        Work("base", BASE, pairs=2, enlarged=8, answer_tokens=64),
     )
 }
 

@@ -108,4 +108,11 @@ train = coco.loadAnns(coco.getAnnIds())""",
     finish=finish,
     boxes=False,
     single=False,
+    training="""\
+`torchvision.datasets.CocoDetection("FOLDER", "FOLDER/annotations/train.json")` gives pictures with annotations to any
+detector of torchvision.
+
+- `bbox` is [x, y, width, height]; torchvision's detectors want corners.
+- Of a picture several regions may be annotated, and the one beside it shows the other object in the same box.
+- Categories count from 1: a detector's `num_classes` is the largest id and one more.""",
 )

@@ -55,5 +55,13 @@ FORMAT = Format(
     boxes=True,
     single=False,
     tasks=("difference",),
+    training="""\
+`path` has no ending and is relative to the folder; `bbox` is in fractions to two decimals. No trainer knows this
+layout, for the pictures are named by a rule: to train on it, export another form (`imgdiff export --help`).
+
+```python
+from datasets import load_dataset
+train = load_dataset("json", data_files="FOLDER/train.json", split="train")
+```""",
     entries_are_text=True,
 )

@@ -19,7 +19,7 @@ IDENTITIES = {
     "inpainter": "9af79c0d087c1e27452f3bd5cf1e55db062c899eb7debf678489990681c18624",
     # As 0.2.0, which has it first.
     "verifier": "8e8831b5ffb263dfcb81416a8b01bf0f7668a19595fdaa51ba42ff54cc306fe6",
-    "editor": "4ac3aea36a21d12c24c5a2cac43465b1efbc3e60e1ec90feb3e490c500423cb7",
+    "editor": "306d953724d9701191868089dcd7d8bdc8b78d6336586c59bfa6dfade94dd7c3",
 }
 
 
