@@ -165,7 +165,9 @@ def cases_in(folder: Path) -> dict[str, list[Case]]:
 def _recipe(*overrides: str) -> Recipe:
     if overrides not in _RECIPES:
         # No editor is asked here, so none is told anything.
-        _RECIPES[overrides] = load_recipe("modern", ["prompt_pairs.instructions=null", *overrides])
+        _RECIPES[overrides] = load_recipe(
+            "modern", ["image_pairs.method=prompt_to_prompt", "prompt_pairs.instructions=null", *overrides]
+        )
     return _RECIPES[overrides]
 
 

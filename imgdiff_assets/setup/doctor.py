@@ -157,7 +157,9 @@ def examine_recipe(
             f"{counted(len(fetchable), 'model')} missing, {bytes_text(report.to_fetch)}: "
             f"fetch with `imgdiff models pull{options}`"
         )
-    report.problems += [str(state.missing) for state in states if not state.present and not state.fetchable]
+    # A server that two roles ask is told of once.
+    missing = (str(state.missing) for state in states if not state.present and not state.fetchable)
+    report.problems += dict.fromkeys(missing)
     if any(state.disk_bytes is None for state in fetchable):
         report.remarks.append("the size of a model that is not here is not known: the sums leave it out")
     return report

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from imgdiff_assets.common.plain_text import bytes_text, counted
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.setup.model_list import ModelState, chosen_roles, model_state
+from imgdiff_assets.setup.model_list import ModelState, chosen_roles, distinct, model_state
 
 
 def missing_text(recipe: Recipe, roles: Collection[str], options: str) -> str | None:
@@ -17,11 +17,12 @@ def missing_text(recipe: Recipe, roles: Collection[str], options: str) -> str | 
     to_fetch = [state for state in absent if state.fetchable]
     if len(absent) == 1 and not to_fetch:
         return absent[0].missing
-    lines = [f"{counted(len(absent), 'model')} of the {recipe.name} recipe cannot be run here:"]
+    lines = [f"{counted(len(distinct(absent)), 'model')} of the {recipe.name} recipe cannot be run here:"]
     lines += [f"  {state.role:<19} {_what(state)}" for state in absent]
     if to_fetch:
-        size = bytes_text(sum(state.disk_bytes or 0 for state in to_fetch))
-        lines.append(f"Fetch {'it' if len(to_fetch) == 1 else 'them'} ({size}) with")
+        fetched = distinct(to_fetch)
+        size = bytes_text(sum(state.disk_bytes or 0 for state in fetched))
+        lines.append(f"Fetch {'it' if len(fetched) == 1 else 'them'} ({size}) with")
         only = "" if len(states) == len(of_all) else f" --roles {' '.join(state.role for state in to_fetch)}"
         lines.append(f"  imgdiff models pull{options}{only}")
     return "\n".join(lines)

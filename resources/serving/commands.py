@@ -1,6 +1,6 @@
 """The commands that serve a model in OpenAI's protocol, by the name of the engine.
 
-Every option stands in the documentation of vLLM 0.12 and in the sources of SGLang 0.5.23, as do the addresses that
+Every option stands in the documentation of vLLM and in the sources of SGLang 0.5.23, as do the addresses that
 `resources.serving.engine` asks; neither was run here, for want of a card. `transformers serve` was, and is by tests.
 """
 

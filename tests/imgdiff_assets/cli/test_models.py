@@ -97,9 +97,10 @@ class TestRun:
         result = call("run", "--dry-run", *options)
         assert (result.exit_code, result.stdout) == (1, "")
         lines = result.stderr.splitlines()
-        assert lines[0] == "Error: 7 models of the modern recipe cannot be run here:"
+        assert lines[0] == "Error: 6 models of the modern recipe cannot be run here:"
         assert {line.split()[0] for line in lines[1:8]} >= {"prompt_rewriter", "editor", "segmenter", "captioner"}
         assert "  captioner           team/reader@main" in lines
+        assert "Fetch them (27 GB) with" in lines, "what two roles share is fetched once"
         assert lines[-1] == "  imgdiff models pull --recipe modern --set captioner.model=team/reader seed=1"
         few = call("run", "--dry-run", "--recipe", "modern", "--select", "prompt_pairs").stderr
         assert few.startswith("Error: 1 model of the modern recipe cannot be run here:\n  prompt_rewriter ")
@@ -267,6 +268,13 @@ class TestDoctor:
         others = load_recipe("modern", ["image_generator.revision=other"])
         apart = examine_recipe(others, model_states(others), [Device("cpu", "a CPU", 80 * GB, 80 * GB)])
         assert apart.together == report.together + (klein[0] or 0)
+
+    def test_a_server_that_two_roles_ask_is_told_of_once(self) -> None:
+        values = load_recipe("served", ["captioner.base_url=http://127.0.0.1:9/v1"])
+        states = [state for state in model_states(values) if state.role in ("editor", "image_generator", "captioner")]
+        assert len(states) == 3
+        told = examine_recipe(values, states, []).problems
+        assert len(told) == len(set(told)) == 2
 
     def test_the_text_says_it_all(self, tmp_path: Path) -> None:
         text = call("doctor").output

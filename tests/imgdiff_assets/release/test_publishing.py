@@ -170,10 +170,10 @@ def test_one_licence_of_everything_is_named_as_the_hub_does() -> None:
 
 
 def test_the_recipe_says_what_blocks_a_release_and_the_command_otherwise(
-    released: Home, hub: ReceivingHub, monkeypatch: pytest.MonkeyPatch
+    released_home: Home, hub: ReceivingHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("IMGDIFF_HOME", str(released.root))
-    recipe = released.root.parent / "strict.yaml"
+    monkeypatch.setenv("IMGDIFF_HOME", str(released_home.root))
+    recipe = released_home.root.parent / "strict.yaml"
     shipped = chosen_recipe("miniature").text()
     recipe.write_text(f"{shipped}\nrelease: {{unsafe_words: [a red ball], max_unsafe: -1}}\n", encoding="utf-8")
     assert load_recipe(str(recipe)).hash == load_recipe("miniature").hash
