@@ -105,6 +105,48 @@ def test_regions_are_scored_either_way(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_turn_computes_what_an_earlier_turn_computed(tmp_path: Path) -> None:
+    drawn = regions.of_drawn(quality.draw_pairs(3, seed=0), 64)
+    scoring = regions.Scoring("miniature:image_text_encoder", "miniature:image_text_matcher", "float32", 0.5)
+    seen: list[int] = []
+    scoring.matcher._model.vision_model.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    scoring.encoder.towers.model.visual.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    for way in (lambda: scoring.in_batches(drawn), lambda: scoring.one_by_one(drawn, tmp_path)):
+        turns = []
+        for _ in range(2):
+            seen.clear()
+            way()
+            turns.append(list(seen))
+        assert turns[0] == turns[1] != []
+
+
+def test_a_stage_computes_what_an_earlier_turn_computed(tmp_path: Path) -> None:
+    work = dataclasses.replace(stages.WORKS["miniature"], pairs=3)
+    recipe = load_recipe("miniature", work.overrides({"captioner": tmp_path}))
+    drawn = stages.draw_pairs(work.pairs)
+    found = stages.propose_and_enlarge(recipe, drawn, work.enlarged)
+    home = stages.Home(tmp_path / "home")
+    quality.write_parents(home, drawn)
+    loaded = stages.with_given_proposals(recipe, found)
+    stages._materialise(stages.AREA_STAGES, home, recipe, loaded)
+    seen: list[int] = []
+    hooks = [
+        part.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+        for part in (
+            loaded.open("image_text_matcher")._model.vision_model,
+            loaded.open("image_text_encoder").towers.model.visual,
+        )
+    ]
+    turns = []
+    for _ in range(2):
+        seen.clear()
+        stages._materialise(stages.AREA_STAGES, home, recipe, loaded)
+        turns.append(list(seen))
+    for hook in hooks:
+        hook.remove()
+    assert turns[0] == turns[1] != []
+
+
 def test_questions_are_answered_alike_either_way(models: dict[str, Path]) -> None:
     figure, _ = questions.measure("small", models["captioner"], 2, 2, "float32", 1)
     assert figure.note.startswith("4 of 4 answers the same")
