@@ -10,13 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.encoding.transformers_towers import PictureTower
-from resources.image_text_encoder import (
-    ImageTextEncoder,
-    ImageTextEncoderSettings,
-    Vectors,
-    images_in_batches,
-    remembered_vectors,
-)
+from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings, Vectors, images_in_batches
 from resources.loading import devices, weights
 from resources.loading.model_kinds import reads_texts
 from resources.loading.settings import EncoderSettings
@@ -39,14 +33,13 @@ class ImageEncoder:
         self.settings = settings
         folder = weights.locate(settings.model, settings.revision)
         self.tower = PictureTower(folder, settings.dtype, devices.resolve(settings.device))
-        self._known = remembered_vectors()
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> Vectors:
         """Return vectors of length 1, float32 (N, D), for images (H, W, 3) of any shapes, each seen whole.
 
-        The same image, or the same region of one, is encoded once, also if it was encoded before.
+        The same image, or the same region of one, is encoded once.
         """
-        return images_in_batches(self.tower, images, self.settings.batch_size, self._known)
+        return images_in_batches(self.tower, images, self.settings.batch_size)
 
 
 def open_image_encoder(settings: ImageEncoderSettings) -> ImageEncoder | ImageTextEncoder:

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resources.encoding.open_clip_towers import CONFIG_NAME, OpenClipTowers
-from resources.encoding.remembered import Remembered, content_of, in_batches
 from resources.encoding.towers import Towers
 from resources.encoding.transformers_towers import TransformersTowers
 from resources.images.crops import distinct
@@ -16,10 +15,6 @@ from resources.loading.failures import WeightsMissing
 from resources.loading.settings import EncoderSettings
 
 Vectors = NDArray[np.float32]
-
-
-REMEMBERED = 64 * 2**20
-"""Bytes of memory that hold the vectors of images."""
 
 
 class ImageTextEncoderSettings(EncoderSettings):
@@ -41,14 +36,13 @@ class ImageTextEncoder:
     def __init__(self, settings: ImageTextEncoderSettings) -> None:
         self.settings = settings
         self.towers = open_towers(settings)
-        self._known = remembered_vectors()
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> Vectors:
         """Return vectors of length 1, float32 (N, D), for images (H, W, 3) of any shapes, each seen whole.
 
-        The same image, or the same region of one, is encoded once, also if it was encoded before.
+        The same image, or the same region of one, is encoded once.
         """
-        return images_in_batches(self.towers, images, self.settings.batch_size, self._known)
+        return images_in_batches(self.towers, images, self.settings.batch_size)
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """Return vectors of length 1, float32 (N, D); what exceeds the model's context is cut off.
@@ -73,37 +67,19 @@ def open_towers(settings: EncoderSettings) -> Towers:
     )
 
 
-def remembered_vectors() -> "Remembered[Vectors]":
-    """Return the memory for `images_in_batches` that a loaded model has."""
-    return Remembered(REMEMBERED, lambda vector: int(vector.nbytes))
-
-
-def images_in_batches(
-    towers: Any, images: Sequence[NDArray[np.uint8]], size: int, known: "Remembered[Vectors]"
-) -> Vectors:
+def images_in_batches(towers: Any, images: Sequence[NDArray[np.uint8]], size: int) -> Vectors:
     """Vectors of length 1, float32 (N, D), of images of any shapes, `size` at once; the same image is encoded once."""
     different, places = distinct(images)
-
-    def encode(some: Sequence[int], kind: object) -> Vectors:
-        return _unit_vectors(towers.encode_images, [different[place] for place in some])
-
-    contents = [content_of(image) for image in different]
-    vectors = known.all([*in_batches(len(different), size)], contents, encode, np.copy)
-    return np.stack(vectors)[places] if vectors else np.empty((0, towers.dimension), np.float32)
+    return _in_batches(towers.encode_images, different, towers.dimension, size)[places]
 
 
 def _in_batches(encode: Callable[[Sequence[Any]], Any], items: Sequence[Any], dimension: int, size: int) -> Vectors:
-    vectors = np.empty((len(items), dimension), np.float32)
-    for start in range(0, len(items), size):
-        vectors[start : start + size] = _unit_vectors(encode, items[start : start + size])
-    return vectors
-
-
-def _unit_vectors(encode: Callable[[Sequence[Any]], Any], items: Sequence[Any]) -> Vectors:
-    """One batch."""
     import torch
     from torch.nn import functional
 
+    vectors = np.empty((len(items), dimension), np.float32)
     with torch.inference_mode():
-        vectors: Vectors = functional.normalize(encode(items).float(), dim=-1).cpu().numpy()
+        for start in range(0, len(items), size):
+            encoded = encode(items[start : start + size]).float()
+            vectors[start : start + size] = functional.normalize(encoded, dim=-1).cpu().numpy()
     return vectors

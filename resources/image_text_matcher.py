@@ -5,12 +5,11 @@ at the image. They are different quantities and thresholds of one do not carry o
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resources.encoding.remembered import Group, Remembered, content_of, in_batches
 from resources.images.crops import distinct, squash
 from resources.loading import devices, weights
 from resources.loading.settings import ModelSettings
@@ -21,13 +20,6 @@ if TYPE_CHECKING:
 
 CACHED_NUMBERS = 2**21
 """How much of what a layer makes of its images a CPU's cache holds; a GPU takes a batch whole."""
-
-
-REMEMBERED = 128 * 2**20
-"""Bytes of this machine's memory that hold images as the model sees them, and as many texts as there may be."""
-
-TOGETHER = 4
-"""Batches of images whose states are held at once: they are large, and there may be many images."""
 
 
 class ImageTextMatcherSettings(ModelSettings):
@@ -53,8 +45,6 @@ class ImageTextMatcher:
         processor = BlipProcessor.from_pretrained(folder)
         self._tokenizer = processor.tokenizer
         self._image_processor = processor.image_processor
-        self._states: Remembered[torch.Tensor] = Remembered(REMEMBERED, _bytes)
-        self._vectors: Remembered[torch.Tensor] = Remembered(REMEMBERED, _bytes)
 
     def match(
         self, images: Sequence[NDArray[np.uint8]], texts: Sequence[str]
@@ -62,7 +52,7 @@ class ImageTextMatcher:
         """Score the pairs (`images[i]`, `texts[i]`) of images (H, W, 3) of any shapes, each seen whole.
 
         Returns float32 (N,) twice: the ITC score, a cosine from -1 to 1, and the ITM score, a probability. The same
-        image or text in several pairs is embedded once, also of pairs that were scored before.
+        image or text in several pairs is embedded once.
         """
         import torch
 
@@ -76,59 +66,45 @@ class ImageTextMatcher:
         size = self.settings.batch_size
         with torch.inference_mode():
             text_vectors = self._embed_texts(list(text_rows))
-            for first in range(0, len(different), TOGETHER * size):
-                known = self._encode_images(different[first : first + TOGETHER * size])
-                for start in range(0, len(known), size):
-                    states = torch.stack([state.to(self._device) for state in known[start : start + size]])
-                    image_vectors = self._project(self._model.vision_proj, states)
-                    asked = enumerate(pairs_of_image[first + start : first + start + size])
-                    rows_and_pairs = [(row, pair) for row, pairs in asked for pair in pairs]
-                    for begin in range(0, len(rows_and_pairs), size):
-                        rows, pairs = map(list, zip(*rows_and_pairs[begin : begin + size], strict=True))
-                        vectors = text_vectors[[text_rows[texts[pair]] for pair in pairs]]
-                        itc[pairs] = (image_vectors[rows] * vectors).sum(1).cpu().numpy()
-                        itm[pairs] = self._matching(states[rows], [texts[pair] for pair in pairs]).cpu().numpy()
+            for first in range(0, len(different), size):
+                batch = slice(first, first + size)
+                states = self._encode_images(different[batch])
+                image_vectors = self._project(self._model.vision_proj, states)
+                # The states of a batch of images are all that is held: they are large, and there may be many images.
+                rows_and_pairs = [(row, pair) for row, asked in enumerate(pairs_of_image[batch]) for pair in asked]
+                for start in range(0, len(rows_and_pairs), size):
+                    rows, pairs = map(list, zip(*rows_and_pairs[start : start + size], strict=True))
+                    vectors = text_vectors[[text_rows[texts[pair]] for pair in pairs]]
+                    itc[pairs] = (image_vectors[rows] * vectors).sum(1).cpu().numpy()
+                    itm[pairs] = self._matching(states[rows], [texts[pair] for pair in pairs]).cpu().numpy()
         return itc, itm
 
-    def _encode_images(self, images: Sequence[NDArray[np.uint8]]) -> "list[torch.Tensor]":
-        """Return the vision model's last states (L, D) of each image, some of them on the CPU."""
+    def _encode_images(self, images: Sequence[NDArray[np.uint8]]) -> "torch.Tensor":
+        """Return the vision model's last states (N, L, D)."""
+        import torch
+
         settings = self._image_processor
         size = (settings.size["height"], settings.size["width"])
-
-        def encode(places: Sequence[int], kind: object) -> "torch.Tensor":
-            some = [images[place] for place in places]
-            pixels = squash(some, size, settings.image_mean, settings.image_std, self._device)
-            return self._model.vision_model(pixels.to(self._model.dtype)).last_hidden_state  # type: ignore[no-any-return]
-
-        groups = [*in_batches(len(images), self._suitable_images())]
-        return self._states.all(groups, [content_of(image) for image in images], encode, _apart)
+        pixels = squash(images, size, settings.image_mean, settings.image_std, self._device).to(self._model.dtype)
+        parts = torch.split(pixels, self._suitable_images() if pixels.is_cpu else len(pixels))
+        return torch.cat([self._model.vision_model(part).last_hidden_state for part in parts])
 
     def _suitable_images(self) -> int:
-        """How many images are encoded at once: on a CPU with more of them each layer would wait for memory."""
-        if self._device != "cpu":
-            return self.settings.batch_size
+        """How many images a CPU encodes at once: with more, each layer would wait for memory."""
         vision = self._model.config.vision_config
         patches = int(vision.image_size // vision.patch_size) ** 2
-        suitable = max(1, CACHED_NUMBERS // (patches * int(vision.intermediate_size)))
-        return min(suitable, self.settings.batch_size)
+        return max(1, CACHED_NUMBERS // (patches * int(vision.intermediate_size)))
 
     def _embed_texts(self, texts: Sequence[str]) -> "torch.Tensor":
         """Return the vectors of texts, float32 (N, D), on the device."""
         import torch
 
-        def encode(places: Sequence[int], length: object) -> "torch.Tensor":
-            tokens = self._tokenize([texts[place] for place in places], int(str(length)))
-            return self._project(self._model.text_proj, self._model.text_encoder(**tokens).last_hidden_state)
-
-        lengths = [len(tokens) for tokens in self._tokens(texts)["input_ids"]] if texts else []
-        batches: dict[tuple[int, int], list[int]] = {}
-        for group in in_batches(len(texts), self.settings.batch_size):
-            for start in range(0, len(group.places), group.size):
-                places = group.places[start : start + group.size]
-                batches.setdefault((group.size, max(lengths[place] for place in places)), []).extend(places)
-        groups = [Group(places, size, length) for (size, length), places in batches.items()]
-        vectors = self._vectors.all(groups, texts, encode, _apart)
-        return torch.stack([vector.to(self._device) for vector in vectors]) if vectors else torch.empty(0, 0)
+        size = self.settings.batch_size
+        vectors = []
+        for start in range(0, len(texts), size):
+            states = self._model.text_encoder(**self._tokenize(texts[start : start + size])).last_hidden_state
+            vectors.append(self._project(self._model.text_proj, states))
+        return torch.cat(vectors) if vectors else torch.empty(0, 0)
 
     def _matching(self, image_states: "torch.Tensor", texts: Sequence[str]) -> "torch.Tensor":
         """Return the probability that each text matches the image whose states (N, L, D) stand in its row."""
@@ -137,15 +113,10 @@ class ImageTextMatcher:
         ).last_hidden_state
         return self._model.itm_head(states[:, 0]).float().softmax(-1)[:, 1]  # type: ignore[no-any-return]
 
-    def _tokenize(self, texts: Sequence[str], length: int | None = None) -> "dict[str, torch.Tensor]":
-        """Return the tokens of texts, all filled up to `length`, or to that of the longest."""
-        filled = {"padding": True} if length is None else {"padding": "max_length", "max_length": length}
-        tokens = self._tokens(texts, **filled, return_tensors="pt")
-        return {name: tokens[name].to(self._device) for name in ("input_ids", "attention_mask")}
-
-    def _tokens(self, texts: Sequence[str], **options: Any) -> Any:
+    def _tokenize(self, texts: Sequence[str]) -> "dict[str, torch.Tensor]":
         longest = self._model.config.text_config.max_position_embeddings
-        return self._tokenizer(list(texts), **{"truncation": True, "max_length": longest, **options})
+        tokens = self._tokenizer(list(texts), padding=True, truncation=True, max_length=longest, return_tensors="pt")
+        return {name: tokens[name].to(self._device) for name in ("input_ids", "attention_mask")}
 
     @staticmethod
     def _project(projection: "torch.nn.Module", states: "torch.Tensor") -> "torch.Tensor":
@@ -153,12 +124,3 @@ class ImageTextMatcher:
         from torch.nn import functional
 
         return functional.normalize(projection(states[:, 0]).float(), dim=-1)
-
-
-def _bytes(tensor: "torch.Tensor") -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _apart(tensor: "torch.Tensor") -> "torch.Tensor":
-    """What of a batch is held on the CPU, without the rest of it."""
-    return tensor.to("cpu", copy=True)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from benchmarks.quality import DrawnPair
-from benchmarks.speed.timing import Figure, forget, ratio, seconds, take_turns
+from benchmarks.speed.timing import Figure, ratio, seconds, take_turns
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
 from resources.images.crops import cut
@@ -48,7 +48,6 @@ class Scoring:
 
     def in_batches(self, regions: Sequence[Region]) -> int:
         """The number of regions that were matched."""
-        self._forget()
         crops = [cut(image, box) for source, target, box, _ in regions for image in (source, target)]
         vectors = self.encoder.encode_images(crops)
         similarities = np.sum(vectors[0::2] * vectors[1::2], axis=1)
@@ -60,7 +59,6 @@ class Scoring:
 
     def one_by_one(self, regions: Sequence[Region], folder: Path) -> int:
         """The number of regions that were compared."""
-        self._forget()
         matches, files = [], []
         for number, (source, target, box, texts) in enumerate(regions):
             scores = []
@@ -77,11 +75,6 @@ class Scoring:
         for file in files:
             file.unlink()
         return len(left)
-
-    def _forget(self) -> None:
-        """What an earlier turn computed is computed again."""
-        forget(self.encoder)
-        forget(self.matcher)
 
 
 def _read(file: Path) -> np.ndarray:

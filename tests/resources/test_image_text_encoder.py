@@ -121,25 +121,3 @@ def test_a_folder_in_another_format_is_an_error(tmp_path):
     shutil.copy(weights.locate("miniature:image_text_encoder") / "open_clip_model.safetensors", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"has no open_clip_config\.json"):
         ImageTextEncoder(ImageTextEncoderSettings(model=str(tmp_path)))
-
-
-def test_an_image_that_was_encoded_before_is_not_encoded_again_and_gives_the_same_bits(scenes, monkeypatch):
-    """As regions are compared, and then each with what is left when its object is erased."""
-    settings = ImageTextEncoderSettings(model="miniature:image_text_encoder", batch_size=4)
-    regions = [cut(scene.image, scene.boxes[0]) for scene in scenes[:10]]
-    erased = [np.full_like(region, 90) for region in regions[:5]]
-    mixed = [image for pair in zip(regions[:5], erased, strict=True) for image in pair]
-    alone = [ImageTextEncoder(settings).encode_images(images) for images in (regions, mixed)]
-    encoder = ImageTextEncoder(settings)
-    seen, encode_image = [], encoder.towers.model.encode_image
-
-    def count(pixels):
-        seen.append(len(pixels))
-        return encode_image(pixels)
-
-    monkeypatch.setattr(encoder.towers.model, "encode_image", count)
-    np.testing.assert_array_equal(encoder.encode_images(regions), alone[0])
-    assert seen == [4, 4, 2]
-    seen.clear()
-    np.testing.assert_array_equal(encoder.encode_images(mixed), alone[1])
-    assert seen == [4, 2], "the erased ones, in batches as large as before"

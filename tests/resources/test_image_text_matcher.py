@@ -1,5 +1,4 @@
 import random
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -118,64 +117,3 @@ def test_half_precision_changes_little(matcher, crops):
 def test_no_pairs_have_no_scores(matcher):
     itc, itm = matcher.match([], [])
     assert itc.shape == itm.shape == (0,)
-
-
-def counted(matcher, monkeypatch):
-    """What the models of a matcher are asked: images, texts alone, and pairs."""
-    seen = Counter()
-    encode_images, encode_texts = matcher._model.vision_model.forward, matcher._model.text_encoder.forward
-
-    def count_images(pixel_values, **options):
-        seen["images"] += len(pixel_values)
-        return encode_images(pixel_values, **options)
-
-    def count_texts(input_ids, **options):
-        seen["pairs" if "encoder_hidden_states" in options else "texts"] += len(input_ids)
-        return encode_texts(input_ids, **options)
-
-    monkeypatch.setattr(matcher._model.vision_model, "forward", count_images)
-    monkeypatch.setattr(matcher._model.text_encoder, "forward", count_texts)
-    return seen
-
-
-def anew(size=4):
-    return ImageTextMatcher(ImageTextMatcherSettings(model="miniature:image_text_matcher", batch_size=size))
-
-
-def test_what_was_embedded_before_is_not_embedded_again_and_scores_are_the_same_bit_for_bit(scenes, monkeypatch):
-    """As the captions of regions are matched, then those of the other side, then some of these regions with others."""
-    names = [scene.objects[0].name for scene in scenes[:12]]
-    crops = [cut(scene.image, scene.boxes[0], padding=2) for scene in scenes[:12]]
-    others = [cut(scene.image, (0, 0, 20, 20)) for scene in scenes[:4]]
-    asked = [
-        (crops, names),
-        ([crop.copy() for crop in crops[::-1]], names),  # the same pixels elsewhere, against the others' names
-        ([*crops[:4], *others], names[:8]),
-    ]
-    alone = [anew().match(*each) for each in asked]
-    matcher = anew()
-    seen = counted(matcher, monkeypatch)
-    different = len(set(names))
-    found = [matcher.match(*asked[0])]
-    assert (seen["images"], seen["pairs"]) == (12, 12)
-    assert seen["texts"] == different
-    found.append(matcher.match(*asked[1]))
-    assert (seen["images"], seen["texts"], seen["pairs"]) == (12, different, 24), "only the pairs are new"
-    found.append(matcher.match(*asked[2]))
-    assert seen["images"] == 16, "only the other regions are new, and these are a batch"
-    for before, now in zip(alone, found, strict=True):
-        for expected, scores in zip(before, now, strict=True):
-            np.testing.assert_array_equal(scores, expected)
-
-
-def test_what_is_remembered_is_bounded(scenes, monkeypatch):
-    crops = [cut(scene.image, scene.boxes[0]) for scene in scenes[:12]]
-    matcher = anew()
-    seen = counted(matcher, monkeypatch)
-    matcher.match(crops[:4], ["ball"] * 4)
-    monkeypatch.setattr(matcher._states, "_limit", matcher._states.bytes)
-    matcher.match(crops[4:8], ["ball"] * 4)
-    assert matcher._states.bytes <= matcher._states._limit
-    assert seen["images"] == 8
-    matcher.match(crops[:4], ["boat"] * 4)
-    assert seen["images"] == 12, "the first were let go"
