@@ -3,11 +3,12 @@
 import email
 import email.policy
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from tests.local_server import running
 
 MODEL = "talker"
 
@@ -17,10 +18,6 @@ Reply = tuple[int, Mapping[str, Any] | str]
 
 Answer = Callable[[Request], "str | int | Mapping[str, Any]"]
 """What a request is answered, the status with which it is refused, or what the answer tells besides its text."""
-
-
-class Server(ThreadingHTTPServer):
-    request_queue_size = 128  # As many may knock at once.
 
 
 @contextmanager
@@ -53,15 +50,8 @@ def serving(reply: Callable[[Request], Reply], model: str = MODEL) -> Iterator[t
             self.end_headers()
             self.wfile.write(body)
 
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", requests
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(Handler) as address:
+        yield f"{address}/v1", requests
 
 
 def fields(kind: str, body: bytes) -> dict[str, Any]:

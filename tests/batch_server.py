@@ -14,7 +14,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.answering_server import MODEL, Server
+from tests.answering_server import MODEL
+from tests.local_server import running
 
 Outcome = str | int | None
 """What a request is answered, the status with which it is refused, or None: it expires."""
@@ -47,16 +48,9 @@ class BatchServer:
     @contextmanager
     def serving(self) -> Iterator["BatchServer"]:
         handler = type("Handler", (_Handler,), {"batches": self})
-        server = Server(("127.0.0.1", 0), handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        self.base_url = f"http://127.0.0.1:{server.server_port}/v1"
-        try:
+        with running(handler) as address:
+            self.base_url = f"{address}/v1"
             yield self
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
 
     @contextmanager
     def in_hand(self) -> Iterator[None]:

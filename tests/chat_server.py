@@ -18,6 +18,7 @@ from typing import Any
 
 from resources.loading import weights
 from tests.hub import COMMIT
+from tests.local_server import running
 
 REWRITER, CAPTIONER = "miniature/prompt_rewriter", "miniature/captioner"
 
@@ -83,16 +84,9 @@ class Proxy:
     @contextmanager
     def serving(self) -> Iterator["Proxy"]:
         handler = type("Handler", (_Handler,), {"proxy": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        self.base_url = f"http://127.0.0.1:{server.server_port}/v1"
-        try:
+        with running(handler) as address:
+            self.base_url = f"{address}/v1"
             yield self
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -6,10 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+from tests.local_server import running
 
 LARGE = (".parquet", ".png")
 
@@ -35,16 +36,9 @@ class ReceivingHub:
     @contextmanager
     def serving(self) -> Iterator["ReceivingHub"]:
         handler = type("Handler", (_Handler,), {"hub": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        self.address = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with running(handler) as address:
+            self.address = address
             yield self
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -5,13 +5,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from imgdiff_assets.browser.joins import first_with, scores_of, source_of
+from imgdiff_assets.browser.joins import kind_in, scores_of, source_of
 from imgdiff_assets.browser.plane import NoPlane, Plane, read_plane
 from imgdiff_assets.browser.question import BadQuestion
 from imgdiff_assets.browser.samples import SAMPLES
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.method.kind import UNKNOWN
 
-CODED = ("kind", "verdict", "shard")
+CODED = {
+    "kind": f"coalesce({kind_in(SAMPLES)}, '{UNKNOWN}')",
+    "task": "t.task",
+    "verdict": "coalesce(t.rejected_by, 'kept')",
+    "shard": "t.shard",
+}
+"""What names points beside scores, and its SQL."""
+
 SPREAD = 0.004
 """How far samples of one pair are from each other: a share of the side."""
 
@@ -22,7 +30,7 @@ def map_page(site: Site, values: Mapping[str, str]) -> str:
         missing = ""
     except NoPlane as error:
         plane, missing = None, str(error)
-    return site.render("map.html", plane=plane, missing=missing, coded=CODED, scores=list(scores_of(SAMPLES)))
+    return site.render("map.html", plane=plane, missing=missing, coded=list(CODED), scores=list(scores_of(SAMPLES)))
 
 
 def map_points(site: Site, values: Mapping[str, str]) -> bytes:
@@ -30,16 +38,14 @@ def map_points(site: Site, values: Mapping[str, str]) -> bytes:
 
     That is the number of a name in the JSON's `names`, or a score (NaN where there is none). Raises BadQuestion.
     """
-    coloured, scores = values.get("coloured") or CODED[0], scores_of(SAMPLES)
+    coloured, scores = values.get("coloured") or next(iter(CODED)), scores_of(SAMPLES)
     if coloured not in (*CODED, *scores):
         raise BadQuestion(f"coloured: {coloured!r} is none of {', '.join((*CODED, *scores))}")
     try:
         plane = read_plane(site.home)
     except NoPlane as error:
         raise BadQuestion(str(error)) from None
-    kind = f"coalesce({first_with(SAMPLES, 'change_kind')}, t.task)"
-    column = {"kind": kind, "verdict": "coalesce(t.rejected_by, 'kept')", "shard": "t.shard"}.get(coloured)
-    column = column or f"{scores[coloured]}::FLOAT"
+    column = CODED.get(coloured) or f"{scores[coloured]}::FLOAT"
     table = site.index.table(
         f"SELECT t.pair_id, t.sample_id, {column} AS colour FROM {source_of(SAMPLES, column)} ORDER BY t.sample_id"
     )

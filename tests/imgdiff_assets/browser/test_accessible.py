@@ -6,17 +6,13 @@ for pictures of pages.
 
 import os
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
-from imgdiff_assets.browser.app import create_app
+from benchmarks.in_the_page import served
 from imgdiff_assets.browser.plane import make_plane
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
@@ -56,15 +52,8 @@ def home(seen_home: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
 def address(home: Home, seen_recipe: Recipe) -> Iterator[str]:
     site = Site(home, seen_recipe, more=PAGES)
     make_plane(site.index, "pca")
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(site), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with served(site) as address:
+        yield address
 
 
 def pages_of(home: Home) -> dict[str, str]:

@@ -2,17 +2,13 @@
 
 import re
 import shutil
-import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
-from imgdiff_assets.browser.app import create_app
+from benchmarks.in_the_page import served
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.corrections import read_corrections
@@ -45,15 +41,8 @@ def home(seen_home: Home, tmp_path_factory: pytest.TempPathFactory, commit_rows:
 @pytest.fixture(scope="module")
 def address(home: Home, seen_recipe: Recipe) -> Iterator[str]:
     """Where the real server is."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(create_app(Site(home, seen_recipe)), log_level="error"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with served(Site(home, seen_recipe)) as address:
+        yield address
 
 
 @pytest.fixture

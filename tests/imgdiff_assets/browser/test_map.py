@@ -10,8 +10,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from imgdiff_assets.browser.alike import look_alike
+from imgdiff_assets.browser.map_page import CODED
 from imgdiff_assets.browser.plane import NoPlane, make_plane, plane_path, within
 from imgdiff_assets.browser.site import Site
+from imgdiff_assets.method.kind import UNKNOWN, kind_names
 
 
 def points(client: TestClient, coloured: str) -> tuple[dict[str, Any], np.ndarray]:
@@ -54,6 +56,18 @@ def test_every_sample_has_a_point_and_a_lasso_lists_what_it_holds(own_site: Site
     assert listed == {row["sample_id"] for row in rows if row["pair_id"] in half}
     for area in ("1,2", "1,2,3,4,5", "a", "1,2,3,4,5,6,7", "1," * 600 + "1"):
         assert own_client.get(f"/gallery?area={area}").status_code == 400, area
+
+
+def test_colours_are_of_what_they_are_called(own_site: Site, own_client: TestClient) -> None:
+    make_plane(own_site.index, "pca")
+    told = {name: points(own_client, name)[0]["names"] for name in CODED}
+    columns = {
+        name: own_site.index.rows(f"SELECT DISTINCT {name} AS each FROM fine_tune_set") for name in ("task", "shard")
+    }
+    assert {name: sorted(told[name]) for name in columns} == {
+        name: sorted(row["each"] for row in rows) for name, rows in columns.items()
+    }
+    assert set(told["kind"]) <= {*kind_names(), UNKNOWN}
 
 
 def test_a_score_colours_and_a_damaged_map_is_told(own_site: Site, own_client: TestClient) -> None:

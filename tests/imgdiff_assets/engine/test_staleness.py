@@ -111,6 +111,13 @@ def test_what_another_process_did_between_two_looks_is_seen(looked: Home, drawn_
     assert look(looked, drawn_recipe)[OTHER] == []
 
 
+def test_who_looks_again_sees_what_was_done_meanwhile(looked: Home, drawn_recipe: Recipe) -> None:
+    looking = Staleness(looked, drawn_recipe, STAGE_NAMES)
+    assert looking.unusable(SHARD) == []
+    subprocess.run([sys.executable, "-c", OVER, str(looked.root)], check=True)
+    assert "captions" in looking.unusable(SHARD)
+
+
 def _exchange(home: Home) -> None:
     """A table of another shard in the place of this one's."""
     ledger = Ledger(home.ledger)
