@@ -290,11 +290,6 @@ def read_said(path: PurePath) -> Said:
         return Said((file.schema.metadata or {}).get(RECORD_KEY), tuple(file.names))
 
 
-def read_record(path: PurePath) -> bytes | None:
-    """The record in the table's footer as JSON, if there is one. Raises as `read_table` does."""
-    return read_said(path).record
-
-
 def _rows_per_group(schema: pa.Schema) -> int:
     """How many rows a group of the file has: what a reader of its images must hold."""
     if any(field.type == IMAGE for field in schema):

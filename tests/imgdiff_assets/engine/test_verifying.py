@@ -86,7 +86,7 @@ def _without_checksums(path: Path) -> None:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path, partitioning=None)
-    pq.write_table(table.replace_schema_metadata({tables.RECORD_KEY: tables.read_record(path)}), path)
+    pq.write_table(table.replace_schema_metadata({tables.RECORD_KEY: tables.read_said(path).record}), path)
 
 
 def test_files_of_before_are_given_checksums_once_and_nothing_is_stale(home_of_0_1_0: Home) -> None:

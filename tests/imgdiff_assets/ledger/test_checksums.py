@@ -162,7 +162,7 @@ def test_a_table_of_no_rows_has_checksums(tmp_path: Path) -> None:
 def test_a_record_is_where_it_was(tmp_path: Path) -> None:
     file = tmp_path / "rows.parquet"
     tables.write_table(file, SCHEMA, pa.table({"id": ["a"]}), [None], {"é": 1})
-    assert json.loads(tables.read_record(file) or b"") == {"é": 1}
+    assert json.loads(tables.read_said(file).record or b"") == {"é": 1}
     assert json.loads(pq.read_schema(file).metadata[tables.RECORD_KEY]) == {"é": 1}
 
 
