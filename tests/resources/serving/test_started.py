@@ -30,7 +30,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
 """
 DRIVER = """
-import sys, time
+import signal, sys, time
+# Who began in the background has SIGINT ignored, and Dagster then SIGTERM, too; that is inherited.
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 from resources.serving.started import StartedServer
 script, folder = sys.argv[1:]
 server = StartedServer(lambda port: [sys.executable, "-S", script, str(port), folder])
