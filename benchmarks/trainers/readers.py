@@ -69,7 +69,7 @@ def _llama_factory(full: bool) -> Callable[[Given], str]:
             f"""
             max_samples={BATCH} max_steps={given.steps} per_device_train_batch_size={BATCH}
             gradient_accumulation_steps=1 learning_rate={RATES[full]} lr_scheduler_type=constant warmup_ratio=0
-            logging_steps=1 save_strategy=no use_cpu=true bf16=false preprocessing_num_workers=1"""
+            logging_steps=1 save_strategy=steps save_steps=1000 use_cpu=true bf16=false preprocessing_num_workers=1"""
         ),
     )
 
