@@ -3,7 +3,7 @@
 The same tables in both, one after the other, the bucket behind moto's server of S3, a process of its own that counts
 requests and bytes: image pairs that need not be drawn, made first, then judged again because one of their prompt pairs
 has been rejected, then asked for again; and what is stale of a home with many shards that are all up to date, which a
-machine asks for the first time, and again.
+machine asks for the first time, and again; then the command `imgdiff run`.
 """
 
 import json
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from benchmarks.shards import clone_shards
+from benchmarks.shards import clone_shards, run_command
 from benchmarks.undrawn_pairs import SHARD, Figures, NoModels, pairs_without_drawing, prompt_pairs
 from imgdiff_assets.common.addresses import address
 from imgdiff_assets.engine.materialize import materialize
@@ -145,6 +145,9 @@ def measure_looks(home: Home, meter: Meter) -> None:
             staleness = Staleness(home, recipe, STAGE_NAMES)
             with staleness.looking():
                 assert not any(staleness.stages(key) for key in shard_keys(home))
+    for name in ("imgdiff_run_first", "imgdiff_run_second", "imgdiff_run_third"):
+        with meter.timed(name):
+            run_command(home)
 
 
 def measure_store(shards: int | None, pairs: int = 32) -> dict[str, Any]:
