@@ -70,12 +70,13 @@ def serve() -> None:
 
 
 def fill(home: Path) -> None:
-    """Its captions and tables; histories and image parts not, which nobody asks for who looks what is stale."""
+    """Its captions, tables and notes; histories and image parts not, which nobody asks for who looks what is stale."""
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    for file in [*(home / "captions").glob("*.parquet"), *(home / "ledger").glob("*/*/*.parquet")]:
+    tables = (home / "ledger").glob("*/*/*.parquet")
+    for file in [*(home / "captions").glob("*.parquet"), *tables, *home.glob("*.json")]:
         backend.put_object(BUCKET.name, f"home/{file.relative_to(home)}", file.read_bytes())
 
 

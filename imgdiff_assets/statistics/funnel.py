@@ -73,11 +73,17 @@ class Funnel:
         return _text(self, width or shutil.get_terminal_size((110, 24)).columns)
 
 
-def funnel(ledger: Ledger, shards: Sequence[str] | None = None, stages: Sequence[Stage] | None = None) -> Funnel:
+def funnel(
+    ledger: Ledger,
+    shards: Sequence[str] | None = None,
+    stages: Sequence[Stage] | None = None,
+    anew: bool = False,
+) -> Funnel:
     """Count the tables of `shards` (default: all that have any). Raises DamagedTable.
 
     `stages` are those of a recipe. By default they are all but those that are off unless named, and of these such that
-    there are tables of. What this machine counted last is not counted again while no table is another.
+    there are tables of. What this machine counted last is not counted again while no table is another; `anew`, it is,
+    and so what a disk spoilt is found.
     """
     home = Home(ledger.root.parent)
     with store_of(home.root).looking(home.root, PARTS):
@@ -87,10 +93,16 @@ def funnel(ledger: Ledger, shards: Sequence[str] | None = None, stages: Sequence
             (stage, {key: versions[stage.name][key] for key in keys if key in versions[stage.name]})
             for stage in (stages if stages is not None else _stages_in(versions))
         ]
+
+        def count() -> tuple[StageFunnel, ...]:
+            return tuple(_count(ledger, stage, list(tables)) for stage, tables in there)
+
+        if anew:
+            return Funnel(tuple(keys), count())
         counts = worked_out_once(
             Memory(home, "funnel", COUNTS),
             content_hash(RELEASE, [_counted_by(stage, tables) for stage, tables in there]),
-            lambda: tuple(_count(ledger, stage, list(tables)) for stage, tables in there),
+            count,
             lambda: (entry for stage, _ in there for entry in ledger.tables(stage.name).values()),
         )
     return Funnel(tuple(keys), counts)
