@@ -5,7 +5,7 @@ import sys
 from told import loaded
 
 count = 0
-for first, second, about in loaded(sys.argv[1], "webdataset").to_tuple("first.png", "second.png", "json"):
+for first, second, about in loaded(sys.argv[1], "import pathlib, webdataset").to_tuple("first.png", "second.png", "json"):
     assert first.size == second.size
     assert about["question"]
     assert about["answer"]
