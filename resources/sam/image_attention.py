@@ -4,7 +4,8 @@ Beside a query's product with a key, a score has two terms that depend on the qu
 alone (decomposed relative positions: Li et al., 2022, arXiv 2112.01526). The library makes the map of all scores, and
 copies of it with these terms. But all is one `scaled_dot_product_attention`, of queries [q × scale, terms of the rows,
 terms of the columns] and keys [k, 1 at the row and else 0, 1 at the column and else 0]: longer heads, and no map. On a
-CPU, whose kernel wants the heads of values to be as long, the terms are added up to one bias.
+CPU, whose kernel wants the heads of values to be as long, the terms are added up to one bias; of a large image to that
+of a few heads and queries at a time, for all of it would go through memory.
 """
 
 from functools import partial
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 # Kernels of GPUs want the length of a head to be a multiple of this.
 ALIGNMENT = 8
+KERNEL_QUERIES = 256
+"""How many queries a CPU's kernel takes at once where there are many: to part them at a multiple changes no sum."""
+QUERIES_AT_ONCE = 4 * KERNEL_QUERIES
+"""Of a head, on a CPU: of 4,096 keys their bias fits into a cache."""
 
 
 def fuse_attention(encoder: Any) -> None:
@@ -33,13 +38,41 @@ def _attend(attention: Any, pixels: "torch.Tensor") -> "torch.Tensor":
     if not attention.use_rel_pos:
         attended = scaled_dot_product_attention(query, key, value)
     elif pixels.is_cpu:
-        by_row, by_column = _position_terms(attention, query, height, width)
-        bias = (by_row[..., None] + by_column[..., None, :]).flatten(3)
-        attended = scaled_dot_product_attention(query, key, value, bias)
+        attended = attend_by_bias(query, key, value, *_position_terms(attention, query, height, width))
     else:
         attended = scaled_dot_product_attention(*longer_heads(attention, query, key, height, width), value, scale=1.0)
     answers: torch.Tensor = attention.proj(attended.transpose(1, 2).reshape(pixels.shape))
     return answers
+
+
+def attend_by_bias(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    by_row: "torch.Tensor",
+    by_column: "torch.Tensor",
+) -> "torch.Tensor":
+    """What queries (B, heads, p, c) see, with terms (B, heads, p, h) and (B, heads, p, w) added to their scores."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    if query.shape[2] <= QUERIES_AT_ONCE:
+        return scaled_dot_product_attention(query, key, value, _bias(by_row, by_column))
+    # As many heads as keep all threads busy.
+    heads = -(-torch.get_num_threads() * KERNEL_QUERIES // QUERIES_AT_ONCE)
+    by_head = []
+    for asking, *seen, rows, columns in zip(
+        *(part.split(heads, 1) for part in (query, key, value, by_row, by_column)), strict=True
+    ):
+        few = zip(*(part.split(QUERIES_AT_ONCE, 2) for part in (asking, rows, columns)), strict=True)
+        by_head.append(
+            torch.cat([scaled_dot_product_attention(some, *seen, _bias(*terms)) for some, *terms in few], 2)
+        )
+    return torch.cat(by_head, 1)
+
+
+def _bias(by_row: "torch.Tensor", by_column: "torch.Tensor") -> "torch.Tensor":
+    return (by_row[..., None] + by_column[..., None, :]).flatten(3)
 
 
 def longer_heads(

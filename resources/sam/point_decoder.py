@@ -118,10 +118,12 @@ class _SharedPixels:
         ask, tell = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
         placed = pixels + positions
         projected = (ask, ask.k_proj(placed)), (ask, ask.v_proj(pixels)), (tell, tell.q_proj(placed))
-        return cls(pixels, *(_heads(*one) for one in projected))
+        return cls(pixels, *(_heads(*one).contiguous() for one in projected))
 
     def of(self, images: "torch.Tensor") -> "_SharedPixels":
-        return _SharedPixels(self.pixels[images], self.key[images], self.value[images], self.query[images])
+        """Those of some images (I,); of one image they are not copied, which takes a CPU as long as a product."""
+        some = slice(int(images[0]), int(images[0]) + 1) if len(images) == 1 else images
+        return _SharedPixels(self.pixels[some], self.key[some], self.value[some], self.query[some])
 
     def answer(self, attention: Any, asking: "torch.Tensor") -> "torch.Tensor":
         """What tokens (B × P, t, C) see in the pixels of their images."""

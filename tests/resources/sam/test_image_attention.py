@@ -7,7 +7,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT
 from torch.nn.functional import scaled_dot_product_attention
 
-from resources.sam.image_attention import fuse_attention, longer_heads
+from resources.sam.image_attention import QUERIES_AT_ONCE, attend_by_bias, fuse_attention, longer_heads
 
 SIZES = {  # of ViT-B, L and H: heads, and which of the first layers see the whole image; their heads are 64, 64 and 80
     "vit_b": {"num_heads": 12, "embed_dim": 768, "global_attn_indexes": [1]},
@@ -50,3 +50,14 @@ def test_longer_heads_have_the_scores_as_products(height, width):
         attended = scaled_dot_product_attention(queries, keys, value, scale=1.0)
         answers = attention.proj(attended.transpose(1, 2).reshape(pixels.shape))
         torch.testing.assert_close(answers, attention(pixels), atol=1e-5, rtol=1e-4)
+
+
+def test_of_a_large_image_the_bias_of_a_few_heads_and_queries_at_a_time_changes_no_bit():
+    side, heads = 34, 7
+    assert side**2 > QUERIES_AT_ONCE
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, heads, side**2, 16, generator=generator) for _ in range(3))
+    rows, columns = (torch.randn(2, heads, side**2, side, generator=generator) for _ in range(2))
+    bias = rows.repeat_interleave(side, 3) + columns.repeat(1, 1, 1, side)
+    whole = scaled_dot_product_attention(query, key, value, bias)
+    assert torch.equal(attend_by_bias(query, key, value, rows, columns), whole)
