@@ -105,6 +105,8 @@ def main() -> None:
     if given.groups:
         found["fiftyone"] = read_groups(given.groups)
     print(json.dumps(found, indent=1))
+    if given.groups:
+        print(f"read {found['fiftyone']['groups']} samples", file=sys.stderr)
     sys.exit(any(each["wrong"] for each in found.values()) or not found)
 
 

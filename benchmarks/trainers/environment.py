@@ -1,15 +1,12 @@
-"""An environment for one reader, and the small models that it is given to train."""
+"""An environment for one reader."""
 
-import json
 import subprocess
 import sys
 import sysconfig
 import venv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-SEED = 3
 LISTING = "from importlib.metadata import distributions as all\nfor d in all(): print(f'{d.name}=={d.version}')"
 """Prints what an environment has, first what is found first."""
 
@@ -39,30 +36,3 @@ def versions_of(commands: Path, packages: Sequence[str]) -> dict[str, str]:
         name, version = line.split("==")
         versions.setdefault(name.replace("-", "_").lower(), version)
     return {package: versions[package] for package in packages if package in versions}
-
-
-def small_llava(folder: Path) -> Path:
-    """A LLaVA of 1.5 million parameters with its processor, its language model of random weights."""
-    if not (folder / "config.json").exists():
-        import torch
-
-        from benchmarks.teaches.model import build_model, save
-        from resources.miniature.train_captioner import build_processor
-
-        torch.manual_seed(SEED)
-        save(build_model(build_processor()), folder)
-    return folder
-
-
-def small_clip(folder: Path) -> Path:
-    """The configuration of a small CLIP, as open_clip reads it from a folder; it is trained from nothing."""
-    text = {"context_length": 77, "vocab_size": 49408, "width": 64, "heads": 2, "layers": 2}
-    vision = {"image_size": 64, "layers": 2, "width": 64, "head_width": 32, "patch_size": 16}
-    statistics = {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
-    config: dict[str, Any] = {
-        "model_cfg": {"embed_dim": 64, "vision_cfg": vision, "text_cfg": text},
-        "preprocess_cfg": statistics,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "open_clip_config.json").write_text(json.dumps(config), encoding="utf-8")
-    return folder

@@ -17,7 +17,6 @@ from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.reviews import read_reviews, reviews_state
 from imgdiff_assets.ledger.store.entry import Entry
-from imgdiff_assets.ledger.tables import conform
 from imgdiff_assets.ledger.tags import TAGS, tags_by_row
 from imgdiff_assets.stages.graph import STAGES
 from imgdiff_assets.stages.stage import UPSTREAM, Stage
@@ -161,12 +160,11 @@ class Index:
         schema = light_schema(stage)
         self.damaged.pop((stage.name, key), None)
         try:
-            table = self.ledger.read(stage.name, key)
+            table = self.ledger.read(stage.name, key, _of_files(schema))
             self.records[stage.name, key] = self.ledger.record(stage.name, key) or {}
         except OSError as error:
             self.damaged[stage.name, key] = " ".join(str(error).split())
             return schema.empty_table(), []
-        table = conform(table, pa.schema([field for field in schema if field not in (SHARD, ROW)]))
         table = table.append_column(SHARD, pa.repeat(pa.scalar(key), table.num_rows))
         table = table.append_column(ROW, pa.array(range(table.num_rows), pa.int64()))
         history = [
@@ -222,6 +220,11 @@ class Index:
             if found := self.rows(sql, [identity]):
                 return stage.name, found[0]["shard"]
         return None
+
+
+def _of_files(schema: pa.Schema) -> pa.Schema:
+    """Those of the columns that the index reads."""
+    return pa.schema([field for field in schema if field not in (SHARD, ROW)])
 
 
 def light_schema(stage: Stage) -> pa.Schema:

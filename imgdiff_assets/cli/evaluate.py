@@ -55,13 +55,12 @@ def evaluate(
     begin(f"Reading {place}", as_json)
     from imgdiff_assets.training.evaluating import evaluate as evaluate_items
     from imgdiff_assets.training.held_out import read_items
-    from imgdiff_assets.training.lmms_task import write_task
+    from imgdiff_assets.training.lmms_task import command_of, write_task
 
     folder = folder_of(place)
     items = read_items(folder, split, tasks, limit)
     if lmms_eval:
-        file = write_task(folder, split, list(dict.fromkeys(item.task for item in items)), out)
-        click.echo(f"{file}: lmms-eval --include_path {out} --tasks {file.stem}")
+        click.echo(f"{write_task(items, max_new_tokens, out)}: {command_of(out)}")
         return
     if model is None and base_url is None:
         raise click.UsageError("name what is evaluated: --model PATH, or --base-url URL of a server.")

@@ -58,7 +58,8 @@ def train_config(
     imgdiff train-config --for trl --model Qwen/Qwen2.5-VL-3B-Instruct --on 1 --out training
     imgdiff train-config --for trl --model Qwen/Qwen2.5-VL-7B-Instruct --full --cards 8 --on exports/hf --out training
     """
-    from imgdiff_assets.training.config import Wish, write_config
+    from imgdiff_assets.training.config import write_config
+    from imgdiff_assets.training.wish import Wish
 
     wish = Wish(
         model, folder_of(place).absolute(), out.absolute(), full=full, cards=cards, epochs=epochs, template=template

@@ -109,8 +109,12 @@ train = coco.loadAnns(coco.getAnnIds())""",
     boxes=False,
     single=False,
     training="""\
-`torchvision.datasets.CocoDetection("FOLDER", "FOLDER/annotations/train.json")` gives pictures with annotations to any
-detector of torchvision.
+```python
+from torchvision.datasets import CocoDetection
+train = CocoDetection("FOLDER", "FOLDER/annotations/train.json")
+```
+
+gives pictures with annotations to any detector of torchvision.
 
 - `bbox` is [x, y, width, height]; torchvision's detectors want corners.
 - Of a picture several regions may be annotated, and the one beside it shows the other object in the same box.

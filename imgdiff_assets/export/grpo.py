@@ -6,8 +6,6 @@ beside the data is that code. `difficulty` (0 easy, 1 hard) is about the picture
 whole pair, how alike the two images are that differ, or how unlike those that do not.
 """
 
-import json
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,13 +16,13 @@ from imgdiff_assets.export.conversation_files import asked
 from imgdiff_assets.export.format import Entries, Entry, Format
 from imgdiff_assets.export.hf import LOADED, LOADING, front_matter
 from imgdiff_assets.export.options import Options
+from imgdiff_assets.export.reward import TASKS, solution_of
 from imgdiff_assets.export.row_groups import pictures_of, write_row_groups
 from imgdiff_assets.export.view import SPLITS, View
 from imgdiff_assets.method.conversations import IMAGE_TOKEN
 from imgdiff_assets.method.tasks import SAME
 from imgdiff_assets.reading.samples import Sample
 
-TASKS = ("which_image", "same_or_different", "grounding")
 DATA_SOURCE = "imgdiff"
 
 FOR_TRL = f"""\
@@ -47,19 +45,13 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
         f"Questions whose answers code can judge ({', '.join(TASKS)}): `solution` says what is right, and `reward.py` "
         f"how right an answer is.\n\n{LOADED}\n\n"
         "```\n# verl\ndata.train_files=FOLDER/data/train-*.parquet data.image_key=images \\\n"
-        "custom_reward_function.path=FOLDER/reward.py custom_reward_function.name=compute_score\n"
-        "# ms-swift\nswift rlhf --rlhf_type grpo --dataset FOLDER/data/train-*.parquet \\\n"
+        "custom_reward_function.path=FOLDER/reward.py custom_reward_function.name=compute_score\n```\n\n"
+        "```\n# ms-swift\nswift rlhf --rlhf_type grpo --dataset FOLDER/data/train-*.parquet \\\n"
         "  --external_plugins FOLDER/reward.py --reward_funcs imgdiff\n```\n\n"
         "TRL adds the `<image>` of its model by itself, and takes `imgdiff_reward` of `reward.py`; give it\n\n"
         f"```python\n{FOR_TRL}\n```\n"
     )
     (folder / "README.md").write_text(text, encoding="utf-8")
-
-
-def solution_of(task: str, answer: str) -> str:
-    """What `reward.py` compares an answer with, as JSON."""
-    right = {"box": [float(number) for number in re.findall(r"[\d.]+", answer)]} if task == "grounding" else None
-    return json.dumps(right or {"answer": answer}, ensure_ascii=False)
 
 
 def difficulty(sample: Sample) -> float | None:

@@ -109,7 +109,8 @@ def finish(folder: Path, entries: Entries, options: Options) -> None:
         + ", ".join(f"{count:,} {split}" for split, count in counts.items())
         + f".\n\n{LOADED}\n\n{pictures}; `question` and `answer`, and both as `messages` with one `<image>` per "
         "picture, `images`; `box` is [x1, y1, x2, y2] in pixels of either image.\n\n"
-        "```sh\nimgdiff train-config --for trl --model NAME --on FOLDER --out training\n```\n\n"
+        "```sh\nimgdiff train-config --for trl --model NAME --on FOLDER --out training\n"
+        "python training/train.py --config training/train.yaml\n```\n\n"
         "`max_length` must be None: a cut conversation lacks tokens of its images, which fails. "
         f"TRL adds the `<image>` of its model by itself, so give it\n\n```python\n{FOR_TRL}\n```\n"
     )

@@ -32,7 +32,13 @@ FORMAT = Format(
     finish=write_json_lists,
     training="""\
 ```sh
+# LLaVA's own trainers, with their words for a model
 deepspeed llava/train/train_mem.py --data_path FOLDER/train.json --image_folder FOLDER --model_max_length 8192 ...
+```
+
+```sh
+# ms-swift, which knows this form too
+ROOT_IMAGE_DIR=FOLDER swift sft --model NAME --dataset FOLDER/train.json --max_length 8192
 ```
 
 - `image` is a list of two paths. Trainers of several images (LLaVA-NeXT, LLaVA-OneVision) read it; that of LLaVA-1.5

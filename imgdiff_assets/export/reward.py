@@ -16,10 +16,19 @@ import re
 import sys
 from typing import Any
 
+TASKS = ("which_image", "same_or_different", "grounding")
+"""Those whose answers are judged here."""
+
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 BETWEEN = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 SAID_BEFORE = frozenset(["the", "final", "correct", "answer", "is", "image", "picture", "option", "choice"])
 """What may stand beside a choice: "The answer is image A."."""
+
+
+def solution_of(task: str, answer: str) -> str:
+    """The `solution` of a right answer to one of TASKS."""
+    right = {"box": [float(number) for number in re.findall(r"[\d.]+", answer)]} if task == "grounding" else None
+    return json.dumps(right or {"answer": answer}, ensure_ascii=False)
 
 
 def reward(text: str, solution: str) -> float:

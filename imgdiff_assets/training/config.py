@@ -8,39 +8,15 @@ from typing import Any
 
 import yaml
 
-from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.own_output import MARKER
 from imgdiff_assets.export.formats import formats
+from imgdiff_assets.training.for_trl import start_trl, trl_files
+from imgdiff_assets.training.wish import RANK, NoConfiguration, Wish
 
 LONGEST = 8_192
 """Tokens of a conversation. Two images of 1024 x 1024 are 2,600 in a Qwen2-VL, more than trainers' own 2,048."""
 
 MOST_PIXELS = 1_048_576
-RANK = 16
-
-
-class NoConfiguration(ImgDiffError, ValueError):
-    """A folder that the trainer does not read, or a model that it must be told more of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is to be trained: `folder` is absolute, `out` where the trainer writes; `batch` is of one card and step."""
-
-    model: str
-    folder: Path
-    out: Path
-    full: bool = False
-    cards: int = 1
-    epochs: float = 1.0
-    batch: int = 1
-    accumulate: int = 16
-    template: str | None = None
-
-    @property
-    def learning_rate(self) -> float:
-        """That of published fine-tunings: LoRA takes ten times what all weights do."""
-        return 1e-5 if self.full else 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,71 +115,13 @@ def _swift(wish: Wish) -> dict[str, str]:
         "--save_strategy epoch",
         f"--output_dir {wish.out / 'model'}",
     ]
-    lines = " \\\n  ".join(["swift sft", *words])
+    lines = " \\\n  ".join(["swift sft", *words, '"$@"'])
     cards = f"NPROC_PER_NODE={wish.cards} CUDA_VISIBLE_DEVICES={','.join(map(str, range(wish.cards)))}"
     return {
-        "train.sh": f"#!/bin/sh\n# Longer conversations than --max_length are left out, not cut.\n"
+        "train.sh": "#!/bin/sh\n# Longer conversations than --max_length are left out, not cut. "
+        "Words that are given to this count more.\n"
         f"export MAX_PIXELS={MOST_PIXELS}\n{cards} {lines}\n"
     }
-
-
-TRL = '''\
-"""Train {model} on image differences with TRL{lora}."""
-
-from datasets import load_dataset
-{peft_import}from trl import SFTConfig, SFTTrainer
-
-FOLDER = {folder!r}
-
-
-def without_tokens(row):
-    """TRL puts a placeholder for each of `images` itself."""
-    told = [{{**said, "content": said["content"].replace("<image>\\n", "")}} for said in row["messages"]]
-    return {{"messages": told}}
-
-
-data = load_dataset(FOLDER).map(without_tokens).select_columns(["messages", "images"])
-trainer = SFTTrainer(
-    model={model!r},
-    args=SFTConfig(
-        output_dir={out!r},
-        max_length=None,  # a cut conversation would lose image tokens
-        num_train_epochs={epochs:g},
-        per_device_train_batch_size={batch},
-        gradient_accumulation_steps={accumulate},
-        gradient_checkpointing=True,
-        learning_rate={learning_rate:g},
-        lr_scheduler_type="cosine",
-        warmup_ratio=0.03,
-        bf16=True,
-        logging_steps=10,
-        save_strategy="epoch",
-        report_to="none",
-    ),
-    train_dataset=data["train"],
-    eval_dataset=data.get("validation"),
-{peft})
-trainer.train()
-trainer.save_model()
-'''
-
-
-def _trl(wish: Wish) -> dict[str, str]:
-    lora = f'    peft_config=LoraConfig(r={RANK}, lora_alpha={2 * RANK}, target_modules="all-linear"),\n'
-    text = TRL.format(
-        model=wish.model,
-        lora="" if wish.full else " and LoRA",
-        peft_import="" if wish.full else "from peft import LoraConfig\n",
-        folder=str(wish.folder),
-        out=str(wish.out / "model"),
-        epochs=wish.epochs,
-        batch=wish.batch,
-        accumulate=wish.accumulate,
-        learning_rate=wish.learning_rate,
-        peft="" if wish.full else lora,
-    )
-    sharded = wish.full and wish.cards > 1
-    return {"train.py": text} | ({"zero3.yaml": yaml.safe_dump(accelerate(wish), sort_keys=False)} if sharded else {})
 
 
 ZERO3 = {
@@ -221,25 +139,6 @@ ZERO3 = {
 }
 
 
-def accelerate(wish: Wish) -> dict[str, Any]:
-    """Full training on several cards, its weights, gradients and optimiser shared among them."""
-    return {
-        "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": "DEEPSPEED",
-        "deepspeed_config": {"zero_stage": 3, "zero3_init_flag": True, "zero3_save_16bit_model": True},
-        "mixed_precision": "bf16",
-        "num_machines": 1,
-        "num_processes": wish.cards,
-    }
-
-
-def _start_trl(wish: Wish) -> str:
-    if wish.full and wish.cards > 1:
-        return f"accelerate launch --config_file {wish.out / 'zero3.yaml'} {wish.out / 'train.py'}"
-    several = f"accelerate launch --num_processes {wish.cards}"
-    return f"{several if wish.cards > 1 else 'python'} {wish.out / 'train.py'}"
-
-
 def _start_llama_factory(wish: Wish) -> str:
     cards = "FORCE_TORCHRUN=1 " if wish.cards > 1 else ""
     place = f"cd {wish.out} && " if wish.full and wish.cards > 1 else ""
@@ -251,7 +150,7 @@ TRAINERS: Mapping[str, Trainer] = {
     for trainer in (
         Trainer("llama-factory", _llama_factory, _start_llama_factory),
         Trainer("ms-swift", _swift, lambda wish: f"sh {wish.out / 'train.sh'}"),
-        Trainer("trl", _trl, _start_trl),
+        Trainer("trl", trl_files, start_trl),
     )
 }
 

@@ -12,7 +12,8 @@ from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.ledger.files import atomic_file
 from imgdiff_assets.training.held_out import Item
 from imgdiff_assets.training.page import page
-from imgdiff_assets.training.scoring import score, summary
+from imgdiff_assets.training.scoring import score
+from imgdiff_assets.training.summary import summary
 
 ANSWERS, RESULT, PAGE = "answers.jsonl", "evaluation.json", "evaluation.html"
 ASKED_AT_ONCE = 32

@@ -2,11 +2,13 @@
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 from imgdiff_assets.common.aliases import Booleans, Floats
+from imgdiff_assets.recipe.mistakes import RecipeError
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import STAGE_NAMES, stages_of
@@ -51,6 +53,10 @@ class LiveThreshold:
         # A stage is judged by its own settings, and what those above came to.
         self._before = scores.judge(recipe)[: self._place]
         self._column: Floats = np.asarray(stored.columns([column])[column], dtype=np.float64)
+        # Any value but the recipe's has all rows judged: what that reads and derives, once, no dragged line waits for.
+        with suppress(RecipeError):
+            lowest = float(np.nanmin(self._column))
+            self.at(int(lowest) if lowest.is_integer() else lowest)
 
     @property
     def key(self) -> str:

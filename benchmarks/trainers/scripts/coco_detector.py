@@ -4,23 +4,24 @@ import random
 import sys
 
 import torch
-from torchvision.datasets import CocoDetection
+from told import loaded
 from torchvision.models.detection import fasterrcnn_mobilenet_v3_large_320_fpn
 from torchvision.transforms.functional import to_tensor
 
-folder, _, _, steps, batch = sys.argv[1:6]
+BATCH = 8
+folder, _, steps = sys.argv[1:4]
 torch.manual_seed(3)
 random.seed(3)
-data = CocoDetection(folder, f"{folder}/annotations/train.json")
+train = loaded(folder, "CocoDetection")
 images, targets = [], []
-for picture, annotations in data:
+for picture, annotations in train:
     boxes = [(x, y, x + width, y + height) for x, y, width, height in (each["bbox"] for each in annotations)]
     images.append(to_tensor(picture))
     labels = torch.tensor([each["category_id"] for each in annotations])
     targets.append({"boxes": torch.tensor(boxes), "labels": labels})
-    if len(images) == int(batch):
+    if len(images) == BATCH:
         break
-classes = max(data.coco.getCatIds()) + 1
+classes = max(train.coco.getCatIds()) + 1
 model = fasterrcnn_mobilenet_v3_large_320_fpn(weights=None, weights_backbone=None, num_classes=classes).train()
 optimiser = torch.optim.AdamW(model.parameters(), lr=3e-4)
 for _ in range(int(steps)):
@@ -28,4 +29,4 @@ for _ in range(int(steps)):
     optimiser.zero_grad()
     loss.backward()
     optimiser.step()
-    print({"loss": loss.item()}, flush=True)
+    print({"loss": round(loss.item(), 4)}, flush=True)

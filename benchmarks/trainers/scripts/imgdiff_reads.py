@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from datasets import load_dataset
 from PIL import Image
+from told import loaded
 
 folder = Path(sys.argv[1])
-train = load_dataset("json", data_files=str(folder / "train.json"), split="train")
+train = loaded(str(folder), "load_dataset")
 for row in train:
     for number in (0, 1):
         with Image.open(folder / f"{row['path']}_{number}.jpg") as picture:

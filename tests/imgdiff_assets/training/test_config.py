@@ -9,13 +9,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from benchmarks.trainers.readme import told
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.export.exporting import export
 from imgdiff_assets.export.formats import formats
 from imgdiff_assets.export.options import Options
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.training.config import TRAINERS, NoConfiguration, Wish, write_config
+from imgdiff_assets.training.config import TRAINERS, write_config
+from imgdiff_assets.training.wish import NoConfiguration, Wish
 
 MODEL = "Qwen/Qwen2.5-VL-3B-Instruct"
 
@@ -60,10 +62,25 @@ def test_each_configuration_can_be_read_and_names_what_is_there(
         assert f"NPROC_PER_NODE={cards} " in files["train.sh"]
     if name == "trl":
         ast.parse(files["train.py"])
+        assert yaml.safe_load(files["train.yaml"])["dataset_name"] == str(folder)
     started = shlex.split(trainer.command(wish).rpartition("&& ")[2])
     assert any(Path(word).exists() for word in started)
     several = ("NPROC", "FORCE_TORCHRUN", "--num_processes", "zero3.yaml")
     assert cards == 1 or any(word in text + trainer.command(wish) for word in several)
+
+
+@pytest.mark.parametrize("name", list(TRAINERS))
+def test_the_folders_own_words_start_what_is_written(name: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    """`python -m benchmarks.trainers` runs them, in each trainer's environment."""
+    trainer = TRAINERS[name]
+    folder = folders[trainer.reads]
+    block = told(folder, f"--for {name}", NAME=f"{MODEL}")
+    configure, start = block.splitlines()
+    words = shlex.split(configure)
+    assert words[:4] == ["imgdiff", "train-config", "--for", name]
+    assert words[words.index("--on") + 1] == str(folder)
+    wish = Wish(MODEL, folder, tmp_path / "training")
+    assert start == trainer.command(wish).replace(f"{tmp_path}/", "")
 
 
 def test_a_folder_of_another_format_is_refused_with_the_command_that_makes_one(

@@ -1,18 +1,18 @@
 """Evaluation of a model on what was exported: in this process, served, and by lmms-eval's own calls."""
 
-import importlib
-import io
+import ast
 import json
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 from click.testing import CliRunner
-from PIL import Image
 
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.export.exporting import export
@@ -22,6 +22,9 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.training.evaluating import OtherEvaluation, evaluate
 from imgdiff_assets.training.held_out import NothingHeldOut, read_items
+from imgdiff_assets.training.lmms_task import write_task
+from imgdiff_assets.training.scoring import score
+from imgdiff_assets.training.summary import summary
 from tests.answering_server import MODEL, answering
 
 SHARDS = ["shard-000000", "shard-000001"]
@@ -128,41 +131,72 @@ def test_a_served_model_is_asked_with_its_images_by_the_command(
     assert [part["type"] for part in content] == ["image_url", "image_url", "text"]
 
 
-def test_lmms_eval_is_given_a_task_that_scores_as_we_do(
+ASKED_ALONE = """
+import json, sys
+import pyarrow.parquet as pq
+sys.path.insert(0, sys.argv[1])
+import imgdiff_task
+import imgdiff_assets.training.scoring
+ours = [module.__file__ for name, module in sys.modules.items() if name.startswith("imgdiff_assets")]
+assert all(file.startswith(sys.argv[1]) for file in ours), ours
+rows = pq.read_table(sys.argv[1] + "/questions.parquet").to_pylist()
+said = [row["answer"] for row in rows], ["A", "a dog"] * len(rows)
+scores = [[imgdiff_task.process_results(row, [text]) for row, text in zip(rows, texts)] for texts in said]
+means = {name: imgdiff_task.mean([each[name] for each in scores[1]]) for name in scores[1][0]}
+print(json.dumps([[row["sample_id"] for row in rows], [[each["score"] for each in told] for told in scores], means]))
+"""
+
+
+def test_lmms_eval_is_given_the_same_questions_and_scores_them_by_a_copy_of_the_same_code(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IMGDIFF_HOME", str(tmp_path / "home"))
     out = tmp_path / "task"
-    done = CliRunner().invoke(
-        main, ["evaluate", "--lmms-eval", "--on", str(exported), "--split", "train", "--out", str(out)]
-    )
+    words = ["evaluate", "--lmms-eval", "--on", str(exported), "--split", "train", "--out", str(out)]
+    done = CliRunner().invoke(main, [*words, "--limit", "30", "--max-new-tokens", "12"])
     assert done.exit_code == 0, done.output
-    monkeypatch.syspath_prepend(str(out))
-    code = importlib.import_module("imgdiff_task")
-    try:
+    assert f"{out / 'imgdiff.yaml'}: lmms-eval --model MODEL" in done.stdout
+    items = read_items(exported, "train", limit=30)
+    alone = [sys.executable, "-c", ASKED_ALONE, str(out)]
+    told = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    ids, scores, means = json.loads(told)
+    assert ids == [item.sample_id for item in items]
+    said = [item.answer for item in items], ["A", "a dog"] * len(items)
+    expected = [[score(item, text) for item, text in zip(items, texts, strict=False)] for texts in said]
+    assert scores == expected
+    assert 0 < means["score"] < 1
+    for task, of_task in summary(items, expected[1], said[1]).items():
+        assert means[task] == pytest.approx(of_task["score"])
 
-        class Loader(yaml.SafeLoader):
-            pass
 
-        Loader.add_constructor("!function", lambda loader, node: getattr(code, node.value.partition(".")[2]))
-        task = yaml.load((out / "imgdiff.yaml").read_text(encoding="utf-8"), Loader)
-        files = task["dataset_kwargs"]["data_files"]["test"]
-        rows = [row for file in files for row in pq.read_table(file).to_pylist()]
-        names = [metric["metric"] for metric in task["metric_list"]]
-        values: dict[str, list[Any]] = {name: [] for name in names}
-        for row in rows:
-            row["images"] = [Image.open(io.BytesIO(image["bytes"])) for image in row["images"]]
-            assert len(task["doc_to_visual"](row)) == len(row["images"])
-            for name, value in task["process_results"](row, [row["answer"]]).items():
-                values[name].append(value)
-        means = {m["metric"]: m["aggregation"](values[m["metric"]]) for m in task["metric_list"]}
-        assert means == dict.fromkeys(names, 1.0)
-        assert len(names) == len({row["task"] for row in rows}) + 1
-        wrong = task["process_results"](next(row for row in rows if row["task"] == "which_image"), ["A and B"])
-        assert wrong["score"] == 0
-    finally:
-        for name in ("imgdiff_task", "reward"):
-            sys.modules.pop(name, None)
+def test_a_task_of_lmms_eval_names_what_is_there_and_its_pictures_are_read(exported: Path, tmp_path: Path) -> None:
+    import datasets
+
+    out = tmp_path / "task"
+    items = read_items(exported, "train", ["which_image"])
+    write_task(items, 12, out)
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_constructor("!function", lambda loader, node: node.value)
+    task = yaml.load((out / "imgdiff.yaml").read_text(encoding="utf-8"), Loader)
+    code = ast.parse((out / "imgdiff_task.py").read_text(encoding="utf-8"))
+    named = {f"imgdiff_task.{each.name}" for each in code.body if isinstance(each, ast.FunctionDef)}
+    assert {task[name] for name in ("doc_to_visual", "doc_to_text", "process_results")} < named
+    assert [metric["metric"] for metric in task["metric_list"]] == ["score", "which_image"]
+    assert task["generation_kwargs"]["max_new_tokens"] == 12
+    read = datasets.load_dataset(
+        task["dataset_path"], cache_dir=str(tmp_path / "cache"), split="test", **task["dataset_kwargs"]
+    )
+    assert len(read) == len(items) > 1
+    for row, item in zip(read, items, strict=True):
+        for picture, image in zip(row["images"], item.images, strict=True):
+            np.testing.assert_array_equal(np.asarray(picture.convert("RGB")), image)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(OtherEvaluation, match="other files"):
+        write_task(items, 12, tmp_path / "mine")
 
 
 @pytest.mark.slow

@@ -3,7 +3,8 @@
 import pytest
 
 from imgdiff_assets.training.held_out import Item
-from imgdiff_assets.training.scoring import d_prime, score, summary, wilson
+from imgdiff_assets.training.scoring import score
+from imgdiff_assets.training.summary import d_prime, summary, wilson
 
 
 def item(task: str, answer: str, seen: tuple[str, str] | None = None, number: int = 0) -> Item:
