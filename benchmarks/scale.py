@@ -2,10 +2,10 @@
 
     python -m benchmarks.scale [--captions 64] [--drawn 0] [--repeats 3] [--sleepers 64] [--pairs 256] [--json FILE]
 
-First the miniature over captions of the demo, or of `--drawn` scenes, every model on one thread: by one worker process
-and by two, in turn, with fresh homes. Loading is not counted: each team makes itself ready on a first home. Then the
-driver alone: workers that sleep three seconds a pair, as long as Stable Diffusion XL draws one on a large card, and
-answer with images of 1024² pixels and 1.6 MB, which the driver stages as ever.
+First the miniature over captions of the demo, or of `--drawn` scenes: by one worker process of one thread, by two of
+one thread each, and by one of two threads, in turn, with fresh homes. Loading is not counted: each team makes itself
+ready on a first home. Then the driver alone: workers that sleep three seconds a pair, as long as Stable Diffusion XL
+draws one on a large card, and answer with images of 1024² pixels and 1.6 MB, which the driver stages as ever.
 
 Whoever reads the figures needs to know what else the cores did: the processor's time is beside them. `at most` is what
 two workers would be on cores that nobody else uses: the processor time of the one worker over that of the busier of
@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
-from benchmarks.served_crew import ServedCrew
+from benchmarks.served_crew import ServedCrew, for_a_run
 from imgdiff_assets.cli.demo import DEMO_CAPTIONS
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.engine.loaded_models import LoadedModels
@@ -43,6 +43,7 @@ from imgdiff_assets.engine.parents import Inputs, read_inputs
 from imgdiff_assets.engine.workers.local_crew import THREADS, LocalCrew
 from imgdiff_assets.engine.workers.order import Answer, Order
 from imgdiff_assets.engine.workers.team import Team
+from imgdiff_assets.engine.workers.worker import Worker
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.images import encode_png
@@ -60,6 +61,8 @@ WARM = 8
 """Captions of the home on which a team makes itself ready."""
 
 MODELS = ("benchmarks.model_libraries",)
+TEAMS = {"1": (1, 1), "2": (2, 1), "1 of two threads": (1, 2)}
+"""Workers, and the threads of each."""
 
 
 @dataclass(slots=True)
@@ -113,13 +116,21 @@ class Counted:
 class CountedCrew(ServedCrew):
     """Processes of this machine; `counts` has the bytes of each message."""
 
-    def __init__(self, size: int) -> None:
-        super().__init__(size, imported=MODELS)
+    def __init__(self, size: int, threads: int) -> None:
+        super().__init__(size, of_two_threads if threads == 2 else None, imported=MODELS)
         self.counts: list[int] = []
 
     def start(self, number: int) -> None:
         super().start(number)
         self._pipes[number] = Counted(self._pipes[number], self.counts)  # type: ignore[assignment]
+
+
+def of_two_threads() -> Worker:
+    """A worker whose models take two cores."""
+    import torch
+
+    torch.set_num_threads(2)
+    return for_a_run()
 
 
 class Sleeper:
@@ -200,15 +211,15 @@ def one_run(root: Path, texts: Sequence[str], measurer: Measurer, crew: CountedC
     return stages
 
 
-def by_workers(root: Path, texts: Sequence[str], repeats: int) -> dict[int, list[list[Stage]]]:
-    """By number of workers, the stages of each run; the teams take turns."""
-    runs: dict[int, list[list[Stage]]] = {1: [], 2: []}
+def by_workers(root: Path, texts: Sequence[str], repeats: int) -> dict[str, list[list[Stage]]]:
+    """By team, the stages of each run; the teams take turns."""
+    runs: dict[str, list[list[Stage]]] = {name: [] for name in TEAMS}
     for repeat in range(repeats):
-        for workers, found in runs.items():
-            crew = CountedCrew(workers)
+        for name, found in runs.items():
+            crew = CountedCrew(*TEAMS[name])
             with team(lambda crew=crew: crew) as measurer:  # type: ignore[misc]
-                one_run(root / f"warm-{repeat}-{workers}", texts[:WARM], measurer, crew)
-                found.append(one_run(root / f"home-{repeat}-{workers}", texts, measurer, crew))
+                one_run(root / f"warm-{repeat}-{name}", texts[:WARM], measurer, crew)
+                found.append(one_run(root / f"home-{repeat}-{name}", texts, measurer, crew))
     return runs
 
 
@@ -254,18 +265,22 @@ def row_cost(root: Path, rows: int = 4_000) -> float:
         return round((time.process_time() - used) / rows, 6)
 
 
-def table(runs: Mapping[int, Sequence[Sequence[Stage]]]) -> str:
-    """Medians by stage, how much faster two were, and what a row cost the driver's processor."""
-    heads = ("rows", "rows/s by 1", "by 2", "times", "at most", "driver, ms", "KB a row")
+def table(runs: Mapping[str, Sequence[Sequence[Stage]]]) -> str:
+    """Medians by stage, how much faster two were than one, of one thread or two; what a row cost the driver."""
+    heads = ("rows", "rows/s by 1", "by 2", "times", "at most", "2 threads", "times that", "driver, ms", "KB a row")
     lines = [f"{'stage':<18}" + "".join(f"{head:>13}" for head in heads)]
-    for at, stage in enumerate(runs[1][0]):
-        one, two = (statistics.median(run[at].seconds for run in runs[workers]) for workers in (1, 2))
-        driver = 1000 * statistics.median(run[at].driver for run in runs[2]) / max(stage.rows, 1)
-        sent = statistics.median(run[at].sent for run in runs[2]) / max(stage.rows, 1) / 1000
-        alone, busier = (statistics.median(run[at].busiest for run in runs[workers]) for workers in (1, 2))
+    for at, stage in enumerate(runs["1"][0]):
+        one, two, wide = (statistics.median(run[at].seconds for run in runs[name]) for name in TEAMS)
+        driver = 1000 * statistics.median(run[at].driver for run in runs["2"]) / max(stage.rows, 1)
+        sent = statistics.median(run[at].sent for run in runs["2"]) / max(stage.rows, 1) / 1000
+        alone, busier = (statistics.median(run[at].busiest for run in runs[name]) for name in ("1", "2"))
         most = f"{alone / busier:.2f}" if busier else "-"
         values = f"{stage.rows:>13}{stage.rows / one:>13.2f}{stage.rows / two:>13.2f}{one / two:>13.2f}{most:>13}"
-        lines.append(f"{stage.stage:<18}{values}{driver:>13.1f}{sent:>13.1f}")
+        lines.append(
+            f"{stage.stage:<18}{values}{stage.rows / wide:>13.2f}{wide / two:>13.2f}{driver:>13.1f}{sent:>13.1f}"
+        )
+    of_all = {name: statistics.median(sum(stage.seconds for stage in run) for run in runs[name]) for name in TEAMS}
+    lines.append("all stages, seconds: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in of_all.items()))
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 The same tables in both, one after the other, the bucket behind moto's server of S3, a process of its own that counts
 requests and bytes: image pairs that need not be drawn, made first, then judged again because one of their prompt pairs
 has been rejected, then asked for again; and what is stale of a home with many shards that are all up to date, which a
-machine asks for the first time, and again.
+machine asks for the first time, and again; then the command `imgdiff run`.
 """
 
 import json
@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
-from benchmarks.shards import clone_shards
+from benchmarks.shards import clone_shards, run_command
 from benchmarks.undrawn_pairs import SHARD, Figures, NoModels, pairs_without_drawing, prompt_pairs
 from imgdiff_assets.common.addresses import address
 from imgdiff_assets.engine.materialize import materialize
@@ -70,12 +70,13 @@ def serve() -> None:
 
 
 def fill(home: Path) -> None:
-    """Its captions and tables; histories and image parts not, which nobody asks for who looks what is stale."""
+    """Its captions, tables and notes; histories and image parts not, which nobody asks for who looks what is stale."""
     from moto.core import DEFAULT_ACCOUNT_ID
     from moto.s3.models import s3_backends
 
     backend = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
-    for file in [*(home / "captions").glob("*.parquet"), *(home / "ledger").glob("*/*/*.parquet")]:
+    tables = (home / "ledger").glob("*/*/*.parquet")
+    for file in [*(home / "captions").glob("*.parquet"), *tables, *home.glob("*.json")]:
         backend.put_object(BUCKET.name, f"home/{file.relative_to(home)}", file.read_bytes())
 
 
@@ -145,6 +146,9 @@ def measure_looks(home: Home, meter: Meter) -> None:
             staleness = Staleness(home, recipe, STAGE_NAMES)
             with staleness.looking():
                 assert not any(staleness.stages(key) for key in shard_keys(home))
+    for name in ("imgdiff_run_first", "imgdiff_run_second", "imgdiff_run_third"):
+        with meter.timed(name):
+            run_command(home)
 
 
 def measure_store(shards: int | None, pairs: int = 32) -> dict[str, Any]:

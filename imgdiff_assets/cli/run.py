@@ -21,7 +21,7 @@ from imgdiff_assets.cli.terminal import ProgressBars, begin, echo_json, echo_nex
 from imgdiff_assets.home import Home
 
 if TYPE_CHECKING:
-    from imgdiff_assets.cli.run_graph import RunReport
+    from imgdiff_assets.cli.run_report import RunReport
     from imgdiff_assets.engine.plan import TablePlan
     from imgdiff_assets.recipe.recipe import Recipe
     from imgdiff_assets.statistics.funnel import Funnel

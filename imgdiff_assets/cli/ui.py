@@ -30,8 +30,9 @@ def ui(host: str, port: int, allow_remote: bool, token: str | None) -> None:
         raise click.ClickException("The web UI is not installed: pip install 'imgdiff-assets[ui]', then try again.")
     begin("Opening the web UI")
     from imgdiff_assets.common.plain_text import counted
-    from imgdiff_assets.defs.dagster_instance import dagster_folder, dagster_instance
+    from imgdiff_assets.defs.dagster_instance import dagster_instance
     from imgdiff_assets.defs.gpu_places import POOL, set_places
+    from imgdiff_assets.defs.instance_files import dagster_folder
     from imgdiff_assets.defs.partitions import register_shards
     from imgdiff_assets.defs.web_ui import serve
     from imgdiff_assets.recipe.chosen_recipe import load_recipe

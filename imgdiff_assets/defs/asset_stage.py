@@ -43,7 +43,7 @@ STAGE_TAG = "imgdiff/kind"
 COMMON_RESOURCES = ("home", "recipe", "workers")
 """What every stage asks for."""
 
-PICTURED = 50
+PICTURED = 8
 """Of so many shards of a run pictures are shown also where the table was fresh; of those that changed always."""
 
 RETRY_TAG = "imgdiff/retry"
@@ -142,8 +142,9 @@ def run_asset(
             if written and asked_for():
                 with _warned_of_events(context):
                     emit(Materialization.from_json(ledger.record(stage.name, key) or {}), stage, ledger)
-        with _warned_of_the_catalog(context):
-            refresh_view(home.home, stage)
+        if any(record.changed for record in done):
+            with _warned_of_the_catalog(context):
+                refresh_view(home.home, stage)
         finished = not failures and not waiting
     finally:
         pictured = {record.shard for record in done if record.changed}

@@ -10,8 +10,9 @@ from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.cells import is_image
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.ledger.places import PARTS
+from imgdiff_assets.ledger.store.entry import Entry
 from imgdiff_assets.ledger.store.store import store_of
-from imgdiff_assets.stages.graph import STAGES
+from imgdiff_assets.stages.graph import STAGES, stage_named
 from imgdiff_assets.stages.stage import Stage
 from resources.catalog import Catalog, CatalogDamaged, CatalogUnavailable
 
@@ -50,6 +51,8 @@ def _add_unknown(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
     whole = [record if "rows" in record else ledger.record(record["asset"], record["shard"]) for record in unknown]
     if found := [record for record in whole if record is not None]:
         index(home, found)
+        for asset in dict.fromkeys(record["asset"] for record in found):
+            refresh_view(home, stage_named(asset))  # nor could it make the view over the table
 
 
 def refresh_view(home: Home, stage: Stage) -> None:
@@ -80,12 +83,22 @@ def rebuild(home: Home) -> int:
     records: dict[tuple[str, str, str], dict[str, Any]] = {}
     with store_of(home.root).looking(home.root, PARTS):
         for stage in STAGES:
-            for shard in ledger.shards(stage.name):
-                # The footer too: a kill between the table's rename and the history's line loses only the line.
-                latest = ledger.record(stage.name, shard)
-                for record in [*ledger.history(stage.name, shard), *([latest] if latest else [])]:
+            for shard, table in ledger.tables(stage.name).items():
+                for record in _records(ledger, stage.name, shard, table):
                     records[record["asset"], record["shard"], record["finished_at"]] = record
     Catalog(home.catalog).replace(list(records.values()))
     for stage in STAGES:
         refresh_view(home, stage)
     return len(records)
+
+
+def _records(ledger: Ledger, asset: str, shard: str, table: Entry) -> list[dict[str, Any]]:
+    """All that is known of a table, which its footer is asked for only where its history may lack the last line.
+
+    A kill between the table's rename and the line loses the line; then the table is newer.
+    """
+    lines = ledger.history_lines(asset, shard)
+    if lines.values and not lines.unreadable and table.modified <= ledger.written_at(asset, shard):
+        return list(lines.values)
+    latest = ledger.record(asset, shard)
+    return [*lines.values, *([latest] if latest else [])]

@@ -1,6 +1,5 @@
 """The Dagster instance of a home: where its runs, events and schedules are kept."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +10,10 @@ from sqlalchemy.exc import DBAPIError
 
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.defs.events_together import write_together
+from imgdiff_assets.defs.instance_files import SETTINGS, dagster_folder
 from imgdiff_assets.home import Home
 
-DAGSTER_YAML = Path(__file__).parents[1] / "data" / "dagster.yaml"
+DAGSTER_YAML = Path(__file__).parents[1] / "data" / SETTINGS
 
 
 class DatabaseUnusable(ImgDiffError, OSError):
@@ -24,19 +24,14 @@ class SettingsUnusable(ImgDiffError, ValueError):
     """A `dagster.yaml` that Dagster cannot begin with."""
 
 
-def dagster_folder(home: Home) -> Path:
-    """Where the Dagster instance of this home is: `<home>/dagster`, unless DAGSTER_HOME names another place."""
-    return Path(os.environ.get("DAGSTER_HOME") or home.dagster)
-
-
 @contextmanager
 def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance of this home; made when missing. Raises DatabaseUnusable."""
     home.create()
     folder = dagster_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "dagster.yaml").exists():
-        shutil.copyfile(DAGSTER_YAML, folder / "dagster.yaml")
+    if not (folder / SETTINGS).exists():
+        shutil.copyfile(DAGSTER_YAML, folder / SETTINGS)
     try:
         with _opened(folder) as instance:
             write_together(instance)
@@ -56,6 +51,6 @@ def _opened(folder: Path) -> dg.DagsterInstance:
     except Exception as error:  # of a damaged file YAML, Dagster and what it names raise anything
         reason = " ".join(str(error).split())
         raise SettingsUnusable(
-            f"{folder / 'dagster.yaml'}: Dagster cannot begin with it ({reason}); mend it, or move it away: a new "
+            f"{folder / SETTINGS}: Dagster cannot begin with it ({reason}); mend it, or move it away: a new "
             "one is written."
         ) from error

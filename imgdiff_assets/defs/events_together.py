@@ -66,8 +66,14 @@ def _one_transaction(storage: Any) -> Iterator[None]:
 def shards_read_once(instance: dg.DagsterInstance) -> Iterator[None]:
     """For a block that tells of many shards of one run: Dagster asks its database for all shards each time."""
     asked: Any = instance
-    asked.get_dynamic_partitions = cache(instance.get_dynamic_partitions)
+    listed = cache(instance.get_dynamic_partitions)
+    known = cache(lambda name: frozenset(listed(name)))
+
+    def has(partitions_def_name: str, partition_key: str) -> bool:
+        return partition_key in known(partitions_def_name)
+
+    asked.get_dynamic_partitions, asked.has_dynamic_partition = listed, has
     try:
         yield
     finally:
-        del asked.get_dynamic_partitions
+        del asked.get_dynamic_partitions, asked.has_dynamic_partition

@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 from filelock import FileLock, Timeout
 
+from imgdiff_assets.defs.instance_files import live_folder
 from imgdiff_assets.defs.names import PLAIN, Names
 from imgdiff_assets.home import Home
 
@@ -112,4 +113,4 @@ def shards_in_progress(instance: dg.DagsterInstance, keys: Sequence[str], names:
 
 
 def _lock_file(home: Home, run_id: str) -> Path:
-    return home.dagster / "live" / run_id
+    return live_folder(home) / run_id

@@ -16,7 +16,7 @@ import dagster as dg
 from imgdiff_assets.common.hashing import ID_LENGTH
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.defs.catalog_index import rebuild
-from imgdiff_assets.defs.dagster_instance import dagster_folder
+from imgdiff_assets.defs.instance_files import dagster_folder
 from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.defs.partitions import SHARDS
 from imgdiff_assets.defs.unheld_shards import unheld

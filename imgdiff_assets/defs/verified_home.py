@@ -8,7 +8,8 @@ from urllib.parse import quote
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.defs.catalog_index import rebuild
-from imgdiff_assets.defs.dagster_instance import SettingsUnusable, dagster_folder, dagster_instance
+from imgdiff_assets.defs.dagster_instance import SettingsUnusable, dagster_instance
+from imgdiff_assets.defs.instance_files import dagster_folder
 from imgdiff_assets.engine.verifying import Verified, Verifying
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.aside import set_aside

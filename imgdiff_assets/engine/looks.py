@@ -1,27 +1,22 @@
 """What this machine found fresh when it last looked: a shard of which no file has changed since is fresh still.
 
-Of such a shard only the versions of its files are asked for; its footers are not read again. In `<local>/cache`, by
-shard: what it holds, a hash of the versions of all that the answer rests on, a hash of how the recipe makes its
-tables, and what callers want to know of them. It may be thrown away at any time.
+Of such a shard only the versions of its files are asked for; its footers are not read again. By shard: what it holds,
+a hash of the versions of all that the answer rests on, a hash of how the recipe makes its tables, and what callers
+want to know of them.
 """
 
 import datetime
-import hashlib
-import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
-from imgdiff_assets.ledger.files import atomic_file
+from imgdiff_assets.ledger.memory import YOUNG_SECONDS, Memory
 
-YOUNG = datetime.timedelta(seconds=2)
-"""A file written so lately may be written again within what its time tells apart, and seem to be the same."""
+YOUNG = datetime.timedelta(seconds=YOUNG_SECONDS)
 
 BRIEF = ("asset", "shard", "finished_at", "errors")
 """What is remembered of a record."""
@@ -59,20 +54,19 @@ class Looks:
     """The looks at one home; read when first asked for, written by `keep`."""
 
     def __init__(self, home: Home) -> None:
-        name = hashlib.sha256(os.fsencode(str(home.root))).hexdigest()[:16]
-        self._path: Path = home.local / "cache" / "looks" / f"{name}.json"
-        self._known = self._read()
+        self._memory = Memory(home, "looks", LOOKS)
+        self._known = self._memory.read() or {}
         self._changed = False
-
-    def _read(self) -> dict[str, Look]:
-        try:
-            return LOOKS.validate_json(self._path.read_bytes())
-        except (OSError, ValueError):
-            return {}
 
     def of(self, shard: str) -> Look | None:
         """What was found at the last look at a shard."""
         return self._known.get(shard)
+
+    def hash(self, shards: Iterable[str]) -> str:
+        """Another whenever one of these shards is, or how it would be made; empty where one is not known as fresh."""
+        found = [(shard, self._known.get(shard)) for shard in shards]
+        known = [(shard, look.seen, look.how) for shard, look in found if look is not None]
+        return content_hash(known) if len(known) == len(found) else ""
 
     def remember(self, shard: str, found: Look | None) -> None:
         """Have this stand for the last look at a shard; None where there is nothing to go by."""
@@ -85,8 +79,6 @@ class Looks:
 
     def keep(self) -> None:
         """Write down what was remembered since; a machine that cannot looks at everything again."""
-        if not self._changed:
-            return
-        self._changed = False
-        with suppress(OSError), atomic_file(self._path, durable=False, shared=True) as temporary:
-            temporary.write_text(json.dumps(LOOKS.dump_python(self._known)), encoding="utf-8")
+        if self._changed:
+            self._changed = False
+            self._memory.write(self._known)

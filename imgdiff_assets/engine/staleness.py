@@ -10,8 +10,9 @@ from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.looks import Look, Looks, look
 from imgdiff_assets.engine.parents import MissingInput, read_inputs, said_hashes
 from imgdiff_assets.engine.plan import StagePlan, TablePlan, is_given, plan_stage, plan_table
+from imgdiff_assets.engine.versions import Versions
 from imgdiff_assets.home import Home
-from imgdiff_assets.ingest.shards import held_by, pair_images_path, shard_path
+from imgdiff_assets.ingest.shards import held_by
 from imgdiff_assets.ledger.places import PARTS
 from imgdiff_assets.ledger.seen import SeenLedger
 from imgdiff_assets.ledger.store.entry import StoreError
@@ -36,7 +37,7 @@ class Staleness:
         self._how: dict[tuple[str, tuple[str, ...]], StagePlan] = {}
         self._hashes: dict[str, str] = {}
         self._looks: Looks | None = None
-        self._staged: frozenset[tuple[str, str]] = frozenset()
+        self._versions: Versions | None = None
         self.fresh_records: list[Mapping[str, Any]] = []
         """The records of the tables that were found fresh."""
         self.changed: dict[str, set[str]] = {}
@@ -53,12 +54,13 @@ class Staleness:
         """
         with store_of(self._home.root).looking(self._home.root, PARTS):
             self._looks = Looks(self._home)
-            self._staged = frozenset(path.parts[-3:-1] for path in self._ledger.all_staged())  # type: ignore[misc]
+            of_stages = (name for stage in self._stages for name in (stage.name, *stage.tables))
+            self._versions = Versions(self._home, list(dict.fromkeys([*STAGE_NAMES, *of_stages])))
             try:
                 yield
             finally:
                 self._looks.keep()
-                self._looks = None
+                self._looks = self._versions = None
 
     def plans(self, shard: str) -> list[TablePlan]:
         """What is to be done with each table of a shard. Raises FileNotFoundError when a model's weights are missing.
@@ -86,7 +88,7 @@ class Staleness:
         """The stages whose table is to be made again; with `retry`, also where failed rows had all their tries."""
         stale: list[str] = []
         known = self._looks.of(shard) if self._looks is not None and not retry else None
-        seen = self._seen(shard) if self._looks is not None else ""
+        seen = self._seen(shard)
         if known is not None and (known.seen, known.how) == (seen, self._hash(known.holds)):
             self.fresh_records += known.told()
             return []
@@ -108,14 +110,16 @@ class Staleness:
 
     def _seen(self, shard: str) -> str:
         """Another whenever a file of the shard is, or what people say of it; empty while a run is in the middle."""
-        home, version = self._home, store_of(self._home.root).version
-        of_stages = (name for stage in self._stages for name in (stage.name, *stage.tables))
-        names = dict.fromkeys([*STAGE_NAMES, *of_stages])
-        if any((name, shard) in self._staged for name in names):
-            return ""
-        said = [said_hashes(stage, home, shard) for stage in self._stages]
-        captions = [version(shard_path(home, shard)), version(pair_images_path(home, shard))]
-        return content_hash(captions, [version(self._ledger.table_path(name, shard)) for name in names], said)
+        files = self._versions.of(shard) if self._versions is not None else []
+        said = [said_hashes(stage, self._home, shard) for stage in self._stages]
+        return content_hash(files, said) if files else ""
+
+    def looked(self, shards: Sequence[str]) -> str:
+        """Within `looking`: another whenever there may be something new of these shards; empty unless all are fresh.
+
+        What was written just now is not known as fresh yet.
+        """
+        return self._looks.hash(shards) if self._looks is not None else ""
 
     def _hash(self, holds: str) -> str:
         """Another whenever this release or the recipe would make tables of such shards otherwise."""

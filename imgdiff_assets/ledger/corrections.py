@@ -6,6 +6,7 @@ region. The latest line on a text or box counts; one that takes it back says nul
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import isfinite
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.journal import LONGEST_TEXT, Journal
 from imgdiff_assets.ledger.lines import Lines
+from imgdiff_assets.ledger.store.entry import Entry
 
 BOX = "box"
 REGION_TEXTS = ("source_region_caption", "target_region_caption")
@@ -110,4 +112,12 @@ def corrections_of_shard(home: Home, shard: str) -> pa.Table:
 
 def correction_hashes(home: Home, shard: str) -> dict[str, str]:
     """By corrected region of a shard, what changes whenever its corrections do; empty where there is none."""
+    if shard not in _shards(home, CORRECTIONS.state(home)):
+        return {}
     return {row["region_id"]: content_hash(row) for row in corrections_of_shard(home, shard).to_pylist()}
+
+
+@lru_cache(maxsize=4)
+def _shards(home: Home, state: tuple[Entry, ...]) -> frozenset[str]:
+    """The shards that somebody corrected something of: asked for each of a thousand."""
+    return frozenset(said.shard for said in read_corrections(home).values)

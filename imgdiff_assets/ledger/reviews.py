@@ -14,6 +14,7 @@ from typing import Annotated
 import pyarrow as pa
 from pydantic import AfterValidator, TypeAdapter
 
+from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.home import Home
@@ -184,10 +185,13 @@ def _read(path: PurePath, pieces: tuple[Entry, ...]) -> Reviews:
 
 def verdicts_of_shard(home: Home, shard: str) -> pa.Table:
     """What the reviewers together say of the samples of one shard: `sample_id`, `review`; by id."""
-    rows = [{"sample_id": name, "review": said} for name, said in sorted(read_reviews(home).of_shard(shard).items())]
-    return pa.Table.from_pylist(rows, schema=TABLE)
+    return pa.Table.from_pylist(_verdicts(home, shard), schema=TABLE)
 
 
 def verdicts_hash(home: Home, shard: str) -> str:
     """Changes whenever one of the shard's verdicts does."""
-    return content_hash(verdicts_of_shard(home, shard).to_pylist())
+    return content_hash(_verdicts(home, shard))
+
+
+def _verdicts(home: Home, shard: str) -> list[Row]:
+    return [{"sample_id": name, "review": said} for name, said in sorted(read_reviews(home).of_shard(shard).items())]

@@ -157,7 +157,7 @@ def _write(
     text = body(
         ledger,
         now,
-        funnel(ledger, shards, stages),
+        funnel(ledger, shards, stages, anew=True),
         *written_and_kept(ledger, shards),
         changed,
         settings_changed(before, now) if before is not None else [],

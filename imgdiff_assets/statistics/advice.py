@@ -1,28 +1,50 @@
 """What a run leaves to be done: captions that its models cannot draw, no sample at all, and what comes next."""
 
 from collections.abc import Sequence
+from functools import cache
 
+from pydantic import TypeAdapter
+
+from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.plain_text import counted
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import CAPTIONS, held_by, read_captions
+from imgdiff_assets.ledger.memory import Answer, Memory, worked_out_once
+from imgdiff_assets.ledger.store.store import store_of
+from imgdiff_assets.recipe.editions import RELEASE
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.setup.drawable import Drawable, known_words
 from imgdiff_assets.stages.graph import SAMPLES, stage_named
 from imgdiff_assets.statistics.funnel import Funnel, StageFunnel
 
 SHOWN_REASONS = 3
+ALL_CAN: TypeAdapter[Answer[bool]] = TypeAdapter(Answer[bool])
 
 
 def not_drawable(home: Home, recipe: Recipe, shards: Sequence[str]) -> str | None:
     """How many captions of the shards the recipe cannot draw, and which recipes can; None where it can draw all."""
-    if known_words(recipe) is None:
+    known = known_words(recipe)
+    if known is None:
         return None
+    files = store_of(home.captions).find(home.captions, "*.parquet")
+    versions = {entry.address.name: entry.version for entry in files}
+    counted_once = cache(lambda: _drawable(home, recipe, shards))
+    all_can = worked_out_once(
+        Memory(home, "drawable", ALL_CAN),
+        content_hash(RELEASE, sorted(known), sorted(shards), versions),
+        lambda: counted_once().all,
+        lambda: files,
+    )
+    return None if all_can else counted_once().to_text()
+
+
+def _drawable(home: Home, recipe: Recipe, shards: Sequence[str]) -> Drawable:
     drawable = Drawable(recipe)
     for shard in shards:
         if held_by(home, shard) == CAPTIONS:
             for caption in read_captions(home, shard)["caption"].to_pylist():
                 drawable.add(caption)
-    return None if drawable.all else drawable.to_text()
+    return drawable
 
 
 def no_samples(counts: Funnel) -> list[str]:

@@ -2,15 +2,22 @@
 
 import shutil
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
+from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.plain_text import counted
+from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.memory import Answer, Memory, worked_out_once
+from imgdiff_assets.ledger.places import PARTS
+from imgdiff_assets.ledger.store.store import store_of
 from imgdiff_assets.reading.scan import keys_above, scan
+from imgdiff_assets.recipe.editions import RELEASE
 from imgdiff_assets.stages.graph import SAMPLES, STAGES
 from imgdiff_assets.stages.stage import ERROR_PREFIX, UPSTREAM, Stage
 
@@ -38,6 +45,9 @@ class StageFunnel:
         return self.kept / self.rows if self.rows else None
 
 
+COUNTS: TypeAdapter[Answer[tuple[StageFunnel, ...]]] = TypeAdapter(Answer[tuple[StageFunnel, ...]])
+
+
 @dataclass(frozen=True, slots=True)
 class Funnel:
     """All stages over the same shards."""
@@ -63,24 +73,54 @@ class Funnel:
         return _text(self, width or shutil.get_terminal_size((110, 24)).columns)
 
 
-def funnel(ledger: Ledger, shards: Sequence[str] | None = None, stages: Sequence[Stage] | None = None) -> Funnel:
+def funnel(
+    ledger: Ledger,
+    shards: Sequence[str] | None = None,
+    stages: Sequence[Stage] | None = None,
+    anew: bool = False,
+) -> Funnel:
     """Count the tables of `shards` (default: all that have any). Raises DamagedTable.
 
     `stages` are those of a recipe. By default they are all but those that are off unless named, and of these such that
-    there are tables of.
+    there are tables of. What this machine counted last is not counted again while no table is another; `anew`, it is,
+    and so what a disk spoilt is found.
     """
-    keys = sorted(shards if shards is not None else {key for stage in STAGES for key in ledger.shards(stage.name)})
-    stages = stages if stages is not None else _stages_in(ledger)
-    return Funnel(tuple(keys), tuple(_count(ledger, stage, keys) for stage in stages))
+    home = Home(ledger.root.parent)
+    with store_of(home.root).looking(home.root, PARTS):
+        versions = {stage.name: ledger.versions(stage.name) for stage in STAGES}
+        keys = sorted(shards if shards is not None else set().union(*versions.values()))
+        there = [
+            (stage, {key: versions[stage.name][key] for key in keys if key in versions[stage.name]})
+            for stage in (stages if stages is not None else _stages_in(versions))
+        ]
+
+        def count() -> tuple[StageFunnel, ...]:
+            return tuple(_count(ledger, stage, list(tables)) for stage, tables in there)
+
+        if anew:
+            return Funnel(tuple(keys), count())
+        counts = worked_out_once(
+            Memory(home, "funnel", COUNTS),
+            content_hash(RELEASE, [_counted_by(stage, tables) for stage, tables in there]),
+            count,
+            lambda: (entry for stage, _ in there for entry in ledger.tables(stage.name).values()),
+        )
+    return Funnel(tuple(keys), counts)
 
 
-def _stages_in(ledger: Ledger) -> Sequence[Stage]:
+def _stages_in(tables: Mapping[str, Collection[str]]) -> Sequence[Stage]:
     """Of filters that packages add, those are told that rejected something."""
     return [
         replace(stage, steps=tuple(step for step in stage.steps if not stage.is_optional(step)))
         for stage in STAGES
-        if not stage.off_unless_named or ledger.shards(stage.name)
+        if not stage.off_unless_named or tables[stage.name]
     ]
+
+
+def _counted_by(stage: Stage, tables: Mapping[str, str]) -> list[Any]:
+    """What the count of a stage rests on: its tables' versions by shard, and what is read of them."""
+    filters = [step.name for step in stage.filters]
+    return [stage.name, stage.code_version, list(stage.columns_above), filters, tables]
 
 
 def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:
@@ -88,7 +128,7 @@ def _count(ledger: Ledger, stage: Stage, shards: Sequence[str]) -> StageFunnel:
     verdicts = {count["values"]: count["counts"] for count in pc.value_counts(table["rejected_by"]).to_pylist()}
     candidates = table.filter(pc.fill_null(pc.not_equal(table["rejected_by"], UPSTREAM), True))
     rows_in = pc.count_distinct(keys_above(stage, candidates)).as_py()
-    return stage_funnel(stage, len(ledger.shards(stage.name, shards)), rows_in, verdicts)
+    return stage_funnel(stage, len(shards), rows_in, verdicts)
 
 
 def stage_funnel(stage: Stage, shards: int, rows_in: int, verdicts: Mapping[str | None, int]) -> StageFunnel:

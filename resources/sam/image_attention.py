@@ -61,11 +61,13 @@ def attend_by_bias(
     # As many heads as keep all threads busy.
     heads = -(-torch.get_num_threads() * KERNEL_QUERIES // QUERIES_AT_ONCE)
     by_head = []
-    parts = (torch.split(part, heads, 1) for part in (query, key, value, by_row, by_column))
-    for asking, named, told, rows, columns in zip(*parts, strict=True):
+    for asking, keys, values, rows, columns in zip(
+        *(torch.split(part, heads, 1) for part in (query, key, value, by_row, by_column)), strict=True
+    ):
         few = zip(*(torch.split(part, QUERIES_AT_ONCE, 2) for part in (asking, rows, columns)), strict=True)
-        seen = [scaled_dot_product_attention(some, named, told, _bias(*terms)) for some, *terms in few]
-        by_head.append(torch.cat(seen, 2))
+        by_head.append(
+            torch.cat([scaled_dot_product_attention(some, keys, values, _bias(*terms)) for some, *terms in few], 2)
+        )
     return torch.cat(by_head, 1)
 
 

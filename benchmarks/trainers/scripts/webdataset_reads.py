@@ -5,7 +5,8 @@ import sys
 from told import loaded
 
 count = 0
-for first, second, about in loaded(sys.argv[1], "webdataset").to_tuple("first.png", "second.png", "json"):
+train = loaded(sys.argv[1], "import pathlib, webdataset")
+for first, second, about in train.to_tuple("first.png", "second.png", "json"):
     assert first.size == second.size
     assert about["question"]
     assert about["answer"]

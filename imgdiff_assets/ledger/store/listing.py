@@ -25,11 +25,17 @@ class Listing:
     def known(self, folder: PurePath, without: PurePath, entries: Sequence[Entry]) -> Iterator[None]:
         """While the block lasts, what is below the folder, but for one in it, is `entries`."""
         by_name = {str(entry.address): entry for entry in entries}
+        before = self._value()
         self._of_thread.value = folder, by_name, sorted(by_name), without
         try:
             yield
         finally:
-            self._of_thread.value = None
+            self._of_thread.value = before
+
+    def is_of(self, folder: PurePath, without: PurePath) -> bool:
+        """Whether this thread is in such a block already."""
+        known, _, _, left_out = self._value()
+        return (known, left_out) == (folder, without)
 
     def of(self, address: PurePath) -> "Mapping[str, Entry] | None":
         """What is known by name, if it is so of this address."""

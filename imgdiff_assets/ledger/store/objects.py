@@ -9,7 +9,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path, PurePath
@@ -89,6 +89,8 @@ class ObjectStore:
 
     def looking(self, folder: PurePath, without: str) -> AbstractContextManager[None]:
         left_out = folder / without
+        if self._listing.is_of(folder, left_out):
+            return nullcontext()
         return self._listing.known(folder, left_out, self._listed(folder, left_out))
 
     def below(self, folder: PurePath) -> list[Entry]:

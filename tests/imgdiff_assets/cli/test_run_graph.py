@@ -1,6 +1,8 @@
 """A run over a range of shards: one that is bad costs the others nothing; nor does a full disk."""
 
+import datetime
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -12,7 +14,10 @@ import dagster as dg
 import pytest
 
 from imgdiff_assets.cli.run_graph import run_graph
+from imgdiff_assets.defs import instance_files
 from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.partitions import SHARDS
+from imgdiff_assets.engine import looks
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger
@@ -194,9 +199,66 @@ def test_failed_checks_are_told_at_the_end_and_are_errors_to_the_strict(
         assert last.startswith(f"{kind}: prompt_pairs: the check kept_share failed: prompt_pairs of {key} keeps 0.0%")
         (told,) = json.loads(result.stdout)["failed_checks"]
         assert last == f"{kind}: {told}"
-    # Where nothing is to be done, no definitions are built, which takes longer than all the rest.
-    monkeypatch.setattr("imgdiff_assets.cli.run_graph.build_definitions", None)
-    assert invoke(home.root, "run", "--select", "prompt_pairs", "--shards", KEYS[0], "--strict").exit_code == 0
+
+
+def lose_dagster(home: Home) -> None:
+    shutil.rmtree(home.dagster)
+
+
+def lose_a_partition(home: Home) -> None:
+    with dagster_instance(home) as instance:
+        instance.delete_dynamic_partition(str(SHARDS.name), KEYS[1])
+
+
+def lose_the_catalog(home: Home) -> None:
+    home.catalog.unlink()
+
+
+@pytest.mark.slow
+def test_where_nothing_is_to_be_done_or_told_dagster_is_not_begun(
+    home: Home, invoke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looks, "YOUNG", datetime.timedelta(0))
+    monkeypatch.setattr(instance_files, "YOUNG_SECONDS", 0.0)
+    begun: list[Home] = []
+    begin = dagster_instance
+
+    def count(home: Home) -> Any:
+        begun.append(home)
+        return begin(home)
+
+    monkeypatch.setattr("imgdiff_assets.cli.dagster_runs.dagster_instance", count)
+
+    def run() -> tuple[int, str]:
+        begun.clear()
+        result = invoke(home.root, "run")
+        assert result.exit_code == 0
+        return len(begun), result.stdout
+
+    assert run()[0] == 1
+    # No definitions are built for what is only told.
+    monkeypatch.setattr("imgdiff_assets.cli.dagster_runs.build_definitions", None)
+    times, said = run()
+    assert times == 1, "what the run itself wrote has not been looked at yet"
+    assert run() == (0, said)
+    for lose in (lose_dagster, lose_a_partition, lose_the_catalog):
+        lose(home)
+        assert run() == (1, said), lose.__name__
+        with dagster_instance(home) as instance:
+            assert list(instance.get_dynamic_partitions(str(SHARDS.name))) == KEYS
+        assert home.catalog.exists()
+        run()
+        assert run() == (0, said), lose.__name__
+    lock = instance_files.live_folder(home) / "of a run that was killed"
+    lock.parent.mkdir(exist_ok=True)
+    lock.touch()
+    assert run() == (1, said)
+    lock.unlink()
+    assert run() == (0, said)
+    settings = home.dagster / instance_files.SETTINGS
+    settings.write_text(f"{settings.read_text()}\nstorage: {{sqlite: {{base_dir: {home.local / 'elsewhere'}}}}}\n")
+    run()
+    assert run() == (1, said), "what is kept elsewhere is asked each time"
 
 
 @pytest.mark.slow

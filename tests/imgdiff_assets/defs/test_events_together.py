@@ -105,5 +105,7 @@ def test_shards_are_asked_for_once_in_the_block_and_anew_after_it(tmp_path: Path
             assert made.get_dynamic_partitions("shards") == SHARDS
             made.add_dynamic_partitions("shards", ["shard-000099"])
             assert made.get_dynamic_partitions("shards") == SHARDS
+            assert [made.has_dynamic_partition("shards", key) for key in (SHARDS[3], "shard-000099")] == [True, False]
         assert made.get_dynamic_partitions("shards") == [*SHARDS, "shard-000099"]
+        assert made.has_dynamic_partition("shards", "shard-000099")
     assert os.environ[SIZE_VARIABLE] == events_together.SIZE

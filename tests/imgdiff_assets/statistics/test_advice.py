@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import pytest
+
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ledger import memory
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.statistics import advice
 from imgdiff_assets.statistics.advice import no_samples, not_drawable
 from imgdiff_assets.statistics.funnel import Funnel, StageFunnel, funnel
 
@@ -44,3 +48,22 @@ def test_captions_of_the_shards_are_counted(miniature_recipe: Recipe, tmp_path: 
     told = str(not_drawable(home, miniature_recipe, ["shard-000000", "shard-000001"]))
     assert told.startswith("2 of 3 captions name things")
     assert not_drawable(home, load_recipe("modern"), [SHARD]) is None
+
+
+def test_captions_that_can_all_be_drawn_are_read_once(
+    miniature_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "YOUNG_SECONDS", 0.0)
+    home, file = Home(tmp_path / "home"), tmp_path / "captions.txt"
+    file.write_text("a red ball on the grass\n")
+    ingest([file], home)
+    assert not_drawable(home, miniature_recipe, [SHARD]) is None
+    read = advice.read_captions
+    monkeypatch.setattr(advice, "read_captions", None)
+    assert not_drawable(home, miniature_recipe, [SHARD]) is None
+    monkeypatch.setattr(advice, "read_captions", read)
+    file.write_text("a quokka\n")
+    ingest([file], home)
+    for _ in range(2):
+        assert "quokka" in str(not_drawable(home, miniature_recipe, [SHARD, "shard-000001"]))
+    assert "quokka" not in "".join(path.read_text() for path in home.local.glob("cache/drawable/*"))

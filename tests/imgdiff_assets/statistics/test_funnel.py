@@ -5,9 +5,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imgdiff_assets.home import Home
+from imgdiff_assets.ledger import memory
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.overrides import override_recipe
@@ -128,3 +130,43 @@ def test_a_damaged_table_is_named(own_home: Home) -> None:
 
 def _joined(result: Funnel) -> str:
     return " ".join(result.to_text(100).replace("\xa0", " ").split())
+
+
+def test_what_was_counted_is_counted_again_when_a_table_is_another(
+    own_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "YOUNG_SECONDS", 0.0)
+    ledger, read = Ledger(own_home.ledger), []
+    before = Ledger.read
+
+    def counted(self: Ledger, asset: str, *others: Any, **options: Any) -> Any:
+        read.append(asset)
+        return before(self, asset, *others, **options)
+
+    monkeypatch.setattr(Ledger, "read", counted)
+    first = funnel(ledger, SHARDS)
+    assert read
+    read.clear()
+    assert funnel(ledger, SHARDS) == first
+    assert not read
+    assert funnel(ledger, SHARDS, anew=True) == first
+    assert read, "a release goes by what is on disk"
+    assert funnel(ledger, SHARDS[:1]) != first, "of other shards"
+    rows = before(ledger, "captions", SHARDS[0])
+    ledger.keep_rows("captions", SHARDS[0], np.arange(len(rows)) > 0, ledger.record("captions", SHARDS[0]))
+    changed = funnel(ledger, SHARDS)
+    assert [stage.rows for stage in changed.stages] != [stage.rows for stage in first.stages]
+    Path(ledger.table_path("captions", SHARDS[1])).unlink()
+    gone = next(stage for stage in funnel(ledger, SHARDS).stages if stage.stage == "captions")
+    assert gone.shards == 1
+    path = Path(ledger.table_path("captions", SHARDS[0]))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DamagedTable):
+        funnel(ledger, SHARDS)
+
+
+def test_of_tables_written_just_now_nothing_is_remembered(own_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "YOUNG_SECONDS", 1e9)
+    before = set(own_home.local.glob("cache/funnel/*"))  # of the home that it is a copy of
+    funnel(Ledger(own_home.ledger), SHARDS)
+    assert set(own_home.local.glob("cache/funnel/*")) == before

@@ -313,7 +313,7 @@ def test_an_aborted_run_leaves_nothing_behind(pipeline) -> None:
 
 def test_no_attention_map_is_built(pipeline) -> None:
     windows, call = EditWindows(1, 1, EVERYWHERE), arguments(1) | {"num_inference_steps": 1}
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], acc_events=True) as profile:
         generate_pairs(pipeline, SOURCES[:1], TARGETS[:1], edits(pipeline)[:1], windows, **call)
     operations = {event.key for event in profile.key_averages()}
     assert "aten::scaled_dot_product_attention" in operations
