@@ -188,7 +188,8 @@ def _boxes(size: str, folder: Path, rounds: int) -> list[Figure]:
         return boxes.measure_trained(_scenes(size, 48), rounds)
     model = Path(_segmenter_model(size, folder))
     if size == "base":
-        return boxes.measure_random(model, _scenes(size, 1), 8, 0.3, "float32", min(rounds, 3), warm=True)
+        # As many points as both have by default: with fewer it is the image encoder that is compared.
+        return boxes.measure_random(model, _scenes(size, 1), 32, 0.3, "float32", min(rounds, 3), warm=True)
     return [
         figure
         for share in (0.3, 0.9)

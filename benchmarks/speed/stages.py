@@ -5,7 +5,8 @@ is the operator's own call, pair by pair, without the framework around it (see `
 bridged). Their area operator judges the pair as a whole, too, as our `filtered_pairs` does, so both are in the clock.
 Ours does not measure `mismatch`, which no operator of theirs does. The captioner is a LLaVA with random weights whose
 answers all have the same length. Where encoder and matcher have random weights, too, limits are set so that they leave
-the shares of the regions that the trained miniature's leave.
+the shares of the regions that the trained miniature's leave, and boxes are drawn at random places, so many that a pair
+has about three in the end, as the published pairs have (3.06): base, whose scores lie close together, has five.
 """
 
 import tempfile
@@ -39,6 +40,12 @@ from resources.segmenter import Segmenter
 
 FRAME = 16
 """Pixels added around a scene: their caption operator leaves out boxes of more than a tenth of the image."""
+
+CELLS = 4
+"""Drawn boxes lie in cells of a grid of 4 × 4, each in its own: their caption operator leaves out larger ones."""
+
+TINT = 60
+"""By how much the colours of a cell are moved at most, that no two of these boxes look as much alike as others do."""
 
 DIFFERENT, SEEN = 0.5, 0.3
 """Of the miniature's regions, those whose crops differ, and those that show their objects on both sides."""
@@ -79,14 +86,21 @@ OVERRIDES = (
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Pairs whose scenes are enlarged, and the models: the miniature's with a small captioner, or random ones."""
+    """Pairs whose scenes are enlarged, and the models: the miniature's with a small captioner, or random ones.
+
+    An image of random ones' has `drawn` boxes.
+    """
 
     name: str
     sizes: Sizes
     pairs: int
     enlarged: int
     answer_tokens: int
-    trained: bool = False
+    drawn: int = 0
+
+    @property
+    def trained(self) -> bool:
+        return not self.drawn
 
     @property
     def side(self) -> int:
@@ -102,9 +116,9 @@ class Work:
 WORKS = {
     work.name: work
     for work in (
-        Work("miniature", SMALL, pairs=12, enlarged=1, answer_tokens=12, trained=True),
-        Work("small", SMALL, pairs=8, enlarged=4, answer_tokens=32),
-        Work("base", BASE, pairs=2, enlarged=8, answer_tokens=64),
+        Work("miniature", SMALL, pairs=12, enlarged=1, answer_tokens=12),
+        Work("small", SMALL, pairs=4, enlarged=4, answer_tokens=32, drawn=5),
+        Work("base", BASE, pairs=1, enlarged=8, answer_tokens=64, drawn=5),
     )
 }
 
@@ -130,7 +144,7 @@ def measure(work: Work, kept_models: Path, rounds: int, environment: Path) -> li
     pairs = draw_pairs(work.pairs)
     with tempfile.TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
-        found = propose_and_enlarge(recipe, pairs, work.enlarged)
+        found = propose_and_enlarge(recipe, pairs, work.enlarged, work.drawn)
         ids = quality.write_parents(home, pairs)
         models = with_given_proposals(recipe, found)
         if not work.trained:
@@ -191,16 +205,27 @@ def draw_pairs(count: int) -> list[quality.DrawnPair]:
     return [short[place] for place in np.linspace(0, len(short) - 1, count).astype(int)]
 
 
-def propose_and_enlarge(recipe: Recipe, pairs: Sequence[quality.DrawnPair], enlarged: int) -> dict[bytes, Any]:
-    """Proposals by the pixels of their image, and the pairs' images framed and enlarged."""
+def propose_and_enlarge(
+    recipe: Recipe, pairs: Sequence[quality.DrawnPair], enlarged: int, drawn: int = 0
+) -> dict[bytes, Any]:
+    """Proposals by the pixels of their image, or so many drawn ones; the pairs' images are framed and enlarged."""
     segmenter = Segmenter(recipe.models.segmenter)
     found = {}
-    for pair in pairs:
-        for scene in pair.scenes:
+    for number, pair in enumerate(pairs):
+        chance = np.random.default_rng(number)
+        cells = chance.permutation(CELLS**2)
+        for place, scene in enumerate(pair.scenes):
             ((boxes, scores),) = segmenter.propose([scene.image])
             framed = np.pad(scene.image, ((FRAME, FRAME), (FRAME, FRAME), (0, 0)), mode="edge")
+            boxes = boxes + FRAME
+            if drawn:
+                corner = np.stack(np.divmod(cells[place::2][:drawn], CELLS), 1) * len(framed) / CELLS
+                boxes, scores = np.hstack([corner + 1, corner + len(framed) / CELLS - 1]), np.ones(drawn, np.float32)
+                tints = chance.integers(-TINT, TINT, (CELLS, CELLS, 3))
+                tints = np.kron(tints, np.ones((len(framed) // CELLS, len(framed) // CELLS, 1)))
+                framed = np.clip(framed + tints, 0, 255).astype(np.uint8)
             scene.image = resized(framed, enlarged * len(framed)) if enlarged > 1 else framed
-            found[scene.image.tobytes()] = ((boxes + FRAME) * enlarged, scores)
+            found[scene.image.tobytes()] = (boxes * enlarged, scores)
     return found
 
 
@@ -219,11 +244,11 @@ def _with_shares_left(recipe: Recipe, home: Home, models: LoadedModels) -> Recip
     recipe = override_recipe(recipe, [*wide, "bounding_boxes.max_region_similarity=1"])
     _materialise(AREA_STAGES, home, recipe, models)
     rows = [row for row in Ledger(home.ledger).read("bounding_boxes", quality.SHARD).to_pylist() if row["found_in"]]
-    matches = [min(row["source_match_itm"], row["target_match_itm"]) for row in rows if row["match"] is not None]
-    limits = {
-        "max_region_similarity": np.quantile([row["region_similarity"] for row in rows], DIFFERENT),
-        "min_match": np.quantile(matches, 1 - SEEN / DIFFERENT),
-    }
+    most = np.quantile([row["region_similarity"] for row in rows], DIFFERENT)
+    matches = [
+        min(row["source_match_itm"], row["target_match_itm"]) for row in rows if row["region_similarity"] < most
+    ]
+    limits = {"max_region_similarity": most, "min_match": np.quantile(matches, 1 - SEEN / DIFFERENT)}
     return override_recipe(recipe, [f"bounding_boxes.{name}={value:.8f}" for name, value in limits.items()])
 
 

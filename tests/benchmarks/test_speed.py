@@ -185,10 +185,10 @@ def test_questions_are_as_long_as_theirs() -> None:
 
 
 def test_limits_leave_random_scores_the_shares_that_they_should(models: dict[str, Path], tmp_path: Path) -> None:
-    work = dataclasses.replace(stages.WORKS["small"], pairs=3)
+    work = dataclasses.replace(stages.WORKS["small"], pairs=2)
     recipe = load_recipe("miniature", work.overrides(models))
     drawn = stages.draw_pairs(work.pairs)
-    found = stages.propose_and_enlarge(recipe, drawn, work.enlarged)
+    found = stages.propose_and_enlarge(recipe, drawn, work.enlarged, work.drawn)
     home = stages.Home(tmp_path / "home")
     quality.write_parents(home, drawn)
     loaded = stages.with_given_proposals(recipe, found)
@@ -198,6 +198,10 @@ def test_limits_leave_random_scores_the_shares_that_they_should(models: dict[str
     matched = [row for row in rows if row["rejected_by"] != "same_content"]
     assert len(matched) / len(rows) == pytest.approx(stages.DIFFERENT, abs=1 / len(rows))
     assert 0 < sum(row["rejected_by"] == "object_not_seen" for row in matched) < len(matched)
+    assert len(rows) == 2 * work.drawn * work.pairs
+    assert sum(row["kept"] for row in rows) == stages.SEEN * len(rows), "3 a pair, as published"
+    largest = max((row["x2"] - row["x1"]) * (row["y2"] - row["y1"]) for row in rows)
+    assert largest < work.side**2 / 10, "their caption operator leaves out larger ones"
 
 
 @pytest.fixture
