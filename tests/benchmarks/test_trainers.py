@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.trainers.readers import READERS, SCRIPTS
+from benchmarks.trainers.readers import HERE, READERS
 from imgdiff_assets.export.exporting import export
 from imgdiff_assets.export.formats import OURS, formats
 from imgdiff_assets.export.options import Options
@@ -30,7 +30,7 @@ def test_what_is_installed_here_reads_its_form(tmp_path: Path, name: str, script
         archive.extractall(tmp_path, filter="data")
     out, ledger = tmp_path / "out", Ledger(Home(tmp_path / "home").ledger)
     report = export(ledger, ledger.shards("fine_tune_set"), formats()[name], out, Options(), lambda *told: None)
-    words = [sys.executable, str(SCRIPTS / f"{script}.py"), str(out)]
+    words = [sys.executable, str(HERE / "scripts" / f"{script}.py"), str(out)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"read {report['samples']['train']} samples" in done.stdout
