@@ -73,4 +73,5 @@ def train_config(
         click.echo(file)
     click.echo(f"Start it with: {command}")
     trained = shlex.quote(str(wish.out / "model"))
-    click.echo(f"Then: imgdiff evaluate --model {trained} --on {shlex.quote(place)}")
+    first = "" if full else " merge what LoRA has learnt into the model, and"
+    click.echo(f"Then{first}: imgdiff evaluate --model {trained} --on {shlex.quote(place)}")
