@@ -95,10 +95,11 @@ def rebuild(home: Home) -> int:
 def _records(ledger: Ledger, asset: str, shard: str, table: Entry) -> list[dict[str, Any]]:
     """All that is known of a table, which its footer is asked for only where its history may lack the last line.
 
-    A kill between the table's rename and the line loses the line; then the table is newer.
+    A kill between the table's rename and the line loses the line; then the table is newer, or as new as its store
+    can tell.
     """
     lines = ledger.history_lines(asset, shard)
-    if lines.values and not lines.unreadable and table.modified <= ledger.written_at(asset, shard):
+    if lines.values and not lines.unreadable and table.modified < ledger.written_at(asset, shard):
         return list(lines.values)
     latest = ledger.record(asset, shard)
     return [*lines.values, *([latest] if latest else [])]

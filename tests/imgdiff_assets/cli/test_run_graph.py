@@ -188,9 +188,7 @@ def test_more_failures_than_are_allowed_are_never_fresh(mixed_home: Home, monkey
         assert grumpy.asked == tries
 
 
-def test_failed_checks_are_told_at_the_end_and_are_errors_to_the_strict(
-    home: Home, invoke: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_checks_are_told_at_the_end_and_are_errors_to_the_strict(home: Home, invoke: Any) -> None:
     """Of captions with unknown words none is kept, which a check warns of."""
     for key, options, status, kind in ((KEYS[0], [], 0, "Warning"), (KEYS[1], ["--strict"], 1, "Error")):
         result = invoke(home.root, "run", "--select", "prompt_pairs", "--shards", key, "--json", *options)
@@ -199,6 +197,7 @@ def test_failed_checks_are_told_at_the_end_and_are_errors_to_the_strict(
         assert last.startswith(f"{kind}: prompt_pairs: the check kept_share failed: prompt_pairs of {key} keeps 0.0%")
         (told,) = json.loads(result.stdout)["failed_checks"]
         assert last == f"{kind}: {told}"
+    assert invoke(home.root, "run", "--select", "prompt_pairs", "--shards", KEYS[0], "--strict").exit_code == 0
 
 
 def lose_dagster(home: Home) -> None:

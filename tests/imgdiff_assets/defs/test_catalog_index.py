@@ -1,5 +1,6 @@
 """The catalog can be lost: it is made again from the ledger, the same to the last row."""
 
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -133,13 +134,29 @@ def test_of_a_bucket_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch, t
     assert sorted(bucket.requests) == ["get", "list"], "the new line of its history"
 
 
-def test_a_kill_before_the_history_was_written_loses_nothing(tmp_path: Path) -> None:
+def test_a_kill_while_the_history_was_written_loses_nothing(tmp_path: Path) -> None:
     """The table's own footer has the record too."""
     home = Home(tmp_path / "home")
     _commit(home, "shard-000000", "2030")
     _commit(home, "shard-000000", "2031")
     history = Ledger(home.ledger).table_path(STAGE.name, "shard-000000").with_name("history.jsonl")
     history.write_bytes(history.read_bytes()[:-20])
+    assert rebuild(home) == 2
+
+
+@pytest.mark.parametrize("older", [0, 1])
+def test_a_kill_before_the_history_was_written_loses_nothing(tmp_path: Path, older: int) -> None:
+    """Times of files may be whole seconds, so that a table that is newer has the same."""
+    home = Home(tmp_path / "home")
+    _commit(home, "shard-000000", "2030")
+    table = Path(Ledger(home.ledger).table_path(STAGE.name, "shard-000000"))
+    history = table.with_name("history.jsonl")
+    before = history.read_bytes()
+    _commit(home, "shard-000000", "2031")
+    history.write_bytes(before)
+    at = int(table.stat().st_mtime)
+    os.utime(table, (at, at))
+    os.utime(history, (at - older, at - older))
     assert rebuild(home) == 2
 
 
