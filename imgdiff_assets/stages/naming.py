@@ -41,10 +41,14 @@ class NamingSettings(StageSettings):
 
 def _named(columns: Columns, settings: Any) -> Booleans:
     """Whether something is named in each image that is to show something."""
-    rows = zip(*(columns[name] for name in (*PHRASES, "asked_kind")), strict=True)
-    return np.array(
-        [all(both[SIDES.index(side)] for side in kind_asked(asked).sides) for *both, asked in rows], dtype=bool
-    )
+    shown = dict(zip(SIDES, (columns[name].astype(bool) for name in PHRASES), strict=True))
+    kinds = columns["asked_kind"]
+    named: Booleans = np.ones(len(kinds), dtype=bool)
+    for kind in set(kinds.tolist()):
+        of_kind = kinds == kind
+        for side in kind_asked(kind).sides:
+            named &= shown[side] | ~of_kind
+    return named
 
 
 def _canary_named(settings: Any) -> Canaries:

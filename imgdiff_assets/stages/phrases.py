@@ -75,7 +75,8 @@ def told(name: str, answers: tuple[str, ...], derived: tuple[str, ...], reason: 
     """A filter that keeps the rows of which all `derived` columns, each made of one of `answers`, have a text."""
 
     def passes(columns: Columns, settings: Any) -> Booleans:
-        return np.array([all(row) for row in zip(*(columns[text] for text in derived), strict=True)], dtype=bool)
+        all_told: Booleans = np.all([columns[text].astype(bool) for text in derived], axis=0)
+        return all_told
 
     def canaries(settings: Any) -> Canaries:
         kept: Row = dict.fromkeys(answers, "a dog")

@@ -77,17 +77,8 @@ def _llama_factory(wish: Wish) -> dict[str, str]:
         "template": _template(wish),
         "cutoff_len": LONGEST,
         "preprocessing_num_workers": 8,
-        "output_dir": str(wish.out / "model"),
-        "logging_steps": 10,
-        "save_strategy": "epoch",
-        "report_to": "none",
-        "per_device_train_batch_size": wish.batch,
-        "gradient_accumulation_steps": wish.accumulate,
-        "learning_rate": wish.learning_rate,
-        "num_train_epochs": wish.epochs,
-        "lr_scheduler_type": "cosine",
+        **wish.arguments,
         "warmup_ratio": 0.03,
-        "bf16": True,
     }
     files = {"train.yaml": yaml.safe_dump(values, sort_keys=False)}
     return files | ({"zero3.json": json.dumps(ZERO3, indent=1) + "\n"} if "deepspeed" in values else {})

@@ -41,18 +41,9 @@ def trl_files(wish: Wish) -> Mapping[str, str]:
         "dataset_train_split": "train",
         **({} if wish.full else lora),
         "max_length": None,  # a cut conversation would lack tokens of its images
-        "output_dir": str(wish.out / "model"),
-        "logging_steps": 10,
-        "save_strategy": "epoch",
-        "report_to": "none",
-        "per_device_train_batch_size": wish.batch,
-        "gradient_accumulation_steps": wish.accumulate,
+        **wish.arguments,
         "gradient_checkpointing": True,
-        "learning_rate": wish.learning_rate,
-        "num_train_epochs": wish.epochs,
-        "lr_scheduler_type": "cosine",
         "warmup_steps": 0.03,  # a share, where it is below 1
-        "bf16": True,
     }
     files = {"train.py": SCRIPT, "train.yaml": yaml.safe_dump(values, sort_keys=False)}
     return files | ({"zero3.yaml": yaml.safe_dump(accelerate(wish), sort_keys=False)} if _shared(wish) else {})

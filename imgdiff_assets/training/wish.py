@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from imgdiff_assets.common.errors import ImgDiffError
 
@@ -31,3 +32,19 @@ class Wish:
     def learning_rate(self) -> float:
         """That of published fine-tunings: LoRA takes ten times what all weights do."""
         return 1e-5 if self.full else 1e-4
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Those of transformers' own trainer, which trainers that build on it know by the same names."""
+        return {
+            "output_dir": str(self.out / "model"),
+            "logging_steps": 10,
+            "save_strategy": "epoch",
+            "report_to": "none",
+            "per_device_train_batch_size": self.batch,
+            "gradient_accumulation_steps": self.accumulate,
+            "learning_rate": self.learning_rate,
+            "num_train_epochs": self.epochs,
+            "lr_scheduler_type": "cosine",
+            "bf16": True,
+        }
