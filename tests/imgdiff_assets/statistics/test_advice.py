@@ -1,11 +1,13 @@
 """What a run leaves to be done."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
+from imgdiff_assets.ingest.shards import shard_path
 from imgdiff_assets.ledger import memory
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
@@ -67,3 +69,7 @@ def test_captions_that_can_all_be_drawn_are_read_once(
     for _ in range(2):
         assert "quokka" in str(not_drawable(home, miniature_recipe, [SHARD, "shard-000001"]))
     assert "quokka" not in "".join(path.read_text() for path in home.local.glob("cache/drawable/*"))
+    # The same shard with other captions, as after a takedown.
+    assert not_drawable(home, miniature_recipe, [SHARD]) is None
+    shutil.copyfile(shard_path(home, "shard-000001"), shard_path(home, SHARD))
+    assert "quokka" in str(not_drawable(home, miniature_recipe, [SHARD]))
