@@ -5,7 +5,7 @@ that `--postgres-url` names (its tables are made when missing). Measured are
 
 - an event: one materialisation with its pictures, as a run records it;
 - the tick of the schedule, with nothing stale and with all shards stale;
-- a run that finds everything fresh, over one shard and over ten;
+- a run that finds everything fresh, over one shard, over ten and over a hundred;
 - pages of the web UI in headless Chromium, from the click to the last answer, where Chromium is there.
 """
 
@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -44,7 +45,7 @@ from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.stages.graph import stage_named
 
 ASSET = "bounding_boxes"
-RANGE = 10
+RANGES = 10, 100
 EVENTS = 50
 REPEATS = 3
 STORAGE = "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_PG_URL\n"
@@ -92,7 +93,9 @@ def measure(home: Home, recipe: Recipe) -> Iterator[tuple[str, float]]:
         with patch.object(automation, "load_recipe", lambda: changed):
             yield "tick, all stale: one run", median(lambda: tick(home, instance, 1))
         yield "fresh run of 1 shard", median(lambda: fresh_run(home, recipe, instance, keys[:1]))
-        yield f"fresh run of {RANGE} shards", timed(lambda: fresh_run(home, recipe, instance, keys[:RANGE]))
+        for several in RANGES:
+            run = partial(fresh_run, home, recipe, instance, keys[:several])
+            yield f"fresh run of {several} shards", median(run)
     if shutil.which("chromium"):
         yield from pages(home, len(keys))
 

@@ -11,13 +11,18 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import TypeAdapter
 
 from imgdiff_assets.common.aliases import Row
+from imgdiff_assets.common.hashing import content_hash
+from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.images import PairImages, decode, pixel_hash
 from imgdiff_assets.ledger.ledger import Ledger
+from imgdiff_assets.ledger.memory import Answer, Memory, worked_out_once
 from imgdiff_assets.method.regions import BOX_COLUMNS
 from imgdiff_assets.reading.pairs import scan_pairs
 from imgdiff_assets.reading.scan import ask, origins, scan
+from imgdiff_assets.recipe.editions import RELEASE
 from imgdiff_assets.stages.graph import stage_named
 from imgdiff_assets.stages.stage import OUTSIDE, UPSTREAM, Stage
 from imgdiff_assets.stages.steps import range_of
@@ -26,6 +31,8 @@ SAMPLED_PAIRS = 16
 """Pairs of a shard whose images are decoded: spread evenly over the ids, which are hashes."""
 
 TOLERANCE = 1e-3
+HashesAndNames = tuple[tuple[str, ...], ...]
+ANSWER: TypeAdapter[Answer[HashesAndNames]] = TypeAdapter(Answer[HashesAndNames])
 Violations = Callable[[Stage, Ledger, Sequence[str]], Iterator[Row]]
 """The offending rows of some shards: `shard`, the stage's id, and what is wrong."""
 
@@ -44,7 +51,8 @@ class Invariant:
 def repeated_ids(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[Row]:
     """Ids that another row has too, in any shard of the ledger."""
     name = stage.id_column
-    found = ask(ledger, stage.name, [name], f"SELECT {name} FROM rows GROUP BY {name} HAVING count(*) > 1")
+    sql = f"SELECT {name} FROM rows GROUP BY {name} HAVING count(*) > 1"
+    found = _of_all_shards("repeated_ids", stage, ledger, [name], sql)
     repeated = pc.field(name).isin(pa.array([identity for (identity,) in found], pa.string()))
     for row in scan(ledger, stage.name, [name], repeated).to_pylist() if found else ():
         yield {**row, "problem": "another row has the same id"}
@@ -119,7 +127,8 @@ def captions_in_two_splits(stage: Stage, ledger: Ledger, shards: Sequence[str]) 
         "SELECT caption_id, min(split), max(split) FROM rows WHERE kept GROUP BY caption_id "
         "HAVING min(split) < max(split) ORDER BY caption_id"
     )
-    for caption, one, another in ask(ledger, stage.name, ["caption_id", "split", "kept"], several):
+    read = ["caption_id", "split", "kept"]
+    for caption, one, another in _of_all_shards("captions_in_two_splits", stage, ledger, read, several):
         yield {"caption_id": caption, "problem": f"is in {one} and in {another}"}
 
 
@@ -156,6 +165,19 @@ INVARIANTS: tuple[Invariant, ...] = (
         lambda stage: "split" in stage.schema.names,
     ),
 )
+
+
+def _of_all_shards(name: str, stage: Stage, ledger: Ledger, columns: Sequence[str], sql: str) -> HashesAndNames:
+    """What `ask` says of a table in all its shards, or said last if none is another: runs ask after every stage.
+
+    A table that is damaged is only found when it is read. Raises DamagedTable.
+    """
+    return worked_out_once(
+        Memory(Home(ledger.root.parent), f"{name}_of_{stage.name}", ANSWER),
+        content_hash(RELEASE, sql, ledger.versions(stage.name)),
+        lambda: tuple(ask(ledger, stage.name, columns, sql)),
+        lambda: ledger.tables(stage.name).values(),
+    )
 
 
 def _sampled_images(stage: Stage, ledger: Ledger, shards: Sequence[str]) -> Iterator[tuple[Row, str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Each invariant holds of a sound ledger, and names the rows of a fault that is planted."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +20,11 @@ from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.checked_file import DamagedTable
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.reading.scan import scan
+from imgdiff_assets.reading.scan import ask, scan
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 from imgdiff_assets.stages.graph import stage_named
+from imgdiff_assets.statistics import table_checks
 from imgdiff_assets.statistics.table_checks import INVARIANTS
 from tests.imgdiff_assets.conftest import with_images
 
@@ -169,6 +171,23 @@ def test_a_damaged_table_is_named_with_what_to_do(own_home: Home, name: str) -> 
     with pytest.raises(DamagedTable, match=r"fine_tune_set.*shard-000001.* is damaged: .*`imgdiff ledger verify`"):
         violations(own_home, name, "fine_tune_set")
     assert list(BY_NAME[name].violations(stage_named("fine_tune_set"), Ledger(own_home.root / "none"), [])) == []
+
+
+@pytest.mark.parametrize("name", ["ids_unique", "no_caption_in_two_splits"])
+def test_all_shards_are_read_again_once_a_table_is_another(
+    own_home: Home, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in SHARDS:
+        os.utime(Ledger(own_home.ledger).table_path("fine_tune_set", key), (1e9, 1e9))
+    reading: list[str] = []
+    monkeypatch.setattr(table_checks, "ask", lambda *asked: reading.append(asked[-1]) or ask(*asked))
+    for _ in range(2):
+        assert violations(own_home, name, "fine_tune_set") == []
+    assert len(reading) == 1
+    edit(own_home, "fine_tune_set", lambda rows: rows.append({**kept(rows), "split": "held out"}))
+    for times in (2, 3):  # what was written just now is not remembered
+        assert violations(own_home, name, "fine_tune_set")
+        assert len(reading) == times
 
 
 def test_a_caption_in_two_splits_is_found_even_across_shards(own_home: Home) -> None:
