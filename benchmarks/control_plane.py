@@ -20,13 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import dagster as dg
+import yaml
 
 from benchmarks.shards import clone_shards
 from imgdiff_assets.definitions import build_definitions
@@ -38,14 +38,12 @@ from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
-from imgdiff_assets.recipe.chosen_recipe import load_recipe
-from imgdiff_assets.recipe.overrides import override_recipe
+from imgdiff_assets.recipe.chosen_recipe import chosen_recipe, load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.stages.graph import stage_named
 
 ASSET = "bounding_boxes"
-RANGES = 10, 100
 EVENTS = 50
 REPEATS = 3
 STORAGE = "storage:\n  postgres:\n    postgres_url:\n      env: DAGSTER_PG_URL\n"
@@ -80,22 +78,24 @@ def main() -> None:
         arguments.json.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(home: Home, recipe: Recipe) -> Iterator[tuple[str, float]]:
+def measure(
+    home: Home, recipe: Recipe, ranges: Sequence[int] = (10, 100), repeats: int = REPEATS
+) -> Iterator[tuple[str, float]]:
     """All figures of one instance, in seconds, as they come."""
     with dagster_instance(home) as instance:
         started = time.perf_counter()
         keys = register_shards(instance, home)
         yield "register the shards", time.perf_counter() - started
         yield "an event, median", record_events(home, instance, keys[:EVENTS])
-        with patch.object(automation, "load_recipe", lambda: recipe):
-            yield "tick, nothing stale", median(lambda: tick(home, instance, 0))
-        changed = override_recipe(recipe, ["filtered_pairs.min_similarity=0.01"])
-        with patch.object(automation, "load_recipe", lambda: changed):
-            yield "tick, all stale: one run", median(lambda: tick(home, instance, 1))
-        yield "fresh run of 1 shard", median(lambda: fresh_run(home, recipe, instance, keys[:1]))
-        for several in RANGES:
+        yield "tick, nothing stale", median(lambda: tick(home, recipe.name, instance, 0), repeats)
+        changed, values = Path(home.root, "changed.yaml"), chosen_recipe(recipe.name).values()
+        values["filtered_pairs"]["min_similarity"] = 0.01
+        changed.write_text(yaml.safe_dump(values), encoding="utf-8")
+        yield "tick, all stale: one run", median(lambda: tick(home, str(changed), instance, 1), repeats)
+        yield "fresh run of 1 shard", median(lambda: fresh_run(home, recipe, instance, keys[:1]), repeats)
+        for several in ranges:
             run = partial(fresh_run, home, recipe, instance, keys[:several])
-            yield f"fresh run of {several} shards", median(run)
+            yield f"fresh run of {several} shards", median(run, repeats)
     if shutil.which("chromium"):
         yield from pages(home, len(keys))
 
@@ -106,8 +106,8 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def median(work: Callable[[], object]) -> float:
-    return statistics.median(timed(work) for _ in range(REPEATS))
+def median(work: Callable[[], object], repeats: int = REPEATS) -> float:
+    return statistics.median(timed(work) for _ in range(repeats))
 
 
 def record_events(home: Home, instance: dg.DagsterInstance, keys: list[str]) -> float:
@@ -119,8 +119,8 @@ def record_events(home: Home, instance: dg.DagsterInstance, keys: list[str]) -> 
     return statistics.median(timed(lambda event=event: instance.report_runless_asset_event(event)) for event in events)
 
 
-def tick(home: Home, instance: dg.DagsterInstance, requests: int) -> None:
-    found = automation.stale_runs(PlacedGraph(home), instance, "benchmark")
+def tick(home: Home, recipe_name: str, instance: dg.DagsterInstance, requests: int) -> None:
+    found = automation.stale_runs(PlacedGraph(home, recipe_name=recipe_name), instance, "benchmark")
     if len(found) != requests:
         raise AssertionError(f"{len(found)} runs were requested, not {requests}")
 
