@@ -92,6 +92,23 @@ def test_help_and_statistics_load_nothing_heavy(drawn_home: Home) -> None:
         assert (done.returncode, done.stderr) == (0, loaded)
 
 
+def test_libraries_are_rarely_looked_through_for_garbage_while_they_load() -> None:
+    code = """
+import contextlib, gc, sys
+from imgdiff_assets.cli.main import command
+sys.argv = ["imgdiff", "--version"]
+with contextlib.suppress(SystemExit):
+    {call}
+before = [each["collections"] for each in gc.get_stats()]
+import imgdiff_assets.definitions
+print(*(each["collections"] - past for each, past in zip(gc.get_stats(), before)), gc.isenabled())
+"""
+    young, middle, full, on = python(code.format(call="command()")).stdout.splitlines()[-1].split()
+    usual = python(code.format(call="pass")).stdout.split()
+    assert int(full) <= 1 < int(usual[2])
+    assert on == "True" and int(young) > 100 and int(middle) > 10, "young garbage is let go as ever"
+
+
 def test_ingest_tells_what_became_of_every_line(invoke: Any, tmp_path: Path) -> None:
     good = tmp_path / "good.txt"
     good.write_text("a red ball on the grass\na red ball on the grass\na \x07bell\na blue cup on the sea\n")
