@@ -31,7 +31,7 @@ SAMPLED_PAIRS = 16
 """Pairs of a shard whose images are decoded: spread evenly over the ids, which are hashes."""
 
 TOLERANCE = 1e-3
-HashesAndNames = tuple[tuple[str, ...], ...]
+HashesAndNames = tuple[tuple[str | None, ...], ...]
 ANSWER: TypeAdapter[Answer[HashesAndNames]] = TypeAdapter(Answer[HashesAndNames])
 Violations = Callable[[Stage, Ledger, Sequence[str]], Iterator[Row]]
 """The offending rows of some shards: `shard`, the stage's id, and what is wrong."""
@@ -170,7 +170,7 @@ INVARIANTS: tuple[Invariant, ...] = (
 def _of_all_shards(name: str, stage: Stage, ledger: Ledger, columns: Sequence[str], sql: str) -> HashesAndNames:
     """What `ask` says of a table in all its shards, or said last if none is another: runs ask after every stage.
 
-    A table that is damaged is only found when it is read. Raises DamagedTable.
+    Raises DamagedTable, where it reads.
     """
     return worked_out_once(
         Memory(Home(ledger.root.parent), f"{name}_of_{stage.name}", ANSWER),
