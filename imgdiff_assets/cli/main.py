@@ -103,7 +103,7 @@ for each in (
 def collect_the_old_rarely() -> None:
     """Have Python look through all objects a tenth as often for garbage.
 
-    Nearly all that is there are the libraries, over half a million objects that stay, and they were looked through again
+    Nearly all that is there are the libraries, over half a million objects that stay; they were looked through again
     and again while they are imported. Young garbage is collected as ever, and all of it where a model makes room.
     """
     young, middle, _ = gc.get_threshold()
