@@ -8,7 +8,7 @@ change while a process lives. That is two thirds of the making of an instance.
 from functools import wraps
 from typing import Any
 
-from alembic.script import ScriptDirectory
+from dagster._core.storage.sql import ScriptDirectory  # type: ignore[attr-defined]
 
 
 def read_revisions_once() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from alembic.script import Script, ScriptDirectory
+from dagster._core.storage.sql import ScriptDirectory  # type: ignore[attr-defined]
 
 from imgdiff_assets.defs.dagster_instance import dagster_instance
 from imgdiff_assets.home import Home
@@ -25,16 +25,16 @@ def test_a_second_instance_reads_no_revision_and_is_of_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DAGSTER_HOME", raising=False)
-    read, load = [], Script._from_path
+    read, load = [], ScriptDirectory._load_revisions
 
-    def counted(directory: ScriptDirectory, path: Path) -> Any:
-        read.append(path)
-        return load(directory, path)
+    def counted(directory: ScriptDirectory) -> Any:
+        read.append(directory.dir)
+        return load(directory)
 
     first = Home(tmp_path / "first")
     with dagster_instance(first) as instance, instance.event_log_storage.run_connection("of-a-run"):
         pass
-    monkeypatch.setattr(Script, "_from_path", counted)
+    monkeypatch.setattr(ScriptDirectory, "_load_revisions", counted)
     second = Home(tmp_path / "second")
     with dagster_instance(second) as instance, instance.event_log_storage.run_connection("of-a-run"):
         pass
