@@ -6,7 +6,7 @@ steps are one weighted mean of neighbouring logits. Pixels with the same neighbo
 beyond these. So only cells with neighbours on both sides of a threshold, the outline, are enlarged.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -98,7 +98,8 @@ class EnlargedMasks:
         at_most = self._pixels(self._highest > raised) / self._pixels(self._lowest > lowered)
         (doubtful,) = (~stable & ~(at_most < least * (1 - ROUNDING))).nonzero(as_tuple=True)
         if len(doubtful):
-            stable[doubtful] = self._areas(doubtful, raised) / self._areas(doubtful, lowered) >= least
+            kept, reached = self._areas(doubtful, (raised, lowered))
+            stable[doubtful] = kept / reached >= least
         return stable
 
     def boxes(self, wanted: "torch.Tensor", threshold: float) -> "torch.Tensor":
@@ -139,33 +140,43 @@ class EnlargedMasks:
         (left, right), (top, bottom) = edges
         return torch.stack([left, top, right, bottom], 1).float()
 
-    def _areas(self, wanted: "torch.Tensor", threshold: float) -> "torch.Tensor":
-        """The pixels (N,) of masks `wanted` (N,) above a threshold."""
-        full, partly = self._cells(wanted, threshold)
-        if self._small and partly.count_nonzero() > CROWDED * partly.numel():
-            return self._pixels(full) + self._crowded(wanted, partly, threshold)
-        mask, row, column = partly.nonzero(as_tuple=True)
-        above = (self._enlarge(wanted[mask], row, column) > threshold).sum((0, 1)).float()
-        return self._pixels(full).index_add(0, mask, above)
+    def _areas(self, wanted: "torch.Tensor", thresholds: Sequence[float]) -> "list[torch.Tensor]":
+        """The pixels (N,) of masks `wanted` (N,) above each threshold."""
+        full, partly = zip(*(self._cells(wanted, threshold) for threshold in thresholds), strict=True)
+        outline = sum(int(cells.count_nonzero()) for cells in partly)
+        crowded = self._small and outline > CROWDED * sum(cells.numel() for cells in partly)
+        above = (self._of_all if crowded else self._of_outline)(wanted, partly, thresholds)
+        return [self._pixels(cells) + pixels for cells, pixels in zip(full, above, strict=True)]
 
-    def _crowded(self, wanted: "torch.Tensor", cells: "torch.Tensor", threshold: float) -> "torch.Tensor":
-        """The pixels (N,) above a threshold in some cells (N, rows, columns); all are enlarged, a few masks at once."""
+    def _of_outline(
+        self, wanted: "torch.Tensor", partly: "Sequence[torch.Tensor]", thresholds: Sequence[float]
+    ) -> "Iterator[torch.Tensor]":
+        """For each threshold the pixels (N,) above it in some cells (N, rows, columns)."""
+        for cells, threshold in zip(partly, thresholds, strict=True):
+            mask, row, column = cells.nonzero(as_tuple=True)
+            above = (self._enlarge(wanted[mask], row, column) > threshold).sum((0, 1)).float()
+            yield above.new_zeros(len(wanted)).index_add(0, mask, above)
+
+    def _of_all(
+        self, wanted: "torch.Tensor", partly: "Sequence[torch.Tensor]", thresholds: Sequence[float]
+    ) -> "Iterator[torch.Tensor]":
+        """As `_of_outline`; all cells are enlarged, those of a few masks at once."""
         import torch
 
-        (rows, columns), weights = cells.shape[1:], self._columns.weights
-        found = []
-        at_once = max(1, CACHED_NUMBERS // (self._rows.weights[..., 0].numel() * columns))
-        for some, counted in zip(wanted.split(at_once), cells[:, :, None].split(at_once), strict=True):
-            around = self._around[some, :, None]  # (n, rows + w - 1, 1, columns + w - 1)
-            lines = _mean(
-                (self._rows.weights[:, :, k, None], around[:, k : k + rows]) for k in range(self._rows.reach)
-            )  # (n, rows, m, columns + w - 1)
-            count = counted.new_zeros((*lines.shape[:3], columns), dtype=torch.uint8)
-            for pixel in range(weights.shape[1]):
-                pixels = _mean((weights[:, pixel, k], lines[..., k : k + columns]) for k in range(self._columns.reach))
-                count += (pixels > threshold) & counted
-            found.append(count.float().sum((1, 2, 3)))
-        return torch.cat(found)
+        (rows, columns), reach = self._drawn.shape, self._columns.reach
+        down, right = self._rows.weights.permute(2, 0, 1)[..., None], self._columns.weights.permute(1, 2, 0).contiguous()
+        at_once = max(1, CACHED_NUMBERS // (down[0].numel() * columns))
+        counts = []
+        for some in torch.arange(len(wanted), device=wanted.device).split(at_once):
+            around = self._around[wanted[some], :, None]  # (n, rows + w - 1, 1, columns + w - 1)
+            lines = _mean((weight, around[:, k : k + rows]) for k, weight in enumerate(down))
+            count = lines.new_zeros((len(thresholds), *lines.shape[:3], columns), dtype=torch.uint8)
+            for weights in right:
+                pixels = _mean((weights[k], lines[..., k : k + columns]) for k in range(reach))
+                for number, (cells, threshold) in enumerate(zip(partly, thresholds, strict=True)):
+                    count[number] += (pixels > threshold) & cells[some, :, None]
+            counts.append(count.float().sum((2, 3, 4)))
+        yield from torch.cat(counts, 1)
 
     def _pixels(self, cells: "torch.Tensor") -> "torch.Tensor":
         """How many pixels (K,) there are in some cells (K, rows, columns)."""
