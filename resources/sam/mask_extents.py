@@ -82,7 +82,8 @@ class EnlargedMasks:
         beyond = [columns.reach - 1] * 2 + [rows.reach - 1] * 2
         self._around = around = pad(logits[:, None], beyond, mode="replicate")[:, 0]
         self._lowest, self._highest = self._extremes(torch.minimum, around), self._extremes(torch.maximum, around)
-        self._small = rows.weights[0].numel() * columns.weights.shape[1] < FEW_PRODUCTS
+        (down, high), (right, wide) = (axis.weights.shape[:0:-1] for axis in (rows, columns))
+        self._small = high * right * max(down, wide) < FEW_PRODUCTS
         self._drawn = rows.pixels[:, None] * columns.pixels > 0
 
     def stable(self, threshold: float, offset: float, least: float) -> "torch.Tensor":
@@ -90,8 +91,6 @@ class EnlargedMasks:
 
         An empty mask has not. Most masks are known by their whole cells, without an outline enlarged.
         """
-        import torch
-
         raised, lowered = threshold + offset, threshold - offset
         whole, touched = self._lowest > raised, self._highest > lowered
         stable = self._pixels(whole) / self._pixels(touched) > least * (1 + ROUNDING)
@@ -163,16 +162,17 @@ class EnlargedMasks:
         """As `_of_outline`; all cells are enlarged, those of a few masks at once."""
         import torch
 
-        (rows, columns), reach = self._drawn.shape, self._columns.reach
-        down, right = self._rows.weights.permute(2, 0, 1)[..., None], self._columns.weights.permute(1, 2, 0).contiguous()
+        rows, columns = self._drawn.shape
+        down = self._rows.weights.permute(2, 0, 1)[..., None]  # (w, rows, m, 1)
+        right = self._columns.weights.permute(1, 2, 0).contiguous()  # (m, w, columns)
         at_once = max(1, CACHED_NUMBERS // (down[0].numel() * columns))
         counts = []
-        for some in torch.arange(len(wanted), device=wanted.device).split(at_once):
+        for some in torch.split(torch.arange(len(wanted), device=wanted.device), at_once):
             around = self._around[wanted[some], :, None]  # (n, rows + w - 1, 1, columns + w - 1)
             lines = _mean((weight, around[:, k : k + rows]) for k, weight in enumerate(down))
             count = lines.new_zeros((len(thresholds), *lines.shape[:3], columns), dtype=torch.uint8)
             for weights in right:
-                pixels = _mean((weights[k], lines[..., k : k + columns]) for k in range(reach))
+                pixels = _mean((weights[k], lines[..., k : k + columns]) for k in range(right.shape[1]))
                 for number, (cells, threshold) in enumerate(zip(partly, thresholds, strict=True)):
                     count[number] += (pixels > threshold) & cells[some, :, None]
             counts.append(count.float().sum((2, 3, 4)))
@@ -206,7 +206,7 @@ class EnlargedMasks:
         height, width = self._around.shape[1:]
         first, logits = (mask * height + row) * width + column, self._around.view(-1)
         rows, columns = (
-            axis.weights.flatten(1)[cell].T.contiguous().unflatten(0, axis.weights.shape[1:])
+            axis.weights.flatten(1)[cell].T.contiguous().view(*axis.weights.shape[1:], len(cell))
             for axis, cell in ((self._rows, row), (self._columns, column))
         )
         lines = [
