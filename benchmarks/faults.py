@@ -208,9 +208,9 @@ def contents(home: Home) -> dict[tuple[str, str], pa.Table]:
 
 
 def files(home: Home) -> set[str]:
-    """All files but Dagster's."""
+    """All files but Dagster's, and what the machine may forget."""
     paths = [path.relative_to(home.root) for path in home.root.rglob("*") if path.is_file()]
-    return {str(path) for path in paths if path.parts[0] != home.dagster.name}
+    return {str(path) for path in paths if path.parts[0] not in (home.dagster.name, "cache")}
 
 
 def durable_rows(home: Home) -> Rows:

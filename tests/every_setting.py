@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
 
-ANSWERED = "prompt_pairs.answer"
-"""The one that is not among them: models of chance rewrite, and answer no questions."""
+OF_OTHER_MODELS = ("prompt_pairs.answer", "bounding_boxes.propose")
+"""Not among them: models of chance answer no questions, and find nothing by name."""
 
 FARTHEST = 6
 """How far a drawn whole number is from the recipe's: an image of 64 pixels has no use for larger paddings."""
@@ -28,7 +28,7 @@ def every_setting(recipe: Recipe) -> Iterator[tuple[str, st.SearchStrategy[Any]]
     """`stage.key` of each setting of all stages, with a strategy for other values of it. Raises TypeError."""
     for stage in STAGES:
         if (section := stage.settings(recipe)) is not None:
-            yield from (each for each in _settings(stage.name, section) if each[0] != ANSWERED)
+            yield from (each for each in _settings(stage.name, section) if each[0] not in OF_OTHER_MODELS)
 
 
 def _written(name: str, value: Any) -> str:

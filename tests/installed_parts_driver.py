@@ -24,7 +24,6 @@ from imgdiff_assets.reading.scan import scan
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.recipe.editions import SHIPPED
 from imgdiff_assets.recipe.recipe import Recipe
-from imgdiff_assets.stages.graph import COMMON_NAMES as STAGE_NAMES
 from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.statistics.funnel import funnel
 from resources.catalog import Catalog
@@ -68,7 +67,11 @@ def state(recipe: Recipe) -> dict[str, Any]:
     return {
         "kept": kept(recipe),
         "funnel": [asdict(stage) for stage in funnel(LEDGER, [SHARD], stages_of(recipe)).stages],
-        "records": {name: record for name in STAGE_NAMES if (record := LEDGER.record(name, SHARD)) is not None},
+        "records": {
+            stage.name: record
+            for stage in stages_of(recipe)
+            if (record := LEDGER.record(stage.name, SHARD)) is not None
+        },
     }
 
 

@@ -179,9 +179,9 @@ def certify(
         return Precision(int(np.count_nonzero(among)), *estimated(among, accepted))
 
     # No threshold on the score touches a sample without it; NaN passes no comparison.
-    passing = [(edge, values >= edge if keeps_larger else values < edge) for edge in edges[:-1]]
+    passing = [(edge, values >= edge) for edge in edges[:-1]]
     if not keeps_larger:
-        passing = [(edge, values < edge) for edge in edges[1:-1]] + [(edges[-1], values <= edges[-1])]
+        passing = [(edge, values < edge) for edge in edges[1:-1]] + [(edge, values <= edge) for edge in edges[-1:]]
     return Certificate(
         score=score,
         keeps_larger=keeps_larger,

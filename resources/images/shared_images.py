@@ -45,6 +45,8 @@ def answer_sharing(model: Any, processor: Any, questions: Sequence[Question], ad
     """Return the answers, as `transformers_models.answer` gives them, each head read once."""
     import torch
 
+    from resources.loading.growing_cache import growing_cache
+
     tokenizer = processor.tokenizer
     first = {question.reading: question for question in reversed(questions)}
     places = {reading: place for place, reading in enumerate(first)}
@@ -57,7 +59,8 @@ def answer_sharing(model: Any, processor: Any, questions: Sequence[Question], ad
         return_tensors="pt",
     ).to(model.device, model.dtype)
     # By `generate`, which numbers positions past the padding; the token that it chooses is not used.
-    read = model.generate(**seen, max_new_tokens=1, return_dict_in_generate=True, tokenizer=tokenizer)
+    told = {"max_new_tokens": 1, "return_dict_in_generate": True, "tokenizer": tokenizer}
+    read = model.generate(**seen, **growing_cache(model), **told)
     cache = read.past_key_values
     cache.batch_select_indices(rows)
     # Qwen's models keep here how far an image moves the positions after it.

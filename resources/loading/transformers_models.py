@@ -67,9 +67,11 @@ def answer(
     Each of `processors` gets the tokens so far (N, length) and the scores of the next (N, vocabulary), and returns the
     scores that the next one gets; the greedy choice follows the last.
     """
+    from resources.loading.growing_cache import growing_cache
+
     stops = model.generation_config.stop_strings or []
     tokens = model.generate(
-        **inputs,
+        **(growing_cache(model) | dict(inputs)),
         generation_config=model.generation_config,
         logits_processor=list(processors),
         tokenizer=tokenizer,

@@ -75,6 +75,14 @@ def test_bands_have_equally_many_samples() -> None:
     assert len(band_edges(np.zeros(0))) == 0
 
 
+@pytest.mark.parametrize("keeps_larger", [True, False])
+@pytest.mark.parametrize("scores", [{}, {"a": float("nan")}])
+def test_where_no_sample_has_the_score_there_is_no_threshold(scores: dict[str, float], keeps_larger: bool) -> None:
+    found = certify(SCORE, keeps_larger, scores, {"a": {"Ann": review("a", ACCEPT)}})
+    assert (found.bands, found.thresholds) == ((), ())
+    assert found.overall.reviewed == len(scores)
+
+
 def test_a_stratified_queue_is_weighted_back_to_the_population() -> None:
     """Of 1000 samples the 200 with the lowest scores are wrong, and most of the reviews are of those."""
     scores = {f"{number:04d}": number / 1000 for number in range(1000)}

@@ -12,6 +12,7 @@ from benchmarks.small_parts import byte_tokenizer, chat_template
 from resources.captioner import Captioner, CaptionerSettings
 from resources.images import shared_images
 from resources.images.crops import cut
+from resources.loading import growing_cache
 
 QUESTIONS = ["what?", "a long question about all images, is it not", "hm"]
 
@@ -113,6 +114,15 @@ def test_the_answers_are_those_of_reading_each_time(captioner: Captioner, asked:
     shared = captioner.answer(groups, questions)
     assert shared == captioner.answer(copies(groups), questions)
     assert len(set(shared)) > len(questions) / 2
+
+
+def test_keys_and_values_that_grow_in_place_change_no_answer(
+    captioner: Captioner, asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = captioner.answer(*asked)
+    assert growing_cache.growing_cache(captioner._model)
+    monkeypatch.setattr(growing_cache, "growing_cache", lambda model: {})
+    assert captioner.answer(*asked) == answers
 
 
 def test_each_group_of_images_is_read_once(settings: CaptionerSettings, images: list[list[np.ndarray]]) -> None:
