@@ -29,12 +29,12 @@ import dagster as dg
 import yaml
 
 from benchmarks.shards import clone_shards
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs import automation
 from imgdiff_assets.defs.asset_metadata import materialization_metadata
 from imgdiff_assets.defs.dagster_instance import DAGSTER_YAML, dagster_instance
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.defs.placed_graph import PlacedGraph
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.engine.record import Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger

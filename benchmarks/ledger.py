@@ -34,9 +34,9 @@ from benchmarks.shards import clone_shards, run_command
 from benchmarks.undrawn_pairs import SHARD, Clock, Figures, NoModels, pairs_without_drawing, prompt_pairs
 from imgdiff_assets.common.aliases import Row
 from imgdiff_assets.common.hashing import content_id
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.engine.materialize import materialize
 from imgdiff_assets.engine.parents import Inputs
 from imgdiff_assets.engine.staleness import Staleness

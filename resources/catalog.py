@@ -82,12 +82,27 @@ class Catalog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held: duckdb.DuckDBPyConnection | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep one connection for all that this object does in the block; other processes wait for its end."""
+        with self.connect() as connection:
+            self._held = connection
+            try:
+                yield
+            finally:
+                self._held = None
 
     @contextmanager
     def connect(self) -> "Iterator[duckdb.DuckDBPyConnection]":
         """A short exclusive connection; other processes wait for it to close. Raises CatalogUnavailable."""
         import duckdb
 
+        if self._held is not None:
+            with self._explained():
+                yield self._held
+            return
         with self._lock(), self._explained(), closing(duckdb.connect(self.path)) as connection:
             for name, schema in TABLES.items():
                 empty = schema.empty_table()

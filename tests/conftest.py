@@ -24,6 +24,10 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# What one process has compiled, the next need not: the tests start many, and rewriting their assertions takes seconds.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # Until all is imported: looking for garbage among what the libraries define takes half as long as importing them.
 gc.disable()
 

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from imgdiff_assets.browser.app import create_app
 from imgdiff_assets.browser.site import Site
 from imgdiff_assets.cli.main import main
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.reading.scan import scan

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.site.text import plain, table, type_name
-from imgdiff_assets.definitions import build_definitions
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.engine.record import FilterStatistic, Materialization
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.chosen_recipe import load_recipe

@@ -9,7 +9,6 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 from imgdiff_assets.cli.run_report import RunReport
 from imgdiff_assets.common.aliases import Say
 from imgdiff_assets.common.errors import REPORT
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.asset_stage import AGAIN_TAG, PENDING, RETRY_TAG
 from imgdiff_assets.defs.automation import JOB
 from imgdiff_assets.defs.catalog_index import catch_up
@@ -19,6 +18,7 @@ from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.run_requests import Request, group
 from imgdiff_assets.defs.runs_in_progress import fail_lost_runs
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.engine.staleness import Staleness
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe

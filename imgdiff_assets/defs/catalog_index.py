@@ -51,27 +51,31 @@ def _add_unknown(home: Home, records: Sequence[Mapping[str, Any]]) -> None:
     whole = [record if "rows" in record else ledger.record(record["asset"], record["shard"]) for record in unknown]
     if found := [record for record in whole if record is not None]:
         index(home, found)
-        for asset in dict.fromkeys(record["asset"] for record in found):
-            refresh_view(home, stage_named(asset))  # nor could it make the view over the table
+        assets = dict.fromkeys(record["asset"] for record in found)
+        refresh_view(home, *map(stage_named, assets))  # nor could it make the view over the table
 
 
-def refresh_view(home: Home, stage: Stage) -> None:
-    """Make the view over all tables of the stage. While one of them is damaged, the view stays as it is.
+def refresh_view(home: Home, *stages: Stage) -> None:
+    """Make the view over all tables of each stage. While one of them is damaged, its stage's view stays as it is.
 
     It reads the footers of all shards, so it is for the end of a run, not for each shard.
     """
-    folder = home.ledger / stage.name
-    if not isinstance(folder, Path):  # in a bucket, into which DuckDB sees only with an extension of its own
+    if not isinstance(home.ledger, Path):  # in a bucket, into which DuckDB sees only with an extension of its own
         return
+    catalog = Catalog(home.catalog)
+    with suppress(CatalogUnavailable), catalog.held():
+        for stage in stages:
+            # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
+            with suppress(CatalogUnavailable):
+                _make_views(catalog, home.ledger / stage.name, stage)
+
+
+def _make_views(catalog: Catalog, folder: Path, stage: Stage) -> None:
     columns = [column.name for column in stage.schema if not is_image(column)]
-    # Without a shard there is no column to see, and a damaged table is moved aside when its shard is run.
-    with suppress(CatalogUnavailable):
-        Catalog(home.catalog).create_view(stage.name, folder, TABLES, columns)
-        if images := [column.name for column in stage.schema if is_image(column)]:
-            parts = Path(home.ledger.with_name(PARTS), stage.name)
-            Catalog(home.catalog).create_image_view(
-                f"{stage.name}{WITH_IMAGES}", folder, TABLES, columns, images, parts
-            )
+    catalog.create_view(stage.name, folder, TABLES, columns)
+    if images := [column.name for column in stage.schema if is_image(column)]:
+        parts = folder.parent.with_name(PARTS) / stage.name
+        catalog.create_image_view(f"{stage.name}{WITH_IMAGES}", folder, TABLES, columns, images, parts)
 
 
 def rebuild(home: Home) -> int:
@@ -87,8 +91,7 @@ def rebuild(home: Home) -> int:
                 for record in _records(ledger, stage.name, shard, table):
                     records[record["asset"], record["shard"], record["finished_at"]] = record
     Catalog(home.catalog).replace(list(records.values()))
-    for stage in STAGES:
-        refresh_view(home, stage)
+    refresh_view(home, *STAGES)
     return len(records)
 
 

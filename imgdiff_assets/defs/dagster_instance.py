@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from imgdiff_assets.common.errors import ImgDiffError
 from imgdiff_assets.defs.events_together import write_together
 from imgdiff_assets.defs.instance_files import SETTINGS, dagster_folder
+from imgdiff_assets.defs.revisions_once import read_revisions_once
 from imgdiff_assets.home import Home
 
 DAGSTER_YAML = Path(__file__).parents[1] / "data" / SETTINGS
@@ -32,6 +33,7 @@ def dagster_instance(home: Home) -> Iterator[dg.DagsterInstance]:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / SETTINGS).exists():
         shutil.copyfile(DAGSTER_YAML, folder / SETTINGS)
+    read_revisions_once()
     try:
         with _opened(folder) as instance:
             write_together(instance)

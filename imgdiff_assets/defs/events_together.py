@@ -3,12 +3,13 @@
 A run over a hundred shards plans and reports eight hundred tables. Dagster hands such events to its storage in
 batches, and its SQLite storage writes them one by one, each in three or four transactions of its own: half of such a
 run's time. Here a batch is written by the same code in one transaction for each database. If that fails, Dagster
-writes the events one by one. Other storages are left as they are.
+writes the events one by one. It also asks, before each thing that it writes or reads, whether the database has the
+table for it, which here is asked until it has. Other storages are left as they are.
 """
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
@@ -37,6 +38,19 @@ def write_together(instance: dg.DagsterInstance) -> None:
                 storage.store_event(event)
 
     storage.store_event_batch = store
+    storage.has_table = _asked_until_true(storage.has_table)
+
+
+def _asked_until_true(ask: Callable[[str], bool]) -> Callable[[str], bool]:
+    """A table that is there stays."""
+    there: set[str] = set()
+
+    def has(table_name: str) -> bool:
+        if table_name not in there and ask(table_name):
+            there.add(table_name)
+        return table_name in there
+
+    return has
 
 
 @contextmanager

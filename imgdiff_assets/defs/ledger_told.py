@@ -31,6 +31,9 @@ SHOWN_SHARDS = 20
 MOST_TOLD = 100
 """Materialisations without a run that one tick reports: each costs Dagster's database a twentieth of a second."""
 
+NOT_WELL = dg.RunsFilter(statuses=[status for status in dg.DagsterRunStatus if status != dg.DagsterRunStatus.SUCCESS])
+"""The runs that can have left something red."""
+
 Tables = Mapping[str, Sequence[TablePlan]]
 """What is to be done with the tables of each stage, a shard after another."""
 
@@ -64,6 +67,8 @@ def stale_check(tables: Sequence[TablePlan]) -> dict[str, Any]:
 
 def tell_of_red(graph: PlacedGraph, recipe: Recipe, instance: dg.DagsterInstance, shards: Sequence[str]) -> None:
     """Report the tables of these shards that are red in Dagster, by a run that failed, and fresh by this recipe."""
+    if not instance.get_run_ids(NOT_WELL, limit=1):
+        return
     red = _shown(graph, instance, shards, (dg.AssetPartitionStatus.FAILED,))
     concerned = sorted(set().union(*red.values()))
     for event in _fresh(graph, tables_of(graph.home, recipe, concerned), red):

@@ -1,5 +1,7 @@
 """The whole graph on one screen: home, names and recipe -> Definitions."""
 
+import os
+
 import dagster as dg
 
 from imgdiff_assets.defs.assets.release import release_asset
@@ -16,7 +18,7 @@ from imgdiff_assets.defs.automation import (
     verify_ledger,
 )
 from imgdiff_assets.defs.checks import stage_checks
-from imgdiff_assets.defs.home_resource import home_resource
+from imgdiff_assets.defs.home_resource import SAMPLES_ROOT, home_resource
 from imgdiff_assets.defs.ledger_told import STALE, in_step
 from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.recipe_resource import recipe_resource
@@ -24,8 +26,16 @@ from imgdiff_assets.defs.role_resources import role_resources
 from imgdiff_assets.defs.watch import watch
 from imgdiff_assets.defs.what_if_job import what_if_job
 from imgdiff_assets.defs.workers_resource import workers_resource
+from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.recipe import Recipe
 from imgdiff_assets.stages.graph import stages_of
+
+
+def build_definitions(home: Home, recipe: Recipe) -> dg.Definitions:
+    """The graph over one home, with the values of one recipe; what it runs by itself reads the recipe anew."""
+    graph = PlacedGraph(home, browser_url=os.environ.get("IMGDIFF_BROWSER_URL") or SAMPLES_ROOT)
+    # One process for all stages of a run: a process per step would load every model again.
+    return dg.Definitions.merge(graph_definitions(graph, recipe), dg.Definitions(executor=dg.in_process_executor))
 
 
 def graph_definitions(graph: PlacedGraph, recipe: Recipe) -> dg.Definitions:

@@ -21,6 +21,7 @@ from imgdiff_assets.cli.run_graph import run_graph
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.hashing import content_hash
 from imgdiff_assets.common.progress import Progress
+from imgdiff_assets.defs.revisions_once import read_revisions_once
 from imgdiff_assets.engine.given_pairs import stage_of_shard
 from imgdiff_assets.engine.loaded_models import LoadedModels
 from imgdiff_assets.engine.materialize import materialize
@@ -42,6 +43,9 @@ from imgdiff_assets.stages.graph import stages_of
 from imgdiff_assets.stages.stage import Stage
 from resources.installed import offers
 from resources.miniature.scenes import BACKGROUNDS, OBJECTS, Scene, SceneObject, caption, draw_scene, parse_caption
+
+# Also where a test makes an instance of Dagster of its own.
+read_revisions_once()
 
 HOMES = Path(__file__).parents[1] / "homes"
 KEPT = ("a red ball on the grass", "a blue boat and a green tree on the sand", "a yellow house on the snow")

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from imgdiff_assets import definitions as defs_module
 from imgdiff_assets.definitions import defs
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
 from imgdiff_assets.stages.graph import COMMON_STAGES as STAGES
@@ -87,3 +88,10 @@ def test_stages_of_one_name_have_one_asset() -> None:
     names = {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
     assert {stage.name for stage in STAGES} <= names
     assert stage_named("captions") in STAGES
+
+
+def test_nobody_who_builds_a_graph_imports_that_of_the_environment() -> None:
+    """It would be built twice, which takes a third of a second: the builder is in `defs`."""
+    package = Path(defs_module.__file__ or "").parent
+    importing = [str(path) for path in package.rglob("*.py") if "from imgdiff_assets.definitions" in path.read_text()]
+    assert importing == []

@@ -1,6 +1,7 @@
 """A backend that an installed package offers is used like ours, from the recipe to the replay."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,15 +37,27 @@ def answer(*arguments: str) -> Any:
     return json.loads(call(*arguments, "--json").stdout)
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    """A ledger whose prompt pairs are written by the stamp."""
-    captions = tmp_path / "captions.txt"
+@pytest.fixture(scope="module")
+def stamped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose prompt pairs are written by the stamp; not to be changed."""
+    folder = tmp_path_factory.mktemp("stamped")
+    captions = folder / "captions.txt"
     captions.write_text("a dog on the grass\na cat on the sand\n", encoding="utf-8")
-    assert call("ingest", str(captions)).exit_code == 0
-    result = call("run", "--select", "prompt_pairs", "--set", *STAMPED, *PLAIN)
-    assert result.exit_code == 0, result.output
-    return Ledger(tmp_path / "home" / "ledger")
+    with pytest.MonkeyPatch.context() as patch:
+        install(folder / "packages", patch)
+        patch.setenv("IMGDIFF_HOME", str(folder / "home"))
+        patch.delenv("IMGDIFF_RECIPE", raising=False)
+        assert call("ingest", str(captions)).exit_code == 0
+        result = call("run", "--select", "prompt_pairs", "--set", *STAMPED, *PLAIN)
+        assert result.exit_code == 0, result.output
+    installed.offers.cache_clear()
+    return folder / "home"
+
+
+@pytest.fixture
+def ledger(stamped: Path, stamp: None, tmp_path: Path) -> Ledger:
+    """Of a copy."""
+    return Ledger(Path(shutil.copytree(stamped, tmp_path / "home")) / "ledger")
 
 
 def test_a_run_measures_with_it_and_records_what_it_was(ledger: Ledger) -> None:

@@ -13,13 +13,13 @@ import dagster as dg
 import pytest
 import yaml
 
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs import placed_graph
 from imgdiff_assets.defs.automation import as_soon_as_stale, bring_up_to_date, inbox, lost_runs, stale_shards
 from imgdiff_assets.defs.home_resource import home_resource
 from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.defs.placed_graph import PlacedGraph
 from imgdiff_assets.defs.runs_in_progress import alive, fail_lost_runs, shards_in_progress, stoppable
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.shards import read_captions
 from imgdiff_assets.ledger.batch_notes import BatchNote, BatchNotes, now

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 
@@ -47,21 +48,25 @@ def _commit(home: Home, shard: str, finished_at: str) -> dict[str, Any]:
     return record
 
 
-def test_a_deleted_catalog_is_made_again_the_same(own_home: Home, drawn_recipe: Recipe) -> None:
+def test_a_deleted_catalog_is_made_again_the_same(
+    own_home: Home, drawn_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Over a ledger that the real stages made, recorded as each table was written."""
     ledger = Ledger(own_home.ledger)
     for shard in SHARDS:
         for stage in STAGES:
             index(own_home, ledger.history(stage.name, shard))
-    for stage in STAGES:
-        refresh_view(own_home, stage)
+    refresh_view(own_home, *STAGES)
     before = _contents(own_home)
     assert len(before["materializations"]) == len(STAGES) * len(SHARDS)
     assert len(before["filter_statistics"]) == len(SHARDS) * sum(
         len(stage.filters) for stage in stages_of(drawn_recipe)
     )
     own_home.catalog.unlink()
+    opened, connect = [], duckdb.connect
+    monkeypatch.setattr(duckdb, "connect", lambda *arguments: (opened.append(arguments), connect(*arguments))[1])
     assert rebuild(own_home) == len(before["materializations"])
+    assert len(opened) == 2, "once for the records, once for all views"
     assert _contents(own_home) == before
     assert rebuild(own_home) == len(before["materializations"])
     assert _contents(own_home) == before, "made again over itself"

@@ -87,7 +87,7 @@ def _migrate_until(root: str, write: int) -> None:
     migrate_home(Home(Path(root)))
 
 
-@pytest.mark.parametrize("write", [1, 2, 4, 6])
+@pytest.mark.parametrize("write", [1, 4, *(pytest.param(write, marks=pytest.mark.slow) for write in (2, 6))])
 def test_a_migration_that_is_killed_goes_on(home_of_0_1_0: Home, write: int) -> None:
     before = images_of(home_of_0_1_0)
     process = multiprocessing.get_context("spawn").Process(

@@ -109,3 +109,15 @@ def test_shards_are_asked_for_once_in_the_block_and_anew_after_it(tmp_path: Path
         assert made.get_dynamic_partitions("shards") == [*SHARDS, "shard-000099"]
         assert made.has_dynamic_partition("shards", "shard-000099")
     assert os.environ[SIZE_VARIABLE] == events_together.SIZE
+
+
+def test_whether_a_table_is_there_is_asked_until_it_is(tmp_path: Path) -> None:
+    with instance(tmp_path / "home") as made:
+        storage: Any = made.event_log_storage
+        asked: list[str] = []
+        there = storage.has_table
+        storage.has_table = lambda name: (asked.append(name), there(name))[1]
+        write_together(made)
+        assert [storage.has_table("of a later release") for _ in range(2)] == [False, False]
+        assert [storage.has_table("event_logs") for _ in range(3)] == [True] * 3
+        assert asked == ["of a later release", "of a later release", "event_logs"]

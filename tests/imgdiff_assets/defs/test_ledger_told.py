@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs import placed_graph
 from imgdiff_assets.defs.ledger_told import in_step, tell_of_red
 from imgdiff_assets.defs.names import PLAIN
 from imgdiff_assets.defs.partitions import register_shards
 from imgdiff_assets.defs.placed_graph import PlacedGraph
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.home import Home
 from imgdiff_assets.recipe.overrides import override_recipe
 from imgdiff_assets.recipe.recipe import Recipe
@@ -75,6 +75,19 @@ def test_what_a_failed_run_left_red_is_fresh_after_all(
     event = instance.get_latest_materialization_event(dg.AssetKey("captions"))
     assert event is not None
     assert {"kept", "keep_rate", "kept_examples"} <= event.asset_materialization.metadata.keys()
+
+
+def test_where_all_runs_were_well_dagster_is_not_asked_for_every_shard(
+    own_home: Home, instance: dg.DagsterInstance, recipe: list[Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = register_shards(instance, own_home)
+    asked: list[dg.AssetKey] = []
+    monkeypatch.setattr(instance, "get_status_by_partition", lambda key, *_: asked.append(key))
+    tell_of_red(PlacedGraph(own_home), recipe[0], instance, keys)
+    assert asked == []
+    fail(instance, own_home, recipe[0], "captions")
+    tell_of_red(PlacedGraph(own_home), recipe[0], instance, keys)
+    assert dg.AssetKey("captions") in asked
 
 
 @pytest.mark.slow

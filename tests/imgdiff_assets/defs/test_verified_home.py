@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner
 
 from imgdiff_assets.cli.main import main
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs import checks
 from imgdiff_assets.defs.catalog_index import catch_up, rebuild
 from imgdiff_assets.defs.dagster_instance import SettingsUnusable, dagster_instance
 from imgdiff_assets.defs.verified_home import verify_home
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.home import Home
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.recipe import Recipe

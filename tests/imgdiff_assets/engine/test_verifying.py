@@ -47,7 +47,7 @@ def test_a_sound_home_is_left_as_it_is(drawn_home: Home) -> None:
     assert {path: path.stat().st_mtime_ns for path in drawn_home.root.rglob("*.parquet")} == before
 
 
-@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 36))])
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 36))])
 def test_random_damage_is_healed_and_costs_nothing_else(
     own_home: Home, drawn_home: Home, drawn_recipe: Recipe, run_stages: RunStages, seed: int
 ) -> None:

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.cli.run_graph import run_graph
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.dagster_instance import dagster_instance
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.home import Home
 from imgdiff_assets.ingest.ingest_captions import ingest
 from imgdiff_assets.ledger.ledger import Ledger

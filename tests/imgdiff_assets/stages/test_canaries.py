@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from imgdiff_assets.common.aliases import Columns
-from imgdiff_assets.definitions import build_definitions
 from imgdiff_assets.defs.partitions import register_shards
+from imgdiff_assets.defs.whole_graph import build_definitions
 from imgdiff_assets.home import Home
 from imgdiff_assets.method.regions import numbered, ranks
 from imgdiff_assets.recipe.chosen_recipe import load_recipe
