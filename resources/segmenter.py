@@ -198,8 +198,7 @@ class Segmenter:
         if not (logits.sum() + quality.sum()).isfinite():
             raise not_numbers("masks", self.settings.model, self.settings.dtype)
         masks, threshold = EnlargedMasks(logits, *axes), self._sam.mask_threshold
-        stability = masks.stability(threshold, STABILITY_OFFSET)
-        stable = (stability >= self.settings.stability_threshold).nonzero()[:, 0]
+        stable = masks.stable(threshold, STABILITY_OFFSET, self.settings.stability_threshold).nonzero()[:, 0]
         return owners[stable], masks.boxes(stable, threshold), quality[stable]
 
 
