@@ -31,6 +31,8 @@ def test_a_second_instance_reads_no_revision_and_is_of_the_same(
         read.append(directory.dir)
         return load(directory)
 
+    plainly = getattr(ScriptDirectory.from_config, "__wrapped__")  # noqa: B009
+    monkeypatch.setattr(ScriptDirectory, "from_config", plainly)
     first = Home(tmp_path / "first")
     with dagster_instance(first) as instance, instance.event_log_storage.run_connection("of-a-run"):
         pass
@@ -39,7 +41,7 @@ def test_a_second_instance_reads_no_revision_and_is_of_the_same(
     with dagster_instance(second) as instance, instance.event_log_storage.run_connection("of-a-run"):
         pass
     assert read == []
-    monkeypatch.setattr(ScriptDirectory, "from_config", getattr(ScriptDirectory.from_config, "__wrapped__"))  # noqa: B009
+    monkeypatch.setattr(ScriptDirectory, "from_config", plainly)
     (tmp_path / "plain").mkdir()
     with dg.DagsterInstance.from_config(str(tmp_path / "plain")) as instance:
         pass
