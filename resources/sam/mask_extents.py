@@ -3,8 +3,8 @@
 Segment Anything draws a mask as few logits, enlarges them twice by bilinear interpolation (to the model's input, then
 to the image), and counts the pixels above a threshold (Kirillov et al., 2023, arXiv 2304.02643). Along an axis both
 steps are one weighted mean of neighbouring logits. Pixels with the same neighbours form a cell, and none of them goes
-beyond these. So only cells with neighbours on both sides of a threshold, the outline, are enlarged; and of these only
-as many as it takes to say whether a mask is stable, and where its edges are. What is enlarged, and how, changes no bit.
+beyond these. So only cells with neighbours on both sides of a threshold, the outline, are enlarged, and of these only
+as many as it takes to say whether a mask is stable, and where its edges are. What comes out is the same.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
