@@ -26,7 +26,7 @@ CROWDED = 1 / 8
 CACHED_NUMBERS = 2**18
 """How many pixels of whole masks are enlarged at once."""
 FEW_PRODUCTS = 400
-"""Matrices of fewer products are multiplied by torch number by number, which is faster here for many side by side."""
+"""On a CPU torch multiplies matrices of fewer products number by number: here it is faster for many side by side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class EnlargedMasks:
         self._around = around = pad(logits[:, None], beyond, mode="replicate")[:, 0]
         self._lowest, self._highest = self._extremes(torch.minimum, around), self._extremes(torch.maximum, around)
         (down, high), (right, wide) = (axis.weights.shape[:0:-1] for axis in (rows, columns))
-        self._small = high * right * max(down, wide) < FEW_PRODUCTS
+        self._small = logits.is_cpu and high * right * max(down, wide) < FEW_PRODUCTS
         self._drawn = rows.pixels[:, None] * columns.pixels > 0
 
     def stable(self, threshold: float, offset: float, least: float) -> "torch.Tensor":
