@@ -110,6 +110,7 @@ def read_rows(
     """The rows at some places (`shard`, `row`) with all that cards and lists show, in that order; scores if `scored`.
 
     `images` are a row's two in the order shown, `box` is what is marked in both; `shown` is None but for samples.
+    `pictured` says whether there are images: their table may be gone where those made of it are not.
     """
     columns = columns_of(stage, scored)
     found = index.rows(
@@ -117,7 +118,10 @@ def read_rows(
         "WHERE t.shard IN (SELECT unnest($1)) AND t.row IN (SELECT unnest($2))",
         [list({place["shard"] for place in places}), list({place["row"] for place in places})],
     )
-    by_place = {(row["shard"], row["row"]): {**row, **_shown(stage, row), "own_tags": []} for row in found}
+    by_place = {
+        (row["shard"], row["row"]): {**row, **_shown(stage, row), "pictured": _pictured(row), "own_tags": []}
+        for row in found
+    }
     by_id = {row["id"]: row for row in by_place.values()}
     for tagged in index.rows(
         "SELECT row_id, tag FROM tagged WHERE row_id IN (SELECT unnest(?)) ORDER BY tag", [list(by_id)]
@@ -129,6 +133,10 @@ def read_rows(
         # A run may have replaced the table in between.
         if (place["shard"], place["row"]) in by_place
     ]
+
+
+def _pictured(row: Mapping[str, Any]) -> bool:
+    return all(row[name] for name in ("source_hash", "target_hash", "width"))
 
 
 def _shown(stage: Stage, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def _sheet(site: Site, stage: Stage, reason: str | None, count: int, most: int) 
 
 
 def _picture(site: Site, row: dict[str, Any]) -> str | None:
-    if not row["source_hash"]:
+    if not row["pictured"]:
         return None
     try:
         erased = row["region_id"] if row["erased_hash"] else None

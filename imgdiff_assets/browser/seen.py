@@ -42,7 +42,7 @@ class Seen:
     @property
     def pair(self) -> Mapping[str, Any] | None:
         """The size of the images, and their hashes by name; None where they were not made."""
-        return self.row if self.row["source_hash"] and self.row["target_hash"] else None
+        return self.row if self.row["pictured"] else None
 
     @property
     def texts(self) -> Mapping[str, Any] | None:

@@ -51,10 +51,11 @@ MANIFEST_FILE: TypeAdapter[Any] = TypeAdapter(_Manifest)
 class BrokenRelease(ImgDiffError, ValueError):
     """A release that is not what was written."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, folder: Path, file: str, error: Exception) -> None:
+        what = "missing" if isinstance(error, FileNotFoundError) else "damaged"
         super().__init__(
-            f"{file} is damaged: put a copy in its place, or move {file.parent.name} away; `sha256sum -c SHA256SUMS` "
-            "there tells which files are whole."
+            f"{folder / file} is {what}: put a copy in its place, or move {folder.name} away; "
+            "`sha256sum -c SHA256SUMS` there tells which files are whole."
         )
 
 
@@ -162,18 +163,18 @@ def write_contents(found: Contents, folder: Path) -> None:
 
 
 def read_contents(folder: Path) -> Contents:
-    """What a release says of itself. Raises OSError, and BrokenRelease for a folder that is no whole release."""
+    """What a release says of itself. Raises BrokenRelease for a folder that is no whole release."""
     manifest = read_manifest(folder)
     try:
         return Contents(manifest, pq.read_table(folder / SAMPLES, schema=SCHEMA).to_pylist())
-    except (pa.ArrowException, ValueError) as error:
-        raise BrokenRelease(folder / SAMPLES) from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise BrokenRelease(folder, SAMPLES, error) from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """`release.json` of a release. Raises OSError, BrokenRelease."""
+    """`release.json` of a release. Raises BrokenRelease."""
     try:
         manifest: dict[str, Any] = MANIFEST_FILE.validate_json((folder / MANIFEST).read_bytes())
-    except ValueError as error:
-        raise BrokenRelease(folder / MANIFEST) from error
+    except (OSError, ValueError) as error:
+        raise BrokenRelease(folder, MANIFEST, error) from error
     return manifest

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from imgdiff_assets.common.aliases import Pixels
 from imgdiff_assets.common.progress import Progress
 from imgdiff_assets.export.hf import IMAGES
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release.contents import BrokenRelease, read_manifest
 
 BATCH = 64
 WORST = 5
@@ -49,7 +52,8 @@ def look_at(
     progress: Progress = lambda what, done, total: None,
 ) -> Safety:
     """Score every picture of a release once. `most` is the cosine at which a sample is blocked (None: never), `least`
-    the verifier's score below which it is. Raises FileNotFoundError for missing weights, ModelUnavailable."""
+    the verifier's score below which it is. Raises BrokenRelease, FileNotFoundError for missing weights,
+    ModelUnavailable."""
     from resources.backends.choice import backend_of
 
     encoder = backend_of(recipe.models.image_text_encoder).load(recipe.models.image_text_encoder)
@@ -89,16 +93,27 @@ def look_at(
 
 
 def _pictures(folder: Path) -> Iterator[tuple[list[str], list[Pixels], int]]:
-    """Batches of pictures (H, W, 3) with the sample that each is of, and how many pictures there are."""
-    import pyarrow.parquet as pq
+    """Batches of pictures (H, W, 3) with the sample that each is of, and how many pictures there are.
 
-    files = sorted((folder / "data").glob("*.parquet"))
-    total = 2 * sum(pq.read_metadata(file).num_rows for file in files)
-    for file in files:
-        for batch in pq.ParquetFile(file).iter_batches(BATCH, columns=["sample_id", *IMAGES]):
-            rows = batch.to_pylist()
-            shown = [(row["sample_id"], row[name]["bytes"]) for row in rows for name in IMAGES]
-            yield [name for name, _ in shown], [_decoded(data) for _, data in shown], total
+    Raises BrokenRelease: what is not looked at is not to be published.
+    """
+    total, seen = 2 * sum(read_manifest(folder).get("samples", {}).values()), 0
+    for file in sorted((folder / "data").glob("*.parquet")):
+        try:
+            for names, images in _in_file(file):
+                yield names, images, total
+                seen += len(names)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise BrokenRelease(folder, f"data/{file.name}", error) from error
+    if seen != total:
+        raise BrokenRelease(folder, "data", ValueError(f"{seen} of {total} pictures"))
+
+
+def _in_file(file: Path) -> Iterator[tuple[list[str], list[Pixels]]]:
+    with pq.ParquetFile(file) as table:
+        for batch in table.iter_batches(BATCH, columns=["sample_id", *IMAGES]):
+            shown = [(row["sample_id"], row[name]["bytes"]) for row in batch.to_pylist() for name in IMAGES]
+            yield [name for name, _ in shown], [_decoded(data) for _, data in shown]
 
 
 def _decoded(data: bytes) -> Pixels:

@@ -41,8 +41,11 @@ class Item:
 
     @property
     def images(self) -> list[Pixels]:
-        """The images, (H, W, 3) uint8."""
-        return [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in self.encoded]
+        """The images, (H, W, 3) uint8. Raises NothingHeldOut."""
+        try:
+            return [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in self.encoded]
+        except (OSError, ValueError) as error:
+            raise NothingHeldOut(f"sample {self.sample_id}: an image of it cannot be read ({error}).") from error
 
 
 def read_items(
@@ -75,7 +78,7 @@ def _items(file: Path, tasks: Sequence[str]) -> list[Item]:
         if missing := [name for name in ASKED if name not in names]:
             raise NothingHeldOut(f"{file}: has no column {', '.join(missing)}; evaluation reads a release, or `hf`.")
         rows = pq.read_table(file, columns=[name for name in (*ASKED, *SEEN) if name in names]).to_pylist()
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise NothingHeldOut(f"{file}: is no whole Parquet file ({error}).") from error
     items = []
     for number, row in enumerate(rows):

@@ -1,5 +1,6 @@
 """Files of this machine: replaced by one rename, flushed before and after, locked by the kernel."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +19,13 @@ class LocalStore:
     """See `imgdiff_assets.ledger.store.store.Store`."""
 
     def open(self, address: PurePath) -> pa.NativeFile:
-        return pa.OSFile(str(address))
+        try:
+            return pa.OSFile(str(address))
+        except OSError as error:
+            if error.errno is None and Path(address).is_dir():
+                # Arrow's own error has neither number nor file, by which the system's are known.
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(address)) from None
+            raise
 
     def version(self, address: PurePath) -> str | None:
         try:

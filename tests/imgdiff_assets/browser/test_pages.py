@@ -318,6 +318,17 @@ def test_stages_that_are_not_made_yet_say_so(own_home: Home, drawn_recipe: Recip
                 assert client.get(address).status_code == 200, (name, address)
 
 
+def test_no_page_needs_the_table_of_another_stage(own_home: Home, drawn_recipe: Recipe) -> None:
+    """Tables may be taken away by hand, or a copy of a home be half of one."""
+    aside = own_home.root / "aside"
+    for number, gone in enumerate(STAGE_NAMES):
+        (own_home.ledger / gone).rename(aside)
+        with TestClient(create_app(Site(own_home, drawn_recipe)), base_url="http://localhost") as client:
+            pages = [f"/gallery?stage={name}" for name in STAGE_NAMES[number:]]
+            assert {page: client.get(page).status_code for page in pages} == dict.fromkeys(pages, 200), gone
+        aside.rename(own_home.ledger / gone)
+
+
 def test_a_damaged_table_is_named_on_the_page(own_site: Site, own_client: TestClient) -> None:
     path = Ledger(own_site.home.ledger).table_path("captions", "shard-000000")
     path.write_bytes(path.read_bytes()[:100])

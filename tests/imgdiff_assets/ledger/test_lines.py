@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from imgdiff_assets.common.errors import is_expected, sentence
 from imgdiff_assets.defs.catalog_index import rebuild
 from imgdiff_assets.engine.parents import read_inputs
 from imgdiff_assets.home import Home
@@ -32,6 +33,14 @@ WRONG = (
     b'{"note": ' * 10_000 + b"1" + b"}" * 10_000,
     b'{"sample_id": "0123456789abcdef", "shard": "sha',
 )
+
+
+def test_a_folder_in_the_place_of_a_file_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "reviews.jsonl").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        read_reviews(Home(tmp_path))
+    assert is_expected(raised.value)
+    assert sentence(raised.value) == f"{tmp_path}/reviews.jsonl: Is a directory."
 
 
 def spoil(path: Path) -> list[int]:

@@ -70,9 +70,13 @@ def test_what_cannot_be_compared_is_said(
         commit_other_images(own_home, samples[0]["pair_id"])
         gone = client.get("/releases?kind=gone").text
         assert "<img" not in gone, "other images than those of the release are not shown for them"
-        (Path(own_home.releases) / "2" / "samples.parquet").write_bytes(b"PAR1")
+        samples_of_2 = Path(own_home.releases) / "2" / "samples.parquet"
+        samples_of_2.write_bytes(b"PAR1")
         answer = client.get("/releases")
         assert (answer.status_code, "is damaged" in answer.text) == (400, True)
+        samples_of_2.unlink()
+        answer = client.get("/releases")
+        assert (answer.status_code, "is missing: put a copy in its place" in answer.text) == (400, True)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from imgdiff_assets.ledger.licences import LICENCES, licence_shards
 from imgdiff_assets.ledger.reviews import RANDOM, Review, add_review
 from imgdiff_assets.recipe.chosen_recipe import chosen_recipe, load_recipe
 from imgdiff_assets.recipe.recipe import Recipe
+from imgdiff_assets.release.contents import BrokenRelease
 from imgdiff_assets.release.licensing import for_the_hub
 from imgdiff_assets.release.making import make_release
 from imgdiff_assets.release.pushing import PushError, plan_push, push
@@ -136,6 +137,25 @@ def test_pictures_that_show_a_word_are_nearer_to_it(released: Home, miniature_re
         found.worst[0][0]
         in look_at(released.releases / "1", miniature_recipe, ["a red ball on the grass"], limit, 0.0).blocked
     )
+
+
+def test_what_cannot_be_looked_at_is_not_passed_over(released_home: Home, miniature_recipe: Recipe) -> None:
+    def look() -> None:
+        look_at(released_home.releases / "1", miniature_recipe, ["a red ball"], None, 0.0)
+
+    files = sorted((released_home.releases / "1" / "data").glob("*.parquet"))
+    files[0].write_bytes(b"PAR1")
+    with pytest.raises(BrokenRelease, match=f"{files[0].name} is damaged"):
+        look()
+    files[0].unlink()
+    with pytest.raises(BrokenRelease, match="data is damaged"):
+        look()
+
+
+def test_a_release_that_lost_its_samples_is_named(released_home: Home, miniature_recipe: Recipe) -> None:
+    (released_home.releases / "1" / "samples.parquet").unlink()
+    with pytest.raises(BrokenRelease, match=r"samples\.parquet is missing"):
+        make_release(released_home, miniature_recipe)
 
 
 def test_licences_and_reviews_are_told_and_off_leaves_no_trace(

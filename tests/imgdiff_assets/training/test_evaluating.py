@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,16 @@ def test_a_place_with_nothing_to_ask_says_what_is_missing(exported: Path, tmp_pa
     (tmp_path / "data" / "validation-x.parquet").write_bytes(b"PAR1")
     with pytest.raises(NothingHeldOut, match="no whole Parquet file"):
         read_items(tmp_path)
+    # Cut in its rows and not in what is told of them, which Arrow says otherwise.
+    whole = next((exported / "data").glob("train-*.parquet")).read_bytes()
+    (tmp_path / "data" / "validation-x.parquet").write_bytes(
+        whole[:4] + bytes(len(whole) // 2) + whole[4 + len(whole) // 2 :]
+    )
+    with pytest.raises(NothingHeldOut, match="no whole Parquet file"):
+        read_items(tmp_path)
+    item = replace(read_items(exported, "train", limit=1)[0], encoded=(b"no picture",))
+    with pytest.raises(NothingHeldOut, match=f"{item.sample_id}: an image of it cannot be read"):
+        assert item.images
 
 
 def test_a_served_model_is_asked_with_its_images_by_the_command(
