@@ -154,9 +154,9 @@ def _from_file(name: str) -> Wanted:
     )
 
 
-def is_of_file(source: str, name: str) -> bool:
+def is_of_file(source: str | None, name: str) -> bool:
     """Whether a row with this source came from a file of this name, with or without its folders, or from a folder."""
-    return f"/{name.strip('/')}/" in f"/{source}/"
+    return source is not None and f"/{name.strip('/')}/" in f"/{source}/"
 
 
 def _tables(ledger: Ledger, key: str, captions: pa.ChunkedArray) -> dict[str, TablePart | None]:

@@ -36,7 +36,8 @@ class ShardFacts:
     """One shard. `holds` is `captions`, `pairs` or `pictures`, `rows` how many; `samples` is None before they
     are made.
 
-    `files` counts the rows by the file they came from; `bytes` is what captions, images and tables take.
+    `files` counts the rows by the file they came from, where that is known: of captions that were restored from the
+    tables made of them it is not. `bytes` is what captions, images and tables take.
     """
 
     key: str
@@ -68,7 +69,7 @@ def shard_facts(home: Home, key: str) -> ShardFacts:
         rows=len(captions),
         samples=tables[SAMPLES].kept if SAMPLES in tables else None,
         bytes=sum(map(size_of, files)) + bytes_of(home.ledger, key),
-        files=dict(Counter(captions["source"].to_pylist()).most_common()),
+        files=dict(Counter(name for name in captions["source"].to_pylist() if name).most_common()),
         first=[text for text in captions["caption"].to_pylist()[:SHOWN_CAPTIONS] if text],
         tables=tables,
     )

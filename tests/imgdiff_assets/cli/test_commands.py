@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from imgdiff_assets.cli.main import main
 from imgdiff_assets.common.errors import REPORT, ImgDiffError
 from imgdiff_assets.home import Home
+from imgdiff_assets.ingest.shards import read_captions
 from imgdiff_assets.ledger.ledger import Ledger
 from imgdiff_assets.recipe.mistakes import RecipeError
 from resources.catalog import CatalogUnavailable
@@ -171,3 +172,15 @@ def test_no_command_has_a_traceback_for_a_damaged_table(
         told[line] = result.stderr
     assert f"{Ledger(own_home.ledger).table_path(table, SHARD)} is damaged" in told["stats"]
     assert "`imgdiff ledger verify` sets it aside" in told["stats"]
+
+
+def test_shards_are_listed_whose_captions_were_restored_without_their_files(invoke: Any, own_home: Home) -> None:
+    path = own_home.captions / "shard-000001.parquet"
+    path.write_bytes(b"PAR1")
+    assert "restored" in invoke(own_home.root, "ledger", "verify").output
+    assert set(read_captions(own_home, "shard-000001")["source"].to_pylist()) == {None}
+    for words in (["shards", "list"], ["shards", "show", "shard-000001"], ["remove", "--file", "None", "--dry-run"]):
+        result = invoke(own_home.root, *words)
+        assert result.exception is None or isinstance(result.exception, SystemExit), words
+        assert ("nothing in" in result.output) == (words[0] == "remove")
+        assert ("shard-000001" in result.output) == (words[0] == "shards")
