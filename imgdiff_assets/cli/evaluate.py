@@ -85,9 +85,15 @@ def evaluate(
 
 
 def folder_of(place: str) -> Path:
-    """A folder by its path, or that of a release of the home by its version."""
-    released = Home.from_environment().releases / place
-    return released if not Path(place).exists() and released.is_dir() else Path(place)
+    """A folder by its path, or that of a release of the home by its version. Raises ClickException."""
+    from imgdiff_assets.release.versions import releases
+
+    home = Home.from_environment()
+    for folder in (Path(place), home.releases / place):
+        if folder.is_dir():
+            return folder
+    there = ", ".join(release.name for release in releases(home)) or "none: `imgdiff release` makes one"
+    raise click.ClickException(f"--on {place}: is no folder and no release; releases in {home.root}: {there}.")
 
 
 def _settings(

@@ -103,7 +103,7 @@ def remove_reviewer(home: Home, name: str) -> None:
     name = " ".join(name.split())
     known = read_reviewers(home)
     if name not in {*known.tokens, *known.distrusted}:
-        raise JournalError(f"{name} has no token; {', '.join(sorted(known.tokens)) or 'nobody'} has")
+        raise JournalError(f"{name} has no token; who has one: {', '.join(sorted(known.tokens)) or 'nobody'}")
     REVIEWERS.add(home, [Given.now(name, "")])
 
 

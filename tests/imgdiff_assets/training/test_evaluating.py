@@ -127,6 +127,18 @@ def test_a_place_with_nothing_to_ask_says_what_is_missing(exported: Path, tmp_pa
         assert item.images
 
 
+def test_a_release_that_is_not_there_is_told_with_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMGDIFF_HOME", str(tmp_path))
+    words = ["evaluate", "--model", "miniature:captioner", "--on", "7"]
+    assert "no folder and no release; releases" in CliRunner().invoke(main, words).output
+    for there in ("3", "10"):
+        (tmp_path / "releases" / there).mkdir(parents=True)
+        (tmp_path / "releases" / there / "release.json").write_text(f'{{"number": {there}}}')
+    assert ": 3, 10." in CliRunner().invoke(main, words).output
+
+
 def test_a_served_model_is_asked_with_its_images_by_the_command(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
