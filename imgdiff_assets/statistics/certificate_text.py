@@ -29,7 +29,9 @@ def to_text(certificate: Certificate) -> str:
     if certificate.unseen and overall.reviewed:
         lines.append(f"Of {counted(certificate.unseen, 'sample')}, in bands without a review, nothing is known.")
     side = "at least" if certificate.keeps_larger else "below"
-    if overall.reviewed:
+    if not certificate.bands:
+        lines += ["", f"No sample has the score {certificate.score}."]
+    elif overall.reviewed:
         lines += ["", _head(certificate.score)]
         lines += [_row(f"{band.low:.4g} to {band.high:.4g}", band.precision) for band in certificate.bands]
         lines += ["", _head(side)]

@@ -318,6 +318,11 @@ def test_stages_that_are_not_made_yet_say_so(own_home: Home, drawn_recipe: Recip
                 assert client.get(address).status_code == 200, (name, address)
 
 
+def test_a_certificate_by_a_score_that_no_sample_has_says_so(own_client: TestClient) -> None:
+    answer = own_client.get("/certificate?score=removed_pairs.rank")
+    assert (answer.status_code, "No sample has the score removed_pairs.rank." in answer.text) == (200, True)
+
+
 def test_no_page_needs_the_table_of_another_stage(own_home: Home, drawn_recipe: Recipe) -> None:
     """Tables may be taken away by hand, or a copy of a home be half of one."""
     aside = own_home.root / "aside"

@@ -81,6 +81,7 @@ def test_where_no_sample_has_the_score_there_is_no_threshold(scores: dict[str, f
     found = certify(SCORE, keeps_larger, scores, {"a": {"Ann": review("a", ACCEPT)}})
     assert (found.bands, found.thresholds) == ((), ())
     assert found.overall.reviewed == len(scores)
+    assert to_text(found).endswith(f"No sample has the score {SCORE}.")
 
 
 def test_a_stratified_queue_is_weighted_back_to_the_population() -> None:
